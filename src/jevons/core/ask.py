@@ -1,0 +1,67 @@
+"""One request as policy sees it, and who sent it. Bytes stay bytes: only what policy needs is decoded."""
+
+import enum
+
+import msgspec
+
+
+class Dialect(enum.StrEnum):
+    """The wire formats we speak in front and behind."""
+
+    CHAT = "chat"
+    RESPONSES = "responses"
+    EMBEDDINGS = "embeddings"
+    MESSAGES = "messages"
+    COUNT_TOKENS = "count_tokens"
+
+
+class InputBound(enum.StrEnum):
+    """How sure the input count of a hold is. `exact` and `bounded` cannot be exceeded; `estimated` can."""
+
+    EXACT = "exact"
+    BOUNDED = "bounded"
+    ESTIMATED = "estimated"
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """A parsed request. `fields` are the body's top-level members, undecoded."""
+
+    dialect: Dialect
+    model: str
+    stream: bool
+    body: bytes
+    fields: dict[str, msgspec.Raw]
+    messages: tuple[bytes, ...]
+    """Raw JSON of tools, system and each message, in the order providers cache them: tools, system, messages."""
+    output_cap: int | None = None
+    """The largest of all cap fields present; None if the client sent none."""
+    choices: int = 1
+    """`n`: how many answers are asked for, each up to the cap."""
+    include_usage: bool = False
+    """Chat only: the client itself asked for the usage chunk of a stream."""
+    thinking_budget: int = 0
+    """Anthropic `thinking.budget_tokens`, or 0."""
+    reasons: bool = False
+    """The request switches hidden or summarised reasoning on."""
+    service_tier: str | None = None
+    previous_response_id: str | None = None
+    server_tools: tuple[tuple[str, int | None], ...] = ()
+    """(billed unit kind, bound or None) of provider-run tools in the request; strict refuses an unbounded one."""
+    media: int = 0
+    """Number of image, audio and file parts."""
+    remote_context: bool = False
+    """Refers to content we cannot see: file ids, stored prompts, previous responses."""
+    stored: bool = False
+    """The provider keeps the answer under an id (Responses with store != false)."""
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """Who sent it: an authenticated key, and the run the client names (a label, never authority)."""
+
+    key_id: int
+    key_name: str
+    run_id: str | None = None
+    default_output_tokens: int | None = None
+    models: tuple[str, ...] = ()
+    """Model allow-list as shell patterns; empty = all."""
+    denial_status: int | None = None

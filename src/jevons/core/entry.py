@@ -1,0 +1,131 @@
+"""Holds and entries: the two rows that every upstream attempt leaves, one after the other.
+
+An id carries request and attempt: milliseconds since 1970 << 22 | counter << 4 | attempt. So ids are ordered by time, the
+request id is a prefix, and (request, attempt) is unique without an index of its own.
+"""
+
+import enum
+
+import msgspec
+
+from jevons.core.price import Line
+from jevons.core.usage import Usage
+
+ATTEMPT_BITS = 4
+COUNTER_BITS = 18
+
+
+def first_id_of_ms(unix_ms: int) -> int:
+    """Smallest entry id of that millisecond: the border for a range scan over time."""
+    return unix_ms << (COUNTER_BITS + ATTEMPT_BITS)
+
+
+def request_text(entry_id: int) -> str:
+    """Public id of the request an entry belongs to: 15 hex digits after "req_"."""
+    return f"req_{entry_id >> ATTEMPT_BITS:015x}"
+
+
+def parse_request_text(text: str) -> int | None:
+    """First entry id (attempt 0) of a public request id, or None if it is not one."""
+    digits = text.removeprefix("req_")
+    if len(digits) != 15 or not digits.isascii():
+        return None
+    try:
+        return int(digits, 16) << ATTEMPT_BITS
+    except ValueError:
+        return None
+
+
+def attempt_of(entry_id: int) -> int:
+    return entry_id & ((1 << ATTEMPT_BITS) - 1)
+
+
+def admitted_ms(entry_id: int) -> int:
+    """Unix milliseconds at which the request was admitted: its price instant."""
+    return entry_id >> (COUNTER_BITS + ATTEMPT_BITS)
+
+
+class Outcome(enum.StrEnum):
+    """How an attempt ended."""
+
+    OK = "ok"
+    ERROR = "error"
+    """The provider answered with an error, or broke off."""
+    UNREACHABLE = "unreachable"
+    """Nothing was sent: no connection could be made."""
+    TIMEOUT = "timeout"
+    CANCELLED = "cancelled"
+    """The client left."""
+    KILLED = "killed"
+    """Our process died; settled at the next start."""
+    VOID = "void"
+    """Held but never sent."""
+    FREE = "free"
+    """Answered without an upstream cost by definition (count_tokens)."""
+
+
+class Estimate(enum.StrEnum):
+    """Why a charge is not the provider's own figure; empty = it is."""
+
+    NONE = ""
+    SEEN = "seen"
+    """input + output seen + in-flight allowance."""
+    HOLD = "hold"
+    """The whole hold."""
+    UNPRICED = "unpriced"
+    """The provider billed a kind our price row does not know; the hold was charged."""
+
+
+class Hold(msgspec.Struct, frozen=True, gc=False):
+    """Money set aside for one attempt before it is sent."""
+
+    id: int
+    key_id: int
+    run_id: str | None
+    dialect: str
+    model: str
+    """As the client asked."""
+    target: str
+    """As the upstream is asked."""
+    upstream: str
+    stream: bool
+    held_nusd: int
+    """Reserved on the account: the worst case of what will be billed (0 under a subscription)."""
+    list_held_nusd: int
+    """The worst case at list price."""
+    input_tokens: int
+    input_bound: str
+    output_tokens: int
+    price_book: str
+    price_row: str
+    chain: bytes
+    """Head of the message chain (provider-prefix links)."""
+    messages: int
+    body_digest: bytes = b""
+    idempotency_key: bytes = b""
+
+
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """What one attempt did and cost. Never edited; corrections are adjustments."""
+
+    hold: Hold
+    outcome: Outcome
+    status: int
+    """HTTP status of the upstream, 0 if there was none."""
+    usage: Usage
+    lines: tuple[Line, ...]
+    """Sum to list_nusd."""
+    list_nusd: int
+    billed_nusd: int
+    estimate: Estimate
+    settled_ms: int
+    first_byte_ms: int | None = None
+    """Milliseconds from admission to the upstream's first body byte."""
+    finish: str = ""
+    response_id: str = ""
+    """Provider's id of a stored response, so that only its creator may fetch it."""
+
+    @property
+    def overrun_nusd(self) -> int:
+        """By how much the bill exceeded the hold."""
+        return max(0, self.billed_nusd - self.hold.held_nusd)

@@ -1,0 +1,67 @@
+"""Every limit and time-out, with its reason. SEMANTICS "Limits" fixes the public ones."""
+
+# Bodies
+BODY_BYTES_MAX = 64 * 2**20
+"""One decoded request body: larger than any provider accepts (OpenAI 50 MB of images, Anthropic 32 MB)."""
+BODIES_IN_FLIGHT_BYTES_MAX = 512 * 2**20
+"""All request bodies held at once: keeps a burst of large prompts from exhausting memory."""
+DECODE_RATIO_MAX = 100
+"""Decoded : encoded bytes of a compressed body. JSON rarely passes 30; a gzip bomb starts at 1000."""
+DECODE_RATIO_FLOOR_BYTES = 2**20
+"""Below this decoded size the ratio is not looked at: tiny bodies of repeated spaces are harmless."""
+ANSWER_BYTES_MAX = 256 * 2**20
+"""One non-streamed upstream answer (128 embeddings of 4096 floats are 7 MB; 10 base64 images about 60 MB)."""
+SSE_EVENT_BYTES_MAX = 16 * 2**20
+"""One server-sent event of an upstream; an image result is a few MB."""
+JSON_DEPTH_MAX = 128
+"""Nesting of a body where policy reads it. Tool schemas seldom pass 20."""
+COUNT_INLINE_BYTES_MAX = 64 * 2**10
+"""Text longer than this is counted in a thread (64 KiB take about 4 ms)."""
+
+# Time, seconds
+CONNECT_TIMEOUT_S = 5.0
+FIRST_BYTE_TIMEOUT_S = 600.0
+"""Reasoning models think for minutes before the first byte."""
+STREAM_IDLE_TIMEOUT_S = 300.0
+"""Clients give up at 300 s of silence (research: Claude Code, Codex, opencode, ai)."""
+DISCONNECT_WATCH_DELAY_S = 0.05
+"""A non-streamed call is watched for a client that left only after this long: the watcher costs more than a fast call."""
+HOLD_WAIT_MAX_S = 2.0
+"""How long a call refused only because of open holds waits for one of them to be resolved."""
+SHUTDOWN_GRACE_S = 10.0
+"""How long open requests may finish after a stop signal; then they are cancelled and settled."""
+
+# Attempts
+ATTEMPTS_MAX = 15
+"""Attempts of one request; the attempt number has four bits in an entry's id."""
+RETRIES_DEFAULT = 2
+RETRY_BACKOFF_FIRST_S = 0.5
+RETRY_BACKOFF_MAX_S = 8.0
+RETRY_AFTER_MAX_S = 30.0
+"""A provider that asks for a longer wait is not retried: the client hears of it instead."""
+
+# Output
+OUTPUT_TOKENS_DEFAULT = 8_192
+"""Injected cap when the client sends none and the key names none."""
+OUTPUT_TOKENS_FLOOR = 16
+"""Below this an affordable cap is a refusal: such an answer helps nobody."""
+THINKING_FLOOR_TOKENS = 1_024
+"""Room for the visible answer over Anthropic's `thinking.budget_tokens`."""
+IN_FLIGHT_OUTPUT_TOKENS = 64
+"""Tokens a provider may have made, unseen, between our cancel and its noticing (about half a second at 128 tokens/s)."""
+
+# Memory
+PREFIX_MEMO_ENTRIES_MAX = 65_536
+"""Messages whose token count is remembered (about 150 bytes each)."""
+SEEN_BYTES_MAX = 2**20
+"""Streamed bytes kept per open stream to count what was seen; older ones are counted and folded."""
+
+# Ledger
+COMMIT_ROWS_MAX = 512
+"""Operations in one transaction: bounds how long the slowest of a batch waits."""
+IDEMPOTENCY_TTL_S = 24 * 3600
+"""How long an Idempotency-Key is remembered (Stripe's floor)."""
+RESPONSE_OWNER_TTL_S = 30 * 24 * 3600
+"""How long we remember which key created a stored response (OpenAI keeps them 30 days)."""
+LOCAL_QUEUE_MAX = 64
+"""Requests that may wait for the local engine."""

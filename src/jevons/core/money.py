@@ -1,0 +1,69 @@
+"""Money as an integer number of nano-dollars, and the one place where it is rounded.
+
+Comes in: counts and exact rates (integers over a common denominator). Goes out: `int` nano-USD.
+Does not know: what the counts mean, nor where the rates come from. Never a float.
+"""
+
+from collections.abc import Sequence
+from decimal import Decimal, InvalidOperation
+
+NUSD_PER_USD = 1_000_000_000
+
+
+def half_even(numerator: int, denominator: int) -> int:
+    """`numerator / denominator` rounded to the nearest integer, ties to even. Both >= 0, denominator > 0."""
+    quotient, remainder = divmod(numerator, denominator)
+    twice = 2 * remainder
+    if twice > denominator or (twice == denominator and quotient & 1):
+        return quotient + 1
+    return quotient
+
+
+def round_up(numerator: int, denominator: int) -> int:
+    """`numerator / denominator` rounded towards +infinity: what a hold uses."""
+    return -(-numerator // denominator)
+
+
+def allot(numerators: Sequence[int], denominator: int) -> tuple[int, list[int]]:
+    """Round a sum once and hand the result to its parts, so that parts sum to the total exactly.
+
+    The total is Σ numerators / denominator, rounded half-even. Each part gets its floor; what is left goes to the parts with
+    the largest fraction (largest-remainder method), earlier parts first among equals.
+
+    Returns (total, parts) with sum(parts) == total.
+    """
+    total = half_even(sum(numerators), denominator)
+    parts = [n // denominator for n in numerators]
+    missing = total - sum(parts)
+    if missing:
+        by_fraction = sorted(range(len(parts)), key=lambda i: -(numerators[i] % denominator))
+        for i in by_fraction[:missing]:
+            parts[i] += 1
+    return total, parts
+
+
+def parse_usd(text: str) -> int:
+    """Nano-USD of a decimal dollar amount such as "5", "$0.25" or "1e-9".
+
+    Raises ValueError for anything else, for more than nine decimals, and for amounts beyond a 64-bit ledger.
+    """
+    try:
+        amount = Decimal(text.strip().removeprefix("$").replace("_", "").replace(",", ""))
+    except InvalidOperation:
+        raise ValueError(f"{text!r} is not an amount in dollars; write for example 5, 0.25 or $100") from None
+    if not amount.is_finite():
+        raise ValueError(f"{text!r} is not a finite amount")
+    scaled = amount * NUSD_PER_USD
+    if scaled != scaled.to_integral_value():
+        raise ValueError(f"{text!r} is finer than a nano-dollar (nine decimals)")
+    if abs(scaled) >= 2**63:
+        raise ValueError(f"{text!r} is beyond what the ledger can hold (about $9.2 billion)")
+    return int(scaled)
+
+
+def format_usd(nusd: int) -> str:
+    """Dollars for people: every non-zero digit, at least two decimals. `124_000_000` -> "$0.124"."""
+    sign, magnitude = ("-", -nusd) if nusd < 0 else ("", nusd)
+    whole, fraction = divmod(magnitude, NUSD_PER_USD)
+    decimals = f"{fraction:09d}".rstrip("0").ljust(2, "0")
+    return f"{sign}${whole:,}.{decimals}"
