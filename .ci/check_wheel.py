@@ -1,4 +1,4 @@
-"""Takes a wheel of this checkout; ends with an error unless it holds all of src/jevons, and nothing that runs at Python's start (.pth)."""
+"""Takes a wheel of this checkout; fails unless it holds all of src/jevons and no .pth file (code that runs at Python's start)."""
 
 import sys
 import zipfile
