@@ -1,0 +1,93 @@
+"""JEVONS_HOME: one folder, one owner. Everything Jevons keeps is under it, files 0600, the folder 0700.
+
+The serving process holds an exclusive lock on it; command-line writes take the same lock when nobody serves.
+"""
+
+import fcntl
+import os
+import secrets
+from pathlib import Path
+from types import TracebackType
+
+from jevons.ledger.errors import LedgerError
+
+
+class Home:
+    """Paths under JEVONS_HOME. Creating a `Home` makes the folder, nothing else."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise LedgerError(f"cannot make {path} ({error.strerror}). Set JEVONS_HOME to a folder you may write.") from None
+
+    @property
+    def ledger(self) -> Path:
+        return self.path / "ledger.db"
+
+    @property
+    def backups(self) -> Path:
+        return self.path / "backups"
+
+    @property
+    def config(self) -> Path:
+        return self.path / "jevons.toml"
+
+    @property
+    def address(self) -> Path:
+        """Where the serving process says how it is reached; absent when nobody serves."""
+        return self.path / "serving.json"
+
+    def secret(self, name: str) -> bytes:
+        """32 random bytes kept under `name`, made at first need."""
+        return bytes.fromhex(self._token(f"{name}.secret"))
+
+    def admin_token(self) -> str:
+        """The admin API's own token, made at first need."""
+        return "jva-" + self._token("admin.token")
+
+    def _token(self, name: str) -> str:
+        file = self.path / name
+        try:
+            return file.read_text().strip()
+        except FileNotFoundError:
+            token = secrets.token_hex(32)
+            write_private(file, token + "\n")
+            return token
+
+
+def write_private(file: Path, text: str) -> None:
+    """Write a file that only its owner may read, whole or not at all."""
+    partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
+    handle = os.open(partial, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
+    with os.fdopen(handle, "w") as out:
+        out.write(text)
+        out.flush()
+        os.fsync(out.fileno())
+    partial.replace(file)
+
+
+class HomeLock:
+    """Exclusive ownership of JEVONS_HOME while the context is open. Raises LedgerError if another process has it."""
+
+    def __init__(self, home: Home) -> None:
+        self._file = home.path / "lock"
+        self._handle = -1
+
+    def __enter__(self) -> "HomeLock":
+        self._handle = os.open(self._file, os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = os.read(self._handle, 32).decode(errors="replace").strip() or "unknown"
+            os.close(self._handle)
+            raise LedgerError(
+                f"{self._file.parent} is in use by process {owner}. One process serves one JEVONS_HOME; stop it, or set JEVONS_HOME to another folder."
+            ) from None
+        os.ftruncate(self._handle, 0)
+        os.pwrite(self._handle, f"{os.getpid()}\n".encode(), 0)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        os.close(self._handle)

@@ -1,0 +1,243 @@
+"""The embedded store: one SQLite file in WAL mode, every commit synced.
+
+Comes in: batches of operations, each batch one transaction. Goes out: what a start needs (keys, accounts, open holds).
+Does not know: threads, event loops, limits. One caller at a time.
+"""
+
+import hashlib
+import itertools
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import apsw
+import msgspec
+
+from jevons.core.entry import Hold
+from jevons.core.limits import IDEMPOTENCY_TTL_S
+from jevons.ledger.errors import LedgerError
+from jevons.ledger.ops import Adjusted, Key, KeyCreated, KeyRevoked, KeySettings, LimitSet, Op, Opened, Posted
+from jevons.ledger.rollup import Rollup
+from jevons.ledger.schema import backup, migrate
+from jevons.policy.accounts import Account
+
+HOLD_COLUMNS = (
+    "id key_id run_id dialect model target upstream stream held_nusd list_held_nusd input_tokens input_bound output_tokens "
+    "price_book price_row chain messages"
+).split()
+ENTRY_COLUMNS = (
+    "id key_id run_id dialect model target upstream stream outcome status input cache_read cache_write_5m cache_write_1h output "
+    "reasoning lines list_nusd billed_nusd held_nusd overrun_nusd estimate input_bound price_book price_row chain messages finish "
+    "settled_ms first_byte_ms"
+).split()
+STATEMENT_ROWS = (64, 16, 4, 1)
+"""Rows per INSERT: few prepared statements, few steps. Each step gives up the interpreter lock once, and getting it back is what costs."""
+
+_encode_lines = msgspec.json.Encoder().encode
+
+
+class Snapshot(NamedTuple):
+    """All that a start needs to know."""
+
+    keys: list[Key]
+    accounts: dict[int, Account]
+    holds: list[Hold]
+    idempotency: dict[tuple[int, bytes], tuple[bytes, int]]
+    """(key id, digest of the Idempotency-Key) -> (digest of the body, entry id)"""
+    last_id: int
+
+
+class Store(Protocol):
+    """What a ledger needs of a disk. SQLite here; another engine behind the same three calls."""
+
+    def load(self) -> Snapshot: ...
+
+    def apply(self, batch: Sequence[Op]) -> None:
+        """All of the batch, durably, or none of it."""
+
+    def has_entry(self, entry_id: int) -> bool: ...
+
+    def close(self) -> None: ...
+
+
+class SqliteStore:
+    """`path` is created 0600 if absent. `vfs` and `synchronous` are for the tests that take power away."""
+
+    def __init__(self, path: Path, *, vfs: str | None = None, synchronous: str = "FULL", backups: Path | None = None) -> None:
+        if vfs is None and not path.exists():
+            os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+        try:
+            self.db = apsw.Connection(str(path), vfs=vfs)
+            self.db.set_busy_timeout(5000)
+            self.db.pragma("journal_mode", "wal")
+            self.db.pragma("synchronous", synchronous)
+            self.db.pragma("foreign_keys", True)
+            self.migrated = migrate(self.db, backups)
+        except apsw.NotADBError as error:
+            raise LedgerError(f"{path} is not a SQLite file ({error}). Move it away or restore a backup; nothing was changed.") from None
+        except apsw.CorruptError as error:
+            raise LedgerError(f"{path} is damaged ({error}). Restore a backup (`jevons backup` made one?); nothing was changed.") from None
+
+    def load(self) -> Snapshot:
+        keys, accounts = [], {}
+        rows = self.db.execute(
+            "SELECT id, name, digest, prefix, created_ms, limit_nusd, settings, revoked_ms, posted_nusd, overrun_nusd"
+            " FROM keys JOIN accounts ON key_id = id"
+        )
+        for *key, settings, revoked_ms, posted_nusd, overrun_nusd in rows:
+            record = Key(*key, msgspec.json.decode(settings, type=KeySettings), revoked_ms)
+            keys.append(record)
+            accounts[record.id] = Account(record.limit_nusd, posted_nusd, 0, overrun_nusd)
+        holds = [_hold_of(row) for row in self.db.execute(f"SELECT {', '.join(HOLD_COLUMNS)} FROM holds ORDER BY id")]
+        remembered = {
+            (key_id, digest): (body_digest, entry_id)
+            for key_id, digest, body_digest, entry_id in self.db.execute("SELECT key_id, digest, body_digest, entry_id FROM idempotency")
+        }
+        last_id = max(self.db.execute("SELECT max(id) FROM entries").get or 0, holds[-1].id if holds else 0)
+        return Snapshot(keys, accounts, holds, remembered, last_id)
+
+    def apply(self, batch: Sequence[Op]) -> None:
+        db = self.db
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            self._write(batch)
+            db.execute("COMMIT")
+        except BaseException:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
+
+    def has_entry(self, entry_id: int) -> bool:
+        return self.db.execute("SELECT 1 FROM entries WHERE id = ?", (entry_id,)).get is not None
+
+    def response_owner(self, response_id: str) -> tuple[int, str] | None:
+        """(key id, upstream) of the key that created a stored response."""
+        row = self.db.execute("SELECT key_id, upstream FROM stored_responses WHERE digest = ?", (_digest(response_id),)).fetchone()
+        return (row[0], row[1]) if row else None
+
+    def backup(self, target: Path) -> None:
+        backup(self.db, target)
+
+    def close(self) -> None:
+        self.db.close()
+
+    def _write(self, batch: Sequence[Op]) -> None:
+        opened, posted = [], []
+        for op in batch:
+            if type(op) is Opened:
+                opened.append(op.hold)
+            elif type(op) is Posted:
+                posted.append(op)
+            else:
+                self._write_rare(op)
+        if opened:
+            _insert(self.db, "holds", HOLD_COLUMNS, [_hold_row(hold) for hold in opened])
+            self._remember(opened)
+        if posted:
+            self._write_posts(posted)
+
+    def _write_posts(self, posted: list[Posted]) -> None:
+        _insert(self.db, "entries", ENTRY_COLUMNS, [_entry_row(op) for op in posted])
+        ids = [op.entry.hold.id for op in posted]
+        for part in _parts(ids):
+            self.db.execute(f"DELETE FROM holds WHERE id IN ({', '.join('?' * len(part))})", part)
+        rollup = Rollup()
+        for op in posted:
+            rollup.add(op.entry)
+            if op.entry.response_id:
+                self._own_response(op)
+        rollup.write(self.db)
+        for key_id, (posted_nusd, excess_nusd) in _sums(posted).items():
+            self._move(key_id, posted_nusd, excess_nusd)
+
+    def _write_rare(self, op: Op) -> None:
+        match op:
+            case Adjusted(key_id, nusd, reason, created_ms, entry_id, excess_nusd):
+                self.db.execute(
+                    "INSERT INTO adjustments (key_id, entry_id, nusd, reason, created_ms) VALUES (?, ?, ?, ?, ?)",
+                    (key_id, entry_id, nusd, reason, created_ms),
+                )
+                self._move(key_id, nusd, excess_nusd)
+            case KeyCreated(key):
+                settings = msgspec.json.encode(key.settings).decode()
+                self.db.execute(
+                    "INSERT INTO keys (id, name, digest, prefix, settings, created_ms) VALUES (?, ?, ?, ?, ?, ?)",
+                    (key.id, key.name, key.digest, key.prefix, settings, key.created_ms),
+                )
+                self.db.execute("INSERT INTO accounts (key_id, limit_nusd) VALUES (?, ?)", (key.id, key.limit_nusd))
+            case KeyRevoked(key_id, revoked_ms):
+                self.db.execute("UPDATE keys SET revoked_ms = ? WHERE id = ?", (revoked_ms, key_id))
+            case LimitSet(key_id, limit_nusd, excess_nusd):
+                self.db.execute("UPDATE accounts SET limit_nusd = ? WHERE key_id = ?", (limit_nusd, key_id))
+                self._move(key_id, 0, excess_nusd)
+
+    def _move(self, key_id: int, posted_nusd: int, excess_nusd: int) -> None:
+        self.db.execute(
+            "UPDATE accounts SET posted_nusd = posted_nusd + ?, overrun_nusd = overrun_nusd + ? WHERE key_id = ?",
+            (posted_nusd, excess_nusd, key_id),
+        )
+
+    def _remember(self, opened: list[Hold]) -> None:
+        rows = [(h.key_id, h.idempotency_key, h.body_digest, h.id) for h in opened if h.idempotency_key]
+        if not rows:
+            return
+        oldest = (rows[-1][3] >> 22) - IDEMPOTENCY_TTL_S * 1000
+        self.db.execute("DELETE FROM idempotency WHERE entry_id < ?", (oldest << 22,))
+        self.db.executemany("INSERT OR REPLACE INTO idempotency (key_id, digest, body_digest, entry_id) VALUES (?, ?, ?, ?)", rows)
+
+    def _own_response(self, op: Posted) -> None:
+        hold = op.entry.hold
+        self.db.execute(
+            "INSERT OR REPLACE INTO stored_responses (digest, key_id, upstream, entry_id) VALUES (?, ?, ?, ?)",
+            (_digest(op.entry.response_id), hold.key_id, hold.upstream, hold.id),
+        )
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
+
+
+def _sums(posted: list[Posted]) -> dict[int, tuple[int, int]]:
+    sums: dict[int, tuple[int, int]] = {}
+    for op in posted:
+        nusd, excess = sums.get(op.entry.hold.key_id, (0, 0))
+        sums[op.entry.hold.key_id] = (nusd + op.entry.billed_nusd, excess + op.excess_nusd)
+    return sums
+
+
+def _hold_row(h: Hold) -> tuple[Any, ...]:
+    return (
+        h.id, h.key_id, h.run_id, h.dialect, h.model, h.target, h.upstream, h.stream, h.held_nusd, h.list_held_nusd, h.input_tokens,
+        h.input_bound, h.output_tokens, h.price_book, h.price_row, h.chain, h.messages,
+    )  # fmt: skip
+
+
+def _hold_of(row: tuple[Any, ...]) -> Hold:
+    fields = dict(zip(HOLD_COLUMNS, row, strict=True))
+    return Hold(**{**fields, "stream": bool(fields["stream"])})
+
+
+def _entry_row(op: Posted) -> tuple[Any, ...]:
+    e = op.entry
+    h, u = e.hold, e.usage
+    return (
+        h.id, h.key_id, h.run_id, h.dialect, h.model, h.target, h.upstream, h.stream, e.outcome, e.status, u.input, u.cache_read,
+        u.cache_write_5m, u.cache_write_1h, u.output, u.reasoning, _encode_lines(e.lines).decode(), e.list_nusd, e.billed_nusd, h.held_nusd,
+        e.overrun_nusd, e.estimate, h.input_bound, h.price_book, h.price_row, h.chain, h.messages, e.finish, e.settled_ms, e.first_byte_ms,
+    )  # fmt: skip
+
+
+def _parts(rows: list[Any]) -> Iterator[list[Any]]:
+    """The rows in runs of the sizes that have a prepared statement."""
+    start = 0
+    for size in STATEMENT_ROWS:
+        while len(rows) - start >= size:
+            yield rows[start : start + size]
+            start += size
+
+
+def _insert(db: apsw.Connection, table: str, columns: list[str], rows: list[tuple[Any, ...]]) -> None:
+    one = f"({', '.join('?' * len(columns))})"
+    for part in _parts(rows):
+        db.execute(f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([one] * len(part))}", tuple(itertools.chain(*part)))
