@@ -65,3 +65,13 @@ RESPONSE_OWNER_TTL_S = 30 * 24 * 3600
 """How long we remember which key created a stored response (OpenAI keeps them 30 days)."""
 LOCAL_QUEUE_MAX = 64
 """Requests that may wait for the local engine."""
+
+# Prices
+PRICE_DOWNLOAD_BYTES_MAX = 64 * 2**20
+"""One published price list (genai-prices' is about 3 MB): anything larger is not one."""
+PRICE_DOWNLOAD_TIMEOUT_S = 30.0
+"""Silence of the server that publishes prices; `jevons prices update` is not on any request's path."""
+PRICE_COMPILE_TIMEOUT_S = 300.0
+"""Compiling takes about 2 s; a slow, busy machine may need much longer."""
+PRICE_MEMO_ENTRIES_MAX = 4_096
+"""Resolved prices remembered per (provider, model, context), about 2 KB each; model names come from clients."""
