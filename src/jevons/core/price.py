@@ -8,7 +8,7 @@ Does not know: the price book, providers, dates.
 import msgspec
 
 from jevons.core.money import allot, round_up
-from jevons.core.usage import INPUT_KINDS, OUTPUT, REASONING, Usage
+from jevons.core.usage import INPUT_KINDS, INPUT_MODALITIES, OUTPUT, OUTPUT_PARTS, REASONING, Usage
 
 
 class PriceTier(msgspec.Struct, frozen=True):
@@ -95,8 +95,8 @@ def worst_case(price: Price, input_tokens: int, output_tokens: int, units: tuple
     for tier in price.tiers:
         if input_tokens <= tier.above:
             continue
-        inputs = [num for kind, num in tier.nums.items() if kind in INPUT_KINDS or kind.startswith(("input_", "cache_"))]
-        outputs = [num for kind, num in tier.nums.items() if kind in (OUTPUT, REASONING) or kind.startswith("output_")]
+        inputs = [num for kind, num in tier.nums.items() if kind in INPUT_KINDS or kind in INPUT_MODALITIES]
+        outputs = [num for kind, num in tier.nums.items() if kind in (OUTPUT, REASONING) or kind in OUTPUT_PARTS]
         if input_tokens and not inputs:
             raise UnpricedKind(["input"], price)
         if output_tokens and not outputs:

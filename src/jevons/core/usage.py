@@ -62,6 +62,7 @@ INPUT_MODALITIES = frozenset(
         "input_audio",
         "input_image",
         "input_video",
+        "input_tool",
         "cache_audio_read",
         "cache_image_read",
         "cache_video_read",
@@ -70,4 +71,7 @@ INPUT_MODALITIES = frozenset(
         "cache_video_write",
     }
 )
-"""Kinds in `Usage.other` that are input tokens of another modality (genai-prices' names without `_tokens`)."""
+"""Kinds in `Usage.other` that are input tokens: of another modality, or a tool's (genai-prices' names without `_tokens`)."""
+
+OUTPUT_PARTS = frozenset({"output_audio", "output_image", "output_video", "output_citation"})
+"""Kinds in `Usage.other` that are output tokens. Other kinds there are billed units: pages, seconds, searches, requests."""
