@@ -4,7 +4,6 @@ Comes in: a provider's name (or none) and a model's name, as an upstream is aske
 Does not know: prices in money, dates, overrides.
 """
 
-import difflib
 import re
 from collections.abc import Iterator
 from datetime import date
@@ -55,6 +54,7 @@ class Catalogue:
         self._providers = {provider.id: provider for provider in providers}
         self._models: dict[str, tuple[Model, ...]] = {}
         self._found: dict[tuple[str | None, str], Found | None] = {}
+        self._pieces: dict[str, tuple[str, frozenset[str]]] = {}
 
     def providers(self) -> list[str]:
         return list(self._providers)
@@ -116,12 +116,24 @@ class Catalogue:
                 yield provider, model
 
     def suggest(self, name: str, n: int) -> list[str]:
-        """Up to n ids of models whose name is close, closest first; each id once, the maker's before a reseller's."""
-        wanted = plain(name)
-        by_plain: dict[str, str] = {}
-        for provider, model in self.everything():
-            for spelling in (plain(model.id), plain(model.name)):
-                if spelling not in by_plain or self.maker(model.id) == provider:
-                    by_plain[spelling] = model.id
-        close = difflib.get_close_matches(wanted, by_plain, n=2 * n, cutoff=0.6)
-        return list(dict.fromkeys(by_plain[spelling] for spelling in close))[:n]
+        """Up to n ids of models whose name is close, closest first; each id once, the maker's before a reseller's.
+
+        Closeness is Dice's coefficient over three-letter pieces: it forgives a typo and a missing "-preview".
+        """
+        if not self._pieces:
+            for provider, model in self.everything():
+                for spelling in filter(None, (plain(model.id), plain(model.name))):
+                    if spelling not in self._pieces or self.maker(model.id) == provider:
+                        self._pieces[spelling] = (model.id, _pieces(spelling))
+        wanted = _pieces(plain(name))
+        scored = []
+        for model_id, pieces in self._pieces.values():
+            score = 2 * len(wanted & pieces) / (len(wanted) + len(pieces))
+            if score >= 0.5:
+                scored.append((-score, len(pieces), model_id))
+        return list(dict.fromkeys(model_id for _, _, model_id in sorted(scored)))[:n]
+
+
+def _pieces(name: str) -> frozenset[str]:
+    padded = f"  {name} "
+    return frozenset(padded[i : i + 3] for i in range(len(padded) - 2))

@@ -74,10 +74,8 @@ def _rates(prices: types.ModelPrice, kinds: dict[str, str]) -> dict[str, Steps]:
 
 
 def _model(model: types.ModelInfo, kinds: dict[str, str]) -> Model:
-    if isinstance(model.prices, list) and model.prices:
-        rows = tuple(Row(_period(c.constraint), _rates(c.prices, kinds)) for c in model.prices)
-    else:
-        rows = (Row(compiled.ALWAYS, _rates(model.prices, kinds) if model.prices else {}),)
+    dated = model.prices if isinstance(model.prices, list) else [types.ConditionalPrice(prices=model.prices)]
+    rows = tuple(Row(_period(c.constraint), _rates(c.prices, kinds)) for c in dated) or (Row(compiled.ALWAYS, {}),)
     variants = tuple(Variant(v.when, _period(v.constraint), _rates(v.prices, kinds)) for v in model.price_variants or ())
     return Model(
         model.id, model.name or "", _clause(model.match), rows, variants, model.context_window, model.price_comments or ""

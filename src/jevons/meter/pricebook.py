@@ -75,7 +75,7 @@ class PriceBook:
         return self.catalogue.models(provider)
 
     def suggest(self, name: str, n: int = 3) -> list[str]:
-        """Up to n model ids that look like `name`. Compares with every model: tens of milliseconds, never on the hot path."""
+        """Up to n model ids that look like `name`. Compares it with every model: a few milliseconds."""
         return self.catalogue.suggest(name, n)
 
     def find(self, provider: str | None, model: str) -> str | None:

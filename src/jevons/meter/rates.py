@@ -11,6 +11,7 @@ from math import lcm
 
 from jevons.core.money import NUSD_PER_USD
 from jevons.core.price import Price, PriceTier
+from jevons.core.usage import INPUT_KINDS, INPUT_MODALITIES, OUTPUT, OUTPUT_PARTS
 from jevons.meter.compiled import Steps, Unit
 
 Ladder = tuple[tuple[int, Fraction], ...]
@@ -19,11 +20,10 @@ Rates = dict[str, Ladder]
 """kind -> its rates by context tier."""
 
 FALLBACK_KINDS = (
-    *("input", "cache_read", "cache_write_5m", "cache_write_1h"),
-    *("input_audio", "input_image", "input_video", "input_tool"),
-    *("cache_audio_read", "cache_image_read", "cache_video_read"),
-    *("cache_audio_write", "cache_image_write", "cache_video_write"),
-    *("output", "output_audio", "output_image", "output_video", "output_citation"),
+    *INPUT_KINDS,
+    *sorted(INPUT_MODALITIES),
+    OUTPUT,
+    *sorted(OUTPUT_PARTS),
     *("input_audio_seconds", "output_audio_seconds", "input_annotated_document_pages"),
 )
 """Kinds that a usage may report and that are billed as the kind which contains them when they have no rate of their own.
