@@ -75,3 +75,39 @@ PRICE_COMPILE_TIMEOUT_S = 300.0
 """Compiling takes about 2 s; a slow, busy machine may need much longer."""
 PRICE_MEMO_ENTRIES_MAX = 4_096
 """Resolved prices remembered per (provider, model, context), about 2 KB each; model names come from clients."""
+
+# Local engine
+LOCAL_SLOTS = 4
+"""Requests that the local engine decodes in one batch."""
+LOCAL_CONTEXT_TOKENS = 4_096
+"""Context of each slot. KV of the 135M model is 23 KiB a token: four slots hold 378 MB; twice that would pass 0.9 GB in all."""
+LOCAL_BATCH_TOKENS = 64
+"""Prompt tokens per engine step. A step is what other streams wait for during a long prefill: 0.5 s here, 16 s at llama.cpp's
+2,048; prefill speed is the same down to 64 on one core, and falls by a third at 32."""
+LOCAL_PROMPT_CACHE_MIB = 256
+"""Host memory for the KV of finished conversations (11,000 tokens of the 135M model). llama.cpp's own default is 8 GiB."""
+ENGINE_START_TIMEOUT_S = 120.0
+"""From spawn to ready: the packaged model takes 1 to 2 s; a large one from a slow disk a minute."""
+ENGINE_STOP_GRACE_S = 5.0
+"""Between SIGTERM and SIGKILL. The engine keeps nothing that needs saving."""
+ENGINE_RESTART_FIRST_S = 0.25
+ENGINE_RESTART_MAX_S = 8.0
+ENGINE_CRASHES_MAX = 5
+"""Ends in a row, none after a stable time, before the state says `failed`."""
+ENGINE_STABLE_S = 60.0
+"""An engine that has been ready this long starts with a clean record when it ends."""
+ENGINE_RETRY_S = 60.0
+"""How often a failed engine is tried again."""
+ENGINE_PARTS_POLL_S = 5.0
+"""How often we look whether absent engine packages have appeared."""
+ENGINE_PROBE_EVERY_S = 5.0
+ENGINE_PROBE_TIMEOUT_S = 10.0
+ENGINE_PROBES_LOST_MAX = 3
+"""A probe is lost when the engine's own HTTP threads do not answer in time; three in a row are a hung process, not a busy core."""
+ENGINE_LOG_BYTES_MAX = 2**20
+"""engine.log is moved to engine.log.1 at this size, so both together stay under 2 MiB."""
+ENGINE_LOG_LINES_KEPT = 100
+"""Last lines of the engine's log in memory, for the text of an error."""
+ENGINE_LINE_BYTES_MAX = 2**16
+INSTALL_STOP_GRACE_S = 10.0
+"""Between SIGINT and SIGKILL for an interrupted installer: pip rolls back on SIGINT."""
