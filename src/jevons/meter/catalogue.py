@@ -110,6 +110,18 @@ class Catalogue:
                         return Found(provider, candidate, provider == seller)
         return None
 
+    def reference(self, provider: str, model: Model) -> str | None:
+        """A name under which `find` gives this very model: its id or a text of its match clause; None if others take them all."""
+        names, clauses = [model.id], [model.match]
+        while clauses:
+            clause = clauses.pop(0)
+            clauses += clause.parts
+            names.append(clause.text)
+        for name in filter(None, names):
+            if (found := self.find(provider, name)) and found.model is model:
+                return name
+        return None
+
     def everything(self) -> Iterator[tuple[str, Model]]:
         for provider in self._providers:
             for model in self.models(provider):

@@ -91,7 +91,24 @@ class PriceBook:
         hit = self._prices.get(key)
         if hit is not None and hit.from_ms <= at_ms < hit.until_ms:
             return hit.price
-        return _remember(self._prices, key, self._resolve(provider, model, at_ms, context)).price
+        return _remember(self._prices, key, self.resolve(provider, model, at_ms, context)).price
+
+    def resolve(self, provider: str | None, model: str, at_ms: int, context: Mapping[str, str] = NO_CONTEXT) -> Resolved:
+        """The price with the time for which it holds, worked out anew."""
+        found, overrides = self.covering(provider, model)
+        rates: Rates = {}
+        label = f"{provider}/{model}"
+        periods = [o.period for o in overrides]
+        if found is not None:
+            rates, label = self._standing(found, at_ms, context)
+            periods += [row.period for row in found.model.rows] + [v.period for v in found.model.variants]
+        for override in overrides:
+            if override.applies(at_ms, context):
+                rates = replaced(rates, override, self.kinds)
+                label += f"+{override.source}"
+        from_ms, until_ms = _between(periods, at_ms)
+        price = price_of(filled(rates, self.units), label, self.hash) if rates else None
+        return Resolved(from_ms, until_ms, price)
 
     def dearest(
         self, provider: str | None, model: str, at_ms: int, context: Mapping[str, str] = NO_CONTEXT, horizon_s: int = HORIZON_S
@@ -117,22 +134,6 @@ class PriceBook:
         models = (model.lower(), found.model.id.lower() if found else model.lower())
         return tuple(o for o in self.overrides if o.covers(providers, models))
 
-    def _resolve(self, provider: str | None, model: str, at_ms: int, context: Mapping[str, str]) -> Resolved:
-        found, overrides = self.covering(provider, model)
-        rates: Rates = {}
-        label = f"{provider}/{model}"
-        periods = [o.period for o in overrides]
-        if found is not None:
-            rates, label = self._standing(found, at_ms, context)
-            periods += [row.period for row in found.model.rows] + [v.period for v in found.model.variants]
-        for override in overrides:
-            if override.applies(at_ms, context):
-                rates = replaced(rates, override, self.kinds)
-                label += f"+{override.source}"
-        from_ms, until_ms = _between(periods, at_ms)
-        price = price_of(filled(rates, self.units), label, self.hash) if rates else None
-        return Resolved(from_ms, until_ms, price)
-
     def _standing(self, found: Found, at_ms: int, context: Mapping[str, str]) -> tuple[Rates, str]:
         """The book's own rates and row label: the last active row, then per kind the first variant that the context selects."""
         row = active_row(found.model, at_ms)
@@ -154,7 +155,7 @@ class PriceBook:
         prices: list[Price] = []
         instant, windows = at_ms, []
         while instant <= at_ms + horizon_ms:
-            answers = [self._resolve(provider, model, instant, possible) for possible in contexts]
+            answers = [self.resolve(provider, model, instant, possible) for possible in contexts]
             prices += [answer.price for answer in answers if answer.price is not None]
             windows.append(answers[0])
             instant = answers[0].until_ms
