@@ -47,8 +47,6 @@ class Ask(msgspec.Struct, frozen=True):
     previous_response_id: str | None = None
     server_tools: tuple[tuple[str, int | None], ...] = ()
     """(billed unit kind, bound or None) of provider-run tools in the request; strict refuses an unbounded one."""
-    media: int = 0
-    """Number of image, audio and file parts."""
     remote_context: bool = False
     """Refers to content we cannot see: file ids, stored prompts, previous responses."""
     stored: bool = False

@@ -119,6 +119,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     billed_nusd: int
     estimate: Estimate
     settled_ms: int
+    price_row: str = ""
+    """The row that was charged; "" = the one the hold was taken under."""
     first_byte_ms: int | None = None
     """Milliseconds from admission to the upstream's first body byte."""
     finish: str = ""

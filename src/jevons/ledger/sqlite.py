@@ -224,7 +224,7 @@ def _entry_row(op: Posted) -> tuple[Any, ...]:
     return (
         h.id, h.key_id, h.run_id, h.dialect, h.model, h.target, h.upstream, h.stream, e.outcome, e.status, u.input, u.cache_read,
         u.cache_write_5m, u.cache_write_1h, u.output, u.reasoning, _encode_lines(e.lines).decode(), e.list_nusd, e.billed_nusd, h.held_nusd,
-        e.overrun_nusd, e.estimate, h.input_bound, h.price_book, h.price_row, h.chain, h.messages, e.finish, e.settled_ms, e.first_byte_ms,
+        e.overrun_nusd, e.estimate, h.input_bound, h.price_book, e.price_row or h.price_row, h.chain, h.messages, e.finish, e.settled_ms, e.first_byte_ms,
     )  # fmt: skip
 
 

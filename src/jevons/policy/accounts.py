@@ -22,11 +22,6 @@ class Account(msgspec.Struct, frozen=True, gc=False):
         """What a new hold may take now; None = anything."""
         return None if self.limit_nusd is None else max(0, self.limit_nusd - self.posted_nusd - self.held_nusd)
 
-    @property
-    def unspent_nusd(self) -> int | None:
-        """What could be held if every open hold were released: the difference between "wait" and "never"."""
-        return None if self.limit_nusd is None else max(0, self.limit_nusd - self.posted_nusd)
-
 
 def fits(account: Account, nusd: int) -> bool:
     """May a hold of `nusd` be granted? An account that is over its limit admits nothing, not even a hold of zero."""

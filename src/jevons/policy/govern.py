@@ -31,8 +31,8 @@ class Terms(msgspec.Struct, frozen=True):
 
 
 class Admit(msgspec.Struct, frozen=True):
-    output_cap: int
-    """Per answer; what the upstream is told."""
+    output_cap: int | None
+    """Per answer; what the upstream is told. None: what the client sent stays (an account without a limit is never cut)."""
     clamped: bool
     """The cap is lower than what the client sent, or was injected below the default, for lack of money."""
     held_nusd: int
@@ -57,15 +57,19 @@ Verdict = Admit | Wait | Deny
 
 def decide(account: Account, terms: Terms) -> Verdict:
     """Admit with the largest cap that the account can afford, up to what was asked. Raises UnpricedKind."""
+    if account.limit_nusd is None:
+        outputs = terms.choices * (terms.output_cap or terms.output_max)
+        whole = worst_case(terms.price, terms.input_tokens, outputs, terms.units)
+        return Admit(None, False, whole if terms.billed else 0, whole)
     wanted = _wanted_output(terms)
     whole = worst_case(terms.price, terms.input_tokens, terms.choices * wanted, terms.units)
     held = whole if terms.billed else 0
     if fits(account, held):
         return Admit(wanted, False, held, whole)
-    if account.posted_nusd >= (account.limit_nusd or 0) or not terms.billed:
+    if account.posted_nusd >= account.limit_nusd or not terms.billed:
         return Deny(held)
     # Money is short. The cap is cut to what could be had if no other call were in flight: a call is never cut because of its neighbours.
-    unspent = account.unspent_nusd or 0
+    unspent = account.limit_nusd - account.posted_nusd
     least = min(wanted, _least_output(terms))
     cap = min(wanted, _affordable_output(terms, unspent))
     if cap < least:

@@ -22,6 +22,8 @@ class Ending(msgspec.Struct, frozen=True):
     """Upstream's HTTP status, 0 if no headers came."""
     usage: Usage | None = None
     """Final usage, if the upstream gave it."""
+    input_usage: Usage | None = None
+    """What the upstream said of the input alone, before the answer was whole (Anthropic's message_start)."""
     complete: bool = False
     """The answer came to its own end."""
     seen_output: int | None = None
@@ -52,7 +54,8 @@ def settle(hold: Hold, price: Price, ending: Ending, *, billed: bool = True) -> 
     if ending.visible and ending.seen_output is not None:
         in_flight = 0 if ending.complete else IN_FLIGHT_OUTPUT_TOKENS
         output = min(ending.seen_output + in_flight, max(hold.output_tokens, ending.seen_output))
-        return _charged(hold, price, Usage(input=hold.input_tokens, output=output), Estimate.SEEN, billed)
+        known = ending.input_usage or Usage(input=hold.input_tokens)
+        return _charged(hold, price, msgspec.structs.replace(known, output=output, reasoning=0), Estimate.SEEN, billed)
     return _whole_hold(hold, Usage(), Estimate.HOLD, billed)
 
 

@@ -1,0 +1,214 @@
+"""The door: a bare ASGI application. Model calls go to the journey; the rest to small handlers; admin to its own application.
+
+A path that is not listed here is a 404 in the dialect of its caller, never forwarded.
+"""
+
+import hashlib
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+from jevons.core.ask import Caller, Dialect
+from jevons.core.entry import attempt_of, request_text
+from jevons.core.limits import COUNT_TOKENS_PER_MINUTE_MAX
+from jevons.core.refusal import Kind, Refusal, invalid
+from jevons.gateway import about
+from jevons.gateway.client import Client, Receive, Scope, Send
+from jevons.gateway.denials import denial_for
+from jevons.gateway.gate import Gate
+from jevons.gateway.identify import identify, split_path
+from jevons.gateway.inbound import Bodies, ClientGone, read_body
+from jevons.gateway.journey import Aborted, Journey
+from jevons.gateway.metrics import Metrics
+from jevons.gateway.reply import own_headers, refuse
+from jevons.gateway.stored import forward_stored, owner_of
+from jevons.gateway.upstreams import Live
+from jevons.ledger.errors import LedgerUnavailable
+from jevons.policy.route import Table, Target, allowed, choose, offered
+from jevons.wire.errors import error_event
+from jevons.wire.parse import parse
+
+DOORS = {
+    "/v1/chat/completions": Dialect.CHAT,
+    "/v1/responses": Dialect.RESPONSES,
+    "/v1/embeddings": Dialect.EMBEDDINGS,
+    "/v1/messages": Dialect.MESSAGES,
+    "/v1/messages/count_tokens": Dialect.COUNT_TOKENS,
+}
+Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class App:
+    """All that answers on the gateway's port."""
+
+    def __init__(
+        self, gate: Gate, lives: dict[str, Live], table: Table, metrics: Metrics, admin: Asgi, hosts: tuple[str, ...], ready: Callable[[], str]
+    ) -> None:
+        """`ready` says why no request can be served, or "". `hosts` are the Host names answered to; empty = all."""
+        self._gate = gate
+        self._lives = lives
+        self._table = table
+        self._metrics = metrics
+        self._admin = admin
+        self._hosts = frozenset(hosts)
+        self._ready = ready
+        self._bodies = Bodies()
+        self._counted: dict[int, deque[float]] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._http(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await _refuse_websocket(receive, send)
+        elif scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path_key, path = split_path(scope["path"])
+        dialect = DOORS.get(path)
+        if dialect is not None and scope["method"] == "POST":
+            await self._model_call(dialect, path_key, scope, receive, send)
+        elif path.startswith("/jevons/v1/admin"):
+            await self._admin(scope, receive, send)
+        else:
+            await self._other(path_key, path, scope, receive, send)
+
+    async def _model_call(self, dialect: Dialect, path_key: str, scope: Scope, receive: Receive, send: Send) -> None:
+        ledger, client, headers = self._gate.ledger, Client(receive, send), scope["headers"]
+        request = ledger.next_request(int(time.time() * 1000))
+        denial = None
+        try:
+            self._check_host(headers)
+            caller = identify(ledger.keys, headers, path_key)
+            denial = denial_for(headers, dialect, caller.denial_status)
+            body = await read_body(receive, headers)
+            with self._bodies.counted(len(body)):
+                ask = parse(dialect, body)
+                if dialect is Dialect.COUNT_TOKENS:
+                    self._limit_counting(caller)
+                targets = self._targets(ask.model, dialect, caller)
+                if ask.previous_response_id is not None:
+                    targets = owner_of(ledger, caller, ask.previous_response_id, targets)
+                await Journey(self._gate, self._lives, client, scope, ask, caller, request).run(targets, self._idempotency(headers, caller, body))
+        except Refusal as refusal:
+            self._metrics.denials[refusal.code] += 1
+            if denial is not None:
+                refusal = denial(refusal)
+            await self._refuse(client, refusal, dialect, request)
+        except LedgerUnavailable as error:
+            refusal = Refusal(Kind.UNAVAILABLE, 503, f"The call was not made or not finished: {error}. Nothing is served unmetered.", code="ledger_unavailable")
+            await self._refuse(client, refusal, dialect, request)
+        except Aborted as aborted:
+            await client.body(error_event(aborted.refusal, dialect, request_text(request)), more=True)
+        except ClientGone:
+            return
+        finally:
+            client.close()
+
+    async def _refuse(self, client: Client, refusal: Refusal, dialect: Dialect, request: int) -> None:
+        if client.started:  # the stream is begun: say it in an event, then the server closes without a clean end
+            await client.body(error_event(refusal, dialect, request_text(request)), more=True)
+        else:
+            await refuse(client, refusal, dialect, request, own_headers(request, self._gate.ledger, None, cost=False))
+
+    def _targets(self, model: str, dialect: Dialect, caller: Caller) -> tuple[Target, ...]:
+        if not allowed(caller.models, model):
+            raise Refusal(Kind.PERMISSION, 403, f"Key {caller.key_name!r} may not use {model!r}; it is limited to {', '.join(caller.models)}.", code="model_not_allowed", param="model")
+        targets = choose(self._table, model, dialect)
+        if targets:
+            return targets
+        if offered(self._table, model):
+            raise invalid(f"Model {model!r} is not offered over this endpoint, and {dialect} cannot be translated for it.", param="model", code="wrong_endpoint")
+        known = sorted({pattern for offer in self._table.offers for pattern in offer.models} | {alias.name for alias in self._table.aliases})
+        similar = self._gate.book.suggest(model)
+        hint = f" Similar names with a known price: {', '.join(similar)}." if similar else ""
+        raise Refusal(
+            Kind.NOT_FOUND,
+            404,
+            f"No upstream answers to the model {model!r}. Configured: {', '.join(known) or 'none'}.{hint} Add it under `models` of an upstream in jevons.toml.",
+            code="model_not_found",
+            param="model",
+        )
+
+    def _idempotency(self, headers: list[tuple[bytes, bytes]], caller: Caller, body: bytes) -> tuple[bytes, bytes]:
+        """(digest of the Idempotency-Key, digest of the body), or empty ones. Raises Refusal for a repeat."""
+        value = next((value for name, value in headers if name == b"idempotency-key"), b"")
+        if not value:
+            return b"", b""
+        key, digest = hashlib.sha256(value).digest(), hashlib.sha256(body).digest()
+        earlier = self._gate.ledger.repeated(caller.key_id, key)
+        if earlier is None:
+            return key, digest
+        body_digest, entry_id = earlier
+        request = request_text(entry_id - attempt_of(entry_id))
+        if body_digest != digest:
+            raise invalid(f"This Idempotency-Key was used with another body ({request}); use a new one.", code="idempotency_key_reused", status=422)
+        raise Refusal(
+            Kind.CONFLICT,
+            409,
+            f"This request was made before, as {request}; answers are not kept, so it is not made again. Its cost: GET /jevons/v1/requests/{request}.",
+            code="idempotent_repeat",
+            detail={"request": request},
+        )
+
+    def _limit_counting(self, caller: Caller) -> None:
+        recent, now = self._counted.setdefault(caller.key_id, deque()), time.monotonic()
+        while recent and recent[0] < now - 60:
+            recent.popleft()
+        if len(recent) >= COUNT_TOKENS_PER_MINUTE_MAX:
+            raise Refusal(Kind.RATE_LIMIT, 429, f"More than {COUNT_TOKENS_PER_MINUTE_MAX} counts a minute.", code="rate_limit_exceeded", retry_after_s=max(1, int(recent[0] + 60 - now)))
+        recent.append(now)
+
+    def _check_host(self, headers: list[tuple[bytes, bytes]]) -> None:
+        if not self._hosts:
+            return
+        host = next((value.decode("latin-1") for name, value in headers if name == b"host"), "")
+        name = host.rsplit(":", 1)[0].strip("[]").lower() if not host.endswith("]") else host.strip("[]")
+        if name not in self._hosts:
+            raise Refusal(Kind.PERMISSION, 403, f"Host {name!r} is not served here; list it under `hosts` in jevons.toml.", code="unknown_host")
+
+    async def _other(self, path_key: str, path: str, scope: Scope, receive: Receive, send: Send) -> None:
+        """Everything but model calls: health, metrics, models, stored responses, the cost of a request; else 404."""
+        client, method, headers = Client(receive, send), scope["method"], scope["headers"]
+        anthropic = any(name == b"anthropic-version" for name, _ in headers)
+        dialect = Dialect.MESSAGES if anthropic else Dialect.CHAT
+        ledger = self._gate.ledger
+        request = ledger.next_request(int(time.time() * 1000))
+        try:
+            self._check_host(headers)
+            if path in ("/health/live", "/health/ready") and method in ("GET", "HEAD"):
+                return await about.health(client, "" if path.endswith("live") else self._ready())
+            if path == "/metrics" and method == "GET":
+                return await about.metrics(client, self._metrics)
+            if path == "/" and method in ("GET", "HEAD"):
+                return await about.hello(client)
+            if path == "/v1/responses" and any(name == b"upgrade" for name, _ in headers):
+                raise Refusal(Kind.INVALID, 426, "WebSocket is not spoken here; POST /v1/responses.", code="upgrade_required")
+            caller = identify(ledger.keys, headers, path_key)
+            if path == "/v1/models" and method == "GET":
+                return await about.models(client, self._table, self._gate.book, self._lives, caller, anthropic=anthropic)
+            if path.startswith("/jevons/v1/requests/") and method == "GET":
+                return await about.request_cost(client, ledger, caller, path.removeprefix("/jevons/v1/requests/"))
+            if path.startswith("/v1/responses/") and method in ("GET", "DELETE"):
+                return await forward_stored(client, ledger, self._lives, caller, scope, path)
+            raise Refusal(Kind.NOT_FOUND, 404, f"{method} {path} is not served here, and nothing unlisted is forwarded.", code="unknown_path")
+        except Refusal as refusal:
+            await refuse(client, refusal, dialect, request, own_headers(request, ledger, None, cost=False))
+        finally:
+            client.close()
+
+
+async def _refuse_websocket(receive: Receive, send: Send) -> None:
+    """426 where the server can say so; Codex then posts at once."""
+    await receive()
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"2")]
+    await send({"type": "websocket.http.response.start", "status": 426, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": b"{}"})
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

@@ -1,0 +1,94 @@
+"""One attempt: its hold, what was seen of its answer, and its one resolution.
+
+Whatever happens between `hold` and `resolve` (cancellation included), `resolve` runs once, and its charge follows policy.settle.
+"""
+
+import asyncio
+import time
+
+from jevons.core.ask import Dialect
+from jevons.core.entry import Entry, Hold, Outcome, admitted_ms
+from jevons.core.limits import SEEN_BYTES_MAX
+from jevons.core.price import Price
+from jevons.core.usage import Usage
+from jevons.ledger.ledger import Ledger
+from jevons.meter.tokens import count_text
+from jevons.policy.settle import Ending, Settled, settle
+from jevons.wire.sse import Cutter
+from jevons.wire.visible import visible_text
+
+
+class Attempt:
+    """Created with its hold reserved; the journey fills in what it sees."""
+
+    def __init__(self, ledger: Ledger, hold: Hold, price: Price, *, dialect: Dialect, billed: bool, visible: bool, encoding: str) -> None:
+        self._ledger = ledger
+        self._seen: list[bytes] = []
+        self._seen_bytes = 0
+        self._seen_output = 0
+        self._dialect = dialect
+        self._billed = billed
+        self._visible = visible
+        self._encoding = encoding
+        self.hold = hold
+        self.price = price
+        self.sent = False
+        self.status = 0
+        self.usage: Usage | None = None
+        self.input_usage: Usage | None = None
+        self.charge_price: Price | None = None
+        """The row that applies, where the answer shows that it is not the dearest that might have (service tier)."""
+        self.complete = False
+        self.finish = ""
+        self.response_id = ""
+        self.first_byte_ms: int | None = None
+        self.settled: Settled | None = None
+        """The charge, once resolved."""
+
+    def saw(self, whole: bytes) -> None:
+        """Keep streamed events until final usage makes counting them needless."""
+        self._seen.append(whole)
+        self._seen_bytes += len(whole)
+        if self._seen_bytes > SEEN_BYTES_MAX:
+            self._seen_output += self._count_seen()
+
+    def mark_first_byte(self) -> None:
+        if self.first_byte_ms is None:
+            self.first_byte_ms = max(0, int(time.time() * 1000) - admitted_ms(self.hold.id))
+
+    def resolve(self, outcome: Outcome) -> "asyncio.Future[None]":
+        """Post the entry; the future is done when it is on disk. Call once."""
+        assert self.settled is None
+        needs_count = self.usage is None and self._visible and self.sent and self.hold.stream
+        seen = self._seen_output + self._count_seen() if needs_count else None
+        ending = Ending(outcome, self.sent, self.status, self.usage, self.input_usage, self.complete, seen, self._visible)
+        price = self.charge_price or self.price
+        settled = self.settled = settle(self.hold, price, ending, billed=self._billed)
+        return self._ledger.post(
+            Entry(
+                hold=self.hold,
+                outcome=outcome,
+                status=self.status,
+                usage=settled.usage,
+                lines=settled.lines,
+                list_nusd=settled.list_nusd,
+                billed_nusd=settled.billed_nusd,
+                estimate=settled.estimate,
+                settled_ms=int(time.time() * 1000),
+                first_byte_ms=self.first_byte_ms,
+                finish=self.finish,
+                response_id=self.response_id,
+                price_row=price.row,
+            )
+        )
+
+    def abandon(self) -> None:
+        """Resolve an attempt that was held and never sent: the client left, or we are stopping."""
+        if self.settled is None:
+            self.resolve(Outcome.VOID)
+
+    def _count_seen(self) -> int:
+        whole = Cutter().feed(b"".join(self._seen))
+        self._seen.clear()
+        self._seen_bytes = 0
+        return count_text(visible_text(self._dialect, whole), self._encoding) if whole else 0

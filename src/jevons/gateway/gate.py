@@ -1,0 +1,191 @@
+"""Admission of one attempt: its terms, the verdict, and the hold, in one synchronous step over the ledger's memory.
+
+Comes in: the ask, the caller, a target. Goes out: an Attempt whose hold is being written, or a Refusal that says what to do.
+"""
+
+import asyncio
+import time
+
+from jevons.core.ask import Ask, Caller, Dialect, InputBound
+from jevons.core.chain import chain_links
+from jevons.core.entry import Hold
+from jevons.core.limits import COUNT_INLINE_BYTES_MAX, HOLD_WAIT_MAX_S
+from jevons.core.money import format_usd
+from jevons.core.price import Price, PriceTier, UnpricedKind
+from jevons.core.refusal import Kind, Refusal, invalid
+from jevons.gateway.attempt import Attempt
+from jevons.gateway.settings import UpstreamSettings
+from jevons.ledger.ledger import Ledger
+from jevons.meter.models import ModelFacts, model_facts
+from jevons.meter.overrides import override_line
+from jevons.meter.pricebook import PriceBook, request_units
+from jevons.meter.tokens import InputCount, MessageCounter
+from jevons.policy.govern import Admit, Deny, Terms, decide
+from jevons.policy.route import Target
+
+FREE = Price("free", "", 1, (PriceTier(-1, {}),))
+"""What a call costs that no provider bills (count_tokens)."""
+
+
+class Gate:
+    """Decides with the ledger's accounts and the price book; keeps the token counts of messages seen before."""
+
+    def __init__(self, ledger: Ledger, book: PriceBook, secret: bytes) -> None:
+        self.ledger = ledger
+        self.book = book
+        self._secret = secret
+        self._counter = MessageCounter()
+
+    async def admit(
+        self, ask: Ask, caller: Caller, target: Target, settings: UpstreamSettings, entry_id: int, idempotency: tuple[bytes, bytes]
+    ) -> tuple[Attempt, Admit]:
+        """A reserved attempt, its hold durable. Raises Refusal (402, 429, 400) or LedgerUnavailable."""
+        provider = settings.provider or settings.defaults.provider or settings.name
+        facts = model_facts(provider, target.model)
+        count = await self._count(ask, facts)
+        terms = self._terms(ask, caller, target, settings, provider, facts, count, entry_id)
+        verdict = await self._verdict(caller, terms)
+        hold = Hold(
+            id=entry_id,
+            key_id=caller.key_id,
+            run_id=caller.run_id,
+            dialect=ask.dialect,
+            model=ask.model,
+            target=target.model,
+            upstream=target.upstream,
+            stream=ask.stream,
+            held_nusd=verdict.held_nusd,
+            list_held_nusd=verdict.list_held_nusd,
+            input_tokens=terms.input_tokens,
+            input_bound=count.bound,
+            output_tokens=ask.choices * (verdict.output_cap or ask.output_cap or terms.output_max),
+            price_book=self.book.hash,
+            price_row=terms.price.row,
+            chain=chain_links(self._secret, ask.messages)[-1] if ask.messages else b"",
+            messages=len(ask.messages),
+            idempotency_key=idempotency[0],
+            body_digest=idempotency[1],
+        )
+        visible = facts.shows_all(reasons=ask.reasons)
+        attempt = Attempt(self.ledger, hold, terms.price, dialect=target.dialect, billed=settings.billed, visible=visible, encoding=facts.count_encoding)
+        attempt.provider = provider
+        # From here to `take` there is no await: what was decided is what is reserved.
+        durable = self.ledger.take(hold)
+        try:
+            await durable
+        except asyncio.CancelledError:
+            attempt.abandon()
+            raise
+        return attempt, verdict
+
+    async def count(self, ask: Ask, target: Target, settings: UpstreamSettings) -> InputCount:
+        """Input tokens of a request, for the count_tokens door of an upstream that has none."""
+        return await self._count(ask, model_facts(settings.provider or settings.defaults.provider or settings.name, target.model))
+
+    async def _count(self, ask: Ask, facts: ModelFacts) -> InputCount:
+        if ask.remote_context:
+            unseen = max(0, facts.context_window - (ask.output_cap or 0))
+            return InputCount(unseen, InputBound.BOUNDED)
+        if self._counter.uncached_bytes(ask.messages) > COUNT_INLINE_BYTES_MAX:
+            return await asyncio.to_thread(self._counter.count, ask.messages, facts, ask.dialect)
+        return self._counter.count(ask.messages, facts, ask.dialect)
+
+    def _terms(
+        self,
+        ask: Ask,
+        caller: Caller,
+        target: Target,
+        settings: UpstreamSettings,
+        provider: str,
+        facts: ModelFacts,
+        count: InputCount,
+        entry_id: int,
+    ) -> Terms:
+        if ask.dialect is Dialect.COUNT_TOKENS:
+            return Terms(FREE, 0, 0, billed=False)
+        context = {"service_tier": ask.service_tier} if ask.service_tier else {}
+        price = self.book.dearest(provider, target.model, entry_id >> 22, context)
+        if price is None:
+            raise unpriced(provider, target.model, ["input", "output"], self.book.suggest(target.model))
+        units = list(request_units(price))
+        for unit, bound in ask.server_tools:
+            if bound is None:
+                raise invalid(
+                    f"The provider bills each use of this tool ({unit}) and the request does not bound it. Set max_uses on the tool (Messages) or max_tool_calls (Responses).",
+                    param="tools",
+                    code="unbounded_tool",
+                )
+            units.append((unit, bound))
+        output_max = 0 if ask.dialect is Dialect.EMBEDDINGS else facts.max_output
+        return Terms(
+            price=price,
+            input_tokens=count.tokens,
+            output_max=output_max,
+            output_cap=ask.output_cap,
+            choices=ask.choices,
+            thinking_budget=ask.thinking_budget,
+            default_output_tokens=caller.default_output_tokens,
+            units=tuple(units),
+            billed=settings.billed,
+        )
+
+    async def _verdict(self, caller: Caller, terms: Terms) -> Admit:
+        """Admit, or wait a little for open holds, or refuse. Its last step and the reservation are not separated by an await."""
+        deadline = 0.0
+        while True:
+            try:
+                verdict = decide(self.ledger.accounts[caller.key_id], terms)
+            except UnpricedKind as error:
+                provider, _, model = terms.price.row.partition("/")
+                raise unpriced(provider, model.partition("@")[0], error.kinds, []) from None
+            if isinstance(verdict, Admit):
+                return verdict
+            if isinstance(verdict, Deny):
+                raise self._denied(caller, verdict.needed_nusd)
+            now = time.monotonic()
+            deadline = deadline or now + HOLD_WAIT_MAX_S
+            if now >= deadline:
+                raise Refusal(
+                    Kind.RATE_LIMIT,
+                    429,
+                    f"Key {caller.key_name!r} has the money, but open calls hold it; one of them will be settled soon.",
+                    code="holds_open",
+                    retry_after_s=1,
+                    detail=self._standing(caller, verdict.needed_nusd),
+                )
+            await asyncio.wait((self.ledger.on_resolved(),), timeout=deadline - now)
+
+    def _denied(self, caller: Caller, needed_nusd: int) -> Refusal:
+        standing = self._standing(caller, needed_nusd)
+        account = self.ledger.accounts[caller.key_id]
+        return Refusal(
+            Kind.BUDGET,
+            402,
+            f"Key {caller.key_name!r} has spent {format_usd(account.posted_nusd)} of its limit of {format_usd(account.limit_nusd or 0)}; this call may cost up to"
+            f" {format_usd(needed_nusd)}. Raise it with `jevons keys limit {caller.key_name} AMOUNT`, or ask for less output.",
+            code="insufficient_quota",
+            detail=standing,
+        )
+
+    def _standing(self, caller: Caller, needed_nusd: int) -> dict[str, object]:
+        account = self.ledger.accounts[caller.key_id]
+        return {
+            "scope": f"key:{caller.key_name}",
+            "limit_nusd": account.limit_nusd,
+            "spent_nusd": account.posted_nusd,
+            "held_nusd": account.held_nusd,
+            "needed_nusd": needed_nusd,
+            "window": "total",
+        }
+
+
+def unpriced(provider: str, model: str, kinds: list[str], similar: list[str]) -> Refusal:
+    """A model whose price is not known is refused: unknown is not free."""
+    hint = f" Did you mean {', '.join(similar)}?" if similar else ""
+    return Refusal(
+        Kind.INVALID,
+        400,
+        f"The price of {provider}/{model} ({', '.join(kinds)}) is unknown, and unmetered calls are refused.{hint} State it in prices.toml:\n{override_line(provider, model, kinds)}",
+        code="unknown_price",
+        param="model",
+    )

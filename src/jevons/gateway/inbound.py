@@ -1,0 +1,101 @@
+"""Reading a request's body within limits: size, all bodies together, and what compression may hide."""
+
+import zlib
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from jevons.core.limits import BODIES_IN_FLIGHT_BYTES_MAX, BODY_BYTES_MAX, DECODE_RATIO_FLOOR_BYTES, DECODE_RATIO_MAX
+from jevons.core.refusal import Kind, Refusal, invalid
+
+Receive = Callable[[], Awaitable[Any]]
+
+
+class ClientGone(Exception):
+    """The client closed the connection before its request was whole."""
+
+
+class Bodies:
+    """Counts the bytes of all bodies being held, so that many large ones together cannot exhaust memory."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+
+    @contextmanager
+    def counted(self, size: int) -> Iterator[None]:
+        """Count `size` bytes as held for the length of the context. Raises Refusal (503) when there is no room."""
+        if self.bytes + size > BODIES_IN_FLIGHT_BYTES_MAX:
+            raise Refusal(Kind.UNAVAILABLE, 503, "The gateway holds as many request bytes as it may; try again.", code="overloaded", retry_after_s=1)
+        self.bytes += size
+        try:
+            yield
+        finally:
+            self.bytes -= size
+
+
+async def read_body(receive: Receive, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """The whole decoded body. Raises Refusal (413, 415, 400) or ClientGone."""
+    encoding, length = b"", 0
+    for name, value in headers:
+        if name == b"content-encoding":
+            encoding = value.strip().lower()
+        elif name == b"content-length":
+            length = int(value) if value.isdigit() else 0
+    if length > BODY_BYTES_MAX:
+        raise _too_large()
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise ClientGone
+    body: bytes = message.get("body", b"")
+    if message.get("more_body"):
+        parts, size = [body], len(body)
+        while message.get("more_body"):
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if size > BODY_BYTES_MAX:
+                raise _too_large()
+        body = b"".join(parts)
+    if not encoding or encoding == b"identity":
+        return body
+    return decode_body(body, encoding)
+
+
+def decode_body(body: bytes, encoding: bytes) -> bytes:
+    """A gzip, deflate or zstd body, decoded within the size and ratio limits."""
+    limit = min(BODY_BYTES_MAX, max(DECODE_RATIO_FLOOR_BYTES, len(body) * DECODE_RATIO_MAX))
+    try:
+        if encoding in (b"gzip", b"x-gzip", b"deflate"):
+            inflater = zlib.decompressobj(wbits=47)  # gzip or zlib header, found out from the data
+            decoded = inflater.decompress(body, limit + 1)
+            whole = inflater.eof
+        elif encoding == b"zstd":
+            decoded, whole = _unzstd(body, limit)
+        else:
+            raise Refusal(Kind.INVALID, 415, f"Content-Encoding {encoding.decode('latin-1')!r} is not understood; send gzip, zstd or none.")
+    except (zlib.error, ValueError) as error:
+        raise invalid(f"The body is not valid {encoding.decode('latin-1')}: {error}.", code="invalid_encoding") from None
+    if len(decoded) > limit:
+        raise _too_large(f"the body unpacks to more than {limit} bytes")
+    if not whole:
+        raise invalid("The compressed body ends before its end.", code="invalid_encoding")
+    return decoded
+
+
+def _unzstd(body: bytes, limit: int) -> tuple[bytes, bool]:
+    try:
+        from compression import zstd  # type: ignore[import-not-found, unused-ignore]
+    except ImportError:
+        from backports import zstd
+    decoder = zstd.ZstdDecompressor()
+    try:
+        decoded = decoder.decompress(body, limit + 1)
+    except zstd.ZstdError as error:
+        raise ValueError(str(error)) from None
+    return decoded, decoder.eof
+
+
+def _too_large(what: str = "the body is too large") -> Refusal:
+    return Refusal(Kind.TOO_LARGE, 413, f"Request refused: {what} (limit {BODY_BYTES_MAX // 2**20} MiB).", code="request_too_large")

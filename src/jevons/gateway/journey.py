@@ -1,0 +1,316 @@
+"""The journey of one model call: attempts in order until one answers, each held before it is sent and resolved once.
+
+Comes in: a parsed request with its caller and candidates. Goes out: an answer to the client and, per attempt, one entry.
+Every await here may be the last: whatever happens, the attempt is resolved in `finally`.
+"""
+
+import asyncio
+import random
+import time
+
+import msgspec
+
+from jevons.core.ask import Ask, Caller, Dialect
+from jevons.core.entry import Outcome, request_text
+from jevons.core.limits import ATTEMPTS_MAX, DISCONNECT_WATCH_DELAY_S, RETRY_AFTER_MAX_S, RETRY_BACKOFF_FIRST_S, RETRY_BACKOFF_MAX_S
+from jevons.core.refusal import Kind, Refusal
+from jevons.core.usage import Usage
+from jevons.gateway.attempt import Attempt
+from jevons.gateway.client import Client, Scope
+from jevons.gateway.gate import Gate
+from jevons.gateway.outbound import body_for, headers_for, url_of
+from jevons.gateway.patience import Patience
+from jevons.gateway.relay import End, Relay, stream_usage
+from jevons.gateway.reply import Headers, own_headers, passed_headers
+from jevons.gateway.upstream import Answer, Broken, NotSent, TimedOut
+from jevons.gateway.upstreams import Live
+from jevons.meter.answer import answer_facts
+from jevons.meter.pricebook import with_request_unit
+from jevons.meter.usage import flavour_of, chat_usage, messages_usage, responses_usage, unusable
+from jevons.policy.govern import Admit
+from jevons.policy.route import Target
+from jevons.wire.reader import Reader
+from jevons.wire.sse import BrokenStream
+from jevons.wire.translate import StreamTranslator, translate_answer
+
+RETRIED = frozenset({408, 429, 500, 502, 503, 504, 529})
+"""Statuses after which another try may succeed."""
+
+
+class Aborted(Exception):
+    """A begun stream broke: the door says so in the dialect's error event and closes without a clean end."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
+
+
+class Failed(Exception):
+    """An attempt that gave the client nothing yet. Carries what to say if it was the last."""
+
+    def __init__(self, refusal: Refusal | None, reply: tuple[int, Headers, bytes] | None, attempt: Attempt, *, again: bool, after_s: float = 0.0) -> None:
+        super().__init__()
+        self.refusal = refusal
+        self.reply = reply
+        self.attempt = attempt
+        self.again = again
+        self.after_s = after_s
+
+
+class Journey:
+    """One request. `run` answers the client or raises Refusal, LedgerUnavailable, Aborted."""
+
+    def __init__(self, gate: Gate, lives: dict[str, Live], client: Client, scope: Scope, ask: Ask, caller: Caller, request: int) -> None:
+        self._gate = gate
+        self._lives = lives
+        self._client = client
+        self._scope = scope
+        self._ask = ask
+        self._caller = caller
+        self._request = request
+
+    async def run(self, targets: tuple[Target, ...], idempotency: tuple[bytes, bytes]) -> None:
+        failed: Failed | None = None
+        number = 0
+        for target in targets:
+            live = self._lives[target.upstream]
+            for retry in range(live.settings.retries + 1):
+                if number >= ATTEMPTS_MAX:
+                    break
+                try:
+                    attempt, verdict = await self._gate.admit(
+                        self._ask, self._caller, target, live.settings, self._request + number, idempotency if number == 0 else (b"", b"")
+                    )
+                except Refusal:
+                    if failed is None:
+                        raise
+                    break  # no money for another try: the last error stands
+                number += 1
+                try:
+                    return await self._attempt(live, target, attempt, verdict)
+                except Failed as error:
+                    failed = error
+                if not failed.again:
+                    return await self._give_up(failed)
+                if retry < live.settings.retries:
+                    await asyncio.sleep(failed.after_s or _backoff(retry))
+        assert failed is not None
+        await self._give_up(failed)
+
+    async def _give_up(self, failed: Failed) -> None:
+        if failed.reply is None:
+            assert failed.refusal is not None
+            raise failed.refusal
+        status, headers, body = failed.reply
+        own = own_headers(self._request, self._gate.ledger, failed.attempt, cost=True)
+        if failed.again:
+            headers = [*(pair for pair in headers if pair[0] != b"x-should-retry"), (b"x-should-retry", b"false")]
+        await self._client.answer(status, [*headers, *own], body)
+
+    async def _attempt(self, live: Live, target: Target, attempt: Attempt, verdict: Admit) -> None:
+        """Send one attempt and relay its answer. Raises Failed if the client has seen nothing of it."""
+        patience = Patience()
+        answer: Answer | None = None
+        outcome = Outcome.ERROR
+        drain = live.settings.on_disconnect == "drain"
+        self._client.watch(0 if self._ask.stream else DISCONNECT_WATCH_DELAY_S)
+        self._client.interrupt_on_leave(not drain)
+        try:
+            body, strip = body_for(self._ask, target, live.settings, verdict.output_cap)
+            url = url_of(live.base_url, live.settings, target.dialect, target.model, self._scope["query_string"])
+            same = target.dialect is self._ask.dialect
+            headers = headers_for(self._scope["headers"], live.settings, same_dialect=same)
+            headers += await live.credential.headers("POST", url, body, self._scope["headers"])
+            attempt.sent = True
+            answer = await live.upstream.send("POST", url, headers, body, patience, stream=self._ask.stream)
+            attempt.status = answer.status
+            if answer.status >= 300:
+                raise await self._refused(live, target, attempt, answer)
+            if self._ask.stream and _is_stream(answer):
+                outcome = await self._stream(target, attempt, answer, patience, strip)
+            else:
+                outcome = await self._whole(target, attempt, answer)
+        except NotSent as error:
+            attempt.sent = False
+            refusal = _gateway_error(502, f"Upstream {target.upstream} cannot be reached: {error}.")
+            raise await self._broken(attempt, Outcome.UNREACHABLE, refusal, again=True) from None
+        except TimedOut as error:
+            refusal = Refusal(Kind.TIMEOUT, 504, f"Upstream {target.upstream}: {error}.", code="upstream_timeout")
+            raise await self._broken(attempt, Outcome.TIMEOUT, refusal, again=False) from None
+        except (Broken, BrokenStream) as error:
+            refusal = _gateway_error(502, f"Upstream {target.upstream} broke off: {error}.")
+            raise await self._broken(attempt, Outcome.ERROR, refusal, again=True) from None
+        except asyncio.CancelledError:
+            outcome = Outcome.CANCELLED
+            if not self._client.left() and not patience.expired():
+                raise
+        finally:
+            patience.stop()
+            if attempt.settled is None:
+                attempt.resolve(outcome)
+            if answer is not None:
+                await answer.close()
+
+    async def _refused(self, live: Live, target: Target, attempt: Attempt, answer: Answer) -> Failed:
+        """An error answer of the upstream: its own words go to the client, unless they speak of our credential."""
+        body = await answer.read()
+        again = answer.status in RETRIED and not self._client.gone
+        hint = {name: value for name, value in answer.headers if name in ("retry-after", "x-should-retry")}
+        after_s = _seconds(hint.get("retry-after", ""))
+        if after_s > RETRY_AFTER_MAX_S or hint.get("x-should-retry") == "false":
+            again = False
+        await attempt.resolve(Outcome.ERROR)
+        if answer.status in (401, 403) and live.settings.auth != "client":
+            live.credential.rejected()
+            refusal = _gateway_error(502, f"Upstream {target.upstream} refused the gateway's credential ({answer.status}); its operator must check it.")
+            return Failed(refusal, None, attempt, again=False)
+        if answer.status < 400:
+            return Failed(_gateway_error(502, f"Upstream {target.upstream} answered with a redirect, which is not followed."), None, attempt, again=False)
+        if target.dialect is not self._ask.dialect:
+            refusal = Refusal(Kind.UPSTREAM if answer.status >= 500 else Kind.INVALID, answer.status, _message_of(body), code="upstream_error")
+            return Failed(refusal, None, attempt, again=again, after_s=after_s)
+        return Failed(None, (answer.status, passed_headers(answer.headers), body), attempt, again=again, after_s=after_s)
+
+    async def _whole(self, target: Target, attempt: Attempt, answer: Answer) -> Outcome:
+        """A non-streamed answer: read, metered, posted, then sent."""
+        body = await answer.read()
+        attempt.mark_first_byte()
+        if body[:1] not in b"{[":
+            raise Broken("it answered 200 with something that is not JSON")
+        facts = answer_facts(target.dialect, body)
+        attempt.complete = True
+        attempt.finish = facts.finish
+        if self._ask.stored:
+            attempt.response_id = facts.id
+        if facts.usage_raw:
+            attempt.usage = self._usage(target, attempt, facts.usage_raw, facts.units)
+        self._reprice(target, attempt, facts.service_tier)
+        outcome = Outcome.FREE if target.dialect is Dialect.COUNT_TOKENS else Outcome.OK
+        if outcome is Outcome.FREE:
+            attempt.usage = Usage()
+        durable = attempt.resolve(outcome)
+        if target.dialect is not self._ask.dialect:
+            body = translate_answer(
+                body, target.dialect, self._ask.dialect, model=self._ask.model, answer_id=request_text(self._request), created_s=int(time.time())
+            )
+        await durable
+        headers = passed_headers(answer.headers) + own_headers(self._request, self._gate.ledger, attempt, cost=True)
+        await self._client.answer(answer.status, headers, body)
+        return outcome
+
+    async def _stream(self, target: Target, attempt: Attempt, answer: Answer, patience: Patience, strip: bool) -> Outcome:
+        """A streamed answer: relayed event by event; its end waits for the post."""
+        reader = Reader(target.dialect, strip_usage=strip)
+        translator = None
+        if target.dialect is not self._ask.dialect:
+            translator = StreamTranslator(
+                target.dialect,
+                self._ask.dialect,
+                model=self._ask.model,
+                answer_id=request_text(self._request),
+                created_s=int(time.time()),
+                include_usage=self._ask.include_usage,
+            )
+
+        async def begin() -> None:
+            headers = passed_headers(answer.headers) if translator is None else [(b"content-type", b"text/event-stream; charset=utf-8")]
+            await self._client.start(answer.status, headers + own_headers(self._request, self._gate.ledger, attempt, cost=False))
+
+        relay = Relay(answer, attempt, reader, self._client, patience, begin, translator)
+        try:
+            end = await relay.run()
+        finally:
+            self._take_facts(target, attempt, reader)
+        if end is End.CUT:
+            raise BrokenStream("the stream ended without its last event")
+        if end is End.FAILED and not reader.ended:
+            raise Broken("it reported an error inside the stream")
+        attempt.complete = True
+        outcome = Outcome.OK if end is End.WHOLE else Outcome.ERROR
+        durable = attempt.resolve(Outcome.CANCELLED if self._client.gone else outcome)
+        self._client.interrupt_on_leave(False)  # a client that closes now has had its answer
+        await durable
+        if not self._client.started:
+            await begin()
+        await self._client.body(self._cost_comment(attempt) + relay.terminal, more=False)
+        if not relay.terminal:
+            return outcome
+        await self._finish_reading(answer)
+        return outcome
+
+    async def _finish_reading(self, answer: Answer) -> None:
+        """Read the few bytes after the terminal event, so that the connection can be used again."""
+        try:
+            async with asyncio.timeout(1.0):
+                while await answer.chunk() is not None:
+                    pass
+        except (TimeoutError, Broken):
+            pass
+
+    def _take_facts(self, target: Target, attempt: Attempt, reader: Reader) -> None:
+        settings = self._lives[target.upstream].settings
+        final, attempt.input_usage = stream_usage(reader, flavour_of(settings.provider or settings.defaults.provider or settings.name))
+        if final is not None and (reader.complete or target.dialect is Dialect.CHAT or reader.finish):
+            attempt.usage = with_request_unit(final, attempt.price)
+        attempt.finish = reader.finish
+        if self._ask.stored:
+            attempt.response_id = reader.response_id
+        self._reprice(target, attempt, reader.service_tier or "")
+
+    def _usage(self, target: Target, attempt: Attempt, raw: bytes, units: tuple[tuple[str, int], ...]) -> Usage | None:
+        settings = self._lives[target.upstream].settings
+        match target.dialect:
+            case Dialect.MESSAGES:
+                usage, problems = messages_usage(raw)
+            case Dialect.RESPONSES:
+                usage, problems = responses_usage(raw)
+            case _:
+                usage, problems = chat_usage(raw, flavour_of(settings.provider or settings.defaults.provider or settings.name))
+        if unusable(problems):
+            return None
+        return with_request_unit(usage, attempt.price)
+
+    def _reprice(self, target: Target, attempt: Attempt, service_tier: str) -> None:
+        """The charge takes the row of the admission's instant, under the tier that the answer names."""
+        if target.dialect is Dialect.COUNT_TOKENS:
+            return
+        tier = service_tier or self._ask.service_tier
+        attempt.charge_price = self._gate.book.price(attempt.provider, target.model, attempt.hold.id >> 22, {"service_tier": tier} if tier else {})
+
+    def _cost_comment(self, attempt: Attempt) -> bytes:
+        wanted = any(name == b"x-jevons-stream-cost" and value == b"1" for name, value in self._scope["headers"])
+        return f": jevons-cost-nusd={attempt.settled.billed_nusd}\n\n".encode() if wanted and attempt.settled else b""
+
+    async def _broken(self, attempt: Attempt, outcome: Outcome, refusal: Refusal, *, again: bool) -> Exception:
+        """What a broken attempt raises once its post is on disk: another try while the client has seen nothing, else the end of a begun stream."""
+        if attempt.settled is None:
+            await attempt.resolve(outcome)
+        if self._client.started:
+            return Aborted(refusal)
+        return Failed(refusal, None, attempt, again=again and not self._client.gone)
+
+
+def _gateway_error(status: int, message: str) -> Refusal:
+    return Refusal(Kind.UPSTREAM, status, message, code="upstream_error")
+
+
+def _is_stream(answer: Answer) -> bool:
+    return any(name == "content-type" and value.startswith("text/event-stream") for name, value in answer.headers)
+
+
+def _message_of(body: bytes) -> str:
+    """The human words of an upstream's error body, whichever dialect."""
+    try:
+        error = msgspec.json.decode(body).get("error")
+        return str(error.get("message") if isinstance(error, dict) else error)
+    except (msgspec.DecodeError, AttributeError):
+        return "The upstream answered with an error that is not JSON."
+
+
+def _backoff(retry: int) -> float:
+    """Exponential with full jitter, seconds."""
+    return random.uniform(0.5, 1.0) * min(RETRY_BACKOFF_MAX_S, RETRY_BACKOFF_FIRST_S * 2**retry)
+
+
+def _seconds(retry_after: str) -> float:
+    return float(retry_after) if retry_after.replace(".", "", 1).isdigit() else 0.0

@@ -1,0 +1,111 @@
+"""Relaying one streamed answer: whole events at once, the terminal event only after its post is on disk.
+
+Comes in: an open upstream answer. Goes out: events to the client, what was seen to the attempt. Same-dialect events are relayed
+unparsed; between dialects they pass through the translator.
+"""
+
+import enum
+from collections.abc import Awaitable, Callable
+
+from jevons.core.ask import Dialect
+from jevons.core.usage import Usage
+from jevons.gateway.attempt import Attempt
+from jevons.gateway.client import Client
+from jevons.gateway.patience import Patience
+from jevons.gateway.upstream import Answer
+from jevons.meter.usage import Flavour, chat_usage, merge_messages_usage, messages_usage, responses_usage, unusable
+from jevons.wire.reader import Reader
+from jevons.wire.sse import Cutter, events
+from jevons.wire.translate import StreamTranslator
+
+
+class End(enum.Enum):
+    """How a stream ended."""
+
+    WHOLE = "whole"
+    FAILED = "failed"
+    """The upstream reported an error inside the stream."""
+    CUT = "cut"
+    """The upstream closed without an end."""
+
+
+class Relay:
+    """One stream on its way. `run` ends at the terminal event, which is kept in `terminal`."""
+
+    def __init__(
+        self,
+        answer: Answer,
+        attempt: Attempt,
+        reader: Reader,
+        client: Client,
+        patience: Patience,
+        begin: Callable[[], Awaitable[None]],
+        translator: StreamTranslator | None,
+    ) -> None:
+        """`begin` sends the client its status and headers; it is called before the first event goes out."""
+        self._answer = answer
+        self._attempt = attempt
+        self._reader = reader
+        self._client = client
+        self._patience = patience
+        self._begin = begin
+        self._translator = translator
+        self._cutter = Cutter()
+        self.terminal = b""
+
+    async def run(self) -> End:
+        """Raises Broken, TimedOut, BrokenStream as they come; what was relayed until then is in the attempt."""
+        reader, cutter = self._reader, self._cutter
+        while (chunk := await self._answer.chunk()) is not None:
+            self._attempt.mark_first_byte()
+            whole = cutter.feed(chunk)
+            if whole and await self._pass(whole):
+                return End.FAILED if reader.failed else End.WHOLE
+        if (rest := cutter.rest()) and await self._pass(rest + b"\n\n"):
+            return End.FAILED if reader.failed else End.WHOLE
+        if reader.failed:
+            return End.FAILED
+        if not reader.complete:
+            return End.CUT
+        if self._translator is not None:
+            self.terminal = self._translator.take_terminal()
+        return End.WHOLE
+
+    async def _pass(self, whole: bytes) -> bool:
+        """Relay a run of events; True when the terminal event was among them."""
+        now, later = self._reader.feed(whole)
+        self._attempt.saw(whole)
+        if self._translator is not None:
+            now = self._translate(now)
+            if later:
+                now += self._translate(later)
+                later = self._translator.take_terminal()
+        if now and not self._client.gone:
+            if not self._client.started:
+                await self._begin()
+            await self._client.body(now, more=True)
+            self._patience.touch()
+        self.terminal = later
+        return self._reader.ended
+
+    def _translate(self, whole: bytes) -> bytes:
+        assert self._translator is not None
+        feed = self._translator.feed
+        return b"".join([feed(name or None, data) for name, data, _ in events(whole)])
+
+
+def stream_usage(reader: Reader, flavour: Flavour) -> tuple[Usage | None, Usage | None]:
+    """(final usage or None, usage known of the input alone or None) of what a stream has reported so far."""
+    if not reader.usages:
+        return None, None
+    match reader.dialect:
+        case Dialect.CHAT:
+            usage, problems = chat_usage(reader.usages[-1], flavour)
+        case Dialect.MESSAGES:
+            if len(reader.usages) < 2:
+                start, problems = messages_usage(reader.usages[0])
+                return None, None if unusable(problems) else start
+            usage, problems = merge_messages_usage(reader.usages[0], reader.usages[-1])
+        case _:
+            usage, problems = responses_usage(reader.usages[-1])
+    return (None if unusable(problems) else usage), None

@@ -1,0 +1,41 @@
+"""Headers of our own on every answer, and refusals as answers."""
+
+from jevons.core.ask import Dialect
+from jevons.core.entry import request_text
+from jevons.core.refusal import Refusal
+from jevons.gateway.attempt import Attempt
+from jevons.gateway.client import Client
+from jevons.gateway.outbound import NOT_RETURNED
+from jevons.ledger.ledger import Ledger
+from jevons.wire.errors import error_body, error_headers
+
+Headers = list[tuple[bytes, bytes]]
+
+
+def own_headers(request: int, ledger: Ledger, attempt: Attempt | None, *, cost: bool) -> Headers:
+    """x-jevons-*: on every answer the request id and route; the cost when it is known, else what is held."""
+    headers: Headers = [(b"x-jevons-request-id", request_text(request).encode()), (b"x-jevons-cache", b"none")]
+    if attempt is None:
+        return headers
+    hold = attempt.hold
+    headers.append((b"x-jevons-model", hold.target.encode()))
+    headers.append((b"x-jevons-route", f"{hold.upstream}/{hold.target}".encode()))
+    remaining = ledger.accounts[hold.key_id].available_nusd
+    headers.append((b"x-jevons-budget-remaining-nusd", b"unlimited" if remaining is None else str(remaining).encode()))
+    if cost and attempt.settled is not None:
+        headers.append((b"x-jevons-cost-nusd", str(attempt.settled.billed_nusd).encode()))
+    else:
+        headers.append((b"x-jevons-held-nusd", str(hold.held_nusd).encode()))
+    return headers
+
+
+def passed_headers(upstream: list[tuple[str, str]]) -> Headers:
+    """The upstream's own headers that may travel back."""
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in upstream if name not in NOT_RETURNED and not name.startswith("x-jevons-")]
+
+
+async def refuse(client: Client, refusal: Refusal, dialect: Dialect, request: int, own: Headers, denial_status: int | None = None) -> None:
+    """Answer a refusal in the client's dialect."""
+    body = error_body(refusal, dialect, request_text(request))
+    status = denial_status if denial_status and refusal.status == 402 else refusal.status
+    await client.answer(status, [*error_headers(refusal), *own], body)

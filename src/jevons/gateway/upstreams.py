@@ -1,0 +1,43 @@
+"""The upstreams as they run: settings, pool, credential, and where each is right now."""
+
+from collections.abc import Callable
+
+from jevons.gateway.auth_upstream import Credential, credential_for
+from jevons.gateway.settings import UpstreamSettings
+from jevons.gateway.upstream import Upstream
+from jevons.policy.route import Alias, Offer, Table
+
+
+class Live:
+    """One upstream, ready to be called. `address` is asked at each call: the local engine moves when it restarts."""
+
+    def __init__(self, settings: UpstreamSettings, credential: Credential, address: Callable[[], str]) -> None:
+        self.settings = settings
+        self.credential = credential
+        self.upstream = Upstream(settings)
+        self._address = address
+
+    @property
+    def base_url(self) -> str:
+        """Raises Refusal (503) while the upstream is not there."""
+        return self._address()
+
+
+def live(settings: UpstreamSettings) -> Live:
+    """An upstream at a fixed address. Raises ValueError naming what is missing in its settings."""
+    base_url = settings.base_url or settings.defaults.base_url
+    if not base_url:
+        raise ValueError(f"upstream {settings.name!r} of kind {settings.kind!r} needs a base_url")
+    return Live(settings, credential_for(settings), lambda: base_url)
+
+
+def table_of(settings: list[UpstreamSettings], aliases: list[Alias]) -> Table:
+    """What routing needs to know of them. Raises ValueError for an alias of an unknown upstream or two upstreams of one name."""
+    names = [one.name for one in settings]
+    if len(set(names)) != len(names):
+        raise ValueError(f"two upstreams have one name: {', '.join(sorted({n for n in names if names.count(n) > 1}))}")
+    for alias in aliases:
+        if alias.upstream not in names:
+            raise ValueError(f"model {alias.name!r} names the upstream {alias.upstream!r}, which is not configured (there are: {', '.join(names) or 'none'})")
+    offers = tuple(Offer(one.name, one.models or one.defaults.models, one.dialects()) for one in settings)
+    return Table(offers, tuple(aliases))

@@ -1,0 +1,1 @@
+"""The dialects: what bytes mean, and how to say a thing in them. No sockets, no clock."""

@@ -1,0 +1,108 @@
+"""The top level of a JSON body: members as undecoded bytes, repeated members refused, and in-place edits.
+
+A body passes through as it came; only named members are replaced or added, everything else keeps its bytes. A repeated member is
+refused, since we would read the last one and the provider perhaps the first.
+"""
+
+import re
+
+import msgspec
+
+from jevons.core.limits import JSON_DEPTH_MAX
+from jevons.core.refusal import Refusal, invalid
+
+_decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_MEMBER = re.compile(rb'[ \t\r\n]*"((?:[^"\\]|\\.)*)"[ \t\r\n]*:[ \t\r\n]*', re.DOTALL)
+_SPACE = b" \t\r\n"
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_BRACKET = re.compile(rb"[\[\]{}]")
+
+
+def read_fields(body: bytes) -> dict[str, msgspec.Raw]:
+    """Members of the object that `body` is. Raises Refusal: not JSON, not an object, nested too deeply, a member repeated."""
+    try:
+        fields = _decode_fields(body)
+    except msgspec.DecodeError as error:
+        raise invalid(f"The body is not a JSON object: {error}.", code="invalid_json") from None
+    except (RecursionError, UnicodeDecodeError):
+        raise invalid("The body is not usable JSON: nested too deeply, or not UTF-8.", code="invalid_json") from None
+    if body.count(b"[") + body.count(b"{") > JSON_DEPTH_MAX:
+        check_depth(body)
+    # The usual writers put members without spaces, or with one after ":" and ",". If that writing of the decoded members gives the body back, none was repeated.
+    for colon, comma in ((b'":', b","), (b'": ', b", ")):
+        if b"{" + comma.join([b'"' + key.encode() + colon + value for key, value in fields.items()]) + b"}" == body:
+            return fields
+    spans(body, fields)
+    return fields
+
+
+def spans(body: bytes, fields: dict[str, msgspec.Raw]) -> dict[str, tuple[int, int]]:
+    """(start, end) of each member's value in `body`. Raises Refusal naming a member that is repeated."""
+    found: dict[str, tuple[int, int]] = {}
+    position = body.index(b"{") + 1
+    for _ in range(len(fields)):
+        match = _MEMBER.match(body, position)
+        assert match is not None  # the decoder has accepted this body
+        name = _decode_name(match[1])
+        value = bytes(fields[name])
+        start, end = match.end(), match.end() + len(value)
+        if name in found or body[start:end] != value:
+            raise _repeated(name)
+        found[name] = (start, end)
+        position = _after_comma(body, end)
+    if body[position:].lstrip(_SPACE + b"}"):
+        match = _MEMBER.match(body, position)
+        raise _repeated(_decode_name(match[1]) if match else "?")
+    return found
+
+
+def edit(body: bytes, fields: dict[str, msgspec.Raw], changes: dict[str, bytes | None]) -> bytes:
+    """`body` with members set (JSON bytes) or removed (None); every other byte stays."""
+    replaced = {name: value for name, value in changes.items() if name in fields}
+    added = [b'"' + name.encode() + b'":' + value for name, value in changes.items() if name not in fields and value is not None]
+    if replaced:
+        places = spans(body, fields)
+        for name in sorted(replaced, key=lambda n: places[n][0], reverse=True):
+            start, end = places[name]
+            value = replaced[name]
+            body = body[:start] + value + body[end:] if value is not None else _without(body, start, end)
+    if added:
+        opening = body.index(b"{") + 1
+        body = body[:opening] + b",".join(added) + b"," + body[opening:]
+    return body
+
+
+def check_depth(body: bytes) -> None:
+    """Refuse nesting beyond JSON_DEPTH_MAX."""
+    depth = 0
+    for bracket in _BRACKET.findall(_STRING.sub(b"", body)):
+        depth += 1 if bracket in b"[{" else -1
+        if depth > JSON_DEPTH_MAX:
+            raise invalid(f"The body is nested deeper than {JSON_DEPTH_MAX} levels.", code="invalid_json")
+
+
+def _without(body: bytes, start: int, end: int) -> bytes:
+    """Cut a whole member, given its value's place, with the comma that goes with it."""
+    before = body.rindex(b'"', 0, body.rindex(b":", 0, start))
+    opening = before - 1
+    while body[opening : opening + 1] != b'"' or body[opening - 1 : opening] == b"\\":
+        opening -= 1
+    after = _after_comma(body, end)
+    if after > end and b"," in body[end:after]:
+        return body[:opening] + body[after:].lstrip(_SPACE)
+    head = body[:opening].rstrip(_SPACE)
+    return head.removesuffix(b",") + body[end:]
+
+
+def _after_comma(body: bytes, position: int) -> int:
+    while body[position : position + 1] in (b" ", b"\t", b"\r", b"\n"):
+        position += 1
+    return position + 1 if body[position : position + 1] == b"," else position
+
+
+def _decode_name(raw: bytes) -> str:
+    return str(msgspec.json.decode(b'"' + raw + b'"'))
+
+
+def _repeated(name: str) -> Refusal:
+    return invalid(f"The body has the member {name!r} more than once; providers disagree on which one counts. Send it once.", param=name, code="repeated_member")
