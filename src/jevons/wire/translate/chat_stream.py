@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from jevons.wire import sse
 from jevons.wire.neutral import (
     Event,
     Failure,
@@ -34,7 +35,7 @@ from jevons.wire.translate.chat_answer import (
     write_usage,
 )
 
-DONE = b"data: [DONE]\n\n"
+DONE = sse.event("", b"[DONE]")
 
 
 class _Function(msgspec.Struct):
@@ -60,7 +61,7 @@ _EMPTY = _Delta()
 
 
 class _Choice(msgspec.Struct):
-    delta: _Delta = _EMPTY
+    delta: _Delta | None = None
     finish_reason: str | None = None
 
 
@@ -120,9 +121,10 @@ class ChatStreamReader:
             yield Start()
         self._usage = chunk.usage or self._usage
         for choice in chunk.choices[:1]:
-            yield from self._delta(choice.delta)
+            delta = choice.delta or _EMPTY
+            yield from self._delta(delta)
             self._finish = choice.finish_reason or self._finish
-            if choice.delta == _EMPTY and not choice.finish_reason:
+            if delta == _EMPTY and not choice.finish_reason:
                 yield Ping()
 
     def _delta(self, delta: _Delta) -> Iterator[Event]:
@@ -235,7 +237,7 @@ class ChatStreamWriter:
         """OpenAI gives every chunk a null usage when the last one is to bring it."""
         if self._include_usage:
             members["usage"] = usage
-        return b"data: " + msgspec.json.encode(self._frame | members) + b"\n\n"
+        return sse.event("", msgspec.json.encode(self._frame | members))
 
     def _stop(self, stop: Stop) -> bytes:
         refusal = self._chunk({"refusal": stop.refusal}) if stop.refusal else b""

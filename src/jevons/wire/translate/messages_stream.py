@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from jevons.core.usage import Usage
+from jevons.wire import sse
 from jevons.wire.neutral import (
     Event,
     Failure,
@@ -43,7 +44,7 @@ from jevons.wire.translate.messages_answer import (
     write_usage,
 )
 
-MESSAGE_STOP = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+MESSAGE_STOP = sse.event("message_stop", b'{"type":"message_stop"}')
 
 
 class _Opening(msgspec.Struct):
@@ -262,7 +263,7 @@ class MessagesStreamWriter:
             case Start(usage):
                 return self._start(usage)
             case Ping():
-                return b'event: ping\ndata: {"type":"ping"}\n\n'
+                return sse.event("ping", b'{"type":"ping"}')
             case Stop():
                 return self._stop(event)
             case Failure():
@@ -291,7 +292,7 @@ class MessagesStreamWriter:
             self._write_block(block, out)
             if not block.may_close(others_wait=len(self._queue) > 1):
                 break
-            out.append(_event(b"content_block_stop", {"type": "content_block_stop", "index": self._index}))
+            out.append(_event("content_block_stop", {"type": "content_block_stop", "index": self._index}))
             self._index += 1
             self._queue.popleft()
         return b"".join(out)
@@ -299,10 +300,10 @@ class MessagesStreamWriter:
     def _write_block(self, block: _Block, out: list[bytes]) -> None:
         if block.begin is not None:
             begin = {"type": "content_block_start", "index": self._index, "content_block": msgspec.Raw(block.begin)}
-            out.append(_event(b"content_block_start", begin))
+            out.append(_event("content_block_start", begin))
             block.begin = None
         frame = {"type": "content_block_delta", "index": self._index}
-        out.extend(_event(b"content_block_delta", frame | {"delta": delta}) for delta in block.waiting)
+        out.extend(_event("content_block_delta", frame | {"delta": delta}) for delta in block.waiting)
         block.waiting.clear()
 
     def _start(self, usage: Usage) -> bytes:
@@ -316,7 +317,7 @@ class MessagesStreamWriter:
             "stop_sequence": None,
             "usage": write_usage(usage),
         }
-        return _event(b"message_start", {"type": "message_start", "message": message})
+        return _event("message_start", {"type": "message_start", "message": message})
 
     def _stop(self, stop: Stop) -> bytes:
         for block in self._queue:
@@ -326,8 +327,8 @@ class MessagesStreamWriter:
             "delta": write_stop(stop.reason, stop.stop_sequence, stop.refusal),
             "usage": write_usage(stop.usage),
         }
-        return self._drain() + _event(b"message_delta", last)
+        return self._drain() + _event("message_delta", last)
 
 
-def _event(name: bytes, data: Mapping[str, object]) -> bytes:
-    return b"event: " + name + b"\ndata: " + msgspec.json.encode(data) + b"\n\n"
+def _event(name: str, data: Mapping[str, object]) -> bytes:
+    return sse.event(name, msgspec.json.encode(data))

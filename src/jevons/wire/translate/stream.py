@@ -37,8 +37,11 @@ class StreamTranslator:
         """(type, message) once the upstream has sent an error, or something that is not its dialect."""
 
     def feed(self, event_name: str | None, data: bytes) -> bytes:
-        """Bytes for the client after one upstream event: often none, never the last event. After an error or the end: none."""
-        if self.terminal or self.error:
+        """Bytes for the client after one upstream event: often none, never the last event. After an error or the end: none.
+
+        An event without data, as a comment is, says nothing.
+        """
+        if self.terminal or self.error or not data:
             return b""
         out = bytearray()
         try:
