@@ -11,10 +11,12 @@ import signal
 import ssl
 from pathlib import Path
 
+from tests.provider.server import serve
+
 
 def certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:
     """A fresh CA and a certificate of it for localhost and 127.0.0.1; the CA's certificate is written to `folder`."""
-    import trustme  # only for --tls: it loads slowly
+    import trustme  # noqa: PLC0415  only for --tls: it loads slowly
 
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -26,8 +28,6 @@ def certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:
 
 async def main() -> None:
     """Parses the command line and serves."""
-    from tests.provider.server import serve
-
     parser = argparse.ArgumentParser(prog="python -m tests.provider", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0: any free one")

@@ -124,7 +124,8 @@ def _check_tool_messages(messages: list[dict[str, Any]]) -> None:
         missing = ", ".join(sorted(open_calls))
         raise ApiError(
             400,
-            f"An assistant message with 'tool_calls' must be followed by tool messages responding to each 'tool_call_id'. The following tool_call_ids did not have response messages: {missing}",
+            "An assistant message with 'tool_calls' must be followed by tool messages responding to each 'tool_call_id'. "
+            f"The following tool_call_ids did not have response messages: {missing}",
             param="messages",
         )
 
@@ -252,12 +253,8 @@ def _tool_deltas(head: "_Chunks", plan: Plan, choice: int) -> list[Frame]:
     columns = []
     for call in plan.calls:
         first = {"tool_calls": [{"index": call.number, **_call(plan, choice, call, "")}]}
-        column = [head.delta(choice, first, Kind.DELTA)]
-        for piece in slices(call.arguments, plan.script.chunks):
-            column.append(
-                head.delta(choice, {"tool_calls": [{"index": call.number, "function": {"arguments": piece}}]}, Kind.DELTA)
-            )
-        columns.append(column)
+        more = [{"index": call.number, "function": {"arguments": piece}} for piece in slices(call.arguments, plan.script.chunks)]
+        columns.append([head.delta(choice, delta, Kind.DELTA) for delta in (first, *({"tool_calls": [m]} for m in more))])
     return _taking_turns(columns) if plan.script.interleave else [frame for column in columns for frame in column]
 
 

@@ -19,6 +19,7 @@ from tests.provider.script import Script
 End = Literal["finish", "reset", "eof", "hang"]
 BLOCK = b" " * 2**20
 SIZE_DEFAULT = 300 * 2**20
+FOR_EVER_S = 1e6
 MID_STREAM: dict[str, End] = {"hang_mid_stream": "hang", "reset_mid_stream": "reset", "eof_mid_stream": "eof"}
 CUT_SHORT = frozenset({*MID_STREAM, "clean_end_without_terminal", "error_event_after_200", "response_failed"})
 
@@ -69,27 +70,33 @@ class Delivery:
     async def _send(self) -> None:
         fault = self._script.fault
         if not await self._connection.pause(self._script.first_delay_ms / 1000):
-            return await self._left()
-        if fault in ("reset_before_headers", "hang_before_headers"):
-            return await self._before_headers()
-        if fault in ("gzip_bomb", "answer_too_large"):
-            return await self._flood(fault)
-        steps = generated(self._answer.frames, self._answer.bill.output, self._answer.bill.reasoning)
-        cut = self._cut()
-        opened = False
-        for frame, made in list(zip(self._answer.frames, steps, strict=True))[:cut]:
-            if not await self._connection.pause(self._script.delay_ms / 1000):
-                return await self._left()
-            self._made = made
-            if frame.kind is Kind.FINAL:
-                self._bill(complete=True)
-            if frame.data:
-                if not await self._write((b"" if opened else self._head()) + self._framed(frame.data), frame.data):
-                    return await self._left()
+            self._leave()
+        elif fault in ("reset_before_headers", "hang_before_headers"):
+            await self._before_headers()
+        elif fault in ("gzip_bomb", "answer_too_large"):
+            await self._flood(fault)
+        elif await self._frames():
+            await self._end()
+
+    async def _frames(self) -> bool:
+        """Generates and writes up to the cut. False if the client left."""
+        frames, opened = self._answer.frames, False
+        steps = generated(frames, self._answer.bill.output, self._answer.bill.reasoning)
+        for frame, made in list(zip(frames, steps, strict=True))[: self._cut()]:
+            there = await self._connection.pause(self._script.delay_ms / 1000)
+            if there:
+                self._made = made
+                if frame.kind is Kind.FINAL:
+                    self._bill(complete=True)
+            if there and frame.data:
+                there = await self._write((b"" if opened else self._head()) + self._framed(frame.data), frame.data)
                 opened = True
+            if not there:
+                self._leave()
+                return False
         if not opened:
             await self._write(self._head(), b"")
-        await self._end(MID_STREAM.get(fault or "", "finish"))
+        return True
 
     def _cut(self) -> int | None:
         """After how many frames the fault strikes; None: never."""
@@ -130,39 +137,42 @@ class Delivery:
         self._digest.update(body)
         return True
 
-    async def _end(self, end: End) -> None:
-        if end == "hang":
-            if not await self._connection.pause((self._script.hang_ms or 1e9) / 1000):
-                return await self._left()
-            end = "reset"
+    async def _end(self) -> None:
+        """After the last frame, or at the cut."""
+        end = MID_STREAM.get(self._script.fault or "", "finish")
+        if end == "hang" and not await self._connection.pause(self._hang_s()):
+            self._leave()
+            return
         if self._answer.broken_off:
             await self._write(self._framed(self._answer.broken_off), self._answer.broken_off)
-        self._how = "fault" if self._cut() is not None else "complete"
+        self._how = "complete" if self._cut() is None else "fault"
         self._bill(complete=self._how == "complete")
-        if end == "reset":
+        if end in ("reset", "hang"):
             await self._connection.flushed()
-            return self._connection.reset()
-        if end == "eof":
-            return self._connection.close()
-        if self._answer.chunked:
+            self._connection.reset()
+            return
+        if self._answer.chunked and end == "finish":
             self._connection.write(chunk(b""))
-        await self._connection.drain()
-        if self._script.fault == "keepalive_close":
+        if end == "eof" or self._script.fault == "keepalive_close":
             self._connection.close()
-        return None
+        await self._connection.drain()
 
     async def _before_headers(self) -> None:
-        if self._script.fault == "hang_before_headers" and not await self._connection.pause((self._script.hang_ms or 1e9) / 1000):
-            return await self._left()
+        if self._script.fault == "hang_before_headers" and not await self._connection.pause(self._hang_s()):
+            self._leave()
+            return
         self._how = "fault"
-        return self._connection.reset()
+        self._connection.reset()
 
-    async def _left(self) -> None:
+    def _hang_s(self) -> float:
+        return FOR_EVER_S if self._script.hang_ms is None else self._script.hang_ms / 1000
+
+    def _leave(self) -> None:
         """The client is gone: a stream stops being generated, anything else is finished unheard (and billed)."""
         self._how = "client_gone"
-        stop = self._script.on_disconnect or ("stop" if self._answer.chunked else "finish")
-        before = self._script.fault == "hang_before_headers"
-        if stop == "finish" and not before and self._script.fault not in CUT_SHORT:
+        choice = self._script.on_disconnect or ("stop" if self._answer.chunked else "finish")
+        sound = self._script.fault != "hang_before_headers" and self._script.fault not in CUT_SHORT
+        if choice == "finish" and sound:
             self._bill(complete=True)
 
     async def _flood(self, fault: str) -> None:

@@ -13,8 +13,8 @@ from tests.provider.prompt import Prompt, Segment, tokens
 
 DIMENSIONS = 1536
 CREATED = 1_750_000_000
-MODELS = ("gpt-4o", "gpt-4o-mini", "gpt-5.1", "gpt-5.1-mini", "text-embedding-3-small", "gemini-3.1-pro")
-CLAUDES = ("claude-sonnet-4-5", "claude-haiku-4-5", "claude-opus-4-5")
+MODELS = ("gpt-4o", "gpt-4o-mini", "gpt-5.4", "gpt-5.4-mini", "text-embedding-3-small", "gemini-3.1-pro-preview")
+CLAUDES = ("claude-sonnet-4-6", "claude-haiku-4-5", "claude-opus-4-8")
 
 
 def read(body: dict[str, Any]) -> tuple[Prompt, list[str]]:

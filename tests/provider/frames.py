@@ -1,6 +1,7 @@
 """An answer as a list of frames: what is generated in which step, and the bytes that show it."""
 
 import enum
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -96,7 +97,7 @@ def rewritten(frames: Sequence[Frame], fault: str | None, size_bytes: int) -> li
 def _split(frame: Frame, cuts: list[int]) -> list[Frame]:
     """The frame's bytes in several writes; only the first of them generates."""
     edges = [0, *cuts, len(frame.data)]
-    parts = [frame.data[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    parts = [frame.data[a:b] for a, b in itertools.pairwise(edges)]
     rest = Kind.FINAL if frame.kind is Kind.FINAL else Kind.OPEN
     return [Frame(parts[0], frame.kind), *[Frame(part, rest) for part in parts[1:]]]
 

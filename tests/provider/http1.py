@@ -1,7 +1,7 @@
 """HTTP/1.1 on a bare asyncio protocol, so that answers can be wrong in exact ways: every write, cut and reset is the caller's.
 
-In: bytes of a connection. Out: requests, one at a time per connection, handed to a coroutine once their head is read (the body follows:
-`await request.complete.wait()`). It knows nothing of what is asked or answered.
+In: bytes of a connection. Out: requests, one at a time per connection, handed to a coroutine once their head is read (the body
+follows: `await request.complete.wait()`). It knows nothing of what is asked or answered.
 """
 
 import asyncio
@@ -130,8 +130,8 @@ class Connection(asyncio.Protocol):
 
     async def flushed(self) -> None:
         """Waits until the kernel has every byte, or the client has gone."""
-        while self._transport.get_write_buffer_size() and not self.gone.is_set():
-            await asyncio.sleep(0.001)
+        self._transport.set_write_buffer_limits(0)
+        await self.drain()
 
     def close(self) -> None:
         """Closes in order, after what was written."""

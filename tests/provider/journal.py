@@ -1,14 +1,15 @@
 """The stand-in's own books: an append-only file of JSON lines, each synced to disk before the next thing happens.
 
 Three lines per request, joined by `id` (control requests leave none):
-- `received`: once the request was read: time, connection, method, target, headers as sent, SHA-256 and size of the body (and the body
-  itself, base64, if asked for), model, marker;
+- `received`: once the request was read: time, connection, method, target, headers as sent, SHA-256 and size of the body (and the
+  body itself, base64, if asked for), model, marker;
 - `billed`: what the provider charges: the kinds of tokens, and the usage object it reports on a complete answer;
-- `ended`: `complete`, `client_gone`, `fault` or `stopped`, with status, the bytes of the body that were written and their SHA-256.
+- `ended`: `complete`, `client_gone`, `fault` or `stopped`, with status, the bytes of the body that were written, their SHA-256.
 
-What is billed, always: errors before the answer cost nothing; a complete answer costs its usage object; an answer that was broken off
-(by the client or by a fault) costs its whole input and every token generated until then, reasoning included, seen or not. `billed` of a
-complete answer is on disk before the event or body that reports it is written.
+What is billed, always: errors before the answer cost nothing; a complete answer costs its usage object; an answer that was broken
+off (by the client or by a fault) costs its whole input and every token generated until then, reasoning included, seen or not.
+`billed` of a complete answer is on disk before the event or body that reports it is written. A client that closes after the last
+byte of an answer was written has had a complete one.
 """
 
 import json

@@ -26,8 +26,11 @@ from tests.provider.prompt import (
 )
 
 FOREIGN = frozenset(
-    "max_completion_tokens max_output_tokens n stop response_format stream_options frequency_penalty presence_penalty logprobs top_logprobs "
-    "seed user reasoning_effort parallel_tool_calls logit_bias input instructions functions function_call reasoning text store".split()
+    {
+        *("max_completion_tokens", "max_output_tokens", "n", "stop", "response_format", "stream_options", "logit_bias", "store"),
+        *("frequency_penalty", "presence_penalty", "logprobs", "top_logprobs", "seed", "user", "parallel_tool_calls", "input"),
+        *("reasoning_effort", "reasoning", "instructions", "functions", "function_call", "text"),
+    }
 )
 """Fields of other dialects: Anthropic answers 400 to them."""
 BUDGET_TOKENS_MIN = 1024
@@ -86,13 +89,15 @@ def _check_messages(messages: list[dict[str, Any]]) -> None:
         for unknown in results - open_calls:
             raise ApiError(
                 400,
-                f"messages.{index}.content.0: unexpected `tool_use_id` found in `tool_result` blocks: {unknown}. Each `tool_result` block must have a corresponding `tool_use` block in the previous message.",
+                f"messages.{index}.content.0: unexpected `tool_use_id` found in `tool_result` blocks: {unknown}. "
+                "Each `tool_result` block must have a corresponding `tool_use` block in the previous message.",
             )
         if open_calls - results:
             missing = ", ".join(sorted(open_calls - results))
             raise ApiError(
                 400,
-                f"messages.{index - 1}: `tool_use` ids were found without `tool_result` blocks immediately after: {missing}. Each `tool_use` block must have a corresponding `tool_result` block in the next message.",
+                f"messages.{index - 1}: `tool_use` ids were found without `tool_result` blocks immediately after: {missing}. "
+                "Each `tool_use` block must have a corresponding `tool_result` block in the next message.",
             )
         for block in blocks or ():
             if block.get("type") == "text" and not block.get("text"):
@@ -113,8 +118,7 @@ def _message(raw: dict[str, Any]) -> Message:
 def _segments(body: dict[str, Any]) -> list[Segment]:
     """Tools, system and every block of the messages, in the order of caching, with breakpoints."""
     found = [_segment(t, TOOL_TOKENS + tokens(json.dumps(t))) for t in body.get("tools") or ()]
-    for block in _blocks(body.get("system")):
-        found.append(_segment(block, tokens(block.get("text", ""))))
+    found += [_segment(block, tokens(block.get("text", ""))) for block in _blocks(body.get("system"))]
     for message in body["messages"]:
         for number, block in enumerate(_blocks(message.get("content"))):
             cost = _block_tokens(block) + (MESSAGE_TOKENS if number == 0 else 0)

@@ -1,8 +1,8 @@
 """A request of any dialect as the stand-in sees it, and what it costs: the token rule and the prompt caches.
 
 The rule: one token per whitespace-separated word, in every text of tools, system and messages, plus 1 per message, 8 per tool and
-85 per image or file. It can be counted by eye, and it never exceeds what OpenAI's tokenizers count, so a hold that was computed with
-an exact tokenizer is never too small. A tool call costs 4 plus the words of its arguments.
+85 per image or file. It can be counted by eye, and it never exceeds what OpenAI's tokenizers count, so a hold that was computed
+with an exact tokenizer is never too small. A tool call costs 4 plus the words of its arguments.
 
 Caches are simulated by remembering prefixes per (credential, model):
 - OpenAI: the longest prefix of whole messages seen before, at least 1,024 tokens, rounded down to 128. Writes are free.

@@ -15,7 +15,10 @@ from tests.provider.plan import Plan, pieces, slices
 from tests.provider.prompt import CALL_TOKENS, MESSAGE_TOKENS, TOOL_TOKENS, Message, Prompt, Segment, Tool, compact, tokens
 
 FOREIGN = frozenset(
-    "messages max_tokens max_completion_tokens n stop response_format stop_sequences thinking system logprobs functions".split()
+    {
+        *("messages", "max_tokens", "max_completion_tokens", "n", "stop", "response_format", "stop_sequences", "thinking"),
+        *("system", "logprobs", "functions"),
+    }
 )
 """Fields of other dialects: OpenAI answers 400 to them."""
 
@@ -126,6 +129,8 @@ def _merged(messages: list[Message]) -> list[Message]:
 
 def _item_tokens(item: dict[str, Any]) -> int:
     message = _message(item)
+    if item.get("type") == "reasoning":
+        return 0
     if item.get("type") == "function_call":
         return CALL_TOKENS + tokens(item.get("arguments", ""))
     return MESSAGE_TOKENS + (tokens(message.text) + sum(map(tokens, message.results)) if message else tokens(json.dumps(item)))

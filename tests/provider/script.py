@@ -1,11 +1,11 @@
 """What one answer of the stand-in shall be: a script, sent along with the request or queued before it.
 
 In: the text after `@@` in the last user message (`@@{"reply": "hello", "fault": "reset_mid_stream"}`; other text may stand around
-it), or the body of `POST /_script` (one object or a list), which is used up first, in order. Out: a `Script`. A script that does not
-parse is answered with 400 and the reason: a test must not pass because of a typing error.
+it), or the body of `POST /_script` (one object or a list), which is used up first, in order. Out: a `Script`. A script that does
+not parse is answered with 400 and the reason: a test must not pass because of a typing error.
 
-In an agent's loop the script stands in the history at every turn: `then` is the script after one assistant turn, `then.then` after
-two. Without `then`, the turn after a tool call echoes the tools' results.
+In an agent's loop the script stands in the history at every turn: `then` is the script after one assistant turn, `then.then`
+after two. Without `then`, the turn after a tool call echoes the tools' results.
 """
 
 import json
@@ -17,11 +17,11 @@ FAULTS = {
     # before the answer: nothing is billed unless `billed` says so
     "status": "an error of the provider: `status`, `retry_after`, `code`, `message`",
     "reset_before_headers": "TCP reset once the request was read",
-    "hang_before_headers": "no answer for `hang_ms` (default: for ever)",
+    "hang_before_headers": "no answer for `hang_ms` (default: for ever), then a reset",
     "redirect": "307 to `location` (default: this server under another host name)",
     "early_response": "the error `status` before the body was read, then close; only from the queue, as it comes before the body",
     # in the answer: billed is what was generated till then
-    "hang_mid_stream": "silence after `fault_at` frames (default: half of them) for `hang_ms` (default: for ever)",
+    "hang_mid_stream": "silence after `fault_at` frames (default: half of them) for `hang_ms` (default: for ever), then a reset",
     "reset_mid_stream": "TCP reset after `fault_at` frames",
     "eof_mid_stream": "connection closed after `fault_at` frames, without the end of the HTTP body",
     "clean_end_without_terminal": "HTTP body ends well after `fault_at` frames (default: all but usage and terminal event)",
