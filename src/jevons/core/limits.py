@@ -111,3 +111,19 @@ ENGINE_LOG_LINES_KEPT = 100
 ENGINE_LINE_BYTES_MAX = 2**16
 INSTALL_STOP_GRACE_S = 10.0
 """Between SIGINT and SIGKILL for an interrupted installer: pip rolls back on SIGINT."""
+
+# Models and credentials
+MODEL_FACTS_MEMO_MAX = 4_096
+"""Model names whose facts are remembered; names come from clients."""
+COUNT_CHUNK_CHARS = 32 * 2**10
+"""Text counted at once: the tokenizer holds the interpreter lock (about 2 ms for this much), so long texts are cut where it is exact."""
+AUTH_COMMAND_TIMEOUT_S = 20.0
+"""A command that prints a credential (cloud CLIs take 1 to 5 s)."""
+AUTH_COMMAND_TTL_S = 300.0
+"""How long its token is used when neither it nor the configuration says when it expires."""
+AUTH_REFRESH_AHEAD_S = 60.0
+"""A token is renewed in the background this long before it expires, so that no request waits for the command."""
+AUTH_OUTPUT_BYTES_MAX = 64 * 2**10
+"""What such a command may print: tokens stay under 8 KiB."""
+AUTH_REJECTED_INTERVAL_S = 10.0
+"""A rejected token is replaced at most this often: a wrong command must not run once per request."""
