@@ -59,8 +59,9 @@ class Catalogue:
     def providers(self) -> list[str]:
         return list(self._providers)
 
-    def provider_name(self, provider: str) -> str:
-        return self._providers[provider].name
+    def makes_models(self, provider: str) -> bool:
+        """It has names of its own that point to it, as makers have and most resellers do not."""
+        return self._providers[provider].model_match is not None
 
     def models(self, provider: str) -> tuple[Model, ...]:
         """Models of one provider id in the book's order; empty if there is no such provider."""

@@ -14,16 +14,19 @@ from fractions import Fraction
 import msgspec
 
 from jevons.core.money import NUSD_PER_USD, format_usd
-from jevons.core.price import UnpricedKind, charge
+from jevons.core.price import Price, UnpricedKind, charge
 from jevons.core.usage import Usage
 from jevons.meter.catalogue import plain
 from jevons.meter.compiled import DAY_MS, EVER_MS, Model, Period, Unit
 from jevons.meter.overrides import Override, override_line
-from jevons.meter.pricebook import NO_CONTEXT, PriceBook, active_row, row_suffix, with_request_unit
+from jevons.meter.pricebook import NO_CONTEXT, PriceBook, Resolved, active_row, row_suffix, with_request_unit
 from jevons.meter.rates import Ladder, Rates, read_rates
 
 _LOOSE_TAIL = re.compile(r"(-(preview|latest|exp|experimental|it|instruct|chat|v\d+|\d{2,8}))+")
 """What may follow the name a person says in the id a vendor sells: gemini-3.1-pro -> gemini-3.1-pro-preview."""
+
+_PERIODS_JOINED_MAX = 100
+"""A daily period that changes nothing would be joined for ever."""
 
 
 class UnknownModel(Exception):
@@ -97,7 +100,7 @@ def explain_cost(
     Raises UnknownModel with suggestions, UnknownPrice with the line to paste.
     """
     seller, ref = resolve_model(book, model, provider)
-    from_ms, until_ms, price = book.resolve(seller, ref, at_ms, context)
+    price = book.price(seller, ref, at_ms, context)
     if price is None:
         raise UnknownPrice(
             f"{seller} has no price for {ref}. If you know it, put this into prices.toml:\n{override_line(seller, ref)}"
@@ -120,7 +123,7 @@ def explain_cost(
         price_book=price.book,
         source=book.source,
         at_ms=at_ms,
-        holds=period_text(Period(from_ms, until_ms)),
+        holds=period_text(_holding(book, seller, ref, at_ms, context)),
         context=dict(context),
         lines=lines,
         cost_nusd=charged.nusd,
@@ -128,6 +131,22 @@ def explain_cost(
         tiers=rest,
         others=sellers(book, seller, ref),
     )
+
+
+def _holding(book: PriceBook, seller: str, ref: str, at_ms: int, context: Mapping[str, str]) -> Period:
+    """How far before and after an instant the same rates apply: periods of the book that change nothing are joined."""
+    from_ms, until_ms, price = book.resolve(seller, ref, at_ms, context)
+    left = _PERIODS_JOINED_MAX
+    while from_ms > -EVER_MS and left and _same_rates(earlier := book.resolve(seller, ref, from_ms - 1, context), price):
+        from_ms, left = earlier.from_ms, left - 1
+    while until_ms < EVER_MS and left and _same_rates(later := book.resolve(seller, ref, until_ms, context), price):
+        until_ms, left = later.until_ms, left - 1
+    return Period(from_ms, until_ms)
+
+
+def _same_rates(resolved: Resolved, price: Price | None) -> bool:
+    other = resolved.price
+    return price is not None and other is not None and (price.den, price.tiers) == (other.den, other.tiers)
 
 
 def format_explanation(cost: CostExplanation) -> str:
@@ -180,7 +199,7 @@ def resolve_model(book: PriceBook, name: str, provider: str | None = None) -> tu
 
 
 def _loose(book: PriceBook, wanted: str, providers: Iterable[str]) -> tuple[str, str] | None:
-    best: tuple[tuple[bool, bool, int], str, str] | None = None
+    best: tuple[tuple[bool, bool, bool, int], str, str] | None = None
     for provider in providers:
         for model in book.models(provider):
             for spelling in (plain(model.id), plain(model.name)):
@@ -189,7 +208,8 @@ def _loose(book: PriceBook, wanted: str, providers: Iterable[str]) -> tuple[str,
                 ):
                     continue
                 ref = book.catalogue.reference(provider, model)
-                rank = (tail is not True, book.catalogue.maker(model.id) != provider, len(model.id))
+                makes = book.catalogue.makes_models(provider)
+                rank = (tail is not True, book.catalogue.maker(model.id) != provider, not makes, len(model.id))
                 if ref is not None and (best is None or rank < best[0]):
                     best = (rank, provider, ref)
     return best and best[1:]
