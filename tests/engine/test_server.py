@@ -1,0 +1,149 @@
+"""What the running engine answers: the facts that the gateway and the meter build on."""
+
+import json
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from tests.engine.asking import Asker, data_of
+
+GREET = [{"role": "user", "content": "Say hello."}]
+LONG = [{"role": "user", "content": "word " * 2000}]
+PERSON = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "age": {"type": "integer"}},
+    "required": ["name", "age"],
+    "additionalProperties": False,
+}
+
+
+def test_chat_answers_with_usage(ask: Asker) -> None:
+    status, answer = ask.post("/v1/chat/completions", {"model": "local", "messages": GREET, "max_tokens": 8})
+    assert status == 200
+    assert answer["model"] == "local"
+    [choice] = answer["choices"]
+    assert choice["message"]["content"]
+    assert choice["finish_reason"] in ("stop", "length")
+    usage = answer["usage"]
+    assert 1 <= usage["completion_tokens"] <= 8
+    assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
+    assert 0 <= usage["prompt_tokens_details"]["cached_tokens"] < usage["prompt_tokens"]
+
+
+def test_chat_stream_ends_with_usage_when_asked(ask: Asker) -> None:
+    body = {"messages": GREET, "max_tokens": 8, "stream": True, "stream_options": {"include_usage": True}}
+    *chunks, finish, usage, done = ask.events("/v1/chat/completions", body)
+    assert "".join(chunk["choices"][0]["delta"].get("content") or "" for chunk in chunks)
+    assert finish["choices"][0]["finish_reason"] in ("stop", "length")
+    assert usage["choices"] == []
+    assert 1 <= usage["usage"]["completion_tokens"] <= 8
+    assert done == "[DONE]"
+
+
+def test_messages_answers_with_disjoint_input_counts(ask: Asker) -> None:
+    body = {"model": "local", "messages": GREET, "max_tokens": 4, "ignore_eos": True}
+    _, counted = ask.post("/v1/messages/count_tokens", body)
+    status, answer = ask.post("/v1/messages", body)
+    assert status == 200
+    assert answer["content"][0]["text"]
+    assert answer["stop_reason"] == "max_tokens"
+    usage = answer["usage"]
+    assert usage["input_tokens"] + usage["cache_read_input_tokens"] == counted["input_tokens"]
+    assert usage["output_tokens"] == 4
+
+
+def test_messages_stream_has_the_events_of_the_dialect(ask: Asker) -> None:
+    events = ask.events("/v1/messages", {"messages": GREET, "max_tokens": 3, "stream": True, "ignore_eos": True})
+    kinds = [event["type"] for event in events]
+    assert kinds[:2] == ["message_start", "content_block_start"]
+    assert kinds[-3:] == ["content_block_stop", "message_delta", "message_stop"]
+    assert events[0]["message"]["usage"]["output_tokens"] == 0
+    assert events[-2]["usage"] == {"output_tokens": 3}
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_over_the_context_is_one_clear_error_in_every_dialect(ask: Asker, path: str, stream: bool) -> None:
+    status, answer = ask.post(path, {"messages": LONG, "max_tokens": 4, "stream": stream})
+    assert status == 400
+    error = answer["error"]
+    assert error["type"] == "exceed_context_size_error"
+    assert error["n_ctx"] == 1024
+    assert error["n_prompt_tokens"] > 2000
+    assert f"({error['n_prompt_tokens']} tokens) exceeds the available context size (1024 tokens)" in error["message"]
+
+
+def test_an_answer_that_fills_the_context_ends_with_length(ask: Asker) -> None:
+    body = {"messages": [{"role": "user", "content": "word " * 980}], "ignore_eos": True}
+    status, answer = ask.post("/v1/chat/completions", body)
+    assert status == 200
+    assert answer["choices"][0]["finish_reason"] == "length"
+    assert answer["usage"]["total_tokens"] <= 1024
+
+
+def test_a_schema_is_kept(ask: Asker) -> None:
+    form = {"type": "json_schema", "json_schema": {"name": "person", "strict": True, "schema": PERSON}}
+    body = {"messages": [{"role": "user", "content": "Invent a person."}], "temperature": 0, "response_format": form}
+    _, answer = ask.post("/v1/chat/completions", {**body, "max_tokens": 100})
+    person = json.loads(answer["choices"][0]["message"]["content"])
+    assert set(person) == {"name", "age"}
+    assert isinstance(person["age"], int)
+
+
+def test_a_repeated_prompt_is_read_from_the_cache(ask: Asker) -> None:
+    body = {"messages": [{"role": "user", "content": "Tell me about the steam engines of 1865."}], "max_tokens": 1}
+    ask.post("/v1/chat/completions", body)
+    _, again = ask.post("/v1/chat/completions", body)
+    usage = again["usage"]
+    assert usage["prompt_tokens_details"]["cached_tokens"] == usage["prompt_tokens"] - 1
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/slots", "/props", "/metrics"])
+def test_nothing_is_served_without_the_key(ask: Asker, path: str) -> None:
+    stranger = Asker("http://" + ask.address, "guess")
+    assert stranger.get(path)[0] == 401
+    assert stranger.post("/v1/chat/completions", {"messages": GREET})[0] == 401
+    assert stranger.get("/health")[0] == 200
+
+
+def test_two_requests_progress_together(ask: Asker) -> None:
+    """Each stream gets a token while the other is still running, which one at a time could not do."""
+    spans: dict[int, list[float]] = {0: [], 1: []}
+
+    def stream(number: int) -> None:
+        body = {"messages": [{"role": "user", "content": f"Story {number}"}], "max_tokens": 40, "ignore_eos": True}
+        with ask.open("POST", "/v1/chat/completions", {**body, "stream": True}) as answer:
+            spans[number] = [time.monotonic() for event in data_of(answer) if event != "[DONE]"]
+
+    threads = [threading.Thread(target=stream, args=(number,)) for number in spans]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(len(times) > 40 for times in spans.values())
+    within = [sum(spans[1 - n][0] < t < spans[1 - n][-1] for t in spans[n]) for n in spans]
+    assert min(within) > 5
+
+
+def test_a_stream_whose_reader_left_is_stopped(ask: Asker) -> None:
+    def busy() -> bool:
+        slots: list[dict[str, Any]] = json.loads(ask.get("/slots")[1])
+        return any(slot["is_processing"] for slot in slots)
+
+    body = {"messages": GREET, "stream": True, "ignore_eos": True}
+    with ask.open("POST", "/v1/chat/completions", body) as answer:
+        next(data_of(answer))
+        assert busy()
+    started = made(ask)
+    while busy():
+        pass
+    # Without the stop it would have gone on to the end of its context, over 900 tokens.
+    assert made(ask) - started < 500
+
+
+def made(ask: Asker) -> int:
+    """Tokens generated since the start, by the engine's own counter."""
+    lines = ask.get("/metrics")[1].splitlines()
+    return next(int(float(line.split()[1])) for line in lines if line.startswith("llamacpp:n_decode_total"))
