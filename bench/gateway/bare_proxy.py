@@ -74,4 +74,5 @@ async def answer(send: Send, status: int, body: bytes) -> None:
 
 if __name__ == "__main__":
     app = BareProxy(upstream_url=sys.argv[2], client_key=sys.argv[3])
-    uvicorn.run(app, port=int(sys.argv[1]), loop="uvloop", http="httptools", log_level="error", access_log=False)
+    port = int(sys.argv[1])
+    uvicorn.run(app, port=port, loop="uvloop", http="httptools", log_level="error", access_log=False, proxy_headers=False)
