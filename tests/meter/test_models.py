@@ -4,7 +4,7 @@ import pytest
 from genai_prices.data_snapshot import get_snapshot
 
 from jevons.core.ask import InputBound
-from jevons.meter.models import Reasons, facts, families
+from jevons.meter.models import Reasons, families, model_facts
 
 TOKENIZERS = {"o200k_base", "cl100k_base", "bytes"}
 
@@ -41,28 +41,29 @@ TOKENIZERS = {"o200k_base", "cl100k_base", "bytes"}
     ("local", "SmolLM2 (the embedded model)", 8_192, 8_192),
 ])  # fmt: skip
 def test_names_find_their_family(model: str, family: str, window: int, output: int) -> None:
-    found = facts("any", model)
+    found = model_facts("any", model)
     assert (found.name, found.context_window, found.max_output) == (family, window, output)
 
 
 def test_a_student_of_the_local_engine_is_local() -> None:
-    assert facts("local", "triage-student-3").context_window == 8_192
+    assert model_facts("local", "triage-student-3").context_window == 8_192
 
 
 def test_the_unknown_is_large_and_reasons_unseen() -> None:
-    unknown = facts("openai-compatible", "my-deployment")
+    unknown = model_facts("openai-compatible", "my-deployment")
     assert not unknown.known
     assert (unknown.context_window, unknown.max_output) == (200_000, 128_000)
     assert unknown.bound is InputBound.ESTIMATED
-    assert not unknown.visible(False)
+    assert not unknown.shows_all(reasons=False)
+    assert (unknown.tokenizer, unknown.count_encoding) == ("bytes", "o200k_base")
 
 
 def test_when_the_whole_output_is_visible() -> None:
-    assert facts("openai", "gpt-4o").visible(True)
-    assert not facts("openai", "o3").visible(False)
-    opus = facts("anthropic", "claude-opus-4-8")
-    assert opus.visible(False)
-    assert not opus.visible(True)
+    assert model_facts("openai", "gpt-4o").shows_all(reasons=True)
+    assert not model_facts("openai", "o3").shows_all(reasons=False)
+    opus = model_facts("anthropic", "claude-opus-4-8")
+    assert opus.shows_all(reasons=False)
+    assert not opus.shows_all(reasons=True)
 
 
 def test_every_family_is_sound_and_says_where_it_comes_from() -> None:
@@ -83,7 +84,7 @@ def test_windows_are_not_smaller_than_the_price_list_says() -> None:
     seen = 0
     for provider in get_snapshot().providers:
         for model in provider.models if provider.id in ours else ():
-            found = facts(provider.id, model.id)
+            found = model_facts(provider.id, model.id)
             if found.known and model.context_window:
                 seen += 1
                 assert found.context_window >= model.context_window, model.id
@@ -92,4 +93,4 @@ def test_windows_are_not_smaller_than_the_price_list_says() -> None:
 
 @pytest.mark.parametrize("model", ["gpt-6-sol", "claude-opus-5-5", "gemini-3.8-flash", "o4-mini", "grok-4.7", "magistral-medium"])
 def test_reasoners(model: str) -> None:
-    assert facts("any", model).reasons_unseen is Reasons.ALWAYS
+    assert model_facts("any", model).reasons_unseen is Reasons.ALWAYS

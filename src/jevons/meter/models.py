@@ -50,13 +50,18 @@ class ModelFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         """False for the conservative default: its window is a guess, and bounds nothing."""
         return bool(self.match)
 
-    def visible(self, reasons: bool) -> bool:
+    @property
+    def count_encoding(self) -> str:
+        """Encoding by which to count output that was seen: a fair estimate, where `tokenizer` may be a bound."""
+        return "o200k_base" if self.tokenizer == "bytes" else self.tokenizer
+
+    def shows_all(self, *, reasons: bool) -> bool:
         """Whether every billed output token is in the answer; `reasons`: the request switches thinking on."""
         return self.reasons_unseen is Reasons.NEVER or (self.reasons_unseen is Reasons.THINKING and not reasons)
 
 
 @lru_cache(maxsize=MODEL_FACTS_MEMO_MAX)
-def facts(provider: str, model: str) -> ModelFacts:
+def model_facts(provider: str, model: str) -> ModelFacts:
     """Facts of a model by its name, as a provider or a router spells it. Never fails; see `ModelFacts.known`.
 
     `provider` is the upstream's kind or genai-prices' id: some patterns hold for one only ("local:*").
