@@ -151,7 +151,7 @@ EXAMPLES = [
     Example("the night rate at midnight", "deepseek", "deepseek-chat", Usage(input=2_000), 270_000, ms("2026-11-22T00:00")),
     Example("its last instant", "deepseek", "deepseek-chat", Usage(input=2_000), 270_000, ms("2026-11-22T00:29:59.999")),
     Example("it ends after midnight", "deepseek", "deepseek-chat", Usage(input=2_000), 540_000, ms("2026-11-22T00:30")),
-    # below a nano-dollar: deepseek-v4-pro cached $0.003625 = 3.625 nUSD: 4 x 3.625 = 14.5 -> 14 and 12 x 3.625 = 43.5 -> 44 (half-even)
+    # below a nano-dollar: deepseek-v4-pro cached $0.003625 = 3.625 nUSD: 4 x 3.625 = 14.5 -> 14, 12 x 3.625 = 43.5 -> 44
     Example("a tie goes to the even", "deepseek", "deepseek-v4-pro", Usage(cache_read=4), 14, ms("2026-08-16T12:00")),
     Example("the other even", "deepseek", "deepseek-v4-pro", Usage(cache_read=12), 44, ms("2026-08-16T12:00")),
     # Perplexity: sonar $1 / $1 and $12 per 1,000 requests: 12,000,000 + 100 x 1,000 + 200 x 1,000

@@ -147,7 +147,10 @@ def main(arguments: list[str]) -> None:
     except (ValueError, TypeError, KeyError, AttributeError, AssertionError) as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
         sys.exit(f"{source[0] if source else 'the installed genai-prices'} is not a genai-prices price list: {reason}")
-    install_bytes(Path(out), data)
+    try:
+        install_bytes(Path(out), data)
+    except OSError as error:
+        sys.exit(f"cannot write the price book {out}: {error}")
 
 
 if __name__ == "__main__":

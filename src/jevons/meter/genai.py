@@ -93,7 +93,7 @@ def ensure_book(home: Path) -> Path:
         pointer = msgspec.json.decode((prices / "current").read_bytes(), type=Pointer)
         if pointer.package == package and (prices / pointer.book).is_file():
             return prices / pointer.book
-    except (FileNotFoundError, msgspec.DecodeError):
+    except (OSError, msgspec.DecodeError):
         pass  # no update so far, or its pointer is damaged: the installed package always serves
     path = prices / f"genai-{package}-f{FORMAT}.book"
     if not path.is_file():
