@@ -128,7 +128,9 @@ def main() -> None:
         "seconds": round(time.monotonic() - began),
         "command": f"make bench-gateway{f' BENCH_ARGS={shlex.quote(shlex.join(sys.argv[1:]))}' if sys.argv[1:] else ''}",
     }
-    print(json.dumps(values | about))
+    print(json.dumps(values | about), flush=True)
+    if measured.problems:
+        sys.exit(1)
 
 
 if __name__ == "__main__":
