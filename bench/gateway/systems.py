@@ -134,7 +134,7 @@ def free_port() -> int:
 
 
 def clean_environment() -> dict[str, str]:
-    """This process's environment without provider keys and settings of Jevons, and with byte code kept, as on a machine that runs a service."""
+    """This process's environment without provider keys and Jevons' own settings, and with byte code kept, as a service has it."""
     dropped = {name for name in os.environ if name.endswith("_API_KEY") or name.startswith(("JEVONS_", "PYTHONDONTWRITE"))}
     kept = {name: value for name, value in os.environ.items() if name not in dropped}
     paths = [*filter(None, [os.environ.get("PYTHONPATH")]), str(REPOSITORY / "src"), str(REPOSITORY)]
