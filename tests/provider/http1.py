@@ -130,8 +130,8 @@ class Connection(asyncio.Protocol):
 
     async def flushed(self) -> None:
         """Waits until the kernel has every byte, or the client has gone."""
-        self._transport.set_write_buffer_limits(0)
-        await self.drain()
+        while self._transport.get_write_buffer_size() and not self.gone.is_set():  # noqa: ASYNC110  no event tells of it
+            await asyncio.sleep(0.001)
 
     def close(self) -> None:
         """Closes in order, after what was written."""

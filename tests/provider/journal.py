@@ -15,6 +15,7 @@ byte of an answer was written has had a complete one.
 import json
 import os
 import time
+from base64 import b64decode
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,11 @@ class Attempt:
     def how(self) -> str | None:
         """`complete`, `client_gone`, `fault`, `stopped`; None while it runs."""
         return None if self.ended is None else str(self.ended["how"])
+
+    @property
+    def body(self) -> bytes:
+        """The request's body, if the stand-in was told to keep bodies."""
+        return b64decode(self.received["body"])
 
     def header(self, name: str) -> str | None:
         """The request's header, the first if repeated."""
