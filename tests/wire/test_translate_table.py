@@ -1,4 +1,4 @@
-"""Every row of the translation table, shown to hold: mapped rows by what arrives, dropped ones by what does not, refused ones by a 400."""
+"""Every row of the translation table: mapped ones by what arrives, dropped ones by what does not, refused ones by their 400."""
 
 import copy
 import json

@@ -155,7 +155,7 @@ def _tool_message(message: Fields) -> Turn:
 def _content(message: Fields, text_only: bool) -> list[Part]:
     text = message.take_string("content")
     if text is not None:
-        return [Text(text)]
+        return [Text(text)] if text else []
     return [_part(part, text_only) for part in message.children("content")]
 
 
