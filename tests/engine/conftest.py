@@ -23,7 +23,7 @@ def parts() -> None:
 @pytest.fixture(scope="session")
 def engine(parts: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """Its event loop runs only at start and stop: the process needs no attention in between."""
-    settings = EngineSettings(log_file=tmp_path_factory.mktemp("engine") / "engine.log", context_tokens=1024)
+    settings = EngineSettings(log_file=tmp_path_factory.mktemp("engine") / "engine.log", context_tokens=512)
     with asyncio.Runner() as runner:
         engine = Engine(settings)
 

@@ -10,7 +10,7 @@ import pytest
 from tests.engine.asking import Asker, data_of
 
 GREET = [{"role": "user", "content": "Say hello."}]
-LONG = [{"role": "user", "content": "word " * 2000}]
+LONG = [{"role": "user", "content": "word " * 1000}]
 PERSON = {
     "type": "object",
     "properties": {"name": {"type": "string"}, "age": {"type": "integer"}},
@@ -70,17 +70,17 @@ def test_over_the_context_is_one_clear_error_in_every_dialect(ask: Asker, path: 
     assert status == 400
     error = answer["error"]
     assert error["type"] == "exceed_context_size_error"
-    assert error["n_ctx"] == 1024
-    assert error["n_prompt_tokens"] > 2000
-    assert f"({error['n_prompt_tokens']} tokens) exceeds the available context size (1024 tokens)" in error["message"]
+    assert error["n_ctx"] == 512
+    assert error["n_prompt_tokens"] > 1000
+    assert f"({error['n_prompt_tokens']} tokens) exceeds the available context size (512 tokens)" in error["message"]
 
 
 def test_an_answer_that_fills_the_context_ends_with_length(ask: Asker) -> None:
-    body = {"messages": [{"role": "user", "content": "word " * 980}], "ignore_eos": True}
+    body = {"messages": [{"role": "user", "content": "word " * 470}], "ignore_eos": True}
     status, answer = ask.post("/v1/chat/completions", body)
     assert status == 200
     assert answer["choices"][0]["finish_reason"] == "length"
-    assert answer["usage"]["total_tokens"] <= 1024
+    assert answer["usage"]["total_tokens"] <= 512
 
 
 def test_a_schema_is_kept(ask: Asker) -> None:
@@ -139,8 +139,8 @@ def test_a_stream_whose_reader_left_is_stopped(ask: Asker) -> None:
     started = made(ask)
     while busy():
         pass
-    # Without the stop it would have gone on to the end of its context, over 900 tokens.
-    assert made(ask) - started < 500
+    # Without the stop it would have gone on to the end of its context, over 450 tokens.
+    assert made(ask) - started < 300
 
 
 def made(ask: Asker) -> int:

