@@ -33,6 +33,8 @@ class Ask(msgspec.Struct, frozen=True):
     fields: dict[str, msgspec.Raw]
     messages: tuple[bytes, ...]
     """Raw JSON of tools, system and each message, in the order providers cache them: tools, system, messages."""
+    extras: tuple[bytes, ...] = ()
+    """Raw JSON of further members that reach the prompt (an answer's JSON schema)."""
     output_cap: int | None = None
     """The largest of all cap fields present; None if the client sent none."""
     choices: int = 1

@@ -127,3 +127,5 @@ AUTH_OUTPUT_BYTES_MAX = 64 * 2**10
 """What such a command may print: tokens stay under 8 KiB."""
 AUTH_REJECTED_INTERVAL_S = 10.0
 """A rejected token is replaced at most this often: a wrong command must not run once per request."""
+COUNT_TOKENS_PER_MINUTE_MAX = 600
+"""Calls of the free count_tokens door per key and minute. Claude Code's /context sends 26 at once."""

@@ -42,7 +42,14 @@ class App:
     """All that answers on the gateway's port."""
 
     def __init__(
-        self, gate: Gate, lives: dict[str, Live], table: Table, metrics: Metrics, admin: Asgi, hosts: tuple[str, ...], ready: Callable[[], str]
+        self,
+        gate: Gate,
+        lives: dict[str, Live],
+        table: Table,
+        metrics: Metrics,
+        admin: Asgi,
+        hosts: tuple[str, ...],
+        ready: Callable[[], str],
     ) -> None:
         """`ready` says why no request can be served, or "". `hosts` are the Host names answered to; empty = all."""
         self._gate = gate
@@ -56,14 +63,6 @@ class App:
         self._counted: dict[int, deque[float]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            await self._http(scope, receive, send)
-        elif scope["type"] == "websocket":
-            await _refuse_websocket(receive, send)
-        elif scope["type"] == "lifespan":
-            await _lifespan(receive, send)
-
-    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         path_key, path = split_path(scope["path"])
         dialect = DOORS.get(path)
         if dialect is not None and scope["method"] == "POST":
@@ -89,14 +88,19 @@ class App:
                 targets = self._targets(ask.model, dialect, caller)
                 if ask.previous_response_id is not None:
                     targets = owner_of(ledger, caller, ask.previous_response_id, targets)
-                await Journey(self._gate, self._lives, client, scope, ask, caller, request).run(targets, self._idempotency(headers, caller, body))
-        except Refusal as refusal:
-            self._metrics.denials[refusal.code] += 1
-            if denial is not None:
-                refusal = denial(refusal)
-            await self._refuse(client, refusal, dialect, request)
+                await Journey(self._gate, self._lives, client, scope, ask, caller, request).run(
+                    targets, self._idempotency(headers, caller, body)
+                )
+        except Refusal as refused:
+            self._metrics.denials[refused.code] += 1
+            await self._refuse(client, denial(refused) if denial is not None else refused, dialect, request)
         except LedgerUnavailable as error:
-            refusal = Refusal(Kind.UNAVAILABLE, 503, f"The call was not made or not finished: {error}. Nothing is served unmetered.", code="ledger_unavailable")
+            refusal = Refusal(
+                Kind.UNAVAILABLE,
+                503,
+                f"The call was not made or not finished: {error}. Nothing is served unmetered.",
+                code="ledger_unavailable",
+            )
             await self._refuse(client, refusal, dialect, request)
         except Aborted as aborted:
             await client.body(error_event(aborted.refusal, dialect, request_text(request)), more=True)
@@ -113,13 +117,25 @@ class App:
 
     def _targets(self, model: str, dialect: Dialect, caller: Caller) -> tuple[Target, ...]:
         if not allowed(caller.models, model):
-            raise Refusal(Kind.PERMISSION, 403, f"Key {caller.key_name!r} may not use {model!r}; it is limited to {', '.join(caller.models)}.", code="model_not_allowed", param="model")
+            raise Refusal(
+                Kind.PERMISSION,
+                403,
+                f"Key {caller.key_name!r} may not use {model!r}; it is limited to {', '.join(caller.models)}.",
+                code="model_not_allowed",
+                param="model",
+            )
         targets = choose(self._table, model, dialect)
         if targets:
             return targets
         if offered(self._table, model):
-            raise invalid(f"Model {model!r} is not offered over this endpoint, and {dialect} cannot be translated for it.", param="model", code="wrong_endpoint")
-        known = sorted({pattern for offer in self._table.offers for pattern in offer.models} | {alias.name for alias in self._table.aliases})
+            raise invalid(
+                f"Model {model!r} is not offered over this endpoint, and {dialect} cannot be translated for it.",
+                param="model",
+                code="wrong_endpoint",
+            )
+        known = sorted(
+            {pattern for offer in self._table.offers for pattern in offer.models} | {alias.name for alias in self._table.aliases}
+        )
         similar = self._gate.book.suggest(model)
         hint = f" Similar names with a known price: {', '.join(similar)}." if similar else ""
         raise Refusal(
@@ -142,7 +158,11 @@ class App:
         body_digest, entry_id = earlier
         request = request_text(entry_id - attempt_of(entry_id))
         if body_digest != digest:
-            raise invalid(f"This Idempotency-Key was used with another body ({request}); use a new one.", code="idempotency_key_reused", status=422)
+            raise invalid(
+                f"This Idempotency-Key was used with another body ({request}); use a new one.",
+                code="idempotency_key_reused",
+                status=422,
+            )
         raise Refusal(
             Kind.CONFLICT,
             409,
@@ -156,7 +176,13 @@ class App:
         while recent and recent[0] < now - 60:
             recent.popleft()
         if len(recent) >= COUNT_TOKENS_PER_MINUTE_MAX:
-            raise Refusal(Kind.RATE_LIMIT, 429, f"More than {COUNT_TOKENS_PER_MINUTE_MAX} counts a minute.", code="rate_limit_exceeded", retry_after_s=max(1, int(recent[0] + 60 - now)))
+            raise Refusal(
+                Kind.RATE_LIMIT,
+                429,
+                f"More than {COUNT_TOKENS_PER_MINUTE_MAX} counts a minute.",
+                code="rate_limit_exceeded",
+                retry_after_s=max(1, int(recent[0] + 60 - now)),
+            )
         recent.append(now)
 
     def _check_host(self, headers: list[tuple[bytes, bytes]]) -> None:
@@ -165,7 +191,12 @@ class App:
         host = next((value.decode("latin-1") for name, value in headers if name == b"host"), "")
         name = host.rsplit(":", 1)[0].strip("[]").lower() if not host.endswith("]") else host.strip("[]")
         if name not in self._hosts:
-            raise Refusal(Kind.PERMISSION, 403, f"Host {name!r} is not served here; list it under `hosts` in jevons.toml.", code="unknown_host")
+            raise Refusal(
+                Kind.PERMISSION,
+                403,
+                f"Host {name!r} is not served here; list it under `hosts` in jevons.toml.",
+                code="unknown_host",
+            )
 
     async def _other(self, path_key: str, path: str, scope: Scope, receive: Receive, send: Send) -> None:
         """Everything but model calls: health, metrics, models, stored responses, the cost of a request; else 404."""
@@ -191,24 +222,14 @@ class App:
                 return await about.request_cost(client, ledger, caller, path.removeprefix("/jevons/v1/requests/"))
             if path.startswith("/v1/responses/") and method in ("GET", "DELETE"):
                 return await forward_stored(client, ledger, self._lives, caller, scope, path)
-            raise Refusal(Kind.NOT_FOUND, 404, f"{method} {path} is not served here, and nothing unlisted is forwarded.", code="unknown_path")
+            raise Refusal(
+                Kind.NOT_FOUND,
+                404,
+                f"{method} {path} is not served here, and nothing unlisted is forwarded.",
+                code="unknown_path",
+            )
         except Refusal as refusal:
             await refuse(client, refusal, dialect, request, own_headers(request, ledger, None, cost=False))
         finally:
             client.close()
 
-
-async def _refuse_websocket(receive: Receive, send: Send) -> None:
-    """426 where the server can say so; Codex then posts at once."""
-    await receive()
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"2")]
-    await send({"type": "websocket.http.response.start", "status": 426, "headers": headers})
-    await send({"type": "websocket.http.response.body", "body": b"{}"})
-
-
-async def _lifespan(receive: Receive, send: Send) -> None:
-    while True:
-        message = await receive()
-        await send({"type": f"{message['type']}.complete"})
-        if message["type"] == "lifespan.shutdown":
-            return

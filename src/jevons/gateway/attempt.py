@@ -21,7 +21,18 @@ from jevons.wire.visible import visible_text
 class Attempt:
     """Created with its hold reserved; the journey fills in what it sees."""
 
-    def __init__(self, ledger: Ledger, hold: Hold, price: Price, *, dialect: Dialect, billed: bool, visible: bool, encoding: str) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        hold: Hold,
+        price: Price,
+        *,
+        provider: str,
+        dialect: Dialect,
+        billed: bool,
+        visible: bool,
+        encoding: str,
+    ) -> None:
         self._ledger = ledger
         self._seen: list[bytes] = []
         self._seen_bytes = 0
@@ -32,6 +43,8 @@ class Attempt:
         self._encoding = encoding
         self.hold = hold
         self.price = price
+        """The dearest row that may apply: what the hold was taken under."""
+        self.provider = provider
         self.sent = False
         self.status = 0
         self.usage: Usage | None = None

@@ -6,8 +6,8 @@ Comes in: the ask, the caller, a target. Goes out: an Attempt whose hold is bein
 import asyncio
 import time
 
-from jevons.core.ask import Ask, Caller, Dialect, InputBound
-from jevons.core.chain import chain_links
+from jevons.core.ask import Ask, Caller, Dialect
+from jevons.core.chain import Chain, chain
 from jevons.core.entry import Hold
 from jevons.core.limits import COUNT_INLINE_BYTES_MAX, HOLD_WAIT_MAX_S
 from jevons.core.money import format_usd
@@ -19,7 +19,7 @@ from jevons.ledger.ledger import Ledger
 from jevons.meter.models import ModelFacts, model_facts
 from jevons.meter.overrides import override_line
 from jevons.meter.pricebook import PriceBook, request_units
-from jevons.meter.tokens import InputCount, MessageCounter
+from jevons.meter.tokens import InputCount, MessageCounter, remote_input
 from jevons.policy.govern import Admit, Deny, Terms, decide
 from jevons.policy.route import Target
 
@@ -37,13 +37,20 @@ class Gate:
         self._counter = MessageCounter()
 
     async def admit(
-        self, ask: Ask, caller: Caller, target: Target, settings: UpstreamSettings, entry_id: int, idempotency: tuple[bytes, bytes]
+        self,
+        ask: Ask,
+        caller: Caller,
+        target: Target,
+        settings: UpstreamSettings,
+        entry_id: int,
+        idempotency: tuple[bytes, bytes],
     ) -> tuple[Attempt, Admit]:
         """A reserved attempt, its hold durable. Raises Refusal (402, 429, 400) or LedgerUnavailable."""
         provider = settings.provider or settings.defaults.provider or settings.name
-        facts = model_facts(provider, target.model)
-        count = await self._count(ask, facts)
-        terms = self._terms(ask, caller, target, settings, provider, facts, count, entry_id)
+        about = model_facts(provider, target.model)
+        links = chain(self._secret, ask.messages)
+        count = await self._count(ask, about, links)
+        terms = self._terms(ask, caller, target, settings, provider, about, count, entry_id)
         verdict = await self._verdict(caller, terms)
         hold = Hold(
             id=entry_id,
@@ -61,14 +68,21 @@ class Gate:
             output_tokens=ask.choices * (verdict.output_cap or ask.output_cap or terms.output_max),
             price_book=self.book.hash,
             price_row=terms.price.row,
-            chain=chain_links(self._secret, ask.messages)[-1] if ask.messages else b"",
+            chain=links.head,
             messages=len(ask.messages),
             idempotency_key=idempotency[0],
             body_digest=idempotency[1],
         )
-        visible = facts.shows_all(reasons=ask.reasons)
-        attempt = Attempt(self.ledger, hold, terms.price, dialect=target.dialect, billed=settings.billed, visible=visible, encoding=facts.count_encoding)
-        attempt.provider = provider
+        attempt = Attempt(
+            self.ledger,
+            hold,
+            terms.price,
+            provider=provider,
+            dialect=target.dialect,
+            billed=settings.billed,
+            visible=about.shows_all(reasons=ask.reasons),
+            encoding=about.count_encoding,
+        )
         # From here to `take` there is no await: what was decided is what is reserved.
         durable = self.ledger.take(hold)
         try:
@@ -78,17 +92,15 @@ class Gate:
             raise
         return attempt, verdict
 
-    async def count(self, ask: Ask, target: Target, settings: UpstreamSettings) -> InputCount:
-        """Input tokens of a request, for the count_tokens door of an upstream that has none."""
-        return await self._count(ask, model_facts(settings.provider or settings.defaults.provider or settings.name, target.model))
-
-    async def _count(self, ask: Ask, facts: ModelFacts) -> InputCount:
+    async def _count(self, ask: Ask, about: ModelFacts, links: Chain) -> InputCount:
         if ask.remote_context:
-            unseen = max(0, facts.context_window - (ask.output_cap or 0))
-            return InputCount(unseen, InputBound.BOUNDED)
-        if self._counter.uncached_bytes(ask.messages) > COUNT_INLINE_BYTES_MAX:
-            return await asyncio.to_thread(self._counter.count, ask.messages, facts, ask.dialect)
-        return self._counter.count(ask.messages, facts, ask.dialect)
+            return remote_input(about, ask.output_cap or 0)
+        counter = self._counter
+        if counter.uncached_bytes(ask.messages, about.tokenizer, links.digests) > COUNT_INLINE_BYTES_MAX:
+            return await asyncio.to_thread(
+                counter.count, ask.messages, about, ask.dialect, digests=links.digests, extras=ask.extras
+            )
+        return counter.count(ask.messages, about, ask.dialect, digests=links.digests, extras=ask.extras)
 
     def _terms(
         self,
@@ -97,7 +109,7 @@ class Gate:
         target: Target,
         settings: UpstreamSettings,
         provider: str,
-        facts: ModelFacts,
+        about: ModelFacts,
         count: InputCount,
         entry_id: int,
     ) -> Terms:
@@ -116,7 +128,7 @@ class Gate:
                     code="unbounded_tool",
                 )
             units.append((unit, bound))
-        output_max = 0 if ask.dialect is Dialect.EMBEDDINGS else facts.max_output
+        output_max = 0 if ask.dialect is Dialect.EMBEDDINGS else about.max_output
         return Terms(
             price=price,
             input_tokens=count.tokens,
@@ -185,7 +197,7 @@ def unpriced(provider: str, model: str, kinds: list[str], similar: list[str]) ->
     return Refusal(
         Kind.INVALID,
         400,
-        f"The price of {provider}/{model} ({', '.join(kinds)}) is unknown, and unmetered calls are refused.{hint} State it in prices.toml:\n{override_line(provider, model, kinds)}",
+        f"The price of {provider}/{model} ({', '.join(kinds)}) is unknown, and unmetered calls are refused.{hint} State it in prices.toml:\n{override_line(provider, model, tuple(kinds))}",
         code="unknown_price",
         param="model",
     )

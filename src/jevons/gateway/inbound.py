@@ -25,7 +25,13 @@ class Bodies:
     def counted(self, size: int) -> Iterator[None]:
         """Count `size` bytes as held for the length of the context. Raises Refusal (503) when there is no room."""
         if self.bytes + size > BODIES_IN_FLIGHT_BYTES_MAX:
-            raise Refusal(Kind.UNAVAILABLE, 503, "The gateway holds as many request bytes as it may; try again.", code="overloaded", retry_after_s=1)
+            raise Refusal(
+                Kind.UNAVAILABLE,
+                503,
+                "The gateway holds as many request bytes as it may; try again.",
+                code="overloaded",
+                retry_after_s=1,
+            )
         self.bytes += size
         try:
             yield
@@ -74,7 +80,9 @@ def decode_body(body: bytes, encoding: bytes) -> bytes:
         elif encoding == b"zstd":
             decoded, whole = _unzstd(body, limit)
         else:
-            raise Refusal(Kind.INVALID, 415, f"Content-Encoding {encoding.decode('latin-1')!r} is not understood; send gzip, zstd or none.")
+            raise Refusal(
+                Kind.INVALID, 415, f"Content-Encoding {encoding.decode('latin-1')!r} is not understood; send gzip, zstd or none."
+            )
     except (zlib.error, ValueError) as error:
         raise invalid(f"The body is not valid {encoding.decode('latin-1')}: {error}.", code="invalid_encoding") from None
     if len(decoded) > limit:
@@ -98,4 +106,6 @@ def _unzstd(body: bytes, limit: int) -> tuple[bytes, bool]:
 
 
 def _too_large(what: str = "the body is too large") -> Refusal:
-    return Refusal(Kind.TOO_LARGE, 413, f"Request refused: {what} (limit {BODY_BYTES_MAX // 2**20} MiB).", code="request_too_large")
+    return Refusal(
+        Kind.TOO_LARGE, 413, f"Request refused: {what} (limit {BODY_BYTES_MAX // 2**20} MiB).", code="request_too_large"
+    )

@@ -12,7 +12,13 @@ import msgspec
 
 from jevons.core.ask import Ask, Caller, Dialect
 from jevons.core.entry import Outcome, request_text
-from jevons.core.limits import ATTEMPTS_MAX, DISCONNECT_WATCH_DELAY_S, RETRY_AFTER_MAX_S, RETRY_BACKOFF_FIRST_S, RETRY_BACKOFF_MAX_S
+from jevons.core.limits import (
+    ATTEMPTS_MAX,
+    DISCONNECT_WATCH_DELAY_S,
+    RETRY_AFTER_MAX_S,
+    RETRY_BACKOFF_FIRST_S,
+    RETRY_BACKOFF_MAX_S,
+)
 from jevons.core.refusal import Kind, Refusal
 from jevons.core.usage import Usage
 from jevons.gateway.attempt import Attempt
@@ -48,7 +54,15 @@ class Aborted(Exception):
 class Failed(Exception):
     """An attempt that gave the client nothing yet. Carries what to say if it was the last."""
 
-    def __init__(self, refusal: Refusal | None, reply: tuple[int, Headers, bytes] | None, attempt: Attempt, *, again: bool, after_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        refusal: Refusal | None,
+        reply: tuple[int, Headers, bytes] | None,
+        attempt: Attempt,
+        *,
+        again: bool,
+        after_s: float = 0.0,
+    ) -> None:
         super().__init__()
         self.refusal = refusal
         self.reply = reply
@@ -60,7 +74,9 @@ class Failed(Exception):
 class Journey:
     """One request. `run` answers the client or raises Refusal, LedgerUnavailable, Aborted."""
 
-    def __init__(self, gate: Gate, lives: dict[str, Live], client: Client, scope: Scope, ask: Ask, caller: Caller, request: int) -> None:
+    def __init__(
+        self, gate: Gate, lives: dict[str, Live], client: Client, scope: Scope, ask: Ask, caller: Caller, request: int
+    ) -> None:
         self._gate = gate
         self._lives = lives
         self._client = client
@@ -79,7 +95,12 @@ class Journey:
                     break
                 try:
                     attempt, verdict = await self._gate.admit(
-                        self._ask, self._caller, target, live.settings, self._request + number, idempotency if number == 0 else (b"", b"")
+                        self._ask,
+                        self._caller,
+                        target,
+                        live.settings,
+                        self._request + number,
+                        idempotency if number == 0 else (b"", b""),
                     )
                 except Refusal:
                     if failed is None:
@@ -87,11 +108,13 @@ class Journey:
                     break  # no money for another try: the last error stands
                 number += 1
                 try:
-                    return await self._attempt(live, target, attempt, verdict)
+                    await self._attempt(live, target, attempt, verdict)
+                    return
                 except Failed as error:
                     failed = error
                 if not failed.again:
-                    return await self._give_up(failed)
+                    await self._give_up(failed)
+                    return
                 if retry < live.settings.retries:
                     await asyncio.sleep(failed.after_s or _backoff(retry))
         assert failed is not None
@@ -162,12 +185,21 @@ class Journey:
         await attempt.resolve(Outcome.ERROR)
         if answer.status in (401, 403) and live.settings.auth != "client":
             live.credential.rejected()
-            refusal = _gateway_error(502, f"Upstream {target.upstream} refused the gateway's credential ({answer.status}); its operator must check it.")
+            refusal = _gateway_error(
+                502, f"Upstream {target.upstream} refused the gateway's credential ({answer.status}); its operator must check it."
+            )
             return Failed(refusal, None, attempt, again=False)
         if answer.status < 400:
-            return Failed(_gateway_error(502, f"Upstream {target.upstream} answered with a redirect, which is not followed."), None, attempt, again=False)
+            return Failed(
+                _gateway_error(502, f"Upstream {target.upstream} answered with a redirect, which is not followed."),
+                None,
+                attempt,
+                again=False,
+            )
         if target.dialect is not self._ask.dialect:
-            refusal = Refusal(Kind.UPSTREAM if answer.status >= 500 else Kind.INVALID, answer.status, _message_of(body), code="upstream_error")
+            refusal = Refusal(
+                Kind.UPSTREAM if answer.status >= 500 else Kind.INVALID, answer.status, _message_of(body), code="upstream_error"
+            )
             return Failed(refusal, None, attempt, again=again, after_s=after_s)
         return Failed(None, (answer.status, passed_headers(answer.headers), body), attempt, again=again, after_s=after_s)
 
@@ -191,7 +223,12 @@ class Journey:
         durable = attempt.resolve(outcome)
         if target.dialect is not self._ask.dialect:
             body = translate_answer(
-                body, target.dialect, self._ask.dialect, model=self._ask.model, answer_id=request_text(self._request), created_s=int(time.time())
+                body,
+                target.dialect,
+                self._ask.dialect,
+                model=self._ask.model,
+                answer_id=request_text(self._request),
+                created_s=int(time.time()),
             )
         await durable
         headers = passed_headers(answer.headers) + own_headers(self._request, self._gate.ledger, attempt, cost=True)
@@ -213,7 +250,9 @@ class Journey:
             )
 
         async def begin() -> None:
-            headers = passed_headers(answer.headers) if translator is None else [(b"content-type", b"text/event-stream; charset=utf-8")]
+            headers = (
+                passed_headers(answer.headers) if translator is None else [(b"content-type", b"text/event-stream; charset=utf-8")]
+            )
             await self._client.start(answer.status, headers + own_headers(self._request, self._gate.ledger, attempt, cost=False))
 
         relay = Relay(answer, attempt, reader, self._client, patience, begin, translator)
@@ -249,7 +288,9 @@ class Journey:
 
     def _take_facts(self, target: Target, attempt: Attempt, reader: Reader) -> None:
         settings = self._lives[target.upstream].settings
-        final, attempt.input_usage = stream_usage(reader, flavour_of(settings.provider or settings.defaults.provider or settings.name))
+        final, attempt.input_usage = stream_usage(
+            reader, flavour_of(settings.provider or settings.defaults.provider or settings.name)
+        )
         if final is not None and (reader.complete or target.dialect is Dialect.CHAT or reader.finish):
             attempt.usage = with_request_unit(final, attempt.price)
         attempt.finish = reader.finish
@@ -275,7 +316,9 @@ class Journey:
         if target.dialect is Dialect.COUNT_TOKENS:
             return
         tier = service_tier or self._ask.service_tier
-        attempt.charge_price = self._gate.book.price(attempt.provider, target.model, attempt.hold.id >> 22, {"service_tier": tier} if tier else {})
+        attempt.charge_price = self._gate.book.price(
+            attempt.provider, target.model, attempt.hold.id >> 22, {"service_tier": tier} if tier else {}
+        )
 
     def _cost_comment(self, attempt: Attempt) -> bytes:
         wanted = any(name == b"x-jevons-stream-cost" and value == b"1" for name, value in self._scope["headers"])
@@ -309,7 +352,7 @@ def _message_of(body: bytes) -> str:
 
 def _backoff(retry: int) -> float:
     """Exponential with full jitter, seconds."""
-    return random.uniform(0.5, 1.0) * min(RETRY_BACKOFF_MAX_S, RETRY_BACKOFF_FIRST_S * 2**retry)
+    return random.uniform(0.5, 1.0) * min(RETRY_BACKOFF_MAX_S, RETRY_BACKOFF_FIRST_S * float(2**retry))
 
 
 def _seconds(retry_after: str) -> float:

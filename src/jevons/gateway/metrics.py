@@ -54,7 +54,9 @@ class Metrics(Collector):
             denials.add_metric([reason], n)
         yield from (attempts, cost, tokens, denials)
         yield GaugeMetricFamily("jevons_holds_open", "Holds not yet resolved", value=len(self._ledger.open_holds))
-        yield GaugeMetricFamily("jevons_entries_unwritten", "Entries waiting for the disk to come back", value=self._ledger.writer.unwritten)
+        yield GaugeMetricFamily(
+            "jevons_entries_unwritten", "Entries waiting for the disk to come back", value=self._ledger.writer.unwritten
+        )
         remaining = GaugeMetricFamily("jevons_budget_remaining_usd", "What a key may still spend", labels=["key"])
         for key in self._ledger.keys.values():
             available = self._ledger.accounts[key.id].available_nusd

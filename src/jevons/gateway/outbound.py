@@ -15,10 +15,43 @@ from jevons.policy.route import Target
 from jevons.wire.body import edit
 from jevons.wire.translate import translate_request
 
-HOP_BY_HOP = frozenset({b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"te", b"trailer", b"transfer-encoding", b"upgrade"})
-NOT_SENT = HOP_BY_HOP | {b"host", b"content-length", b"content-encoding", b"accept-encoding", b"cookie", b"authorization", b"x-api-key", b"api-key", b"expect"}
+HOP_BY_HOP = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+NOT_SENT = HOP_BY_HOP | {
+    b"host",
+    b"content-length",
+    b"content-encoding",
+    b"accept-encoding",
+    b"cookie",
+    b"authorization",
+    b"x-api-key",
+    b"api-key",
+    b"expect",
+}
 NOT_RETURNED = frozenset(
-    {"connection", "keep-alive", "proxy-authenticate", "trailer", "transfer-encoding", "upgrade", "content-length", "content-encoding", "set-cookie", "server", "date"}
+    {
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "content-length",
+        "content-encoding",
+        "set-cookie",
+        "server",
+        "date",
+    }
 )
 _CAP_FIELDS = {
     Dialect.CHAT: ("max_tokens", "max_completion_tokens"),
@@ -50,14 +83,17 @@ def headers_for(sent: Iterable[tuple[bytes, bytes]], settings: UpstreamSettings,
 def body_for(ask: Ask, target: Target, settings: UpstreamSettings, output_cap: int | None) -> tuple[bytes, bool]:
     """(body, did we ask for usage that the client did not ask for). `output_cap` None: leave what the client sent."""
     if target.dialect is not ask.dialect:
-        body = translate_request(ask.body, ask.dialect, target.dialect, target.model, output_cap or ask.output_cap or 0)
+        cap = output_cap or ask.output_cap or 0
+        body = translate_request(ask.body, ask.dialect, target.dialect, target.model, cap, chat_cap_field=cap_field(settings))
         return body, False
     changes: dict[str, bytes | None] = {}
     if target.model != ask.model:
         changes["model"] = msgspec.json.encode(target.model)
     if output_cap is not None and output_cap != ask.output_cap:
         fields = _CAP_FIELDS[ask.dialect]
-        present = [name for name in fields if name in ask.fields] or [cap_field(settings) if ask.dialect is Dialect.CHAT else fields[0]]
+        present = [name for name in fields if name in ask.fields] or [
+            cap_field(settings) if ask.dialect is Dialect.CHAT else fields[0]
+        ]
         changes.update(dict.fromkeys(present, str(output_cap).encode()))
     asks_usage = ask.dialect is Dialect.CHAT and ask.stream and not ask.include_usage
     if asks_usage:

@@ -31,10 +31,16 @@ def own_headers(request: int, ledger: Ledger, attempt: Attempt | None, *, cost: 
 
 def passed_headers(upstream: list[tuple[str, str]]) -> Headers:
     """The upstream's own headers that may travel back."""
-    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in upstream if name not in NOT_RETURNED and not name.startswith("x-jevons-")]
+    return [
+        (name.encode("latin-1"), value.encode("latin-1"))
+        for name, value in upstream
+        if name not in NOT_RETURNED and not name.startswith("x-jevons-")
+    ]
 
 
-async def refuse(client: Client, refusal: Refusal, dialect: Dialect, request: int, own: Headers, denial_status: int | None = None) -> None:
+async def refuse(
+    client: Client, refusal: Refusal, dialect: Dialect, request: int, own: Headers, denial_status: int | None = None
+) -> None:
     """Answer a refusal in the client's dialect."""
     body = error_body(refusal, dialect, request_text(request))
     status = denial_status if denial_status and refusal.status == 402 else refusal.status

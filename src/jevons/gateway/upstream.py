@@ -42,7 +42,9 @@ class Upstream:
         self.settings = settings
         self._client = _client(settings)
 
-    async def send(self, method: str, url: str, headers: list[Header], body: bytes | None, patience: Patience, *, stream: bool) -> "Answer":
+    async def send(
+        self, method: str, url: str, headers: list[Header], body: bytes | None, patience: Patience, *, stream: bool
+    ) -> "Answer":
         """Send and wait for the answer's headers. Raises NotSent, TimedOut or Broken. Close the answer in every case."""
         builder = self._client.request(method, url).headers(headers)
         if body is not None:

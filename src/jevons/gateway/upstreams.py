@@ -18,6 +18,11 @@ class Live:
         self._address = address
 
     @property
+    def provider(self) -> str:
+        """Whose prices apply."""
+        return self.settings.provider or self.settings.defaults.provider or self.settings.name
+
+    @property
     def base_url(self) -> str:
         """Raises Refusal (503) while the upstream is not there."""
         return self._address()
@@ -38,6 +43,8 @@ def table_of(settings: list[UpstreamSettings], aliases: list[Alias]) -> Table:
         raise ValueError(f"two upstreams have one name: {', '.join(sorted({n for n in names if names.count(n) > 1}))}")
     for alias in aliases:
         if alias.upstream not in names:
-            raise ValueError(f"model {alias.name!r} names the upstream {alias.upstream!r}, which is not configured (there are: {', '.join(names) or 'none'})")
+            raise ValueError(
+                f"model {alias.name!r} names the upstream {alias.upstream!r}, which is not configured (there are: {', '.join(names) or 'none'})"
+            )
     offers = tuple(Offer(one.name, one.models or one.defaults.models, one.dialects()) for one in settings)
     return Table(offers, tuple(aliases))

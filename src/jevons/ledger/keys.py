@@ -7,14 +7,14 @@ from collections.abc import Mapping
 
 from jevons.ledger.ops import Key
 
-PREFIX = "jv-"
+KEY_PREFIX = "jv-"
 SHOWN_CHARACTERS = 7
 """Characters of a key that are kept and shown, so that a person can tell keys apart: four of 43, which leaves 232 bits."""
 
 
 def new_key() -> str:
     """A fresh key: "jv-" and 43 URL-safe characters (it may stand in a base path)."""
-    return PREFIX + secrets.token_urlsafe(32)
+    return KEY_PREFIX + secrets.token_urlsafe(32)
 
 
 def digest_of(key: str) -> bytes:

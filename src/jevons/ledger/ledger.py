@@ -6,6 +6,7 @@ commit fails is undone. Does not know: dialects, upstreams, why a call costs wha
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 
 from jevons.core.entry import ATTEMPT_BITS, COUNTER_BITS, Entry, Hold, Outcome
 from jevons.core.limits import COMMIT_ROWS_MAX
@@ -48,11 +49,12 @@ def settle_open_holds(store: Store, now_ms: int) -> int:
 class Ledger:
     """Hot state and its writer. Lives on one event loop; none of its methods may be called from another thread."""
 
-    def __init__(self, store: Store, loop: asyncio.AbstractEventLoop, *, durable: bool = True) -> None:
-        """The store must have no open holds (`settle_open_holds` comes first). `durable` False writes nothing: for measuring what the disk costs."""
+    def __init__(self, store: Store, path: Path, loop: asyncio.AbstractEventLoop, *, durable: bool = True) -> None:
+        """`path` is where readers open the file by themselves. The store must have no open holds (`settle_open_holds` comes first). `durable` False writes nothing: for measuring what the disk costs."""
         snapshot = store.load()
         assert not snapshot.holds, "open holds are settled before a ledger starts"
         self.store = store
+        self.path = path
         self.keys: dict[bytes, Key] = {key.digest: key for key in snapshot.keys}
         self.accounts: dict[int, Account] = snapshot.accounts
         self.open_holds: dict[int, Hold] = {}
@@ -101,7 +103,9 @@ class Ledger:
     def revoke_key(self, key_id: int, now_ms: int) -> "asyncio.Future[None]":
         for digest, key in self.keys.items():
             if key.id == key_id:
-                self.keys[digest] = Key(key.id, key.name, key.digest, key.prefix, key.created_ms, key.limit_nusd, key.settings, now_ms)
+                self.keys[digest] = Key(
+                    key.id, key.name, key.digest, key.prefix, key.created_ms, key.limit_nusd, key.settings, now_ms
+                )
         return self._submit(KeyRevoked(key_id, now_ms))
 
     def set_limit(self, key_id: int, limit_nusd: int | None) -> "asyncio.Future[None]":

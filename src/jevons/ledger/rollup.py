@@ -9,7 +9,18 @@ from jevons.core.entry import Entry, Estimate, admitted_ms
 
 HOUR_MS = 3_600_000
 DAY_MS = 86_400_000
-MEASURES = ("entries", "input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "reasoning", "list_nusd", "billed_nusd", "estimated_nusd")
+MEASURES = (
+    "entries",
+    "input",
+    "cache_read",
+    "cache_write_5m",
+    "cache_write_1h",
+    "output",
+    "reasoning",
+    "list_nusd",
+    "billed_nusd",
+    "estimated_nusd",
+)
 
 
 class Rollup:

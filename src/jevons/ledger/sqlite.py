@@ -75,9 +75,13 @@ class SqliteStore:
             self.db.pragma("foreign_keys", True)
             self.migrated = migrate(self.db, backups)
         except apsw.NotADBError as error:
-            raise LedgerError(f"{path} is not a SQLite file ({error}). Move it away or restore a backup; nothing was changed.") from None
+            raise LedgerError(
+                f"{path} is not a SQLite file ({error}). Move it away or restore a backup; nothing was changed."
+            ) from None
         except apsw.CorruptError as error:
-            raise LedgerError(f"{path} is damaged ({error}). Restore a backup (`jevons backup` made one?); nothing was changed.") from None
+            raise LedgerError(
+                f"{path} is damaged ({error}). Restore a backup (`jevons backup` made one?); nothing was changed."
+            ) from None
 
     def load(self) -> Snapshot:
         keys, accounts = [], {}
@@ -85,14 +89,16 @@ class SqliteStore:
             "SELECT id, name, digest, prefix, created_ms, limit_nusd, settings, revoked_ms, posted_nusd, overrun_nusd"
             " FROM keys JOIN accounts ON key_id = id"
         )
-        for *key, settings, revoked_ms, posted_nusd, overrun_nusd in rows:
-            record = Key(*key, msgspec.json.decode(settings, type=KeySettings), revoked_ms)
-            keys.append(record)
-            accounts[record.id] = Account(record.limit_nusd, posted_nusd, 0, overrun_nusd)
+        for key_id, name, digest, prefix, created_ms, limit_nusd, settings, revoked_ms, posted_nusd, overrun_nusd in rows:
+            decoded = msgspec.json.decode(settings, type=KeySettings)
+            keys.append(Key(key_id, name, digest, prefix, created_ms, limit_nusd, decoded, revoked_ms))
+            accounts[key_id] = Account(limit_nusd, posted_nusd, 0, overrun_nusd)
         holds = [_hold_of(row) for row in self.db.execute(f"SELECT {', '.join(HOLD_COLUMNS)} FROM holds ORDER BY id")]
         remembered = {
             (key_id, digest): (body_digest, entry_id)
-            for key_id, digest, body_digest, entry_id in self.db.execute("SELECT key_id, digest, body_digest, entry_id FROM idempotency")
+            for key_id, digest, body_digest, entry_id in self.db.execute(
+                "SELECT key_id, digest, body_digest, entry_id FROM idempotency"
+            )
         }
         last_id = max(self.db.execute("SELECT max(id) FROM entries").get or 0, holds[-1].id if holds else 0)
         return Snapshot(keys, accounts, holds, remembered, last_id)
@@ -110,11 +116,6 @@ class SqliteStore:
 
     def has_entry(self, entry_id: int) -> bool:
         return self.db.execute("SELECT 1 FROM entries WHERE id = ?", (entry_id,)).get is not None
-
-    def response_owner(self, response_id: str) -> tuple[int, str] | None:
-        """(key id, upstream) of the key that created a stored response."""
-        row = self.db.execute("SELECT key_id, upstream FROM stored_responses WHERE digest = ?", (_digest(response_id),)).fetchone()
-        return (row[0], row[1]) if row else None
 
     def backup(self, target: Path) -> None:
         backup(self.db, target)
@@ -184,7 +185,9 @@ class SqliteStore:
             return
         oldest = (rows[-1][3] >> 22) - IDEMPOTENCY_TTL_S * 1000
         self.db.execute("DELETE FROM idempotency WHERE entry_id < ?", (oldest << 22,))
-        self.db.executemany("INSERT OR REPLACE INTO idempotency (key_id, digest, body_digest, entry_id) VALUES (?, ?, ?, ?)", rows)
+        self.db.executemany(
+            "INSERT OR REPLACE INTO idempotency (key_id, digest, body_digest, entry_id) VALUES (?, ?, ?, ?)", rows
+        )
 
     def _own_response(self, op: Posted) -> None:
         hold = op.entry.hold
@@ -240,4 +243,6 @@ def _parts(rows: list[Any]) -> Iterator[list[Any]]:
 def _insert(db: apsw.Connection, table: str, columns: list[str], rows: list[tuple[Any, ...]]) -> None:
     one = f"({', '.join('?' * len(columns))})"
     for part in _parts(rows):
-        db.execute(f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([one] * len(part))}", tuple(itertools.chain(*part)))
+        db.execute(
+            f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([one] * len(part))}", tuple(itertools.chain(*part))
+        )

@@ -189,8 +189,8 @@ def resolve_model(book: PriceBook, name: str, provider: str | None = None) -> tu
             raise UnknownModel(f"unknown provider {provider!r}; known are: {', '.join(book.providers())}", [])
     if seller is not None and book.find(seller, name):
         return seller, name
-    loose = _loose(book, plain(name), [seller] if provider is not None and seller is not None else catalogue.providers())
-    if loose is not None:
+    wanted, among = plain(name), [seller] if provider is not None and seller is not None else catalogue.providers()
+    if wanted and (loose := _loose(book, wanted, among)):
         return loose
     close = book.suggest(name)
     hint = f"did you mean {', '.join(close)}?" if close else "`jevons prices` lists what there is"

@@ -105,4 +105,8 @@ def _decode_name(raw: bytes) -> str:
 
 
 def _repeated(name: str) -> Refusal:
-    return invalid(f"The body has the member {name!r} more than once; providers disagree on which one counts. Send it once.", param=name, code="repeated_member")
+    return invalid(
+        f"The body has the member {name!r} more than once; providers disagree on which one counts. Send it once.",
+        param=name,
+        code="repeated_member",
+    )

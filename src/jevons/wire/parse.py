@@ -77,7 +77,8 @@ def _chat(body: bytes, fields: _Fields, model: str, stream: bool) -> Ask:
         stream,
         body,
         fields,
-        _parts(fields, ("tools", "functions", "response_format"), (), _items(fields, "messages")),
+        _parts(fields, ("tools", "functions"), (), _items(fields, "messages")),
+        _extras(fields, "response_format"),
         output_cap=_largest_cap(fields, "max_tokens", "max_completion_tokens"),
         choices=choices,
         include_usage=bool(options and options.include_usage),
@@ -89,7 +90,10 @@ def _chat(body: bytes, fields: _Fields, model: str, stream: bool) -> Ask:
 
 def _responses(body: bytes, fields: _Fields, model: str, stream: bool) -> Ask:
     if _optional(fields, "background", _decode_bool, "true or false"):
-        raise invalid("background answers outlive their request, so that their cost could not be held; leave `background` out.", param="background")
+        raise invalid(
+            "background answers outlive their request, so that their cost could not be held; leave `background` out.",
+            param="background",
+        )
     previous = _optional(fields, "previous_response_id", _decode_text, "a string")
     calls_max = _optional(fields, "max_tool_calls", _decode_count, "a whole number")
     store = _optional(fields, "store", _decode_bool, "true or false")
@@ -99,7 +103,8 @@ def _responses(body: bytes, fields: _Fields, model: str, stream: bool) -> Ask:
         stream,
         body,
         fields,
-        _parts(fields, ("tools", "text"), ("instructions",), _items(fields, "input", text_too=True)),
+        _parts(fields, ("tools",), ("instructions",), _items(fields, "input", text_too=True)),
+        _extras(fields, "text"),
         output_cap=_largest_cap(fields, "max_output_tokens"),
         service_tier=_optional(fields, "service_tier", _decode_text, "a string"),
         previous_response_id=previous,
@@ -123,6 +128,7 @@ def _messages(dialect: Dialect, body: bytes, fields: _Fields, model: str, stream
         body,
         fields,
         _parts(fields, ("tools",), ("system",), _items(fields, "messages")),
+        _extras(fields, "output_config", "output_format"),
         output_cap=cap,
         thinking_budget=(thinking.budget_tokens or 0) if thinking and thinks else 0,
         reasons=thinks,
@@ -135,6 +141,10 @@ def _messages(dialect: Dialect, body: bytes, fields: _Fields, model: str, stream
 def _parts(fields: _Fields, first: tuple[str, ...], then: tuple[str, ...], messages: tuple[bytes, ...]) -> tuple[bytes, ...]:
     """Tools, system and messages in the order in which providers cache them."""
     return (*(bytes(fields[name]) for name in (*first, *then) if _given(fields, name)), *messages)
+
+
+def _extras(fields: _Fields, *names: str) -> tuple[bytes, ...]:
+    return tuple([bytes(fields[name]) for name in names if _given(fields, name)])
 
 
 def _items(fields: _Fields, name: str, *, text_too: bool = False) -> tuple[bytes, ...]:

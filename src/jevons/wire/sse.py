@@ -27,7 +27,9 @@ class Cutter:
         data = self._rest + chunk if self._rest else chunk
         end = data.rfind(b"\n\n") + 2
         if b"\r" in data:
-            end = max(end, data.rfind(b"\r\n\r\n") + 4 if b"\r\n\r\n" in data else 0, data.rfind(b"\r\r") + 2 if b"\r\r" in data else 0)
+            end = max(
+                end, data.rfind(b"\r\n\r\n") + 4 if b"\r\n\r\n" in data else 0, data.rfind(b"\r\r") + 2 if b"\r\r" in data else 0
+            )
         if end <= 1:
             if len(data) > SSE_EVENT_BYTES_MAX:
                 raise BrokenStream(f"one event is larger than {SSE_EVENT_BYTES_MAX} bytes")

@@ -1,0 +1,334 @@
+"""The command line: each command parses, calls one function, prints. Every reading command takes --json.
+
+Writes go through the serving process while one runs, else straight to the ledger under the same lock (`operator`).
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from jevons import __version__
+from jevons.cli import tables
+from jevons.cli.operator import Operator
+from jevons.config import ConfigError, first_config, found_keys, home_path, load
+from jevons.core.money import format_usd, parse_usd
+from jevons.core.usage import Usage
+from jevons.ledger.bill import By, accounts, bill
+from jevons.ledger.errors import LedgerError
+from jevons.ledger.home import Home, write_private
+from jevons.ledger.ops import KeySettings
+
+as_json = click.option("--json", "json", is_flag=True, help="One JSON document with stable keys; money in *_nusd integers.")
+
+
+class Dollars(click.ParamType["int | None"]):
+    """An amount such as 5, 0.25 or $100; "none" where a limit may be absent."""
+
+    name = "usd"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
+        if value is None or isinstance(value, int):
+            return value
+        if str(value).lower() == "none":
+            return None
+        try:
+            return parse_usd(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Day(click.ParamType[int]):
+    """A UTC day, 2026-11-21, as Unix milliseconds of its start."""
+
+    name = "day"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            return int(datetime.strptime(str(value), "%Y-%m-%d").replace(tzinfo=UTC).timestamp() * 1000)
+        except ValueError:
+            self.fail(f"{value!r} is not a day; write 2026-11-21", param, ctx)
+
+
+def main() -> None:
+    """Run a command; what an operator can mend is said in a line, never as a traceback."""
+    try:
+        commands(standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(141)
+    except _for_the_operator() as error:
+        click.echo(f"jevons: {error}", err=True)
+        sys.exit(1)
+
+
+def _for_the_operator() -> tuple[type[Exception], ...]:
+    from jevons.meter.compiled import BrokenBook
+    from jevons.meter.cost import UnknownModel, UnknownPrice
+    from jevons.meter.genai import UpdateFailed
+    from jevons.meter.overrides import BadOverride
+
+    return LedgerError, ConfigError, BrokenBook, BadOverride, UpdateFailed, UnknownModel, UnknownPrice
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="jevons")
+def commands() -> None:
+    """Jevons: what a token costs to make, what you pay for it, and why the bill still grows; with the brakes.
+
+    It keeps everything under JEVONS_HOME (~/.jevons).
+    """
+
+
+@commands.command()
+@click.option("--config", "file", type=click.Path(path_type=Path), help="Default: jevons.toml in JEVONS_HOME.")
+@click.option("--port", type=int, help="Default: 4141, or JEVONS_PORT.")
+def serve(file: Path | None, port: int | None) -> None:
+    """Serve the gateway until Ctrl-C. The first start makes a configuration and a key."""
+    from jevons.serve import serve as run
+
+    home = Home(home_path())
+    if file is None and not home.config.exists():
+        write_private(home.config, first_config(found_keys()))
+    config = load(file or home.config)
+    run(msgspec.structs.replace(config, port=port) if port is not None else config, home)
+
+
+@commands.command()
+@click.option("--add", "names", multiple=True, metavar="UPSTREAM", help="Add an upstream whose key is in the environment.")
+def init(names: tuple[str, ...]) -> None:
+    """Write jevons.toml with the upstreams whose keys are in the environment, by reference."""
+    home = Home(home_path())
+    offers = {offer.name: offer for offer in found_keys()}
+    if not home.config.exists():
+        write_private(home.config, first_config([offer for offer in offers.values() if not names or offer.name in names]))
+        click.echo(
+            f"Wrote {home.config} with {', '.join(names or offers) or 'no upstream: no provider key is in the environment'}."
+        )
+        return
+    for name in names:
+        if name not in offers:
+            raise click.UsageError(f"No key for {name!r} in the environment; found: {', '.join(offers) or 'none'}.")
+        configured = [upstream.name for upstream in load(home.config).upstreams]
+        if name in configured:
+            raise click.UsageError(f"{home.config} has an upstream {name!r} already.")
+        write_private(home.config, home.config.read_text().rstrip() + "\n\n" + offers[name].toml)
+        click.echo(f"Added {name} to {home.config}. Restart `jevons serve`.")
+    if not names:
+        click.echo(
+            f"{home.config} is there already; it was not changed. Keys in the environment: {', '.join(offers) or 'none'} (add one: --add NAME)."
+        )
+
+
+@commands.command()
+@as_json
+def doctor(json: bool) -> None:
+    """Check configuration, upstreams, prices, local model, ledger and disk."""
+    from jevons.cli.doctor import examine
+
+    findings = examine(Home(home_path()))
+    _print(json, {"findings": [finding.as_dict() for finding in findings]}, lambda: tables.findings(findings))
+    if any(finding.verdict == "bad" for finding in findings):
+        raise click.exceptions.Exit(1)
+
+
+@commands.group()
+def keys() -> None:
+    """Client keys: make, list, limit, revoke."""
+
+
+@keys.command("create")
+@click.argument("name")
+@click.option("--limit-usd", "limit_nusd", type=Dollars(), help="Total that the key may ever spend; none = metered, not limited.")
+@click.option("--output-tokens", type=int, help="Output cap for calls that send none (default 8192).")
+@click.option("--model", "models", multiple=True, metavar="PATTERN", help="Allow only these models; may be repeated.")
+@click.option("--denial-status", type=click.IntRange(400, 499), help="Status of a budget denial, instead of 402.")
+@as_json
+def create_key(
+    name: str, limit_nusd: int | None, output_tokens: int | None, models: tuple[str, ...], denial_status: int | None, json: bool
+) -> None:
+    """Make a key. It is shown once."""
+    made = Operator(Home(home_path())).create_key(name, limit_nusd, KeySettings(output_tokens, models, denial_status))
+    _print(
+        json, made, lambda: click.echo(f"{made['key']}\nThis is the only time it is shown. Its limit: {_limit_text(limit_nusd)}.")
+    )
+
+
+@keys.command("list")
+@as_json
+def list_keys(json: bool) -> None:
+    """Keys with what they spent and may spend."""
+    found = accounts(Home(home_path()).ledger)
+    _print(json, {"keys": found}, lambda: tables.keys(found))
+
+
+@keys.command("limit")
+@click.argument("name")
+@click.argument("amount", type=Dollars())
+def limit_key(name: str, amount: int | None) -> None:
+    """Set a key's total limit in dollars; "none" lifts it."""
+    Operator(Home(home_path())).set_limit(name, amount)
+    click.echo(f"Key {name}: limit {_limit_text(amount)}.")
+
+
+@keys.command("revoke")
+@click.argument("name")
+def revoke_key(name: str) -> None:
+    """Refuse a key from now on."""
+    Operator(Home(home_path())).revoke_key(name)
+    click.echo(f"Key {name} is revoked.")
+
+
+@commands.command("bill")
+@click.option("--by", type=click.Choice(["day", "model", "key", "run"]), default="day", show_default=True)
+@click.option("--from", "since_ms", type=Day(), default=None, help="First UTC day.")
+@click.option("--to", "until_ms", type=Day(), default=None, help="UTC day after the last.")
+@click.option("--key", help="Only this key.")
+@as_json
+def show_bill(by: By, since_ms: int | None, until_ms: int | None, key: str | None, json: bool) -> None:
+    """What was spent, by day, model, key or run."""
+    found = bill(Home(home_path()).ledger, by=by, since_ms=since_ms or 0, until_ms=until_ms, key=key)
+    _print(json, found, lambda: tables.bill(found, by))
+
+
+@commands.command()
+@click.option("--once", is_flag=True, help="Print one picture and end.")
+@as_json
+def top(once: bool, json: bool) -> None:
+    """What is being spent right now: open calls, keys, the latest entries."""
+    from jevons.cli.top import now, watch
+
+    ledger = Home(home_path()).ledger
+    if json or once:
+        picture = now(ledger)
+        _print(json, picture, lambda: tables.now(picture))
+    else:
+        watch(ledger)
+
+
+@commands.command()
+@click.argument("text", required=False)
+@click.option("--encoding", type=click.Choice(["o200k_base", "cl100k_base"]), default="o200k_base", show_default=True)
+@as_json
+def tokens(text: str | None, encoding: str, json: bool) -> None:
+    """Show a text's tokens and their number (- or nothing: from standard input)."""
+    from jevons.meter.tokens import pieces
+
+    content = sys.stdin.read() if text in (None, "-") else text
+    found = pieces(content or "", encoding)
+    shown = [{"text": piece.decode("utf-8", "backslashreplace"), "id": number} for piece, number in found]
+    document = {"encoding": encoding, "tokens": len(found), "characters": len(content or ""), "pieces": shown}
+    _print(json, document, lambda: tables.tokens(document))
+
+
+@commands.command()
+@click.option("--model", required=True, help='A name as providers write it, or loosely: "Gemini 3.1 Pro".')
+@click.option("--provider", help="Whose price, where several sell the model.")
+@click.option("--input", "input_", type=click.IntRange(0), default=0, help="Uncached input tokens.")
+@click.option("--output", type=click.IntRange(0), default=0)
+@click.option("--cache-read", type=click.IntRange(0), default=0)
+@click.option("--cache-write-5m", type=click.IntRange(0), default=0)
+@click.option("--cache-write-1h", type=click.IntRange(0), default=0)
+@click.option("--reasoning", type=click.IntRange(0), default=0, help="Part of --output.")
+@click.option("--service-tier", help="batch, flex, priority, … where the price book knows them.")
+@click.option("--at", "at_ms", type=Day(), help="Price of that UTC day; default: now.")
+@as_json
+def cost(
+    model: str, provider: str | None, input_: int, output: int, cache_read: int, cache_write_5m: int, cache_write_1h: int, reasoning: int,
+    service_tier: str | None, at_ms: int | None, json: bool,
+) -> None:  # fmt: skip
+    """What a call costs: the formula with its rates and dates."""
+    from jevons.meter.cost import explain_cost, format_explanation
+    from jevons.meter.pricebook import open_book
+
+    try:
+        usage = Usage(input_, cache_read, cache_write_5m, cache_write_1h, output, reasoning)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    context = {"service_tier": service_tier} if service_tier else {}
+    found = explain_cost(
+        open_book(Home(home_path()).path),
+        model,
+        usage,
+        at_ms if at_ms is not None else int(time.time() * 1000),
+        provider,
+        context,
+    )
+    _print(json, msgspec.to_builtins(found), lambda: click.echo(format_explanation(found)))
+
+
+@commands.group()
+def prices() -> None:
+    """The price book: genai-prices, with your dated overrides in prices.toml."""
+
+
+@prices.command("show")
+@click.argument("model")
+@click.option("--provider")
+@as_json
+def show_prices(model: str, provider: str | None, json: bool) -> None:
+    """Every dated price of a model."""
+    from jevons.meter.cost import price_history
+    from jevons.meter.pricebook import open_book
+
+    found = price_history(open_book(Home(home_path()).path), model, int(time.time() * 1000), provider)
+    _print(json, {"prices": msgspec.to_builtins(found)}, lambda: tables.prices(found))
+
+
+@prices.command("update")
+@click.option("--from", "source", help="URL or file in genai-prices' format; default: its published one.")
+@as_json
+def update_prices(source: str | None, json: bool) -> None:
+    """Fetch newer prices; no release of Jevons is needed. Older books are kept: entries name the one they used."""
+    from jevons.meter.genai import DEFAULT_SOURCE, update
+
+    done = update(Home(home_path()).path, source or DEFAULT_SOURCE)
+    _print(json, msgspec.to_builtins(done), lambda: click.echo(f"{done} Restart `jevons serve` to use it."))
+
+
+@commands.command()
+@click.argument("path", required=False, type=click.Path(path_type=Path))
+def backup(path: Path | None) -> None:
+    """Copy the ledger, also while it is being written. Default: a dated file in JEVONS_HOME/backups."""
+    home = Home(home_path())
+    target = (path or home.backups / f"ledger-{datetime.now(UTC):%Y%m%d-%H%M%S}.db").absolute()
+    Operator(home).back_up(target)
+    click.echo(f"Wrote {target}.")
+
+
+@commands.command()
+@click.argument("key")
+@click.argument("amount")
+@click.option("--reason", required=True)
+@click.option("--request", help="The request it corrects, req_…")
+def adjust(key: str, amount: str, reason: str, request: str | None) -> None:
+    """Correct what a key has spent by AMOUNT dollars (negative: a credit). Entries are never edited."""
+    try:
+        nusd = parse_usd(amount)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    Operator(Home(home_path())).adjust(key, nusd, reason, request)
+    click.echo(f"Key {key}: adjusted by {format_usd(nusd)}.")
+
+
+def _print(json: bool, document: Any, table: Callable[[], None]) -> None:
+    if json:
+        click.echo(msgspec.json.encode(document).decode())
+    else:
+        table()
+
+
+def _limit_text(nusd: int | None) -> str:
+    return "none" if nusd is None else format_usd(nusd)

@@ -1,0 +1,148 @@
+"""One typed configuration: jevons.toml, then JEVONS_* variables over it. Only serve and cli read it.
+
+A mistake is told with the file, the place and what is expected there; nothing is guessed.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from jevons.gateway.settings import KINDS, UpstreamSettings
+from jevons.policy.route import Alias
+
+PORT = 4141
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the message names file, place and remedy."""
+
+
+class EngineSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[engine]`: the embedded model, called `local`."""
+
+    enabled: bool = True
+    model: str = ""
+    """A GGUF file; "" = the packaged 135M model, for trying, and for simple tasks."""
+    threads: int = 0
+    """0 = all cores but one."""
+    slots: int = 0
+    """Requests decoded in parallel; 0 = the default."""
+    context_tokens: int = 0
+
+
+class LedgerSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[ledger]`. Both switches exist to show what durability costs and that the tests notice when it is gone; leave them alone."""
+
+    enabled: bool = True
+    synchronous: Literal["FULL", "OFF"] = "FULL"
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole of jevons.toml."""
+
+    host: str = "127.0.0.1"
+    port: int = PORT
+    hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "::1")
+    """Host names that are answered to (against DNS rebinding); add your own when others reach the gateway. Empty = any."""
+    upstreams: tuple[UpstreamSettings, ...] = ()
+    models: tuple[Alias, ...] = ()
+    engine: EngineSection = EngineSection()
+    ledger: LedgerSection = LedgerSection()
+
+
+def home_path(environ: Mapping[str, str] = os.environ) -> Path:
+    """JEVONS_HOME, or ~/.jevons."""
+    return Path(environ.get("JEVONS_HOME") or Path.home() / ".jevons").expanduser()
+
+
+def load(file: Path | None, environ: Mapping[str, str] = os.environ) -> Config:
+    """The configuration in `file` (none = defaults), with JEVONS_HOST, JEVONS_PORT over it. Raises ConfigError."""
+    table: dict[str, object] = {}
+    if file is not None:
+        try:
+            table = tomllib.loads(file.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigError(f"{file} cannot be read: {error.strerror}.") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{file} is not valid TOML: {error}.") from None
+    if environ.get("JEVONS_HOST"):
+        table["host"] = environ["JEVONS_HOST"]
+    if environ.get("JEVONS_PORT"):
+        try:
+            table["port"] = int(environ["JEVONS_PORT"])
+        except ValueError:
+            raise ConfigError(f"JEVONS_PORT is {environ['JEVONS_PORT']!r}; it must be a port number.") from None
+    if environ.get("JEVONS_LEDGER_SYNCHRONOUS"):
+        table["ledger"] = {**_section(table, "ledger"), "synchronous": environ["JEVONS_LEDGER_SYNCHRONOUS"]}
+    try:
+        config = msgspec.convert(table, Config)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{file or 'the environment'}: {error}. The reference is docs/configuration.md.") from None
+    return config
+
+
+def _section(table: Mapping[str, object], name: str) -> dict[str, object]:
+    section = table.get(name, {})
+    return dict(section) if isinstance(section, dict) else {}
+
+
+class Offer(msgspec.Struct, frozen=True):
+    """A provider whose key stands in the environment."""
+
+    name: str
+    key_env: str
+    toml: str
+
+
+KNOWN_KEYS = (
+    ("openai", "OPENAI_API_KEY", 'kind = "openai"'),
+    ("anthropic", "ANTHROPIC_API_KEY", 'kind = "anthropic"'),
+    ("gemini", "GEMINI_API_KEY", 'kind = "gemini"'),
+    ("gemini", "GOOGLE_API_KEY", 'kind = "gemini"'),
+    ("openrouter", "OPENROUTER_API_KEY", 'base_url = "https://openrouter.ai/api/v1"'),
+    (
+        "mistral",
+        "MISTRAL_API_KEY",
+        'base_url = "https://api.mistral.ai/v1"\nmodels = ["mistral-*", "codestral-*", "ministral-*", "magistral-*"]',
+    ),
+    ("deepseek", "DEEPSEEK_API_KEY", 'base_url = "https://api.deepseek.com/v1"\nmodels = ["deepseek-*"]'),
+    ("groq", "GROQ_API_KEY", 'base_url = "https://api.groq.com/openai/v1"\nmodels = ["llama-*", "openai/gpt-oss-*"]'),
+    ("x-ai", "XAI_API_KEY", 'base_url = "https://api.x.ai/v1"\nmodels = ["grok-*"]'),
+)
+"""(upstream, variable, the lines that reach it). Base URLs are the vendors' published OpenAI-compatible ones."""
+
+
+def found_keys(environ: Mapping[str, str] = os.environ) -> list[Offer]:
+    """Upstreams that can be offered because their key is in the environment. The key itself is never copied."""
+    offers: dict[str, Offer] = {}
+    for name, variable, lines in KNOWN_KEYS:
+        if environ.get(variable) and name not in offers:
+            models = "" if "models" in lines or 'kind = "' in lines else f'\nmodels = ["{name}/*"]'
+            offers[name] = Offer(name, variable, f'[[upstreams]]\nname = "{name}"\n{lines}{models}\nkey_env = "{variable}"\n')
+    azure = environ.get("AZURE_OPENAI_ENDPOINT")
+    if environ.get("AZURE_OPENAI_API_KEY") and azure:
+        lines = f'kind = "azure"\nbase_url = "{azure}"\nmodels = ["azure/*"]\nquery = {{ api-version = "2024-10-21" }}'
+        offers["azure"] = Offer(
+            "azure", "AZURE_OPENAI_API_KEY", f'[[upstreams]]\nname = "azure"\n{lines}\nkey_env = "AZURE_OPENAI_API_KEY"\n'
+        )
+    return list(offers.values())
+
+
+def first_config(offers: list[Offer]) -> str:
+    """The text of a new jevons.toml: what was found in the environment, by reference, and pointers to the rest."""
+    head = (
+        "# Jevons reads this at start. Everything has a default; the reference is docs/configuration.md.\n"
+        "# Credentials stay in the environment: `key_env` names the variable.\n\n"
+        f'# host = "127.0.0.1"\n# port = {PORT}\n\n'
+    )
+    if offers:
+        return head + "\n".join(offer.toml for offer in offers)
+    kinds = ", ".join(KINDS)
+    return head + (
+        f"# No provider key was found in the environment. The local model works without one. An upstream looks like this (kinds: {kinds}):\n"
+        '#\n# [[upstreams]]\n# name = "openai"\n# kind = "openai"\n# key_env = "OPENAI_API_KEY"\n'
+    )

@@ -1,0 +1,164 @@
+"""Composition root: builds the parts from the configuration and runs them until a stop signal.
+
+Order matters: the lock, then the ledger with every open hold of a crash settled, then the port. Nothing is served before.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import uvicorn
+import uvloop
+
+from jevons.config import Config, ConfigError
+from jevons.core.limits import LOCAL_CONTEXT_TOKENS, LOCAL_SLOTS, SHUTDOWN_GRACE_S
+from jevons.core.refusal import Kind, Refusal
+from jevons.engine.install import install
+from jevons.engine.process import Engine, EngineState
+from jevons.engine.settings import EngineSettings
+from jevons.gateway.admin import AdminApi
+from jevons.gateway.app import App
+from jevons.gateway.auth_upstream import Bearer
+from jevons.gateway.gate import Gate
+from jevons.gateway.metrics import Metrics
+from jevons.gateway.settings import UpstreamSettings
+from jevons.gateway.upstreams import Live, live, table_of
+from jevons.ledger import admin
+from jevons.ledger.home import Home, HomeLock, write_private
+from jevons.ledger.ledger import Ledger, settle_open_holds
+from jevons.ledger.ops import KeySettings
+from jevons.ledger.sqlite import SqliteStore
+from jevons.meter.pricebook import open_book
+from jevons.welcome import Welcome
+
+log = logging.getLogger("jevons")
+
+
+def serve(config: Config, home: Home) -> None:
+    """Serve until SIGINT or SIGTERM. Raises LedgerError, ConfigError, BadOverride, BrokenBook: all for the operator."""
+    with HomeLock(home):
+        uvloop.run(_serve(config, home))
+
+
+async def _serve(config: Config, home: Home) -> None:
+    sock = _listen(config)
+    store = SqliteStore(home.ledger, synchronous=config.ledger.synchronous, backups=home.backups)
+    settled = settle_open_holds(store, _now_ms())
+    ledger = Ledger(store, home.ledger, asyncio.get_running_loop(), durable=config.ledger.enabled)
+    welcome = Welcome(config, home)
+    engine = _engine(config, home, welcome.engine_changed) if config.engine.enabled else None
+    try:
+        app = _app(config, home, ledger, engine)
+        first_key = "" if ledger.keys else (await admin.create_key(ledger, "default", None, KeySettings(), _now_ms()))[1]
+        address = f"http://{_shown(config.host)}:{sock.getsockname()[1]}"
+        write_private(home.address, msgspec.json.encode({"pid": os.getpid(), "address": address}).decode())
+        if engine is not None:
+            await engine.start()
+        welcome.show(address, first_key, settled)
+        await _run(app, sock)
+    finally:
+        home.address.unlink(missing_ok=True)
+        if engine is not None:
+            await engine.stop()
+        ledger.close()
+
+
+def _app(config: Config, home: Home, ledger: Ledger, engine: Engine | None) -> App:
+    gate = Gate(ledger, open_book(home.path), home.secret("installation"))
+    try:
+        lives = {settings.name: live(settings) for settings in config.upstreams}
+        settings = list(config.upstreams)
+        if engine is not None and "local" not in lives:
+            lives["local"] = _local(engine)
+            settings.append(lives["local"].settings)
+        table = table_of(settings, list(config.models))
+    except ValueError as error:
+        raise ConfigError(f"jevons.toml: {error}.") from None
+    metrics = Metrics(ledger)
+    api = AdminApi(ledger, home.admin_token()).application()
+
+    def ready() -> str:
+        if ledger.writer.failing:
+            return f"the ledger cannot be written: {ledger.writer.failing}"
+        if engine is not None and set(lives) == {"local"} and engine.state is not EngineState.READY:
+            return f"the local model is not ready: {engine.detail}"
+        return ""
+
+    return App(gate, lives, table, metrics, api, config.hosts, ready)
+
+
+def _local(engine: Engine) -> Live:
+    """The engine as an upstream: its address and key are new at each of its starts."""
+
+    def address() -> str:
+        if not engine.base_url:
+            raise Refusal(
+                Kind.UNAVAILABLE, 503, f"The local model is not ready: {engine.detail}.", code="engine_not_ready", retry_after_s=2
+            )
+        return engine.base_url
+
+    return Live(UpstreamSettings(name="local", kind="local", auth="bearer"), Bearer(lambda: engine.api_key), address)
+
+
+def _engine(config: Config, home: Home, on_change: Callable[[Engine], None]) -> Engine:
+    section = config.engine
+    settings = EngineSettings(
+        model=Path(section.model).expanduser() if section.model else None,
+        threads=section.threads or None,
+        slots=section.slots or LOCAL_SLOTS,
+        context_tokens=section.context_tokens or LOCAL_CONTEXT_TOKENS,
+        log_file=home.path / "engine.log",
+    )
+    return Engine(settings, install=install, on_change=on_change)
+
+
+async def _run(app: App, sock: socket.socket) -> None:
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # a stream that we cut on purpose is no news
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            loop="none",
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=int(SHUTDOWN_GRACE_S),
+        )
+    )
+    with_signals = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with_signals.add_signal_handler(number, server.handle_exit, number, None)
+    await server._serve([sock])
+
+
+def _listen(config: Config) -> socket.socket:
+    """Bind before anything else is started, so that a taken port is said at once."""
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((config.host, config.port))
+    except OSError as error:
+        sock.close()
+        raise ConfigError(
+            f"Cannot listen on {config.host}:{config.port} ({error.strerror}). Set JEVONS_PORT to a free port."
+        ) from None
+    return sock
+
+
+def _shown(host: str) -> str:
+    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)

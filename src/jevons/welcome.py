@@ -1,0 +1,74 @@
+"""What a person sees when the gateway starts: where it is, what to paste, which upstreams there are, how the local model comes along."""
+
+import shutil
+import sys
+
+from jevons.config import Config, found_keys
+from jevons.engine.process import Engine, EngineState
+from jevons.ledger.home import Home
+
+
+class Welcome:
+    """Writes to standard error, so that standard output stays free. A progress bar only where there is a terminal."""
+
+    def __init__(self, config: Config, home: Home) -> None:
+        self._config = config
+        self._home = home
+        self._terminal = sys.stderr.isatty()
+        self._state = ""
+        self._bar = False
+
+    def show(self, address: str, first_key: str, settled: int) -> None:
+        """The banner. `first_key` is shown this once; "" when there are keys already."""
+        say = self._say
+        say(f"Jevons serves on {address}   (everything it keeps: {self._home.path})")
+        if settled:
+            say(
+                f"  {settled} calls were under way when it last stopped; each is settled at what was held for it, marked as an estimate."
+            )
+        key = first_key or "jv-…"
+        if first_key:
+            say(f"\n  Your first key, shown this once:   {first_key}\n")
+        else:
+            say("  Keys: `jevons keys list`; a new one: `jevons keys create NAME`.")
+        say("  Try it:")
+        say(f"    curl {address}/v1/chat/completions -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\")
+        say("""      -d '{"model": "local", "messages": [{"role": "user", "content": "Say hello."}]}'""")
+        say("  Point your agents here:")
+        say(f"    export OPENAI_BASE_URL={address}/v1 OPENAI_API_KEY={key}")
+        say(f"    export ANTHROPIC_BASE_URL={address} ANTHROPIC_API_KEY={key}")
+        self._show_upstreams()
+        say("  What it cost: `jevons bill`, live: `jevons top`. Stop with Ctrl-C.\n")
+
+    def engine_changed(self, engine: Engine) -> None:
+        """Told at every change of the local engine."""
+        if engine.progress is not None and self._terminal:
+            width = shutil.get_terminal_size().columns
+            print(f"\r  local model: {engine.progress.bar()}"[: width - 1].ljust(width - 1), end="", file=sys.stderr, flush=True)
+            self._bar = True
+            return
+        line = f"  local model: {engine.state}, {engine.detail}"
+        if engine.state is EngineState.READY:
+            line = "  local model: ready. It answers to `local`: 135M parameters, for trying, and for simple tasks."
+            if engine.settings.model is not None:
+                line = f"  local model: ready. {engine.settings.model.name} answers to `local`."
+        if engine.state in (EngineState.STOPPED, EngineState.STARTING) or line == self._state:
+            return
+        self._state = line
+        self._say(line)
+
+    def _show_upstreams(self) -> None:
+        names = [upstream.name for upstream in self._config.upstreams]
+        if names:
+            self._say(f"  Upstreams: {', '.join(names)}")
+        for offer in found_keys():
+            if offer.name not in names:
+                self._say(
+                    f"  {offer.key_env} is set: `jevons init --add {offer.name}` puts that upstream into jevons.toml (by reference; the key stays where it is)."
+                )
+
+    def _say(self, line: str) -> None:
+        if self._bar:
+            print(file=sys.stderr)
+            self._bar = False
+        print(line, file=sys.stderr, flush=True)
