@@ -17,7 +17,7 @@ Handler = Callable[["Connection", "Request"], Awaitable[None]]
 
 
 class Request:
-    """One request; `body` is whole once `complete` is set."""
+    """One request. `complete` is set once no more of it will come; `whole` if all of it came."""
 
     def __init__(self) -> None:
         self.method = ""
@@ -25,6 +25,7 @@ class Request:
         self.headers: list[tuple[str, str]] = []
         self.body = bytearray()
         self.complete = asyncio.Event()
+        self.whole = False
         self.keep_alive = True
 
     def header(self, name: str) -> str | None:
@@ -101,12 +102,12 @@ class Connection(asyncio.Protocol):
         self._request.body += body
 
     def on_message_complete(self) -> None:
+        self._request.whole = True
         self._request.complete.set()
 
     async def _run(self, request: Request) -> None:
         async with self._turn:
-            if not self.gone.is_set():
-                await self._handler(self, request)
+            await self._handler(self, request)
 
     # writing
     def write(self, data: bytes) -> None:

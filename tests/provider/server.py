@@ -86,7 +86,7 @@ class StandIn:
         early = queued is not None and queued.fault == "early_response"
         if not early:
             await request.complete.wait()
-            if connection.gone.is_set():
+            if not request.whole:
                 return  # it left before it had said what it wanted: not a request
         self._requests += 1
         request_id = f"req_{self._run_id}{self._requests:06d}"
@@ -100,7 +100,7 @@ class StandIn:
             method=request.method,
             target=request.target,
             headers=request.headers,
-            whole=request.complete.is_set(),
+            whole=request.whole,
             body_bytes=len(body),
             body_sha256=hashlib.sha256(body).hexdigest(),
             body=b64encode(body).decode() if self._keep_bodies else None,
