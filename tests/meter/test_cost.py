@@ -1,0 +1,182 @@
+"""`jevons cost` and `jevons prices show` in values: loose names, the formula, and all dated rows."""
+
+from datetime import UTC, datetime
+from fractions import Fraction
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from jevons.core.usage import Usage
+from jevons.meter.compiled import Period
+from jevons.meter.cost import (
+    UnknownModel,
+    UnknownPrice,
+    exact_text,
+    explain_cost,
+    format_explanation,
+    period_text,
+    price_history,
+    resolve_model,
+)
+from jevons.meter.overrides import load_overrides, parse_overrides
+from jevons.meter.pricebook import PriceBook
+
+
+def ms(text: str) -> int:
+    return round(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() * 1000)
+
+
+NOON = ms("2026-11-21T12:00")
+
+
+@pytest.fixture(scope="module")
+def local(book_path: Path) -> PriceBook:
+    return PriceBook.load(book_path, load_overrides())
+
+
+@pytest.mark.parametrize("name", ["Gemini 3.1 Pro", "gemini-3.1-pro", "gemini-3.1-pro-preview", "google/gemini-3.1-pro-preview"])
+def test_the_readmes_example(local: PriceBook, name: str) -> None:
+    cost = explain_cost(local, name, Usage(input=50_000, output=2_000), NOON)
+    assert (cost.provider, cost.model, cost.cost_nusd) == ("google", "gemini-3.1-pro-preview", 124_000_000)
+    assert format_explanation(cost).splitlines() == [
+        "gemini-3.1-pro-preview from google, 2026-11-21 12:00 UTC",
+        "  input   50,000 × $2 / 1M tokens  =  $0.10",
+        "  output   2,000 × $12 / 1M tokens = $0.024",
+        "  total = $0.124",
+        "  other rates apply above 200,000 input tokens",
+        "  rates hold always",
+        f"  row google/gemini-3.1-pro-preview, price book {local.hash} ({local.source})",
+        "  also sold by: openrouter, quicksilverpro (choose with --provider)",
+    ]
+
+
+def test_it_is_one_json_document(local: PriceBook) -> None:
+    cost = explain_cost(local, "o3", Usage(input=1_000, output=10), NOON, context={"service_tier": "flex"})
+    document = msgspec.json.decode(msgspec.json.encode(cost))
+    assert document["cost_nusd"] == sum(line["cost_nusd"] for line in document["lines"]) == 1_040_000
+    assert document["lines"][0] == {"kind": "input", "count": 1_000, "rate": "$1 / 1M tokens", "cost_nusd": 1_000_000}
+    assert document["row"] == "openai/o3@2025-06-10?service_tier=flex"
+    assert document["context"] == {"service_tier": "flex"}
+    assert document["holds"] == "from 2026-10-12"
+
+
+def test_dates_and_tiers_are_told(local: PriceBook) -> None:
+    cost = explain_cost(local, "gpt-5.4", Usage(input=272_001), NOON)
+    assert "  more than 272,000 input tokens: the whole request is billed at the long-context rates" in format_explanation(cost)
+    assert "other rates apply" not in format_explanation(cost)
+    night = explain_cost(local, "deepseek-chat", Usage(input=1), ms("2026-11-21T23:00"), context={"a": "b"})
+    assert night.holds == "from 2026-11-21 16:30:00 UTC, until 2026-11-22 00:30:00 UTC"
+    assert format_explanation(night).startswith("deepseek-chat from deepseek, 2026-11-21 23:00 UTC, a=b\n")
+    assert explain_cost(local, "o3", Usage(input=1), ms("2024-12-01T00:00")).holds == "until 2025-06-10"
+    assert explain_cost(local, "o3", Usage(input=1), NOON).holds == "from 2025-06-10"
+
+
+def test_a_daily_period_that_changes_nothing_is_joined(book_path: Path) -> None:
+    text = '[[price]]\nprovider = "x"\nmodel = "m"\ninput = 1\n[[price]]\nprovider = "x"\nhours = "01:00-02:00"\ninput = 1\n'
+    book = PriceBook.load(book_path, parse_overrides(text, "prices.toml"))
+    assert explain_cost(book, "m", Usage(input=1), NOON, "x").holds.startswith("from 2026-")  # ends after so many, not never
+
+
+def test_units_are_quoted_as_vendors_do(local: PriceBook) -> None:
+    search = explain_cost(local, "claude-opus-4-5", Usage(other=(("web_searches", 3),)), NOON)
+    assert search.lines[0].rate == "$10 / 1,000"
+    whisper = explain_cost(local, "whisper-1", Usage(other=(("audio_seconds", 90),)), NOON)
+    assert (whisper.lines[0].rate, whisper.cost_nusd) == ("$0.36 / hour", 9_000_000)
+    characters = explain_cost(local, "tts-1", Usage(other=(("input_characters", 10),)), NOON)
+    assert characters.lines[0].rate == "$15 / 1M"
+    sonar = explain_cost(local, "sonar", Usage(input=1), NOON, "perplexity")
+    assert [line.kind for line in sonar.lines] == ["input", "requests"]
+
+
+@pytest.mark.parametrize(
+    ("name", "provider", "expected"),
+    [
+        ("Claude Sonnet 4.5", None, ("anthropic", "claude-sonnet-4-5")),
+        ("claude-sonnet-4-5-20250929", None, ("anthropic", "claude-sonnet-4-5-20250929")),
+        ("GPT 4o", None, ("openai", "gpt-4o")),
+        ("text-embedding-3-small", None, ("openai", "text-embedding-3-small")),
+        ("azure/gpt-4o", None, ("azure", "gpt-4o")),
+        ("gpt-4o", "Azure", ("azure", "gpt-4o")),
+        ("claude opus 4.5", "vertex", ("google", "claude-opus-4-5")),
+        ("anthropic/claude-opus-4.5", "openrouter", ("openrouter", "anthropic/claude-opus-4.5")),
+        ("Claude Opus 4.5", "openrouter", ("openrouter", "anthropic/claude-opus-4.5")),
+        ("local", None, ("local", "local")),
+        ("smollm2", "LOCAL", ("local", "smollm2")),
+    ],
+)
+def test_names_as_people_write_them(local: PriceBook, name: str, provider: str | None, expected: tuple[str, str]) -> None:
+    assert resolve_model(local, name, provider) == expected
+
+
+def test_an_unknown_name_gets_suggestions(local: PriceBook) -> None:
+    with pytest.raises(UnknownModel, match=r"'gemini-3\.1-por'; did you mean gemini-3\.1-pro-preview") as error:
+        explain_cost(local, "gemini-3.1-por", Usage(), NOON)
+    assert error.value.suggestions[0] == "gemini-3.1-pro-preview"
+    with pytest.raises(UnknownModel, match=r"at anthropic; did you mean gpt-4o"):
+        resolve_model(local, "gpt-4o", "anthropic")
+    with pytest.raises(UnknownModel, match="unknown provider 'nobody'; known are: anthropic, "):
+        resolve_model(local, "gpt-4o", "nobody")
+    with pytest.raises(UnknownModel, match="`jevons prices` lists what there is"):
+        resolve_model(local, "§§§§")
+
+
+def test_an_unknown_price_gets_the_line_to_paste(local: PriceBook) -> None:
+    with pytest.raises(
+        UnknownPrice, match=r'text-embedding-3-small has no rate for output(.|\n)*model = "text-embedding-3-small"'
+    ):
+        explain_cost(local, "text-embedding-3-small", Usage(input=1, output=1), NOON)
+    empty = next(m.id for m in local.models("openai") if not any(row.rates for row in m.rows))
+    with pytest.raises(UnknownPrice, match=rf"no price for {empty}(.|\n)*output = "):
+        explain_cost(local, empty, Usage(input=1), NOON)
+
+
+def test_the_history_of_a_model(book_path: Path) -> None:
+    text = """
+        [[price]]
+        model = "deepseek-v4-flash"
+        from = 2026-11-01
+        discount = "12.5%"
+        [[price]]
+        model = "o3"
+        free = true
+        [[price]]
+        model = "o3"
+        until = 2026-01-01T06:00:00Z
+        input = 3
+    """
+    book = PriceBook.load(book_path, parse_overrides(text, "prices.toml"))
+    flash = price_history(book, "DeepSeek V4 Flash", ms("2026-11-21T02:00"))
+    assert [(p.row.removeprefix("deepseek/deepseek-v4-flash"), p.applies, p.active) for p in flash] == [
+        ("", "always", False),
+        ("@2026-08-17", "from 2026-08-17", False),
+        ("@2026-09-10", "from 2026-09-10", False),
+        ("@01:00-04:00Z", "daily 01:00-04:00 UTC", True),
+        ("@06:00-10:00Z", "daily 06:00-10:00 UTC", False),
+        ("+prices.toml#1", "from 2026-11-01", True),
+    ]
+    assert flash[1].rates == {"input": "$0.22 / 1M tokens", "cache_read": "$0.007 / 1M tokens", "output": "$0.66 / 1M tokens"}
+    assert flash[5].rates == {"every kind": "12.5% off"}
+    assert flash[0].source == book.source
+    o3 = price_history(book, "o3", NOON)
+    flex = next(p for p in o3 if p.context == {"service_tier": "flex"})
+    assert (flex.row, flex.applies, flex.rates["output"]) == (
+        "openai/o3@2026-10-12?service_tier=flex",
+        "from 2026-10-12",
+        "$4 / 1M tokens",
+    )
+    assert [(p.source, p.applies, p.rates, p.active) for p in o3[-2:]] == [
+        ("prices.toml#2", "always", {"every kind": "free"}, True),
+        ("prices.toml#3", "until 2026-01-01 06:00:00 UTC", {"input": "$3 / 1M tokens"}, False),
+    ]
+    tiers = price_history(book, "gemini-3.1-pro", NOON, "google")[0]
+    assert tiers.rates["input"] == "$2 / 1M tokens, above 200,000: $4 / 1M tokens"
+    only = parse_overrides('[[price]]\nprovider = "acme"\nmodel = "m"\ninput = 1\n', "prices.toml")
+    assert [p.row for p in price_history(PriceBook.load(book_path, only), "m", NOON, "acme")] == ["acme/m+prices.toml#1"]
+
+
+def test_numbers_and_times_in_words() -> None:
+    assert exact_text(Fraction(1, 3)) == "1/3"
+    assert exact_text(Fraction(200)) == "200"
+    assert exact_text(Fraction(1, 2**20)) == "0.00000095367431640625"
+    assert period_text(Period()) == "always"
