@@ -17,7 +17,7 @@ import uvicorn
 import uvloop
 
 from jevons.config import Config, ConfigError
-from jevons.core.limits import LOCAL_CONTEXT_TOKENS, LOCAL_SLOTS, SHUTDOWN_GRACE_S
+from jevons.core.limits import ENGINE_WAIT_S, LOCAL_CONTEXT_TOKENS, LOCAL_SLOTS, SHUTDOWN_GRACE_S
 from jevons.core.refusal import Kind, Refusal
 from jevons.engine.install import install
 from jevons.engine.process import Engine, EngineState
@@ -96,8 +96,8 @@ def _app(config: Config, home: Home, ledger: Ledger, engine: Engine | None) -> A
 def _local(engine: Engine) -> Live:
     """The engine as an upstream: its address and key are new at each of its starts."""
 
-    def address() -> str:
-        if not engine.base_url:
+    async def address() -> str:
+        if not engine.base_url and not await engine.wait_ready(ENGINE_WAIT_S):
             raise Refusal(
                 Kind.UNAVAILABLE, 503, f"The local model is not ready: {engine.detail}.", code="engine_not_ready", retry_after_s=2
             )

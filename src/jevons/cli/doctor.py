@@ -61,7 +61,8 @@ def _configuration(home: Home) -> tuple[Config, list[Finding]]:
 def _upstreams(config: Config) -> Iterator[Finding]:
     for settings in config.upstreams:
         try:
-            address = urlsplit(live(settings).base_url)
+            live(settings)
+            address = urlsplit(settings.base_url or settings.defaults.base_url)
         except ValueError as error:
             yield Finding("bad", f"upstream {settings.name}", str(error))
             continue

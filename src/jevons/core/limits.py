@@ -129,3 +129,5 @@ AUTH_REJECTED_INTERVAL_S = 10.0
 """A rejected token is replaced at most this often: a wrong command must not run once per request."""
 COUNT_TOKENS_PER_MINUTE_MAX = 600
 """Calls of the free count_tokens door per key and minute. Claude Code's /context sends 26 at once."""
+ENGINE_WAIT_S = 10.0
+"""How long a call to the local model waits while it starts; a start takes about a second, an installation longer than anybody waits."""

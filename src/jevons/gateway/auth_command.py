@@ -89,17 +89,19 @@ class TokenCommand:
             raise self._fault(f"cannot be started: {error.strerror}") from None
         assert process.stdout is not None
         assert process.stderr is not None
+        ended = False
         try:
             async with asyncio.timeout(self._timeout_s):
                 out, err = await asyncio.gather(_bounded(process.stdout), _bounded(process.stderr))
                 status = await process.wait()
+            ended = True
         except TimeoutError:
             raise self._fault(f"did not end within {self._timeout_s:g} s") from None
         finally:
-            # The whole group, whatever ended us: a shell's children would hold the pipes open.
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
+            if not ended:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)  # the group: a shell's children would hold the pipes open
+                await process.wait()
         if status != 0:
             raise self._fault(f"ended with status {status}{_tail(err, out)}")
         return out

@@ -94,6 +94,7 @@ class Journey:
                 if number >= ATTEMPTS_MAX:
                     break
                 try:
+                    address = await live.address()
                     attempt, verdict = await self._gate.admit(
                         self._ask,
                         self._caller,
@@ -105,10 +106,10 @@ class Journey:
                 except Refusal:
                     if failed is None:
                         raise
-                    break  # no money for another try: the last error stands
+                    break  # no money for another try, or nobody there: the last error stands
                 number += 1
                 try:
-                    await self._attempt(live, target, attempt, verdict)
+                    await self._attempt(live, address, target, attempt, verdict)
                     return
                 except Failed as error:
                     failed = error
@@ -130,7 +131,7 @@ class Journey:
             headers = [*(pair for pair in headers if pair[0] != b"x-should-retry"), (b"x-should-retry", b"false")]
         await self._client.answer(status, [*headers, *own], body)
 
-    async def _attempt(self, live: Live, target: Target, attempt: Attempt, verdict: Admit) -> None:
+    async def _attempt(self, live: Live, address: str, target: Target, attempt: Attempt, verdict: Admit) -> None:
         """Send one attempt and relay its answer. Raises Failed if the client has seen nothing of it."""
         patience = Patience()
         answer: Answer | None = None
@@ -140,7 +141,7 @@ class Journey:
         self._client.interrupt_on_leave(not drain)
         try:
             body, strip = body_for(self._ask, target, live.settings, verdict.output_cap)
-            url = url_of(live.base_url, live.settings, target.dialect, target.model, self._scope["query_string"])
+            url = url_of(address, live.settings, target.dialect, target.model, self._scope["query_string"])
             same = target.dialect is self._ask.dialect
             headers = headers_for(self._scope["headers"], live.settings, same_dialect=same)
             headers += await live.credential.headers("POST", url, body, self._scope["headers"])

@@ -32,7 +32,7 @@ async def forward_stored(client: Client, ledger: Ledger, lives: dict[str, Live],
     if owner is None or owner[0] != caller.key_id or live is None:
         raise _unknown(response_id)
     query = scope["query_string"].decode("latin-1")
-    url = live.base_url.rstrip("/") + path.removeprefix("/v1") + (f"?{query}" if query else "")
+    url = (await live.address()).rstrip("/") + path.removeprefix("/v1") + (f"?{query}" if query else "")
     headers = headers_for(scope["headers"], live.settings, same_dialect=True)
     headers += await live.credential.headers(scope["method"], url, b"", scope["headers"])
     try:

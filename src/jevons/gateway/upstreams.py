@@ -1,6 +1,6 @@
 """The upstreams as they run: settings, pool, credential, and where each is right now."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from jevons.gateway.auth_upstream import Credential, credential_for
 from jevons.gateway.settings import UpstreamSettings
@@ -11,7 +11,7 @@ from jevons.policy.route import Alias, Offer, Table
 class Live:
     """One upstream, ready to be called. `address` is asked at each call: the local engine moves when it restarts."""
 
-    def __init__(self, settings: UpstreamSettings, credential: Credential, address: Callable[[], str]) -> None:
+    def __init__(self, settings: UpstreamSettings, credential: Credential, address: Callable[[], Awaitable[str]]) -> None:
         self.settings = settings
         self.credential = credential
         self.upstream = Upstream(settings)
@@ -22,10 +22,9 @@ class Live:
         """Whose prices apply."""
         return self.settings.provider or self.settings.defaults.provider or self.settings.name
 
-    @property
-    def base_url(self) -> str:
-        """Raises Refusal (503) while the upstream is not there."""
-        return self._address()
+    async def address(self) -> str:
+        """Its base URL. Raises Refusal (503) while the upstream is not there."""
+        return await self._address()
 
 
 def live(settings: UpstreamSettings) -> Live:
@@ -33,7 +32,11 @@ def live(settings: UpstreamSettings) -> Live:
     base_url = settings.base_url or settings.defaults.base_url
     if not base_url:
         raise ValueError(f"upstream {settings.name!r} of kind {settings.kind!r} needs a base_url")
-    return Live(settings, credential_for(settings), lambda: base_url)
+
+    async def address() -> str:
+        return base_url
+
+    return Live(settings, credential_for(settings), address)
 
 
 def table_of(settings: list[UpstreamSettings], aliases: list[Alias]) -> Table:

@@ -42,7 +42,7 @@ def bill(path: Path, *, by: By = "day", since_ms: int = 0, until_ms: int | None 
     with reading(path) as db:
         rows = _by_run(db, since_ms, until_ms, key) if by == "run" else _by_rollup(db, by, since_ms, until_ms, key)
         adjusted = db.execute(
-            "SELECT coalesce(sum(nusd), 0) FROM adjustments JOIN keys ON keys.id = key_id WHERE created_ms >= ? AND created_ms < ? AND (? IS NULL OR name = ?)",
+            "SELECT coalesce(sum(nusd), 0) FROM adjustments JOIN keys ON keys.id = key_id WHERE adjustments.created_ms >= ? AND adjustments.created_ms < ? AND (? IS NULL OR name = ?)",
             (since_ms, _end(until_ms), key, key),
         ).get
     return {

@@ -46,6 +46,7 @@ from jevons.core.money import NUSD_PER_USD
 from jevons.meter.compiled import EVER_MS, Period, plausible_price
 from jevons.meter.rates import FALLBACK_KINDS, Ladder, Rates, scaled
 
+PACKAGED = "local_prices.toml"
 TOKENS_PER_QUOTE = 1_000_000
 _CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)\s*[-–]\s*([01]\d|2[0-3]):([0-5]\d)")
 
@@ -96,20 +97,23 @@ class Override(msgspec.Struct, frozen=True):
         return json.dumps(parts, sort_keys=True)
 
 
-def load_overrides(home: Path | None = None) -> tuple[Override, ...]:
-    """The packaged entries, then those of `home`/prices.toml if it is there. Raises BadOverride."""
-    packaged = files("jevons.meter").joinpath("data/local_prices.toml")
-    entries = parse_overrides(packaged.read_text("utf-8"), "local_prices.toml")
+def price_files(home: Path | None = None) -> dict[str, str]:
+    """File name -> text: the packaged entries, then those of `home`/prices.toml if it is there. Raises BadOverride."""
+    found = {PACKAGED: files("jevons.meter").joinpath("data", PACKAGED).read_text("utf-8")}
     if home is not None:
         path = home / "prices.toml"
         try:
-            text = path.read_text("utf-8")
+            found[str(path)] = path.read_text("utf-8")
         except FileNotFoundError:
-            return entries
+            pass  # most people need none
         except (OSError, UnicodeDecodeError) as error:
             raise BadOverride(f"{path} cannot be read: {error}") from error
-        entries += parse_overrides(text, str(path))
-    return entries
+    return found
+
+
+def load_overrides(texts: Mapping[str, str]) -> tuple[Override, ...]:
+    """The entries of several files (`price_files`), in order. Raises BadOverride."""
+    return tuple(entry for file, text in texts.items() for entry in parse_overrides(text, file))
 
 
 def parse_overrides(text: str, file: str) -> tuple[Override, ...]:

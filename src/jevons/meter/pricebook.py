@@ -20,8 +20,8 @@ from jevons.core.price import Price
 from jevons.core.usage import Usage
 from jevons.meter.catalogue import Catalogue, Found
 from jevons.meter.compiled import EVER_MS, Model, Period, Row, Steps, Unit, read_book
-from jevons.meter.genai import ensure_book
-from jevons.meter.overrides import Override, load_overrides, replaced
+from jevons.meter.genai import ensure_book, install_bytes
+from jevons.meter.overrides import Override, load_overrides, price_files, replaced
 from jevons.meter.rates import FALLBACK_KINDS, Rates, dearest_of, filled, price_of, read_rates
 
 NO_CONTEXT: Mapping[str, str] = MappingProxyType({})
@@ -165,9 +165,32 @@ class PriceBook:
         return Resolved(from_ms, until_ms, dearest_of(prices) if prices else None)
 
 
+class Recipe(msgspec.Struct, frozen=True):
+    """What a hash stands for, kept as prices/<hash>.json: entries name their book by hash, and can be rated again."""
+
+    book: str
+    """File name of the compiled book."""
+    overrides: dict[str, str]
+    """File name -> text, as they were."""
+
+
 def open_book(home: Path) -> PriceBook:
     """The book in use under JEVONS_HOME with its overrides. Raises BadOverride, BrokenBook or UpdateFailed."""
-    return PriceBook.load(ensure_book(home), load_overrides(home))
+    path, texts = ensure_book(home), price_files(home)
+    book = PriceBook.load(path, load_overrides(texts))
+    recipe = path.with_name(f"{book.hash}.json")
+    if not recipe.exists():
+        install_bytes(recipe, msgspec.json.encode(Recipe(path.name, texts)))
+    return book
+
+
+def reopen_book(home: Path, book_hash: str) -> PriceBook:
+    """The book an entry was priced with, overrides included. Raises LookupError if this home never used it."""
+    try:
+        recipe = msgspec.json.decode((home / "prices" / f"{book_hash}.json").read_bytes(), type=Recipe)
+        return PriceBook.load(home / "prices" / recipe.book, load_overrides(recipe.overrides))
+    except FileNotFoundError as error:
+        raise LookupError(f"{home}/prices has no price book {book_hash}: {error}") from error
 
 
 def active_row(model: Model, at_ms: int) -> Row:
