@@ -11,7 +11,7 @@ ENGINE_LOCK := src/jevons/engine/requirements.txt
 # Byte code is written at once, also where PYTHONDONTWRITEBYTECODE is set: without it every start takes seconds longer.
 COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/(pip|setuptools|pkg_resources|pygments)/' .venv/lib
 
-.PHONY: help run test check lint types imports coverage bench-gateway soak lock clean
+.PHONY: help run test check lint types imports coverage bench-gateway lock clean
 
 help: ## this list
 	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -39,9 +39,6 @@ coverage: .venv/test.stamp ## ledger and policy, by their own tests alone: 100 %
 bench-gateway: .venv/test.stamp ## what the gateway costs per request (options: BENCH_ARGS; needs gcc and wrk)
 	@command -v gcc >/dev/null && command -v wrk >/dev/null || { echo 'The benchmark needs gcc and wrk: apt-get install gcc libc6-dev wrk' >&2; exit 1; }
 	@$(BIN)/python -m bench.gateway $(BENCH_ARGS)
-
-soak: .venv/test.stamp ## a long run under load (options: BENCH_ARGS)
-	@$(BIN)/python -m bench.soak $(BENCH_ARGS)
 
 lock: .venv/test.stamp ## write the locks in requirements/ anew, with the newest versions
 	@$(PIP_INSTALL) uv
