@@ -19,7 +19,7 @@ from jevons.meter.cost import (
     price_history,
     resolve_model,
 )
-from jevons.meter.overrides import load_overrides, parse_overrides
+from jevons.meter.overrides import load_overrides, parse_overrides, price_files
 from jevons.meter.pricebook import PriceBook
 
 
@@ -32,7 +32,7 @@ NOON = ms("2026-11-21T12:00")
 
 @pytest.fixture(scope="module")
 def local(book_path: Path) -> PriceBook:
-    return PriceBook.load(book_path, load_overrides())
+    return PriceBook.load(book_path, load_overrides(price_files()))
 
 
 @pytest.mark.parametrize("name", ["Gemini 3.1 Pro", "gemini-3.1-pro", "gemini-3.1-pro-preview", "google/gemini-3.1-pro-preview"])

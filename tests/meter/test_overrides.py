@@ -9,7 +9,7 @@ import pytest
 
 from jevons.core.price import Price, UnpricedKind, charge
 from jevons.core.usage import Usage
-from jevons.meter.overrides import BadOverride, load_overrides, override_line, parse_overrides
+from jevons.meter.overrides import BadOverride, load_overrides, override_line, parse_overrides, price_files
 from jevons.meter.pricebook import PriceBook
 
 
@@ -162,18 +162,18 @@ def test_names_and_patterns(priced: Priced) -> None:
 
 
 def test_the_users_file_comes_after_the_packaged_one(tmp_path: Path, book_path: Path) -> None:
-    packaged = load_overrides()
+    packaged = load_overrides(price_files())
     assert [o.source for o in packaged] == ["local_prices.toml#1"]
-    assert load_overrides(tmp_path) == packaged
+    assert load_overrides(price_files(tmp_path)) == packaged
     (tmp_path / "prices.toml").write_text('[[price]]\nprovider = "local"\nmodel = "*"\ninput = "0.1"\n')
-    both = load_overrides(tmp_path)
+    both = load_overrides(price_files(tmp_path))
     assert [o.source for o in both] == ["local_prices.toml#1", "prices.toml#1"]
     price = PriceBook.load(book_path, both).price("local", "smollm2", NOON)
     assert price is not None
     assert cost(price, input=1_000, output=1_000) == 100_000 + 515_000
     (tmp_path / "prices.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(BadOverride, match=r"prices\.toml cannot be read"):
-        load_overrides(tmp_path)
+        load_overrides(price_files(tmp_path))
 
 
 def test_the_local_rate_follows_from_its_assumptions() -> None:
@@ -186,7 +186,7 @@ def test_the_local_rate_follows_from_its_assumptions() -> None:
             stated[words[0]] = Fraction(words[1])
     second = stated["watts"] / 1000 * stated["usd_per_kwh"] / 3600
     second += stated["machine_usd"] / (stated["years"] * 31_536_000 * stated["utilisation"])
-    (local,) = load_overrides()
+    (local,) = load_overrides(price_files())
     for kind in ("input", "output", "cache_read"):
         exact = second * 10**6 / stated[f"{kind}_per_s"]
         rate = local.rates[kind][0][1] / 1_000  # nano-dollars per token -> dollars per million

@@ -17,8 +17,8 @@ from jevons.core.limits import PRICE_MEMO_ENTRIES_MAX
 from jevons.core.price import Price, UnpricedKind, charge, worst_case
 from jevons.core.usage import Usage
 from jevons.meter import pricebook
-from jevons.meter.overrides import load_overrides, parse_overrides
-from jevons.meter.pricebook import PriceBook, open_book, request_units, with_request_unit
+from jevons.meter.overrides import load_overrides, parse_overrides, price_files
+from jevons.meter.pricebook import PriceBook, open_book, reopen_book, request_units, with_request_unit
 
 
 def ms(text: str) -> int:
@@ -180,7 +180,7 @@ EXAMPLES = [
 
 @pytest.fixture(scope="session")
 def with_local(book_path: Path) -> PriceBook:
-    return PriceBook.load(book_path, load_overrides())
+    return PriceBook.load(book_path, load_overrides(price_files()))
 
 
 def overridden(book_path: Path, text: str) -> PriceBook:
@@ -371,3 +371,19 @@ def test_opening_the_book_of_a_home(tmp_path: Path) -> None:
     assert charge(Usage(input=10, output=10), found(book.price("acme", "m", NOON))).nusd == 30_000
     assert book.find("acme", "m") == "acme/m"
     assert [(entry and entry.provider, len(over)) for entry, over in (book.covering("local", "x"),)] == [(None, 1)]
+
+
+def test_an_old_book_is_opened_by_its_hash(tmp_path: Path) -> None:
+    """An entry is rated again with the prices it was rated with, though prices.toml has changed since."""
+    prices = tmp_path / "prices.toml"
+    prices.write_text('[[price]]\nprovider = "acme"\nmodel = "m"\ninput = "1"\n')
+    old = open_book(tmp_path)
+    prices.write_text('[[price]]\nprovider = "acme"\nmodel = "m"\ninput = "2"\n')
+    new = open_book(tmp_path)
+    assert open_book(tmp_path).hash == new.hash != old.hash
+    for book in (old, new):
+        again = reopen_book(tmp_path, book.hash)
+        assert again.hash == book.hash
+        assert again.price("acme", "m", NOON) == book.price("acme", "m", NOON)
+    with pytest.raises(LookupError, match="has no price book 0123456789abcdef"):
+        reopen_book(tmp_path, "0123456789abcdef")
