@@ -67,6 +67,12 @@ def test_text_thinking_and_calls_arrive_at_openai() -> None:
     assert answer.choices[0].finish_reason == "tool_calls"
 
 
+def test_unsigned_thinking_needs_no_block_to_be_sent_back() -> None:
+    message = openai_reads(to_chat([{"type": "thinking", "thinking": "hm", "signature": ""}], stop_reason="end_turn"))
+    assert message.choices[0].message.reasoning_content == "hm"  # type: ignore[attr-defined]
+    assert not hasattr(message.choices[0].message, "thinking_blocks")
+
+
 @pytest.mark.parametrize(
     ("finish", "stop"),
     [

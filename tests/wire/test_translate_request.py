@@ -428,7 +428,7 @@ def same_settings(one: Conversation, other: Conversation) -> None:
             assert getattr(one, field) == getattr(other, field), field
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(conversations())
 def test_a_chat_conversation_told_as_messages_and_back_is_the_same(talk: Conversation) -> None:
     chat = write_chat_request(talk, "m", 50, "max_completion_tokens")
@@ -441,7 +441,7 @@ def test_a_chat_conversation_told_as_messages_and_back_is_the_same(talk: Convers
     assert merged(heard.turns) == without_thinking(talk)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(conversations())
 def test_a_messages_conversation_told_as_chat_and_back_is_the_same(talk: Conversation) -> None:
     messages = write_messages_request(talk, "m", 50)
@@ -452,7 +452,7 @@ def test_a_messages_conversation_told_as_chat_and_back_is_the_same(talk: Convers
     assert heard.turns == without_thinking(talk)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(conversations())
 def test_each_dialect_through_the_neutral_model_is_itself(talk: Conversation) -> None:
     messages = read_messages_request(write_messages_request(talk, "m", 50))

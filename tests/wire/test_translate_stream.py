@@ -114,6 +114,48 @@ def test_a_whole_messages_stream_for_openai() -> None:
     assert completion.usage.prompt_tokens_details.cached_tokens == 5
 
 
+def test_each_dialect_told_in_itself_keeps_its_blocks() -> None:
+    thinking = messages_block(
+        0,
+        {"type": "thinking", "thinking": "", "signature": ""},
+        {"type": "thinking_delta", "thinking": "hm"},
+        {"type": "signature_delta", "signature": "sig"},
+    )
+    again = messages_block(1, {"type": "thinking", "thinking": "so", "signature": ""})
+    redacted = messages_block(2, {"type": "redacted_thinking", "data": "xx"})
+    text = messages_block(
+        3, {"type": "text", "text": ""}, {"type": "text_delta", "text": "a"}, {"type": "text_delta", "text": ""}
+    )
+    tool = messages_block(
+        4, {"type": "tool_use", "id": "t", "name": "f", "input": None}, {"type": "input_json_delta", "partial_json": '{"x":1}'}
+    )
+    stop = {"stop_reason": "stop_sequence", "stop_sequence": "END"}
+    whole = messages_stream(thinking, again, redacted, text, tool, stop=stop, usage={"output_tokens": 3, "input_tokens": 8})
+    out, _ = translated([whole], MESSAGES, MESSAGES)
+    message = anthropic_reads_stream(out)
+    assert [block.to_dict() for block in message.content] == [
+        {"type": "thinking", "thinking": "hm", "signature": "sig"},
+        {"type": "thinking", "thinking": "so", "signature": ""},
+        {"type": "redacted_thinking", "data": "xx"},
+        {"type": "text", "text": "a"},
+        {"type": "tool_use", "id": "t", "name": "f", "input": {"x": 1}},
+    ]
+    assert (message.stop_reason, message.stop_sequence, message.usage.input_tokens) == ("stop_sequence", "END", 8)
+    chat, _ = translated(
+        [ROLE, chat_chunk({"reasoning_content": "hm"}), chat_call(0, "{}", "x", "f"), CALLED, USAGE, DONE], CHAT, CHAT
+    )
+    choice = openai_reads_stream(chat).choices[0]
+    assert choice.message.reasoning_content == "hm"  # type: ignore[attr-defined]
+    assert (choice.finish_reason, len(choice.message.tool_calls or ())) == ("tool_calls", 1)
+
+
+def test_unsigned_thinking_needs_no_block_to_be_sent_back() -> None:
+    thinking = messages_block(0, {"type": "thinking", "thinking": "hm", "signature": ""})
+    completion = to_openai(messages_stream(thinking, stop={"stop_reason": "end_turn"}, usage={"output_tokens": 3}))
+    assert completion.choices[0].message.reasoning_content == "hm"  # type: ignore[attr-defined]
+    assert not hasattr(completion.choices[0].message, "thinking_blocks")
+
+
 def test_the_usage_chunk_comes_only_to_clients_who_asked() -> None:
     whole = messages_stream(stop={"stop_reason": "end_turn"}, usage={"output_tokens": 1})
     quiet, asked = translator(MESSAGES, CHAT, include_usage=False), translator(MESSAGES, CHAT)
@@ -359,7 +401,7 @@ def interleaved_calls(draw: st.DrawFn) -> tuple[list[tuple[str, str, object]], l
     return [(f"c{index}", name, arguments) for index, (name, arguments) in enumerate(calls)], chunks
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(interleaved_calls(), st.text(max_size=20), SIZES, SIZES)
 def test_any_interleaving_of_parallel_calls_gives_anthropic_the_same_calls(
     drawn: tuple[list[tuple[str, str, object]], list[bytes]], text: str, sizes: list[int], out_sizes: list[int]
@@ -374,7 +416,7 @@ def test_any_interleaving_of_parallel_calls_gives_anthropic_the_same_calls(
     assert message.stop_reason == "tool_use"
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["f", "g"]), ARGUMENTS), min_size=1, max_size=4), st.data(), SIZES, SIZES)
 def test_blocks_that_are_open_at_once_give_openai_the_same_calls(
     calls: list[tuple[str, dict[str, object]]], data: st.DataObject, sizes: list[int], out_sizes: list[int]
@@ -404,7 +446,7 @@ def test_blocks_that_are_open_at_once_give_openai_the_same_calls(
     assert sorted(heard) == [(f"t{index}", name, arguments) for index, (name, arguments) in enumerate(calls)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(interleaved_calls(), SIZES)
 def test_a_chat_stream_told_as_messages_and_back_keeps_every_call(
     drawn: tuple[list[tuple[str, str, object]], list[bytes]], sizes: list[int]
@@ -421,7 +463,7 @@ def test_a_chat_stream_told_as_messages_and_back_keeps_every_call(
     assert (completion.usage.prompt_tokens, completion.usage.completion_tokens) == (9, 4)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.sampled_from([CHAT, MESSAGES]), st.lists(st.binary(max_size=60) | JSON.map(lambda value: json.dumps(value).encode())))
 def test_rubbish_is_an_error_and_never_an_exception(source: Dialect, events: list[bytes]) -> None:
     stream = translator(source, MESSAGES if source is CHAT else CHAT)

@@ -16,48 +16,49 @@ from jevons.wire.translate import StreamTranslator
 USER = [{"role": "user", "content": "hi"}]
 
 
-def _transport(kind: str, chunks: Iterable[bytes]) -> httpx2.Client:
-    def answer(_request: httpx2.Request) -> httpx2.Response:
-        return httpx2.Response(200, headers={"content-type": kind}, content=iter(chunks))
+class _Answers:
+    """The provider's side of both SDKs: answers every request with what was laid out for it."""
 
-    return httpx2.Client(transport=httpx2.MockTransport(answer))
+    def __init__(self) -> None:
+        self.kind = ""
+        self.chunks: Iterable[bytes] = ()
+        http = httpx2.Client(transport=httpx2.MockTransport(self.answer))
+        self.openai = openai.OpenAI(api_key="k", base_url="http://test/v1", max_retries=0, http_client=http)
+        self.anthropic = anthropic.Anthropic(api_key="k", base_url="http://test", max_retries=0, http_client=http)
+
+    def answer(self, _request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200, headers={"content-type": self.kind}, content=iter(self.chunks))
+
+    def lay_out(self, kind: str, chunks: Iterable[bytes]) -> None:
+        self.kind, self.chunks = kind, chunks
 
 
-def _openai(kind: str, chunks: Iterable[bytes]) -> openai.OpenAI:
-    return openai.OpenAI(api_key="k", base_url="http://test/v1", max_retries=0, http_client=_transport(kind, chunks))
-
-
-def _anthropic(kind: str, chunks: Iterable[bytes]) -> anthropic.Anthropic:
-    return anthropic.Anthropic(api_key="k", base_url="http://test", max_retries=0, http_client=_transport(kind, chunks))
+_ANSWERS = _Answers()
 
 
 def openai_reads(body: bytes) -> ChatCompletion:
-    with _openai("application/json", [body]) as client:
-        answer = client.chat.completions.create(model="m", messages=USER)  # type: ignore[arg-type]
+    _ANSWERS.lay_out("application/json", [body])
+    answer = _ANSWERS.openai.chat.completions.create(model="m", messages=USER)  # type: ignore[arg-type]
     return ChatCompletion.model_validate(answer.model_dump(), strict=True)
 
 
 def anthropic_reads(body: bytes) -> Message:
-    with _anthropic("application/json", [body]) as client:
-        answer = client.messages.create(model="m", max_tokens=9, messages=USER)  # type: ignore[arg-type]
+    _ANSWERS.lay_out("application/json", [body])
+    answer = _ANSWERS.anthropic.messages.create(model="m", max_tokens=9, messages=USER)  # type: ignore[arg-type]
     return Message.model_validate(answer.model_dump(), strict=True)
 
 
 def openai_reads_stream(chunks: Sequence[bytes]) -> ChatCompletion:
     """What openai's accumulator makes of a stream."""
-    with (
-        _openai("text/event-stream", chunks) as client,
-        client.chat.completions.stream(model="m", messages=USER) as stream,  # type: ignore[arg-type]
-    ):
+    _ANSWERS.lay_out("text/event-stream", chunks)
+    with _ANSWERS.openai.chat.completions.stream(model="m", messages=USER) as stream:  # type: ignore[arg-type]
         return stream.get_final_completion()
 
 
 def anthropic_reads_stream(chunks: Sequence[bytes]) -> Message:
     """What anthropic's accumulator makes of a stream; its blocks must follow each other, as the protocol says."""
-    with (
-        _anthropic("text/event-stream", chunks) as client,
-        client.messages.stream(model="m", max_tokens=9, messages=USER) as stream,  # type: ignore[arg-type]
-    ):
+    _ANSWERS.lay_out("text/event-stream", chunks)
+    with _ANSWERS.anthropic.messages.stream(model="m", max_tokens=9, messages=USER) as stream:  # type: ignore[arg-type]
         open_block: int | None = None
         blocks = 0
         for event in stream:

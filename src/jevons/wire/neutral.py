@@ -208,11 +208,11 @@ class Stop(msgspec.Struct, frozen=True):
     refusal: str | None = None
 
 
+Event = Start | TextDelta | ThinkingDelta | ThinkingEnd | Redacted | ToolStart | ToolArguments | ToolEnd | Ping | Stop
+
+
 class Failure(msgspec.Struct, frozen=True):
-    """The upstream broke off. `type` is its own word for why."""
+    """Instead of an event: the upstream broke off. `type` is its own word for why."""
 
     type: str
     message: str
-
-
-Event = Start | TextDelta | ThinkingDelta | ThinkingEnd | Redacted | ToolStart | ToolArguments | ToolEnd | Ping | Stop | Failure

@@ -107,7 +107,7 @@ class ChatStreamReader:
         self._waiting: list[_Call] = []
         self._begun = 0
 
-    def read(self, _name: str | None, data: bytes) -> Iterator[Event]:
+    def read(self, data: bytes) -> Iterator[Event | Failure]:
         if data.strip() == b"[DONE]":
             yield from self._end()
             return
@@ -214,8 +214,6 @@ class ChatStreamWriter:
                 return self._chunk({})
             case Stop():
                 return self._stop(event)
-            case Failure():
-                return b""
             case redacted:
                 return self._thinking_block(RedactedThinking(redacted.data))
 

@@ -97,7 +97,7 @@ class MessagesStreamReader:
         self._calls = 0
         self._last: _Delta | None = None
 
-    def read(self, _name: str | None, data: bytes) -> Iterator[Event]:
+    def read(self, data: bytes) -> Iterator[Event | Failure]:
         event = msgspec.json.decode(data, type=_Event)
         match event.type:
             case "content_block_delta" if event.delta:
@@ -266,8 +266,6 @@ class MessagesStreamWriter:
                 return sse.event("ping", b'{"type":"ping"}')
             case Stop():
                 return self._stop(event)
-            case Failure():
-                return b""
         return self._drain()
 
     def _newest(self, part: Text | Thinking) -> _Block:

@@ -39,17 +39,18 @@ class StreamTranslator:
     def feed(self, event_name: str | None, data: bytes) -> bytes:
         """Bytes for the client after one upstream event: often none, never the last event. After an error or the end: none.
 
-        An event without data, as a comment is, says nothing.
+        An event without data, as a comment is, says nothing; its name says nothing that its data does not.
         """
         if self.terminal or self.error or not data:
             return b""
         out = bytearray()
         try:
-            for event in self._reader.read(event_name, data):
+            for event in self._reader.read(data):
                 if isinstance(event, Failure):
                     self.error = (event.type, event.message)
+                    break
                 out += self._writer.write(event)
-                self.terminal = self.terminal or isinstance(event, Stop)
+                self.terminal = isinstance(event, Stop)
         except (BrokenAnswer, *BAD_JSON) as error:
             self.error = ("upstream_error", f"The upstream's stream could not be read: {error}")
         return bytes(out)

@@ -45,7 +45,7 @@ _CHAT_MAPPED = {
     "max_completion_tokens": "becomes `max_tokens`, after policy",
     "stream": "same",
     "stream_options": "`include_usage` decides whether the client gets the usage chunk",
-    "temperature": "same, up to 1",
+    "temperature": "same, up to 1; Claude 4.7 and later take none, and say so",
     "top_p": "same",
     "stop": "becomes `stop_sequences`",
     "tools": "function tools become tools with an `input_schema`",
