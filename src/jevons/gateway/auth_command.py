@@ -36,7 +36,7 @@ class TokenCommand:
         self._name, self._argv, self._ttl_s, self._timeout_s, self._wall = name, tuple(argv), ttl_s, timeout_s, wall
         self._token = ""
         self._made_s = self._renew_s = self._expires_s = 0.0
-        self._failed: Refusal | None = None
+        self._failed = ""
         self._failed_s = 0.0
         self._running: asyncio.Task[None] | None = None
 
@@ -51,11 +51,11 @@ class TokenCommand:
                 self._renew_s = now + AUTH_REJECTED_INTERVAL_S  # if it fails, the next try is that far away
                 self._start()
             return self._token
-        if self._failed is not None and now - self._failed_s < AUTH_REJECTED_INTERVAL_S:
-            raise self._failed
+        if self._failed and now - self._failed_s < AUTH_REJECTED_INTERVAL_S:
+            raise _refusal(self._failed)
         await asyncio.shield(self._start())  # one waiter's leaving does not stop it for the others
-        if self._failed is not None:
-            raise self._failed
+        if self._failed:
+            raise _refusal(self._failed)
         return self._token
 
     def rejected(self) -> None:
@@ -73,9 +73,9 @@ class TokenCommand:
         try:
             token, lifetime_s = self._read(await self._output())
         except Refusal as failed:
-            self._failed, self._failed_s = failed, self._wall()
+            self._failed, self._failed_s = failed.message, self._wall()
             return
-        self._failed, self._token, self._made_s = None, token, self._wall()
+        self._failed, self._token, self._made_s = "", token, self._wall()
         self._expires_s = self._made_s + lifetime_s
         self._renew_s = self._made_s + max(lifetime_s - AUTH_REFRESH_AHEAD_S, lifetime_s / 2)
 
@@ -125,8 +125,11 @@ class TokenCommand:
         return token, lifetime_s
 
     def _fault(self, what: str) -> Refusal:
-        message = f"The command that gives the credential of upstream {self._name!r} ({self._argv[0]}) {what}."
-        return Refusal(Kind.UNAVAILABLE, 503, message, code="credential_command_failed")
+        return _refusal(f"The command that gives the credential of upstream {self._name!r} ({self._argv[0]}) {what}.")
+
+
+def _refusal(message: str) -> Refusal:
+    return Refusal(Kind.UNAVAILABLE, 503, message, code="credential_command_failed")
 
 
 async def _bounded(stream: asyncio.StreamReader) -> bytes:
