@@ -98,6 +98,8 @@ EXAMPLES = [
         43_125_000,
         context=BATCH,
     ),
+    # Anthropic's answers call it a service tier
+    Example("batch by its other name", "anthropic", OPUS, Usage(input=1_000), 2_500_000, context={"service_tier": "batch"}),
     # Web search $10 per 1,000: 3 x 10,000,000 + 100 x 5,000 = 30,000,000 + 500,000
     Example("web searches", "anthropic", OPUS, Usage(input=100, other=(("web_searches", 3),)), 30_500_000),
     # Claude Haiku 5.5: $0.10 / $0.50, over 100,000 input tokens $0.50 / $2.50: 100,000 x 100 + 1,000 x 500

@@ -136,11 +136,11 @@ def explain_cost(
 def _holding(book: PriceBook, seller: str, ref: str, at_ms: int, context: Mapping[str, str]) -> Period:
     """How far before and after an instant the same rates apply: periods of the book that change nothing are joined."""
     from_ms, until_ms, price = book.resolve(seller, ref, at_ms, context)
-    left = _PERIODS_JOINED_MAX
-    while from_ms > -EVER_MS and left and _same_rates(earlier := book.resolve(seller, ref, from_ms - 1, context), price):
-        from_ms, left = earlier.from_ms, left - 1
-    while until_ms < EVER_MS and left and _same_rates(later := book.resolve(seller, ref, until_ms, context), price):
-        until_ms, left = later.until_ms, left - 1
+    back = ahead = _PERIODS_JOINED_MAX
+    while from_ms > -EVER_MS and back and _same_rates(earlier := book.resolve(seller, ref, from_ms - 1, context), price):
+        from_ms, back = earlier.from_ms, back - 1
+    while until_ms < EVER_MS and ahead and _same_rates(later := book.resolve(seller, ref, until_ms, context), price):
+        until_ms, ahead = later.until_ms, ahead - 1
     return Period(from_ms, until_ms)
 
 

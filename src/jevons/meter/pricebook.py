@@ -94,7 +94,12 @@ class PriceBook:
         return _remember(self._prices, key, self.resolve(provider, model, at_ms, context)).price
 
     def resolve(self, provider: str | None, model: str, at_ms: int, context: Mapping[str, str] = NO_CONTEXT) -> Resolved:
-        """The price with the time for which it holds, worked out anew."""
+        """The price with the time for which it holds, worked out anew.
+
+        Anthropic reports "batch" as a service tier; the book names it {"processing": "batch"}, as for the others.
+        """
+        if context.get("service_tier") == "batch":
+            context = {**context, "processing": "batch"}
         found, overrides = self.covering(provider, model)
         rates: Rates = {}
         label = f"{provider}/{model}"
