@@ -70,7 +70,8 @@ async def _serve(config: Config, home: Home) -> None:
 
 
 def _app(config: Config, home: Home, ledger: Ledger, engine: Engine | None) -> App:
-    gate = Gate(ledger, open_book(home.path), home.secret("installation"))
+    metrics = Metrics(ledger)
+    gate = Gate(ledger, open_book(home.path), home.secret("installation"), metrics.count)
     try:
         lives = {settings.name: live(settings) for settings in config.upstreams}
         settings = list(config.upstreams)
@@ -80,7 +81,6 @@ def _app(config: Config, home: Home, ledger: Ledger, engine: Engine | None) -> A
         table = table_of(settings, list(config.models))
     except ValueError as error:
         raise ConfigError(f"jevons.toml: {error}.") from None
-    metrics = Metrics(ledger)
     api = AdminApi(ledger, home.admin_token()).application()
 
     def ready() -> str:
@@ -130,6 +130,7 @@ async def _run(app: App, sock: socket.socket) -> None:
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,
             date_header=False,
             timeout_keep_alive=75,
             timeout_graceful_shutdown=int(SHUTDOWN_GRACE_S),

@@ -1,6 +1,6 @@
 """Holds and entries: the two rows that every upstream attempt leaves, one after the other.
 
-An id carries request and attempt: milliseconds since 1970 << 22 | counter << 4 | attempt. So ids are ordered by time, the
+An id carries request and attempt: milliseconds since 1970 << 18 | counter << 4 | attempt. So ids are ordered by time, the
 request id is a prefix, and (request, attempt) is unique without an index of its own.
 """
 
@@ -12,7 +12,8 @@ from jevons.core.price import Line
 from jevons.core.usage import Usage
 
 ATTEMPT_BITS = 4
-COUNTER_BITS = 18
+COUNTER_BITS = 14
+"""16,384 requests a millisecond, and milliseconds until the year 3084 in a signed 64-bit id."""
 
 
 def first_id_of_ms(unix_ms: int) -> int:

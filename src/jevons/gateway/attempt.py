@@ -5,6 +5,7 @@ Whatever happens between `hold` and `resolve` (cancellation included), `resolve`
 
 import asyncio
 import time
+from collections.abc import Callable
 
 from jevons.core.ask import Dialect
 from jevons.core.entry import Entry, Hold, Outcome, admitted_ms
@@ -32,8 +33,10 @@ class Attempt:
         billed: bool,
         visible: bool,
         encoding: str,
+        on_entry: Callable[[Entry], None],
     ) -> None:
         self._ledger = ledger
+        self._on_entry = on_entry
         self._seen: list[bytes] = []
         self._seen_bytes = 0
         self._seen_output = 0
@@ -77,23 +80,23 @@ class Attempt:
         ending = Ending(outcome, self.sent, self.status, self.usage, self.input_usage, self.complete, seen, self._visible)
         price = self.charge_price or self.price
         settled = self.settled = settle(self.hold, price, ending, billed=self._billed)
-        return self._ledger.post(
-            Entry(
-                hold=self.hold,
-                outcome=outcome,
-                status=self.status,
-                usage=settled.usage,
-                lines=settled.lines,
-                list_nusd=settled.list_nusd,
-                billed_nusd=settled.billed_nusd,
-                estimate=settled.estimate,
-                settled_ms=int(time.time() * 1000),
-                first_byte_ms=self.first_byte_ms,
-                finish=self.finish,
-                response_id=self.response_id,
-                price_row=price.row,
-            )
+        entry = Entry(
+            hold=self.hold,
+            outcome=outcome,
+            status=self.status,
+            usage=settled.usage,
+            lines=settled.lines,
+            list_nusd=settled.list_nusd,
+            billed_nusd=settled.billed_nusd,
+            estimate=settled.estimate,
+            settled_ms=int(time.time() * 1000),
+            first_byte_ms=self.first_byte_ms,
+            finish=self.finish,
+            response_id=self.response_id,
+            price_row=price.row,
         )
+        self._on_entry(entry)
+        return self._ledger.post(entry)
 
     def abandon(self) -> None:
         """Resolve an attempt that was held and never sent: the client left, or we are stopping."""

@@ -5,10 +5,11 @@ Comes in: the ask, the caller, a target. Goes out: an Attempt whose hold is bein
 
 import asyncio
 import time
+from collections.abc import Callable
 
 from jevons.core.ask import Ask, Caller, Dialect
 from jevons.core.chain import Chain, chain
-from jevons.core.entry import Hold
+from jevons.core.entry import Entry, Hold, admitted_ms
 from jevons.core.limits import COUNT_INLINE_BYTES_MAX, HOLD_WAIT_MAX_S
 from jevons.core.money import format_usd
 from jevons.core.price import Price, PriceTier, UnpricedKind
@@ -30,7 +31,9 @@ FREE = Price("free", "", 1, (PriceTier(-1, {}),))
 class Gate:
     """Decides with the ledger's accounts and the price book; keeps the token counts of messages seen before."""
 
-    def __init__(self, ledger: Ledger, book: PriceBook, secret: bytes) -> None:
+    def __init__(self, ledger: Ledger, book: PriceBook, secret: bytes, on_entry: Callable[[Entry], None]) -> None:
+        """`on_entry` is told of every entry as it is posted."""
+        self._on_entry = on_entry
         self.ledger = ledger
         self.book = book
         self._secret = secret
@@ -82,6 +85,7 @@ class Gate:
             billed=settings.billed,
             visible=about.shows_all(reasons=ask.reasons),
             encoding=about.count_encoding,
+            on_entry=self._on_entry,
         )
         # From here to `take` there is no await: what was decided is what is reserved.
         durable = self.ledger.take(hold)
@@ -116,7 +120,7 @@ class Gate:
         if ask.dialect is Dialect.COUNT_TOKENS:
             return Terms(FREE, 0, 0, billed=False)
         context = {"service_tier": ask.service_tier} if ask.service_tier else {}
-        price = self.book.dearest(provider, target.model, entry_id >> 22, context)
+        price = self.book.dearest(provider, target.model, admitted_ms(entry_id), context)
         if price is None:
             raise unpriced(provider, target.model, ["input", "output"], self.book.suggest(target.model))
         units = list(request_units(price))

@@ -11,7 +11,7 @@ import time
 import msgspec
 
 from jevons.core.ask import Ask, Caller, Dialect
-from jevons.core.entry import Outcome, request_text
+from jevons.core.entry import Outcome, admitted_ms, request_text
 from jevons.core.limits import (
     ATTEMPTS_MAX,
     DISCONNECT_WATCH_DELAY_S,
@@ -318,7 +318,7 @@ class Journey:
             return
         tier = service_tier or self._ask.service_tier
         attempt.charge_price = self._gate.book.price(
-            attempt.provider, target.model, attempt.hold.id >> 22, {"service_tier": tier} if tier else {}
+            attempt.provider, target.model, admitted_ms(attempt.hold.id), {"service_tier": tier} if tier else {}
         )
 
     def _cost_comment(self, attempt: Attempt) -> bytes:

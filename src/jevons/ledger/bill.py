@@ -149,7 +149,7 @@ def _by_run(db: apsw.Connection, since_ms: int, until_ms: int | None, key: str |
 
 
 def _end(until_ms: int | None) -> int:
-    return until_ms if until_ms is not None else 2**40  # the year 36812: ids beyond it do not fit 63 bits
+    return until_ms if until_ms is not None else 2**44  # the year 2527: whatever is in the ledger is before it
 
 
 def _record(cursor: apsw.Cursor, row: tuple[Any, ...]) -> dict[str, Any]:

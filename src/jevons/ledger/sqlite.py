@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 import apsw
 import msgspec
 
-from jevons.core.entry import Hold
+from jevons.core.entry import Hold, admitted_ms, first_id_of_ms
 from jevons.core.limits import IDEMPOTENCY_TTL_S
 from jevons.ledger.errors import LedgerError
 from jevons.ledger.ops import Adjusted, Key, KeyCreated, KeyRevoked, KeySettings, LimitSet, Op, Opened, Posted
@@ -183,8 +183,8 @@ class SqliteStore:
         rows = [(h.key_id, h.idempotency_key, h.body_digest, h.id) for h in opened if h.idempotency_key]
         if not rows:
             return
-        oldest = (rows[-1][3] >> 22) - IDEMPOTENCY_TTL_S * 1000
-        self.db.execute("DELETE FROM idempotency WHERE entry_id < ?", (oldest << 22,))
+        oldest = first_id_of_ms(admitted_ms(rows[-1][3]) - IDEMPOTENCY_TTL_S * 1000)
+        self.db.execute("DELETE FROM idempotency WHERE entry_id < ?", (oldest,))
         self.db.executemany(
             "INSERT OR REPLACE INTO idempotency (key_id, digest, body_digest, entry_id) VALUES (?, ?, ?, ?)", rows
         )

@@ -47,6 +47,10 @@ class MessageCounter:
         self._lock = threading.Lock()
         self._key = token_bytes(32)
 
+    def __len__(self) -> int:
+        """Messages remembered; one in both generations counts twice."""
+        return len(self._young) + len(self._old)
+
     def count(
         self,
         messages: Sequence[bytes],

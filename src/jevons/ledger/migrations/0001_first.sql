@@ -1,4 +1,4 @@
--- The first ledger. All money is integer nano-USD; all times are Unix milliseconds; an id is ms << 22 | counter << 4 | attempt.
+-- The first ledger. All money is integer nano-USD; all times are Unix milliseconds; an id is ms << 18 | counter << 4 | attempt.
 
 CREATE TABLE keys (
     id            INTEGER PRIMARY KEY,
