@@ -17,7 +17,7 @@ from pathlib import Path
 
 from bench.gateway import machine, native, report
 from bench.gateway.campaign import FULL, QUICK, Campaign, Measured, sections
-from bench.gateway.loads import Loader
+from bench.gateway.loads import Load, Loader
 from bench.gateway.systems import VARIANTS, Laboratory, System
 
 OUT = native.HERE.parent / "out"
@@ -85,6 +85,7 @@ def set_up(lab: Laboratory, wanted: list[str], starts: int, measured: Measured) 
         try:
             system = lab.gateway(VARIANTS[name], upstream) if name in VARIANTS else lab.bare(name, upstream, tls)
             system.start()  # the first start fills the home and writes byte code
+            system.check(Load("check", 1, 0).body())
             if name in report.SYSTEM_FIGURES and starts:
                 measured.start_s[name] = round(lab.start_s(system, starts), 3)
                 time.sleep(SETTLE_S)

@@ -17,7 +17,7 @@ from pathlib import Path
 import trustme
 
 from bench.gateway import machine
-from bench.gateway.loads import MODEL
+from bench.gateway.loads import MODEL, PATH
 from bench.gateway.native import Tools
 from bench.gateway.syncs import SyncLog
 
@@ -29,6 +29,7 @@ CONFIG = """\
 [[upstreams]]
 name = "standin"
 kind = "openai"
+provider = "openai"
 base_url = "{scheme}://127.0.0.1:{port}/v1"
 auth = "bearer"
 key = "sk-standin"
@@ -107,6 +108,21 @@ class System:
             return False
         finally:
             connection.close()
+
+    def check(self, body: bytes) -> None:
+        """One request, so that a wrong configuration is told in the system's own words. Raises RuntimeError unless it gives 200."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=READY_WITHIN_S)
+        headers = {"content-type": "application/json", "authorization": f"Bearer {self.key}"}
+        try:
+            connection.request("POST", PATH, body, headers)
+            answer = connection.getresponse()
+            text = answer.read().decode(errors="replace")
+        except OSError as error:
+            raise RuntimeError(f"{self.name} does not answer: {error}") from error
+        finally:
+            connection.close()
+        if answer.status != 200:
+            raise RuntimeError(f"{self.name} answers {answer.status}: {text[:600]}")
 
     def end(self) -> None:
         """Ask it to end, then insist."""
