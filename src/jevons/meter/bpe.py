@@ -18,6 +18,7 @@ import sys
 import threading
 import unicodedata
 from collections.abc import Iterator
+from functools import lru_cache
 from importlib.machinery import ExtensionFileLoader, PathFinder
 from pathlib import Path
 from types import ModuleType
@@ -136,6 +137,7 @@ def _bindings() -> ModuleType:
     return module
 
 
+@lru_cache(maxsize=len(ENCODINGS))
 def _ranks(encoding: str) -> dict[int, bytes]:
     """Bytes of every token id, from bpe-openai's rank file: 0.2 s, so for people at a prompt only."""
     table = {}

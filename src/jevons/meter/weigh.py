@@ -157,9 +157,11 @@ class _Scale:
         for name, value in message.items():
             if name == "content":
                 self.content(value)
+            elif name == "role" and isinstance(value, str):
+                self.extra += count_text(value, self.encoding)
             elif name == "name" and isinstance(value, str):
                 self.extra += count_text(value, self.encoding) + 1
-            elif value is None or name == "role" or name in _SILENT or (name == "type" and value == "message"):
+            elif value is None or name in _SILENT or (name == "type" and value == "message"):
                 continue
             elif name in ("reasoning_content", "reasoning", "refusal") and isinstance(value, str):
                 self.inexact = 1
