@@ -26,7 +26,7 @@ def test_an_operators_own_file_carries_no_label_of_ours(tmp_path: Path) -> None:
     assert packaged
     (tmp_path / "own.gguf").symlink_to(packaged.path)
     own = read_model(tmp_path / "own.gguf")
-    assert (own.title, own.label, own.template) == ("own", "", None)
+    assert (own.title, own.label) == ("own", "")
     assert own.context_tokens == 8192
 
 

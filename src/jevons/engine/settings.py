@@ -41,8 +41,6 @@ class ServeOrder(msgspec.Struct, frozen=True):
     slots: int
     context_tokens: int
     api_key: str
-    template: str | None
-    """Jinja chat template; None = the one in the file."""
 
 
 class Report(msgspec.Struct, frozen=True):
