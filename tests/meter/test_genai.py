@@ -166,11 +166,7 @@ def test_a_broken_download_changes_nothing(home: Path, raw: list[Any], tmp_path:
     assert negative != whole
     broken = {
         "cut off": (whole[: len(whole) // 2], "is not a genai-prices price list"),
-        "a web page": (b"<html>Sign in</html>", "is not a genai-prices price list"),
-        "empty": (b"", "is not a genai-prices price list"),
-        "no providers": (b"[]", "expected a list of providers"),
         "another shape": (b'{"providers": []}', "expected a list of providers"),
-        "numbers for providers": (b"[1, 2]", "is not a genai-prices price list"),
         "negative prices": (negative, "-3 is not a price"),
         "a few providers only": (as_json(raw[:3]), "it looks cut off"),
     }
@@ -180,6 +176,14 @@ def test_a_broken_download_changes_nothing(home: Path, raw: list[Any], tmp_path:
         with pytest.raises(UpdateFailed, match=message):
             update(home, str(source))
         assert shelf(home) == before, name
+
+
+@pytest.mark.parametrize("data", [b"", b"<html>Sign in</html>", b"[]", b"[1, 2]", b'[{"id": "x"}]', b"\xff"])
+def test_other_contents_are_no_price_list(data: bytes, tmp_path: Path) -> None:
+    (tmp_path / "data.json").write_bytes(data)
+    with pytest.raises(SystemExit, match=r"data\.json is not a genai-prices price list: "):
+        compiler.main([str(tmp_path / "book"), str(tmp_path / "data.json")])
+    assert not (tmp_path / "book").exists()
 
 
 def test_an_unreachable_source_changes_nothing(home: Path, raw: list[Any], tmp_path: Path) -> None:

@@ -116,6 +116,10 @@ EXAMPLES = [
     Example("flex", "openai", "gpt-5", Usage(input=100, output=3_000), 15_062_500, context={"service_tier": "flex"}),
     # priority, double: 100 x 2,500 + 3,000 x 20,000 = 250,000 + 60,000,000
     Example("priority", "openai", "gpt-5", Usage(input=100, output=3_000), 60_250_000, context={"service_tier": "priority"}),
+    # two that apply: the one the book names first, priority: 100 x 2,500
+    Example(
+        "the first variant wins", "openai", "gpt-5", Usage(input=100), 250_000, context={**BATCH, "service_tier": "priority"}
+    ),
     # GPT-5.4, $2.50 / $15, over 272,000 $5 / $22.50: 272,000 x 2,500 + 10 x 15,000 = 680,000,000 + 150,000
     Example("at the cliff of GPT-5.4", "openai", "gpt-5.4", Usage(input=272_000, output=10), 680_150_000),
     # 272,001 x 5,000 + 10 x 22,500 = 1,360,005,000 + 225,000
@@ -270,6 +274,7 @@ def test_a_hold_takes_the_dearest_hour_within_the_horizon(with_local: PriceBook)
 
     assert dearest("2026-11-21T00:44:59.999") == 150  # peak is 15 minutes and a millisecond away
     assert dearest("2026-11-21T00:45") == 300
+    assert dearest("2026-11-21T00:44") == 150  # what was remembered does not reach back
     assert dearest("2026-11-21T01:00") == 300
     assert dearest("2026-11-21T03:59:59.999") == 300  # admitted at peak: billed at peak
     assert dearest("2026-11-21T04:00") == 150
