@@ -208,9 +208,9 @@ class Journey:
         """A non-streamed answer: read, metered, posted, then sent."""
         body = await answer.read()
         attempt.mark_first_byte()
-        if body[:1] not in b"{[":
-            raise Broken("it answered 200 with something that is not JSON")
         facts = answer_facts(target.dialect, body)
+        if not facts.usage_raw and not _is_json(body):
+            raise Broken("it answered 200 with something that is not JSON")
         attempt.complete = True
         attempt.finish = facts.finish
         if self._ask.stored:
@@ -265,7 +265,7 @@ class Journey:
             raise BrokenStream("the stream ended without its last event")
         if end is End.FAILED and not reader.ended:
             raise Broken("it reported an error inside the stream")
-        attempt.complete = True
+        attempt.complete = end is End.WHOLE
         outcome = Outcome.OK if end is End.WHOLE else Outcome.ERROR
         durable = attempt.resolve(Outcome.CANCELLED if self._client.gone else outcome)
         self._client.interrupt_on_leave(False)  # a client that closes now has had its answer
@@ -339,7 +339,16 @@ def _gateway_error(status: int, message: str) -> Refusal:
 
 
 def _is_stream(answer: Answer) -> bool:
-    return any(name == "content-type" and value.startswith("text/event-stream") for name, value in answer.headers)
+    """Some upstreams answer a streamed request whole; then they say that it is JSON."""
+    return not any(name == "content-type" and value.startswith("application/json") for name, value in answer.headers)
+
+
+def _is_json(body: bytes) -> bool:
+    try:
+        msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        return False
+    return True
 
 
 def _message_of(body: bytes) -> str:

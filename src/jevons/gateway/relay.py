@@ -15,7 +15,7 @@ from jevons.gateway.patience import Patience
 from jevons.gateway.upstream import Answer
 from jevons.meter.usage import Flavour, chat_usage, merge_messages_usage, messages_usage, responses_usage, unusable
 from jevons.wire.reader import Reader
-from jevons.wire.sse import Cutter, events
+from jevons.wire.sse import BrokenStream, Cutter, events
 from jevons.wire.translate import StreamTranslator
 
 
@@ -68,6 +68,7 @@ class Relay:
         if not reader.complete:
             return End.CUT
         if self._translator is not None:
+            await self._send(self._translator.finish())
             self.terminal = self._translator.take_terminal()
         return End.WHOLE
 
@@ -80,18 +81,24 @@ class Relay:
             if later:
                 now += self._translate(later)
                 later = self._translator.take_terminal()
-        if now and not self._client.gone:
-            if not self._client.started:
-                await self._begin()
-            await self._client.body(now, more=True)
-            self._patience.touch()
+        await self._send(now)
         self.terminal = later
         return self._reader.ended
+
+    async def _send(self, data: bytes) -> None:
+        if data and not self._client.gone:
+            if not self._client.started:
+                await self._begin()
+            await self._client.body(data, more=True)
+            self._patience.touch()
 
     def _translate(self, whole: bytes) -> bytes:
         assert self._translator is not None
         feed = self._translator.feed
-        return b"".join([feed(name or None, data) for name, data, _ in events(whole)])
+        told = b"".join([feed(name or None, data) for name, data, _ in events(whole)])
+        if self._translator.error is not None and not self._reader.failed:
+            raise BrokenStream(self._translator.error[1])
+        return told
 
 
 def stream_usage(reader: Reader, flavour: Flavour) -> tuple[Usage | None, Usage | None]:

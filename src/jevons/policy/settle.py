@@ -49,8 +49,8 @@ def settle(hold: Hold, price: Price, ending: Ending, *, billed: bool = True) -> 
         return NOTHING
     if ending.usage is not None:
         return _charged(hold, price, ending.usage, Estimate.NONE, billed)
-    if ending.status >= 400:
-        return NOTHING  # an error answer without usage is not billed by any provider we know
+    if ending.status >= 300:
+        return NOTHING  # an error (or a redirect) without usage is not billed by any provider we know
     if ending.visible and ending.seen_output is not None:
         in_flight = 0 if ending.complete else IN_FLIGHT_OUTPUT_TOKENS
         output = min(ending.seen_output + in_flight, max(hold.output_tokens, ending.seen_output))

@@ -24,7 +24,7 @@ from jevons.wire.neutral import (
     ToolEnd,
     ToolStart,
 )
-from jevons.wire.translate.broken import BrokenAnswer
+from jevons.wire.translate.broken import CUT_OFF, BrokenAnswer
 from jevons.wire.translate.chat_answer import (
     ChatUsage,
     call_id,
@@ -109,7 +109,7 @@ class ChatStreamReader:
 
     def read(self, data: bytes) -> Iterator[Event | Failure]:
         if data.strip() == b"[DONE]":
-            yield from self._end()
+            yield from self.close()
             return
         chunk = msgspec.json.decode(data, type=_Chunk)
         if chunk.error is not None:
@@ -159,9 +159,11 @@ class ChatStreamReader:
         yield from call.begin(self._begun)
         self._begun += 1
 
-    def _end(self) -> Iterator[Event]:
-        if not self._started or (self._finish is None and self._usage is None):
-            raise BrokenAnswer("it ended before the model did")
+    def close(self) -> Iterator[Event | Failure]:
+        """The end: `[DONE]`, or a close after the finish reason, as some providers send no `[DONE]`."""
+        if self._finish is None:
+            yield CUT_OFF
+            return
         for call in self._waiting:
             if not call.name:
                 raise BrokenAnswer("it holds a tool call without a name")

@@ -32,7 +32,7 @@ from jevons.wire.neutral import (
     ToolEnd,
     ToolStart,
 )
-from jevons.wire.translate.broken import BrokenAnswer
+from jevons.wire.translate.broken import CUT_OFF, BrokenAnswer
 from jevons.wire.translate.messages_answer import (
     Block,
     MessagesUsage,
@@ -122,6 +122,10 @@ class MessagesStreamReader:
                 yield Failure(error.type, error.message)
             # Anthropic may add event types at any time and asks clients to pass over them.
 
+    def close(self) -> Iterator[Event | Failure]:
+        """Anthropic always says when a message ends: a close before that is a break."""
+        yield CUT_OFF
+
     def _count(self, usage: MessagesUsage) -> Usage:
         """Counts are cumulative, and a later event may leave out what has not changed."""
         for name in usage.__struct_fields__:
@@ -175,7 +179,7 @@ class MessagesStreamReader:
 
     def _stop(self) -> Stop:
         if self._last is None:
-            raise BrokenAnswer("it ended before the model did")
+            raise BrokenAnswer("its message never stopped")
         usage = read_usage(self._usage)
         details = self._last.stop_details
         return Stop(
@@ -264,8 +268,8 @@ class MessagesStreamWriter:
                 return self._start(usage)
             case Ping():
                 return sse.event("ping", b'{"type":"ping"}')
-            case Stop():
-                return self._stop(event)
+            case stop:
+                return self._stop(stop)
         return self._drain()
 
     def _newest(self, part: Text | Thinking) -> _Block:

@@ -1,11 +1,13 @@
 """One stream in one dialect, told in the other, event by event.
 
 In: the upstream's server-sent events, already split. Out: the client's, as bytes. It knows no socket and no clock. It never
-ends an answer that the upstream did not end: the last event comes only from `take_terminal`, after the upstream's own last event.
+ends an answer that the upstream did not end: the last event comes only from `take_terminal`, after the upstream's own end.
 """
 
+from collections.abc import Iterator
+
 from jevons.core.ask import Dialect
-from jevons.wire.neutral import Failure, Stop
+from jevons.wire.neutral import Event, Failure, Stop
 from jevons.wire.translate.broken import BrokenAnswer
 from jevons.wire.translate.chat_stream import ChatStreamReader, ChatStreamWriter
 from jevons.wire.translate.fields import BAD_JSON
@@ -32,7 +34,7 @@ class StreamTranslator:
         )
         self._terminal_taken = False
         self.terminal = False
-        """The upstream's last event has arrived."""
+        """The upstream's answer has ended."""
         self.error: tuple[str, str] | None = None
         """(type, message) once the upstream has sent an error, or something that is not its dialect."""
 
@@ -43,26 +45,31 @@ class StreamTranslator:
         """
         if self.terminal or self.error or not data:
             return b""
-        out = bytearray()
-        try:
-            for event in self._reader.read(data):
-                if isinstance(event, Failure):
-                    self.error = (event.type, event.message)
-                    break
-                out += self._writer.write(event)
-                self.terminal = isinstance(event, Stop)
-        except (BrokenAnswer, *BAD_JSON) as error:
-            self.error = ("upstream_error", f"The upstream's stream could not be read: {error}")
-        return bytes(out)
+        return self._write(self._reader.read(data))
 
     def finish(self) -> bytes:
-        """To be called when the upstream closes. A stream that has not ended by then is broken: `error` says so."""
-        if not self.terminal and self.error is None:
-            self.error = ("upstream_error", "The upstream closed its stream before the end of the answer")
-        return b""
+        """To be called when the upstream closes: bytes for the client that waited for that.
+
+        A chat stream that has given its finish reason is whole even without `[DONE]`. Any other that has not ended is broken:
+        `error` says so.
+        """
+        return b"" if self.terminal or self.error else self._write(self._reader.close())
+
+    def _write(self, events: Iterator[Event | Failure]) -> bytes:
+        out = bytearray()
+        try:
+            for event in events:
+                if isinstance(event, Failure):
+                    self.error = (event.type, event.message)
+                else:
+                    out += self._writer.write(event)
+                    self.terminal = isinstance(event, Stop)
+        except (BrokenAnswer, *BAD_JSON) as error:
+            self.error = ("upstream_error", f"The upstream's stream is broken: {error}")
+        return bytes(out)
 
     def take_terminal(self) -> bytes:
-        """The client's last event, once, and only if the upstream's came."""
+        """The client's last event, once, and only if the upstream's answer has ended."""
         if not self.terminal or self._terminal_taken:
             return b""
         self._terminal_taken = True
