@@ -48,7 +48,7 @@ MESSAGE_STOP = sse.event("message_stop", b'{"type":"message_stop"}')
 
 
 class _Opening(msgspec.Struct):
-    usage: MessagesUsage
+    usage: MessagesUsage = msgspec.field(default_factory=MessagesUsage)
 
 
 class _Delta(msgspec.Struct):
