@@ -62,8 +62,8 @@ def sdk_accepts(body: bytes, dialect: Dialect) -> None:
     SDK[dialect].validate_json(body)
 
 
-def to_messages(cap: int = 9999, model: str = "claude-sonnet-5", **body: object) -> Any:
-    raw = translate_request(json.dumps({"messages": USER} | body).encode(), CHAT, MESSAGES, model, cap)
+def to_messages(cap: int = 9999, target: str = "claude-sonnet-5", **body: object) -> Any:
+    raw = translate_request(json.dumps({"messages": USER} | body).encode(), CHAT, MESSAGES, target, cap)
     sdk_accepts(raw, MESSAGES)
     return json.loads(raw)
 
@@ -244,14 +244,94 @@ def test_parallel_calls_without_tools_or_said_to_be_fine_change_nothing() -> Non
     ],
 )
 def test_reasoning_effort(effort: str, model: str, thinking: object, output: object) -> None:
-    said = to_messages(model=model, reasoning_effort=effort)
+    said = to_messages(target=model, reasoning_effort=effort)
     assert said["thinking"] == thinking
     assert said.get("output_config") == output
 
 
+def test_a_budget_stays_a_budget_when_a_message_stays_a_message() -> None:
+    body = {"messages": USER, "thinking": {"type": "enabled", "budget_tokens": 2000}}
+    said = json.loads(translate_request(json.dumps(body).encode(), MESSAGES, MESSAGES, "claude-sonnet-5", 9999))
+    assert said["thinking"] == body["thinking"]
+
+
+def test_what_coding_agents_send_is_translated() -> None:
+    """Claude Code 2.1 and opencode 1.18, as captured (research): nothing of it is refused."""
+    ephemeral = {"type": "ephemeral", "ttl": "1h"}
+    said = to_chat(
+        model="claude-sonnet-5",
+        max_tokens=128000,
+        stream=True,
+        system=[
+            {"type": "text", "text": "x-anthropic-billing-header: cc_version=2.1.330.abc; cc_entrypoint=cli;"},
+            {"type": "text", "text": "You are Claude Code.", "cache_control": ephemeral},
+            {"type": "text", "text": "Be brief.", "cache_control": ephemeral},
+        ],
+        messages=[
+            {"role": "user", "content": [{"type": "text", "text": "list files"}]},
+            {"role": "system", "content": "Plan mode is on.", "output_config": {"effort": "high"}},
+            {
+                "role": "assistant",
+                "content": [
+                    {"type": "thinking", "thinking": "hm", "signature": "EqQB"},
+                    {
+                        "type": "tool_use",
+                        "id": "toolu_1",
+                        "name": "Bash",
+                        "input": {"command": "ls"},
+                        "caller": {"type": "direct"},
+                    },
+                ],
+            },
+            {
+                "role": "user",
+                "content": [
+                    {"type": "tool_result", "tool_use_id": "toolu_1", "content": "a.py", "is_error": False},
+                    {"type": "text", "text": "<system-reminder>x</system-reminder>", "cache_control": ephemeral},
+                ],
+            },
+        ],
+        tools=[
+            {"name": "Bash", "description": "Runs", "input_schema": {"type": "object"}, "eager_input_streaming": True},
+            {"name": "Later", "description": "", "input_schema": {"type": "object"}, "defer_loading": True},
+        ],
+        thinking={"type": "adaptive", "display": "summarized"},
+        output_config={"effort": "medium"},
+        context_management={"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]},
+        safeguards=[{"type": "dangerous_tool_use"}],
+        metadata={"user_id": json.dumps({"device_id": "d" * 64, "account_uuid": "", "session_id": "s" * 36})},
+    )
+    assert [message["role"] for message in said["messages"]] == ["system", "user", "system", "assistant", "tool", "user"]
+    assert said["reasoning_effort"] == "medium"
+    assert [tool["function"]["name"] for tool in said["tools"]] == ["Bash"]
+    back = to_messages(
+        model="gpt",
+        max_tokens=32000,
+        stream=True,
+        stream_options={"include_usage": True},
+        temperature=0,
+        tools=[{"type": "function", "function": {"name": "bash", "description": "Runs", "parameters": {"type": "object"}}}],
+        tool_choice="auto",
+        messages=[
+            {"role": "system", "content": "You are opencode."},
+            {"role": "user", "content": [{"type": "text", "text": "list files"}]},
+            {
+                "role": "assistant",
+                "content": "",
+                "reasoning_content": "hm",
+                "tool_calls": [
+                    {"id": "call_1", "type": "function", "function": {"name": "bash", "arguments": '{"command":"ls"}'}}
+                ],
+            },
+            {"role": "tool", "tool_call_id": "call_1", "name": "bash", "content": "a.py"},
+        ],
+    )
+    assert [message["role"] for message in back["messages"]] == ["user", "assistant", "user"]
+
+
 def test_an_effort_without_room_to_think_is_refused() -> None:
     with pytest.raises(Refusal, match="output cap over 1024") as caught:
-        to_messages(model="claude-sonnet-4-5", cap=1024, reasoning_effort="low")
+        to_messages(target="claude-sonnet-4-5", cap=1024, reasoning_effort="low")
     assert caught.value.param == "reasoning_effort"
 
 

@@ -149,6 +149,19 @@ def test_each_dialect_told_in_itself_keeps_its_blocks() -> None:
     assert (choice.finish_reason, len(choice.message.tool_calls or ())) == ("tool_calls", 1)
 
 
+def test_the_last_word_counts() -> None:
+    whole = messages_stream(
+        messages_event("message_delta", delta={"stop_reason": "pause_turn"}),
+        messages_event("message_delta", usage={"output_tokens": 5}),
+        stop={"stop_reason": "end_turn"},
+        usage={},
+    )
+    completion = to_openai(whole)
+    assert completion.choices[0].finish_reason == "stop"
+    assert completion.usage
+    assert (completion.usage.prompt_tokens, completion.usage.completion_tokens) == (7, 5)
+
+
 def test_unsigned_thinking_needs_no_block_to_be_sent_back() -> None:
     thinking = messages_block(0, {"type": "thinking", "thinking": "hm", "signature": ""})
     completion = to_openai(messages_stream(thinking, stop={"stop_reason": "end_turn"}, usage={"output_tokens": 3}))
@@ -300,15 +313,23 @@ def test_the_last_event_waits_to_be_taken_and_comes_once(source: Dialect, target
 
 
 @pytest.mark.parametrize("target", [CHAT, MESSAGES])
-@pytest.mark.parametrize("cut", range(4))
-def test_a_stream_cut_off_never_ends_cleanly(target: Dialect, cut: int) -> None:
-    chat = [ROLE, chat_chunk({"content": "a"}), chat_chunk({}, "stop"), USAGE]
-    out, stream = translated(chat[: cut + 1], CHAT, target)
-    assert not stream.terminal
-    assert stream.error == ("upstream_error", "The upstream closed its stream before the end of the answer")
-    assert b"message_stop" not in b"".join(out)
-    assert b"message_delta" not in b"".join(out)
-    assert b"[DONE]" not in b"".join(out)
+@pytest.mark.parametrize("source", [CHAT, MESSAGES])
+def test_a_stream_cut_off_never_ends_cleanly(source: Dialect, target: Dialect) -> None:
+    chat = ROLE + chat_chunk({"content": "a"}) + chat_chunk({}, "stop")
+    block = messages_block(0, {"type": "text", "text": ""}, {"type": "text_delta", "text": "a"})
+    messages = messages_stream(block, stop={"stop_reason": "end_turn"}, usage={"output_tokens": 1})
+    events = [raw for _, _, raw in sse.events(chat if source is CHAT else messages)]
+    for cut in range(len(events)):
+        out, stream = translated(events[:cut], source, target)
+        assert not stream.terminal
+        assert stream.error == ("upstream_error", "The upstream's stream ended before its answer did")
+        for end in (b"message_stop", b"message_delta", b"[DONE]", b'"finish_reason":"'):
+            assert end not in b"".join(out)
+
+
+def test_a_chat_stream_with_a_finish_reason_is_whole_without_done() -> None:
+    message = to_anthropic(ROLE, chat_chunk({"content": "a"}), chat_chunk({}, "length"), USAGE)
+    assert (message.stop_reason, message.usage.output_tokens) == ("max_tokens", 4)
 
 
 ERRORS = [
