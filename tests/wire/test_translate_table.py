@@ -3,6 +3,9 @@
 import copy
 import json
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -381,3 +384,9 @@ def test_server_tools_are_refused_by_name() -> None:
 def test_no_row_stands_twice() -> None:
     assert len({(row.dialect, row.path) for row in ROWS}) == len(ROWS)
     assert set(MAPPED) == {(row.dialect, row.path) for row in ROWS if row.verdict is Verdict.MAPPED}
+
+
+def test_the_docs_print_the_table() -> None:
+    docs = Path(__file__).parents[2] / "docs" / "translation.md"
+    printed = subprocess.run([sys.executable, "-m", "jevons.wire.translate"], capture_output=True, check=True, text=True).stdout
+    assert docs.read_text(encoding="utf-8") == printed

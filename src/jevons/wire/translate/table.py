@@ -223,6 +223,46 @@ ROWS: tuple[Row, ...] = (
 
 BY_PATH: dict[tuple[Dialect, str], Row] = {(row.dialect, row.path): row for row in ROWS}
 
+HEAD = """\
+# What translation does to each request field
+
+Only between dialects: OpenAI Chat Completions asked for by the client and Anthropic Messages spoken upstream, or the other way. Within
+one dialect every field passes as it came. A field that stands nowhere here is refused with a 400 that names it; `null` counts as absent.
+Printed from `src/jevons/wire/translate/table.py` by `python -m jevons.wire.translate`; every row has a test.
+
+## Answers, whole or streamed
+
+| Chat Completions | Messages |
+| --- | --- |
+| `content` | text blocks, joined |
+| `reasoning_content` (read also: `reasoning`) | thinking blocks |
+| `thinking_blocks`: send them back with the assistant message, and signed thinking survives | `signature`, `redacted_thinking` |
+| `tool_calls`; their deltas may interleave | `tool_use` blocks, one after the other: later ones wait until an earlier one is complete |
+| `refusal` | from chat: text and stop reason `refusal`; to chat: `stop_details.explanation` |
+| `stop` | `end_turn`, `stop_sequence` |
+| `length` | `max_tokens`, `pause_turn`, `model_context_window_exceeded` |
+| `tool_calls`, or `stop` after a call | `tool_use` |
+| `content_filter` | `refusal` |
+| `prompt_tokens` = all input, of which `cached_tokens`, `cache_write_tokens` | `input_tokens` + `cache_read_…` + `cache_creation_input_tokens` |
+| `completion_tokens`, of which `reasoning_tokens` | `output_tokens`, of which `thinking_tokens` |
+
+Citations, log probabilities and service tiers of answers are not passed on. A stream that its upstream broke off never ends cleanly.
+"""
+
+
+def markdown() -> str:
+    """The table as docs/translation.md holds it."""
+    lines = [HEAD]
+    for dialect, other in ((Dialect.CHAT, Dialect.MESSAGES), (Dialect.MESSAGES, Dialect.CHAT)):
+        lines += [f"## {NAMES[dialect]} → {NAMES[other]}\n", "| field | | what happens |", "| --- | --- | --- |"]
+        for row in ROWS:
+            if row.dialect is dialect:
+                said = ", ".join(f"`{msgspec.json.encode(value).decode()}`" for value in row.harmless)
+                lines.append(f"| `{row.path}` | {row.verdict} | {row.note}{f'; {said} may stand' if said else ''} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
 NAMES = {Dialect.CHAT: "OpenAI Chat Completions", Dialect.MESSAGES: "Anthropic Messages"}
 """What a message to people calls a dialect."""
 
