@@ -85,6 +85,13 @@ def test_what_people_would_call_another_message(a: Any, b: Any) -> None:
     assert not same(a, b)
 
 
+@pytest.mark.parametrize("odd", [7, None, ["bare", 7], {"type": "file", "file_id": "f"}, {"role": "user", "content": {"a": 1}}])
+def test_odd_shapes_have_an_identity_too(odd: Any) -> None:
+    assert same(odd, odd)
+    assert not same(odd, {"role": "user", "content": "hi"})
+    assert loop_key(SECRET, "t", odd, odd) != loop_key(SECRET, "t", odd, "hi")
+
+
 def test_key_order_and_spacing_do_not_count() -> None:
     assert identity(SECRET, b'{"role":"user","content":"hi"}') == identity(SECRET, b'{ "content" : "\\u0068i", "role" : "user" }')
 

@@ -287,7 +287,7 @@ def test_tools_of_the_provider_make_any_count_an_estimate() -> None:
 
 
 @pytest.mark.parametrize(("messages", "tokens"), [
-    (["hello world"], 2), ([["hello world", "hello"]], 3), ([[1, 2, 3]], 3), ([[[1, 2, 3], [4]]], 4), (["hello world", "hello"], 3),
+    (["hello world"], 2), ([15339, 1917, 0], 3), ([["hello world", "hello"]], 3), ([[1, 2, 3]], 3), ([[[1, 2, 3], [4]]], 4), (["hello world", "hello"], 3),
 ])  # fmt: skip
 def test_inputs_to_embed(messages: list[Any], tokens: int) -> None:
     assert count(messages, EMBEDDER, Dialect.EMBEDDINGS) == InputCount(tokens, InputBound.EXACT)

@@ -134,6 +134,8 @@ class _Scale:
             else:
                 self.inexact = 1
                 self.part(value)
+        elif isinstance(value, int):
+            self.extra += 1  # an input to embed, given as token ids
         elif value is not None:
             self.plain(value)
 
