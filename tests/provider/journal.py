@@ -1,4 +1,6 @@
-"""The stand-in's own books: an append-only file of JSON lines, each synced to disk before the next thing happens.
+"""The stand-in's own books: an append-only file of JSON lines, each handed to the kernel before the next thing happens.
+
+A line survives the death of any process once it is written; `billed` is synced too, with all lines before it.
 
 Three lines per request, joined by `id` (control requests leave none):
 - `received`: once the request was read: time, connection, method, target, headers as sent, SHA-256 and size of the body (and the
@@ -75,14 +77,14 @@ class Journal:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     def write(self, line: str, request_id: str, **values: object) -> None:
-        """Appends one line and syncs it."""
+        """Appends one line."""
         record = {"line": line, "id": request_id, "time_ns": time.time_ns(), **values}
         os.write(self._file, json.dumps(record).encode() + b"\n")
-        os.fdatasync(self._file)
 
     def billed(self, request_id: str, bill: Bill, usage: dict[str, Any] | None) -> None:
         """Writes what one request costs; `usage` as reported, None if it was not complete."""
         self.write("billed", request_id, bill=asdict(bill), usage=usage)
+        os.fdatasync(self._file)
 
 
 def read_attempts(path: Path) -> list[Attempt]:

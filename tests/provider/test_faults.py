@@ -1,101 +1,23 @@
 """Every fault of the stand-in, seen from a bare socket, and what its journal says of it."""
 
-import contextlib
 import gzip
 import json
-import socket
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.provider import FAULTS, STREAM_FAULTS, Bill, Provider
+from tests.provider.bare import PATHS, Seen, connected, read_all, request_bytes
 from tests.provider.journal import Attempt
 
-TIMEOUT_S = 30
 REPLY = "eins zwei drei Köln 日本 🙂 sieben acht"
-PATHS = {"chat": "/v1/chat/completions", "responses": "/v1/responses", "messages": "/v1/messages"}
-
-
-@dataclass
-class Seen:
-    """What came over the wire until the connection ended."""
-
-    head: bytes
-    wire: bytes
-    chunks: list[bytes]
-    reset: bool
-    finished: bool
-    """The HTTP body ended as its framing says."""
-
-    @property
-    def body(self) -> bytes:
-        return b"".join(self.chunks)
-
-
-def request_bytes(door: str, stream: bool, script: dict[str, Any], *headers: str) -> bytes:
-    """A request with a script in it."""
-    text = "@@" + json.dumps(script)
-    about: dict[str, Any] = {"model": "gpt-4o", "stream": stream}
-    about |= {"input": text} if door == "responses" else {"messages": [{"role": "user", "content": text}]}
-    if door == "messages":
-        about |= {"max_tokens": 500}
-    if door == "chat" and stream:
-        about |= {"stream_options": {"include_usage": True}}
-    body = json.dumps(about).encode()
-    lines = [f"POST {PATHS[door]} HTTP/1.1", "host: x", "authorization: Bearer key", "anthropic-version: 2023-06-01", *headers]
-    return "\r\n".join([*lines, f"content-length: {len(body)}", "", ""]).encode() + body
-
-
-@contextlib.contextmanager
-def connected(provider: Provider) -> Iterator[socket.socket]:
-    """A bare connection."""
-    with socket.create_connection(("127.0.0.1", provider.port), timeout=TIMEOUT_S) as sock:
-        yield sock
-
-
-def read_all(sock: socket.socket, limit: int = 2**30) -> Seen:
-    """Reads until the body is complete, the connection ends, or `limit` bytes came."""
-    wire, reset = b"", False
-    seen = _parse(wire, reset)
-    while not seen.finished and len(wire) < limit:
-        try:
-            data = sock.recv(2**20)
-        except ConnectionResetError:
-            reset, data = True, b""
-        wire += data
-        if not data:
-            break
-        if len(data) < 2**20:  # parsed anew each time: not in the middle of a flood
-            seen = _parse(wire, reset)
-    return _parse(wire, reset)
-
-
-def _parse(wire: bytes, reset: bool) -> Seen:
-    head, _, rest = wire.partition(b"\r\n\r\n")
-    if b"\r\n\r\n" not in wire:
-        return Seen(head, wire, [], reset, False)
-    if b"transfer-encoding: chunked" not in head:
-        length = next((int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.startswith(b"content-length")), -1)
-        return Seen(head, wire, [rest], reset, len(rest) == length)
-    chunks: list[bytes] = []
-    while rest:
-        size, _, rest = rest.partition(b"\r\n")
-        if not size or len(rest) < int(size, 16) + 2:
-            break
-        if int(size, 16) == 0:
-            return Seen(head, wire, chunks, reset, True)
-        chunks.append(rest[: int(size, 16)])
-        rest = rest[int(size, 16) + 2 :]
-    return Seen(head, wire, chunks, reset, False)
 
 
 def run(provider: Provider, marker: str, door: str = "chat", stream: bool = True, **script: Any) -> tuple[Seen, Attempt]:
     """One request to its end; the stand-in's journal of it."""
-    with connected(provider) as sock:
+    with connected(provider.port) as sock:
         sock.sendall(request_bytes(door, stream, {"reply": REPLY, "marker": marker, **script}))
         seen = read_all(sock)
     [attempt] = provider.attempts(marker)
@@ -150,7 +72,7 @@ def test_status_from_the_edge_is_a_page(provider: Provider, marker: str) -> None
 
 
 def test_a_fault_can_end_after_some_times(provider: Provider, marker: str) -> None:
-    with connected(provider) as sock:
+    with connected(provider.port) as sock:
         heads = []
         for _ in range(3):
             sock.sendall(request_bytes("chat", True, {"fault": "status", "status": 429, "fault_times": 2, "marker": marker}))
@@ -212,7 +134,7 @@ def test_redirect(provider: Provider, marker: str) -> None:
 
 def test_early_response(provider: Provider, marker: str) -> None:
     provider.script({"fault": "early_response", "status": 413, "marker": marker})
-    with connected(provider) as sock:
+    with connected(provider.port) as sock:
         sock.sendall(b"POST /v1/messages HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n{")
         seen = read_all(sock)
     [attempt] = provider.attempts(marker)
@@ -252,7 +174,7 @@ def test_gzip_bomb(provider: Provider, marker: str) -> None:
 
 
 def test_answer_too_large(provider: Provider, marker: str) -> None:
-    with connected(provider) as sock:
+    with connected(provider.port) as sock:
         sock.sendall(request_bytes("chat", False, {"fault": "answer_too_large", "reply": "x", "marker": marker}))
         assert len(read_all(sock, 3 * 2**20).wire) >= 3 * 2**20
     [attempt] = provider.attempts(marker)
@@ -260,7 +182,7 @@ def test_answer_too_large(provider: Provider, marker: str) -> None:
 
 
 def test_keepalive_close(provider: Provider, marker: str) -> None:
-    with connected(provider) as sock:
+    with connected(provider.port) as sock:
         sock.sendall(request_bytes("chat", True, {"fault": "keepalive_close", "marker": marker}))
         assert read_all(sock).finished
         assert sock.recv(1) == b""
@@ -269,7 +191,7 @@ def test_keepalive_close(provider: Provider, marker: str) -> None:
 @pytest.mark.parametrize("door", PATHS)
 def test_usage_absent(provider: Provider, marker: str, door: str) -> None:
     for stream in (True, False):
-        with connected(provider) as sock:
+        with connected(provider.port) as sock:
             sock.sendall(request_bytes(door, stream, {"reply": REPLY, "fault": "usage_absent", "marker": marker}))
             body = read_all(sock).body.replace(b'"usage": null', b"").replace(b'"usage":null', b"")
         assert b'"usage"' not in body
@@ -293,7 +215,7 @@ def test_usage_on_delta_chunk(provider: Provider, marker: str) -> None:
 def test_usage_unasked(provider: Provider, marker: str) -> None:
     body = {"model": "gpt-4o", "stream": True, "messages": [{"role": "user", "content": '@@{"fault": "usage_unasked"}'}]}
     data = json.dumps(body).encode()
-    with connected(provider) as sock:
+    with connected(provider.port) as sock:
         lines = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer k\r\ncontent-length: {len(data)}\r\n\r\n"
         sock.sendall(lines.encode() + data)
         assert b'"choices":[],"usage":{' in read_all(sock).body
@@ -338,13 +260,13 @@ def test_how_events_are_written(provider: Provider, marker: str) -> None:
 
 
 def test_stream_faults_need_a_stream(provider: Provider, marker: str) -> None:
-    with connected(provider) as sock:
+    with connected(provider.port) as sock:
         sock.sendall(request_bytes("chat", False, {"fault": "sse_crlf", "marker": marker}))
         assert b"exists only in streams" in read_all(sock).body
 
 
 def test_gzip_only_for_those_who_accept_it(provider: Provider, marker: str) -> None:
-    with connected(provider) as sock:
+    with connected(provider.port) as sock:
         sock.sendall(request_bytes("chat", False, {"reply": REPLY, "marker": marker}, "accept-encoding: gzip, br"))
         seen = read_all(sock)
     assert b"content-encoding: gzip" in seen.head

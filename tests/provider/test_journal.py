@@ -9,22 +9,14 @@ import openai
 import pytest
 
 from tests.provider import Bill, Provider
-from tests.provider.test_faults import TIMEOUT_S, connected, read_all, request_bytes
+from tests.provider.bare import TIMEOUT_S, connected, read_all, read_until, request_bytes
 
 SLOW = {"reply": "eins zwei drei vier", "reasoning": 400, "chunks": 4, "delay_ms": 20}
 
 
-def read_until(sock: socket.socket, word: bytes) -> bytes:
-    """Reads until `word` came."""
-    wire = b""
-    while word not in wire:
-        wire += sock.recv(1)
-    return wire
-
-
 @pytest.mark.parametrize("stream", [True, False])
 def test_who_leaves_before_the_first_byte_pays_the_input(provider: Provider, marker: str, stream: bool) -> None:
-    with connected(provider) as sock:
+    with connected(provider.port) as sock:
         sock.sendall(request_bytes("chat", stream, {**SLOW, "first_delay_ms": 60_000, "marker": marker}))
     [attempt] = provider.attempts(marker)
     assert attempt.how == "client_gone"
@@ -36,7 +28,7 @@ def test_who_leaves_before_the_first_byte_pays_the_input(provider: Provider, mar
 
 def test_who_leaves_after_hidden_reasoning_pays_for_it(provider: Provider, marker: str) -> None:
     # message_start, four steps of reasoning, content_block_start, ping: no text yet
-    with connected(provider) as sock:
+    with connected(provider.port) as sock:
         sock.sendall(request_bytes("messages", True, {**SLOW, "fault": "hang_mid_stream", "fault_at": 7, "marker": marker}))
         assert b"text_delta" not in read_until(sock, b"event: ping")
     [attempt] = provider.attempts(marker)
@@ -46,7 +38,7 @@ def test_who_leaves_after_hidden_reasoning_pays_for_it(provider: Provider, marke
 
 
 def test_who_leaves_in_the_middle_pays_what_was_made(provider: Provider, marker: str) -> None:
-    with connected(provider) as sock:
+    with connected(provider.port) as sock:
         sock.sendall(request_bytes("messages", True, {**SLOW, "fault": "hang_mid_stream", "fault_at": 9, "marker": marker}))
         read_until(sock, b"zwei")
     [attempt] = provider.attempts(marker)
@@ -56,7 +48,7 @@ def test_who_leaves_in_the_middle_pays_what_was_made(provider: Provider, marker:
 
 
 def test_a_provider_that_finishes_unheard_bills_it_all(provider: Provider, marker: str) -> None:
-    with connected(provider) as sock:
+    with connected(provider.port) as sock:
         sock.sendall(request_bytes("messages", True, {**SLOW, "on_disconnect": "finish", "marker": marker}))
         read_until(sock, b"message_start")
     [attempt] = provider.attempts(marker)
@@ -65,7 +57,7 @@ def test_a_provider_that_finishes_unheard_bills_it_all(provider: Provider, marke
 
 
 def test_who_leaves_after_the_last_byte_has_had_it_all(provider: Provider, marker: str) -> None:
-    with connected(provider) as sock:
+    with connected(provider.port) as sock:
         sock.sendall(request_bytes("chat", True, {"reply": "a b", "marker": marker}))
         read_until(sock, b"[DONE]")
     [attempt] = provider.attempts(marker)
@@ -74,13 +66,13 @@ def test_who_leaves_after_the_last_byte_has_had_it_all(provider: Provider, marke
 
 def test_who_leaves_in_its_own_request_was_never_there(provider: Provider) -> None:
     before = len(provider.attempts())
-    with connected(provider) as sock:
+    with connected(provider.port) as sock:
         sock.sendall(request_bytes("chat", True, SLOW)[:-5])
     assert len(provider.attempts()) == before
 
 
 def test_the_bill_is_written_before_the_usage_is_seen(provider: Provider, marker: str) -> None:
-    with connected(provider) as sock:
+    with connected(provider.port) as sock:
         sock.sendall(request_bytes("chat", True, {**SLOW, "marker": marker}))
         read_until(sock, b'"usage":{')
         [attempt] = [attempt for attempt in provider.attempts_now() if attempt.marker == marker]
@@ -91,7 +83,7 @@ def test_the_bill_is_written_before_the_usage_is_seen(provider: Provider, marker
 
 
 def test_a_stop_leaves_no_request_without_an_end() -> None:
-    with Provider() as provider, connected(provider) as sock:
+    with Provider() as provider, connected(provider.port) as sock:
         sock.sendall(request_bytes("chat", True, {**SLOW, "fault": "hang_mid_stream"}))
         read_until(sock, b"eins")
         provider.stop()
@@ -103,7 +95,7 @@ def test_a_stop_leaves_no_request_without_an_end() -> None:
 
 def test_queued_scripts_come_first_and_in_order(provider: Provider, marker: str) -> None:
     provider.script({"reply": "first", "marker": marker}, {"reply": "second", "marker": marker})
-    with connected(provider) as sock:
+    with connected(provider.port) as sock:
         for word in (b"first", b"second", b"third"):
             sock.sendall(request_bytes("chat", False, {"reply": "third"}))
             assert word in read_all(sock).body
@@ -114,7 +106,7 @@ def test_queued_scripts_come_first_and_in_order(provider: Provider, marker: str)
 
 def test_bodies_and_headers_are_kept_as_sent(provider: Provider, marker: str) -> None:
     sent = request_bytes("chat", False, {"marker": marker}, "X-Twice: a", "X-Twice: b")
-    with connected(provider) as sock:
+    with connected(provider.port) as sock:
         sock.sendall(sent)
         read_all(sock)
     [attempt] = provider.attempts(marker)
