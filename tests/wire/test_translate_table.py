@@ -3,8 +3,7 @@
 import copy
 import json
 import re
-import subprocess
-import sys
+import runpy
 from pathlib import Path
 
 import pytest
@@ -386,7 +385,6 @@ def test_no_row_stands_twice() -> None:
     assert set(MAPPED) == {(row.dialect, row.path) for row in ROWS if row.verdict is Verdict.MAPPED}
 
 
-def test_the_docs_print_the_table() -> None:
-    docs = Path(__file__).parents[2] / "docs" / "translation.md"
-    printed = subprocess.run([sys.executable, "-m", "jevons.wire.translate"], capture_output=True, check=True, text=True).stdout
-    assert docs.read_text(encoding="utf-8") == printed
+def test_the_docs_print_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_module("jevons.wire.translate", run_name="__main__")
+    assert (Path(__file__).parents[2] / "docs" / "translation.md").read_text(encoding="utf-8") == capsys.readouterr().out
