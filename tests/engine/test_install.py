@@ -80,10 +80,15 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("bare")
-def test_an_installation_that_fails_says_why_and_what_to_run(tmp_path: Path) -> None:
+def test_without_a_network_it_says_what_to_check_and_what_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")  # nobody listens on the discard port
+    monkeypatch.setenv("PIP_RETRIES", "0")
     lock = tmp_path / "lock.txt"
-    lock.write_text("./no-such-package.whl\n")
-    with pytest.raises(InstallError, match=r"could not be installed: .*no-such-package.*then run: .* -m pip install") as told:
+    lock.write_text(f"jevons-has-no-such-package==1 --hash=sha256:{'0' * 64}\n")
+    with pytest.raises(
+        InstallError, match=r"ERROR: No matching distribution .*registry can be reached, then run: .* -m pip"
+    ) as told:
         asyncio.run(install(requirements=lock))
     assert str(lock) in str(told.value)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from jevons.engine.process import Engine
 from tests.engine.asking import Asker, data_of
 
 GREET = [{"role": "user", "content": "Say hello."}]
@@ -106,6 +107,14 @@ def test_nothing_is_served_without_the_key(ask: Asker, path: str) -> None:
     assert stranger.get(path)[0] == 401
     assert stranger.post("/v1/chat/completions", {"messages": GREET})[0] == 401
     assert stranger.get("/health")[0] == 200
+
+
+def test_refused_requests_leave_nothing_of_their_content_in_the_log(ask: Asker, engine: Engine) -> None:
+    log = engine.settings.log_file
+    assert log
+    for body in ({"messages": GREET, "tools": "my secret"}, {"messages": "my secret"}):
+        assert ask.post("/v1/chat/completions", body)[0] >= 400
+    assert not log.exists() or "secret" not in log.read_text()
 
 
 def test_two_requests_progress_together(ask: Asker) -> None:

@@ -1,4 +1,4 @@
-"""The engine's log: its last lines in memory, and a file of bounded size. No prompts: llama.cpp logs none at this verbosity."""
+"""The engine's log: its last lines in memory, and a file of bounded size. No prompts: the child logs errors only."""
 
 import os
 from collections import deque

@@ -198,7 +198,7 @@ class Engine:
         missing = self._absent()
         if not missing:
             return
-        why = f"not installed: {', '.join(missing)}"
+        why = f"{' and '.join(missing)} not installed; install with: {install_command()}"
         if self._install is not None:
             self._become(EngineState.INSTALLING, "installing the local model")
             try:
@@ -207,7 +207,7 @@ class Engine:
                 why = str(error)
         while self._absent():
             if self.state is not EngineState.ABSENT:
-                self._become(EngineState.ABSENT, f"no local model: {why}. Install it with: {install_command()}")
+                self._become(EngineState.ABSENT, f"no local model: {why}")
             await asyncio.sleep(ENGINE_PARTS_POLL_S)
 
     def _installing(self, progress: Progress) -> None:

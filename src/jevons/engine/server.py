@@ -17,8 +17,8 @@ import msgspec
 from jevons.core.limits import LOCAL_BATCH_TOKENS, LOCAL_PROMPT_CACHE_MIB, LOCAL_QUEUE_MAX
 from jevons.engine.settings import Report, ServeOrder
 
-LOG_WARNINGS = 2
-"""llama.cpp's verbosity: 1 errors, 2 warnings, 3 a few lines per request."""
+LOG_ERRORS = 1
+"""llama.cpp's verbosity. At 2 (warnings) it would log refused requests with parts of their content, which must not reach a disk."""
 
 
 def parameters(engine: Any, order: ServeOrder) -> Any:
@@ -39,7 +39,7 @@ def parameters(engine: Any, order: ServeOrder) -> Any:
     params.n_threads_http = LOCAL_QUEUE_MAX + order.slots + 2
     params.ui = False
     params.endpoint_metrics = True
-    params.verbosity = LOG_WARNINGS
+    params.verbosity = LOG_ERRORS
     return params
 
 
