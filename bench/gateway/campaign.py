@@ -45,7 +45,7 @@ FULL = Plan(
     ramp_s=1.5,
     window_s=3.5,
     starts=3,
-    budget_s=450,
+    budget_s=480,
     quiet_wait_s=40,
 )
 QUICK = Plan(

@@ -109,6 +109,7 @@ def figures(measured: Measured) -> tuple[Figures, dict[str, list[float]]]:
         values[name], noise[name] = plain.of(measured, system), plain.noise(measured, system)
     every = [sample for samples in measured.samples.values() for sample in samples]
     through = [sample for (_, system), samples in measured.samples.items() if system != "direct" for sample in samples]
+    values["bare_proxy_rss_mib"] = measured.rss_mib.get("bare", (None, None))[1]
     floor_us = values["bare_proxy_cpu_us"]
     for suffix in SYSTEM_FIGURES.values():
         own_us = values["cpu_us_per_request" + suffix]
