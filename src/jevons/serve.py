@@ -4,6 +4,7 @@ Order matters: the lock, then the ledger with every open hold of a crash settled
 """
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -17,7 +18,7 @@ import uvicorn
 import uvloop
 
 from jevons.config import Config, ConfigError
-from jevons.core.limits import ENGINE_WAIT_S, LOCAL_CONTEXT_TOKENS, LOCAL_SLOTS, SHUTDOWN_GRACE_S
+from jevons.core.limits import ENGINE_WAIT_S, GC_ALLOCATIONS, LOCAL_CONTEXT_TOKENS, LOCAL_SLOTS, SHUTDOWN_GRACE_S
 from jevons.core.refusal import Kind, Refusal
 from jevons.engine.install import install
 from jevons.engine.process import Engine, EngineState
@@ -35,6 +36,7 @@ from jevons.ledger.ledger import Ledger, settle_open_holds
 from jevons.ledger.ops import KeySettings
 from jevons.ledger.sqlite import SqliteStore
 from jevons.meter.pricebook import open_book
+from jevons.meter.tokens import preload
 from jevons.welcome import Welcome
 
 log = logging.getLogger("jevons")
@@ -60,7 +62,10 @@ async def _serve(config: Config, home: Home) -> None:
         write_private(home.address, msgspec.json.encode({"pid": os.getpid(), "address": address}).decode())
         if engine is not None:
             await engine.start()
+        preload("o200k_base")  # in a thread: the first count of a vocabulary would wait a tenth of a second for it
         welcome.show(address, first_key, settled)
+        gc.freeze()  # what was built to start with stays; collections look only at what requests leave behind,
+        gc.set_threshold(GC_ALLOCATIONS, 20, 20)  # and seldom: a request makes hundreds of objects, next to none in cycles
         await _run(app, sock)
     finally:
         home.address.unlink(missing_ok=True)

@@ -46,6 +46,8 @@ class Ask(msgspec.Struct, frozen=True):
     reasons: bool = False
     """The request switches hidden or summarised reasoning on."""
     service_tier: str | None = None
+    speed: str | None = None
+    """Anthropic's `speed`: "fast" is dearer."""
     previous_response_id: str | None = None
     server_tools: tuple[tuple[str, int | None], ...] = ()
     """(billed unit kind, bound or None) of provider-run tools in the request; strict refuses an unbounded one."""

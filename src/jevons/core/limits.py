@@ -131,3 +131,7 @@ COUNT_TOKENS_PER_MINUTE_MAX = 600
 """Calls of the free count_tokens door per key and minute. Claude Code's /context sends 26 at once."""
 ENGINE_WAIT_S = 10.0
 """How long a call to the local model waits while it starts; a start takes about a second, an installation longer than anybody waits."""
+ROUTE_MEMO_ENTRIES_MAX = 1_024
+"""Remembered routes, URLs and Host values: more than any operator has, fewer than a client could invent."""
+GC_ALLOCATIONS = 20_000
+"""Allocations between two collections of young objects: about every hundred requests instead of every five."""

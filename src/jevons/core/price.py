@@ -17,6 +17,16 @@ class PriceTier(msgspec.Struct, frozen=True):
     above: int
     nums: dict[str, int]
     """kind -> numerator; nano-USD per unit = numerator / Price.den."""
+    input_max: int | None = None
+    """The dearest rate that an input token may take (a cache write of one hour, another modality); None = no rate. Derived."""
+    output_max: int | None = None
+    """The same for an output token. Derived."""
+
+    def __post_init__(self) -> None:
+        inputs = [num for kind, num in self.nums.items() if kind in INPUT_KINDS or kind in INPUT_MODALITIES]
+        outputs = [num for kind, num in self.nums.items() if kind in (OUTPUT, REASONING) or kind in OUTPUT_PARTS]
+        msgspec.structs.force_setattr(self, "input_max", max(inputs, default=None))
+        msgspec.structs.force_setattr(self, "output_max", max(outputs, default=None))
 
 
 class Price(msgspec.Struct, frozen=True):
@@ -95,16 +105,15 @@ def worst_case(price: Price, input_tokens: int, output_tokens: int, units: tuple
     for tier in price.tiers:
         if input_tokens <= tier.above:
             continue
-        inputs = [num for kind, num in tier.nums.items() if kind in INPUT_KINDS or kind in INPUT_MODALITIES]
-        outputs = [num for kind, num in tier.nums.items() if kind in (OUTPUT, REASONING) or kind in OUTPUT_PARTS]
-        if input_tokens and not inputs:
+        if input_tokens and tier.input_max is None:
             raise UnpricedKind(["input"], price)
-        if output_tokens and not outputs:
+        if output_tokens and tier.output_max is None:
             raise UnpricedKind(["output"], price)
-        unpriced = [kind for kind, _ in units if kind not in tier.nums]
-        if unpriced:
-            raise UnpricedKind(unpriced, price)
-        numerator = input_tokens * max(inputs, default=0) + output_tokens * max(outputs, default=0)
-        numerator += sum(n * tier.nums[kind] for kind, n in units)
+        numerator = input_tokens * (tier.input_max or 0) + output_tokens * (tier.output_max or 0)
+        if units:
+            unpriced = [kind for kind, _ in units if kind not in tier.nums]
+            if unpriced:
+                raise UnpricedKind(unpriced, price)
+            numerator += sum(n * tier.nums[kind] for kind, n in units)
         dearest = max(dearest, numerator)
     return round_up(dearest, price.den)

@@ -46,15 +46,19 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
 
     def counts(self) -> list[tuple[str, int]]:
         """(kind, count) of every billed kind that is not zero, in a fixed order."""
-        pairs = [
-            (INPUT, self.input),
-            (CACHE_READ, self.cache_read),
-            (CACHE_WRITE_5M, self.cache_write_5m),
-            (CACHE_WRITE_1H, self.cache_write_1h),
-            (OUTPUT, self.output),
-            *self.other,
-        ]
-        return [pair for pair in pairs if pair[1]]
+        pairs = []
+        if self.input:
+            pairs.append((INPUT, self.input))
+        if self.cache_read:
+            pairs.append((CACHE_READ, self.cache_read))
+        if self.cache_write_5m:
+            pairs.append((CACHE_WRITE_5M, self.cache_write_5m))
+        if self.cache_write_1h:
+            pairs.append((CACHE_WRITE_1H, self.cache_write_1h))
+        if self.output:
+            pairs.append((OUTPUT, self.output))
+        pairs += [pair for pair in self.other if pair[1]]
+        return pairs
 
 
 INPUT_MODALITIES = frozenset(

@@ -153,7 +153,7 @@ async def install(on_progress: Callable[[Progress], None] = lambda _: None, *, r
 def _command(requirements: Path) -> list[str]:
     what = _what(requirements)
     if importlib.util.find_spec("pip"):
-        version = tuple(int(part) for part in importlib.metadata.version("pip").split(".")[:2])
+        version = tuple(int(number) for number in re.findall(r"\d+", importlib.metadata.version("pip"))[:2])
         bar = "raw" if version >= PIP_RAW_PROGRESS else "off"
         flags = ["--progress-bar", bar, "--no-input", "--disable-pip-version-check"]
         return [sys.executable, "-P", "-m", "pip", "install", *flags, *what]

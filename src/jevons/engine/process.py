@@ -97,6 +97,7 @@ class Engine:
         """Begin to supervise; returns at once. A second call does nothing."""
         if self._supervisor is None:
             self._supervisor = asyncio.create_task(self._supervise(), name="jevons-engine")
+            self._supervisor.add_done_callback(self._over)
 
     async def stop(self) -> None:
         """End the process and wait until it is gone. `start` may follow."""
@@ -120,6 +121,11 @@ class Engine:
         except TimeoutError:
             return False
         return True
+
+    def _over(self, supervisor: asyncio.Task[None]) -> None:
+        """A supervisor ends only by `stop`; should it ever fail, the state must not go on claiming anything else."""
+        if not supervisor.cancelled() and (error := supervisor.exception()):
+            self._become(EngineState.FAILED, f"the supervisor of the local engine failed: {error!r}; restart Jevons")
 
     def _become(self, state: EngineState, detail: str) -> None:
         self.state, self.detail = state, detail

@@ -10,13 +10,13 @@ from collections.abc import Awaitable, Callable
 
 from jevons.core.ask import Caller, Dialect
 from jevons.core.entry import attempt_of, request_text
-from jevons.core.limits import COUNT_TOKENS_PER_MINUTE_MAX
+from jevons.core.limits import COUNT_TOKENS_PER_MINUTE_MAX, ROUTE_MEMO_ENTRIES_MAX
 from jevons.core.refusal import Kind, Refusal, invalid
 from jevons.gateway import about
 from jevons.gateway.client import Client, Receive, Scope, Send
-from jevons.gateway.denials import denial_for
+from jevons.gateway.denials import for_client
 from jevons.gateway.gate import Gate
-from jevons.gateway.identify import identify, split_path
+from jevons.gateway.identify import Named, identify, split_path
 from jevons.gateway.inbound import Bodies, ClientGone, read_body
 from jevons.gateway.journey import Aborted, Journey
 from jevons.gateway.metrics import Metrics
@@ -61,6 +61,8 @@ class App:
         self._ready = ready
         self._bodies = Bodies()
         self._counted: dict[int, deque[float]] = {}
+        self._chosen: dict[tuple[str, Dialect], tuple[Target, ...]] = {}
+        self._good_hosts: set[bytes] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path_key, path = split_path(scope["path"])
@@ -74,13 +76,13 @@ class App:
 
     async def _model_call(self, dialect: Dialect, path_key: str, scope: Scope, receive: Receive, send: Send) -> None:
         ledger, client, headers = self._gate.ledger, Client(receive, send), scope["headers"]
+        named = dict(headers)
         request = ledger.next_request(int(time.time() * 1000))
-        denial = None
+        caller = None
         try:
-            self._check_host(headers)
-            caller = identify(ledger.keys, headers, path_key)
-            denial = denial_for(headers, dialect, caller.denial_status)
-            body = await read_body(receive, headers)
+            self._check_host(named)
+            caller = identify(ledger.keys, headers, named, path_key)
+            body = await read_body(receive, named)
             with self._bodies.counted(len(body)):
                 ask = parse(dialect, body)
                 if dialect is Dialect.COUNT_TOKENS:
@@ -89,11 +91,11 @@ class App:
                 if ask.previous_response_id is not None:
                     targets = owner_of(ledger, caller, ask.previous_response_id, targets)
                 await Journey(self._gate, self._lives, client, scope, ask, caller, request).run(
-                    targets, self._idempotency(headers, caller, body)
+                    targets, self._idempotency(named, caller, body)
                 )
         except Refusal as refused:
             self._metrics.denials[refused.code] += 1
-            await self._refuse(client, denial(refused) if denial is not None else refused, dialect, request)
+            await self._refuse(client, for_client(refused, headers, caller), dialect, request)
         except LedgerUnavailable as error:
             refusal = Refusal(
                 Kind.UNAVAILABLE,
@@ -124,7 +126,11 @@ class App:
                 code="model_not_allowed",
                 param="model",
             )
-        targets = choose(self._table, model, dialect)
+        targets = self._chosen.get((model, dialect))
+        if targets is None:
+            targets = choose(self._table, model, dialect)
+            if targets and len(self._chosen) < ROUTE_MEMO_ENTRIES_MAX:
+                self._chosen[model, dialect] = targets
         if targets:
             return targets
         if offered(self._table, model):
@@ -146,9 +152,9 @@ class App:
             param="model",
         )
 
-    def _idempotency(self, headers: list[tuple[bytes, bytes]], caller: Caller, body: bytes) -> tuple[bytes, bytes]:
+    def _idempotency(self, named: Named, caller: Caller, body: bytes) -> tuple[bytes, bytes]:
         """(digest of the Idempotency-Key, digest of the body), or empty ones. Raises Refusal for a repeat."""
-        value = next((value for name, value in headers if name == b"idempotency-key"), b"")
+        value = named.get(b"idempotency-key")
         if not value:
             return b"", b""
         key, digest = hashlib.sha256(value).digest(), hashlib.sha256(body).digest()
@@ -185,10 +191,11 @@ class App:
             )
         recent.append(now)
 
-    def _check_host(self, headers: list[tuple[bytes, bytes]]) -> None:
-        if not self._hosts:
+    def _check_host(self, named: Named) -> None:
+        raw = named.get(b"host", b"")
+        if not self._hosts or raw in self._good_hosts:
             return
-        host = next((value.decode("latin-1") for name, value in headers if name == b"host"), "")
+        host = raw.decode("latin-1")
         name = host.rsplit(":", 1)[0].strip("[]").lower() if not host.endswith("]") else host.strip("[]")
         if name not in self._hosts:
             raise Refusal(
@@ -197,6 +204,8 @@ class App:
                 f"Host {name!r} is not served here; list it under `hosts` in jevons.toml.",
                 code="unknown_host",
             )
+        if len(self._good_hosts) < ROUTE_MEMO_ENTRIES_MAX:
+            self._good_hosts.add(raw)
 
     async def _other(self, path_key: str, path: str, scope: Scope, receive: Receive, send: Send) -> None:
         """Everything but model calls: health, metrics, models, stored responses, the cost of a request; else 404."""
@@ -206,7 +215,7 @@ class App:
         ledger = self._gate.ledger
         request = ledger.next_request(int(time.time() * 1000))
         try:
-            self._check_host(headers)
+            self._check_host(dict(headers))
             if path in ("/health/live", "/health/ready") and method in ("GET", "HEAD"):
                 return await about.health(client, "" if path.endswith("live") else self._ready())
             if path == "/metrics" and method == "GET":
@@ -215,7 +224,7 @@ class App:
                 return await about.hello(client)
             if path == "/v1/responses" and any(name == b"upgrade" for name, _ in headers):
                 raise Refusal(Kind.INVALID, 426, "WebSocket is not spoken here; POST /v1/responses.", code="upgrade_required")
-            caller = identify(ledger.keys, headers, path_key)
+            caller = identify(ledger.keys, headers, dict(headers), path_key)
             if path == "/v1/models" and method == "GET":
                 return await about.models(client, self._table, self._gate.book, self._lives, caller, anthropic=anthropic)
             if path.startswith("/jevons/v1/requests/") and method == "GET":
@@ -232,4 +241,3 @@ class App:
             await refuse(client, refusal, dialect, request, own_headers(request, ledger, None, cost=False))
         finally:
             client.close()
-

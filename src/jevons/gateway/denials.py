@@ -1,14 +1,13 @@
 """Which status a budget denial takes for which client family. The table is data/denials.toml; a key may override it."""
 
 import tomllib
-from collections.abc import Callable
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from importlib import resources
 
 import msgspec
 
-from jevons.core.ask import Dialect
+from jevons.core.ask import Caller
 from jevons.core.refusal import Kind, Refusal
 
 
@@ -40,17 +39,9 @@ def status_for(headers: list[tuple[bytes, bytes]], key_status: int | None) -> in
     return None
 
 
-def denial_for(
-    headers: list[tuple[bytes, bytes]], dialect: Dialect, key_status: int | None
-) -> Callable[[Refusal], Refusal] | None:
-    """How this client's budget denials are changed, or None. Looked up once a request, used only by a denial."""
-    status = status_for(headers, key_status)
-    if status is None:
-        return None
-
-    def with_status(refusal: Refusal) -> Refusal:
-        if refusal.kind is not Kind.BUDGET:
-            return refusal
-        return Refusal(refusal.kind, status, refusal.message, code=refusal.code, param=refusal.param, detail=refusal.detail)
-
-    return with_status
+def for_client(refusal: Refusal, headers: list[tuple[bytes, bytes]], caller: Caller | None) -> Refusal:
+    """The refusal as this client is to hear it: a budget denial in the status that stops it at once."""
+    if refusal.kind is not Kind.BUDGET or caller is None:
+        return refusal
+    status = status_for(headers, caller.denial_status) or refusal.status
+    return Refusal(refusal.kind, status, refusal.message, code=refusal.code, param=refusal.param, detail=refusal.detail)

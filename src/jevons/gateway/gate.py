@@ -119,7 +119,7 @@ class Gate:
     ) -> Terms:
         if ask.dialect is Dialect.COUNT_TOKENS:
             return Terms(FREE, 0, 0, billed=False)
-        context = {"service_tier": ask.service_tier} if ask.service_tier else {}
+        context = price_context(ask, settings)
         price = self.book.dearest(provider, target.model, admitted_ms(entry_id), context)
         if price is None:
             raise unpriced(provider, target.model, ["input", "output"], self.book.suggest(target.model))
@@ -193,6 +193,15 @@ class Gate:
             "needed_nusd": needed_nusd,
             "window": "total",
         }
+
+
+def price_context(ask: Ask, settings: UpstreamSettings, answered_tier: str = "") -> dict[str, str]:
+    """What besides the date decides the rates: the tier that answered, else the one asked for, else the upstream's own; and the speed."""
+    tier = answered_tier or ask.service_tier or settings.service_tier
+    context = {"service_tier": tier} if tier != "default" else {}
+    if ask.speed is not None:
+        context["speed"] = ask.speed
+    return context
 
 
 def unpriced(provider: str, model: str, kinds: list[str], similar: list[str]) -> Refusal:

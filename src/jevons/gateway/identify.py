@@ -5,18 +5,20 @@ The key comes in `x-jevons-key`, in the base path (`/k/<key>/v1`), or where SDKs
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 
 from jevons.core.ask import Caller
 from jevons.core.refusal import Kind, Refusal, invalid
 from jevons.ledger import keys
 from jevons.ledger.ops import Key
 
-Headers = Iterable[tuple[bytes, bytes]]
+Headers = Sequence[tuple[bytes, bytes]]
+Named = Mapping[bytes, bytes]
+"""The same headers by name; the last of a repeated one."""
 
 _KEY_IN_PATH = re.compile(r"/k/([A-Za-z0-9_-]{16,128})(/.*)")
 _RUN_ID = re.compile(rb"[\x21-\x7e]{1,128}")
-SDK_HEADERS = (b"authorization", b"x-api-key", b"api-key")
+_KEY_HEADERS = frozenset({b"x-jevons-key", b"authorization", b"x-api-key", b"api-key"})
 
 
 def split_path(path: str) -> tuple[str, str]:
@@ -30,12 +32,14 @@ def presented_key(headers: Headers, path_key: str) -> str:
     own = {path_key} if path_key else set()
     borrowed = set()
     for name, value in headers:
+        if name not in _KEY_HEADERS:
+            continue
         if name == b"x-jevons-key":
             own.add(value.decode("latin-1").strip())
         elif name == b"authorization":
             scheme, _, token = value.decode("latin-1").partition(" ")
             borrowed.add(token.strip() if scheme.lower() == "bearer" else value.decode("latin-1"))
-        elif name in SDK_HEADERS:
+        else:
             borrowed.add(value.decode("latin-1").strip())
     found = own or borrowed
     if len(found) > 1:
@@ -43,7 +47,7 @@ def presented_key(headers: Headers, path_key: str) -> str:
     return found.pop() if found else ""
 
 
-def identify(known: Mapping[bytes, Key], headers: Headers, path_key: str) -> Caller:
+def identify(known: Mapping[bytes, Key], headers: Headers, named: Named, path_key: str) -> Caller:
     """The caller behind a request. Raises Refusal (401) for no key, an unknown or a revoked one."""
     presented = presented_key(headers, path_key)
     key = keys.find(known, presented) if presented else None
@@ -56,13 +60,13 @@ def identify(known: Mapping[bytes, Key], headers: Headers, path_key: str) -> Cal
             code="invalid_api_key",
         )
     settings = key.settings
-    return Caller(key.id, key.name, _run_id(headers), settings.default_output_tokens, settings.models, settings.denial_status)
+    return Caller(key.id, key.name, _run_id(named), settings.default_output_tokens, settings.models, settings.denial_status)
 
 
-def _run_id(headers: Headers) -> str | None:
-    for name, value in headers:
-        if name == b"x-jevons-run-id":
-            if not _RUN_ID.fullmatch(value):
-                raise invalid("x-jevons-run-id must be 1 to 128 visible ASCII characters.", code="invalid_run_id")
-            return value.decode()
-    return None
+def _run_id(named: Named) -> str | None:
+    value = named.get(b"x-jevons-run-id")
+    if value is None:
+        return None
+    if not _RUN_ID.fullmatch(value):
+        raise invalid("x-jevons-run-id must be 1 to 128 visible ASCII characters.", code="invalid_run_id")
+    return value.decode()

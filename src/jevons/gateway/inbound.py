@@ -1,7 +1,7 @@
 """Reading a request's body within limits: size, all bodies together, and what compression may hide."""
 
 import zlib
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -39,15 +39,10 @@ class Bodies:
             self.bytes -= size
 
 
-async def read_body(receive: Receive, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """The whole decoded body. Raises Refusal (413, 415, 400) or ClientGone."""
-    encoding, length = b"", 0
-    for name, value in headers:
-        if name == b"content-encoding":
-            encoding = value.strip().lower()
-        elif name == b"content-length":
-            length = int(value) if value.isdigit() else 0
-    if length > BODY_BYTES_MAX:
+async def read_body(receive: Receive, named: Mapping[bytes, bytes]) -> bytes:
+    """The whole decoded body. Raises Refusal (413, 415, 400) or ClientGone. `named`: headers by name."""
+    length = named.get(b"content-length", b"")
+    if length.isdigit() and int(length) > BODY_BYTES_MAX:
         raise _too_large()
     message = await receive()
     if message["type"] == "http.disconnect":
@@ -64,7 +59,8 @@ async def read_body(receive: Receive, headers: Iterable[tuple[bytes, bytes]]) ->
             if size > BODY_BYTES_MAX:
                 raise _too_large()
         body = b"".join(parts)
-    if not encoding or encoding == b"identity":
+    encoding = named.get(b"content-encoding", b"identity").strip().lower()
+    if encoding in (b"identity", b""):
         return body
     return decode_body(body, encoding)
 

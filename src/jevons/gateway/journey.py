@@ -23,8 +23,8 @@ from jevons.core.refusal import Kind, Refusal
 from jevons.core.usage import Usage
 from jevons.gateway.attempt import Attempt
 from jevons.gateway.client import Client, Scope
-from jevons.gateway.gate import Gate
-from jevons.gateway.outbound import body_for, headers_for, url_of
+from jevons.gateway.gate import Gate, price_context
+from jevons.gateway.outbound import body_for, headers_for
 from jevons.gateway.patience import Patience
 from jevons.gateway.relay import End, Relay, stream_usage
 from jevons.gateway.reply import Headers, own_headers, passed_headers
@@ -141,7 +141,7 @@ class Journey:
         self._client.interrupt_on_leave(not drain)
         try:
             body, strip = body_for(self._ask, target, live.settings, verdict.output_cap)
-            url = url_of(address, live.settings, target.dialect, target.model, self._scope["query_string"])
+            url = live.url(address, target.dialect, target.model, self._scope["query_string"])
             same = target.dialect is self._ask.dialect
             headers = headers_for(self._scope["headers"], live.settings, same_dialect=same)
             headers += await live.credential.headers("POST", url, body, self._scope["headers"])
@@ -221,7 +221,7 @@ class Journey:
         outcome = Outcome.FREE if target.dialect is Dialect.COUNT_TOKENS else Outcome.OK
         if outcome is Outcome.FREE:
             attempt.usage = Usage()
-        durable = attempt.resolve(outcome)
+        await attempt.resolve(outcome)
         if target.dialect is not self._ask.dialect:
             body = translate_answer(
                 body,
@@ -231,7 +231,6 @@ class Journey:
                 answer_id=request_text(self._request),
                 created_s=int(time.time()),
             )
-        await durable
         headers = passed_headers(answer.headers) + own_headers(self._request, self._gate.ledger, attempt, cost=True)
         await self._client.answer(answer.status, headers, body)
         return outcome
@@ -316,10 +315,8 @@ class Journey:
         """The charge takes the row of the admission's instant, under the tier that the answer names."""
         if target.dialect is Dialect.COUNT_TOKENS:
             return
-        tier = service_tier or self._ask.service_tier
-        attempt.charge_price = self._gate.book.price(
-            attempt.provider, target.model, admitted_ms(attempt.hold.id), {"service_tier": tier} if tier else {}
-        )
+        context = price_context(self._ask, self._lives[target.upstream].settings, service_tier)
+        attempt.charge_price = self._gate.book.price(attempt.provider, target.model, admitted_ms(attempt.hold.id), context)
 
     def _cost_comment(self, attempt: Attempt) -> bytes:
         wanted = any(name == b"x-jevons-stream-cost" and value == b"1" for name, value in self._scope["headers"])

@@ -69,6 +69,7 @@ class Relay:
             return End.CUT
         if self._translator is not None:
             await self._send(self._translator.finish())
+            self._check_told()
             self.terminal = self._translator.take_terminal()
         return End.WHOLE
 
@@ -96,9 +97,14 @@ class Relay:
         assert self._translator is not None
         feed = self._translator.feed
         told = b"".join([feed(name or None, data) for name, data, _ in events(whole)])
+        self._check_told()
+        return told
+
+    def _check_told(self) -> None:
+        """What cannot be told in the client's dialect is broken, unless the upstream has said so itself."""
+        assert self._translator is not None
         if self._translator.error is not None and not self._reader.failed:
             raise BrokenStream(self._translator.error[1])
-        return told
 
 
 def stream_usage(reader: Reader, flavour: Flavour) -> tuple[Usage | None, Usage | None]:

@@ -43,5 +43,4 @@ async def refuse(
 ) -> None:
     """Answer a refusal in the client's dialect."""
     body = error_body(refusal, dialect, request_text(request))
-    status = denial_status if denial_status and refusal.status == 402 else refusal.status
-    await client.answer(status, [*error_headers(refusal), *own], body)
+    await client.answer(refusal.status, [*error_headers(refusal), *own], body)

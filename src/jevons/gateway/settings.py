@@ -118,6 +118,8 @@ class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Added to every request."""
     billed: bool = True
     """False under a subscription or free tier: entries keep the list cost, the account pays nothing."""
+    service_tier: str = "default"
+    """What a request that names no tier gets by your account's settings at the provider (OpenAI projects can be set to priority)."""
     cap_field: str = ""
     on_disconnect: Literal["cancel", "drain"] = "cancel"
     retries: int = RETRIES_DEFAULT

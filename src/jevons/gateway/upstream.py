@@ -64,7 +64,8 @@ class Upstream:
             if patience.expired():
                 raise TimedOut(f"no answer within {self.settings.first_byte_timeout_s:g} s") from None
             raise
-        patience.start(self.settings.idle_timeout_s)
+        if stream:
+            patience.start(self.settings.idle_timeout_s)
         return Answer(request, response, patience)
 
     async def close(self) -> None:

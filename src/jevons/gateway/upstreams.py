@@ -2,7 +2,10 @@
 
 from collections.abc import Awaitable, Callable
 
+from jevons.core.ask import Dialect
+from jevons.core.limits import ROUTE_MEMO_ENTRIES_MAX
 from jevons.gateway.auth_upstream import Credential, credential_for
+from jevons.gateway.outbound import url_of
 from jevons.gateway.settings import UpstreamSettings
 from jevons.gateway.upstream import Upstream
 from jevons.policy.route import Alias, Offer, Table
@@ -16,11 +19,22 @@ class Live:
         self.credential = credential
         self.upstream = Upstream(settings)
         self._address = address
+        self._urls: dict[tuple[str, Dialect, str, bytes], str] = {}
 
     @property
     def provider(self) -> str:
         """Whose prices apply."""
         return self.settings.provider or self.settings.defaults.provider or self.settings.name
+
+    def url(self, address: str, dialect: Dialect, model: str, query: bytes) -> str:
+        """Where a call goes; remembered."""
+        key = (address, dialect, model, query)
+        url = self._urls.get(key)
+        if url is None:
+            if len(self._urls) >= ROUTE_MEMO_ENTRIES_MAX:
+                self._urls.clear()
+            url = self._urls[key] = url_of(address, self.settings, dialect, model, query)
+        return url
 
     async def address(self) -> str:
         """Its base URL. Raises Refusal (503) while the upstream is not there."""

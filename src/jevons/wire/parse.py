@@ -3,6 +3,7 @@
 Raises Refusal (400) naming the member at fault. Does not know: prices, tokens, which upstream will answer.
 """
 
+import re
 from typing import Any
 
 import msgspec
@@ -36,6 +37,8 @@ class _Tool(msgspec.Struct):
 
 _decode_stream_options = msgspec.json.Decoder(_StreamOptions | None).decode
 _decode_thinking = msgspec.json.Decoder(_Thinking | None).decode
+
+_ONE_INPUT = re.compile(rb'"|\[\s*\d')
 
 SERVER_TOOLS = {
     "web_search": "web_searches",
@@ -133,6 +136,7 @@ def _messages(dialect: Dialect, body: bytes, fields: _Fields, model: str, stream
         thinking_budget=(thinking.budget_tokens or 0) if thinking and thinks else 0,
         reasons=thinks,
         service_tier=_optional(fields, "service_tier", _decode_text, "a string"),
+        speed=_optional(fields, "speed", _decode_text, "a string"),
         server_tools=_server_tools(fields, None),
         remote_context=b'"file_id"' in body or _given(fields, "mcp_servers"),
     )
@@ -148,11 +152,11 @@ def _extras(fields: _Fields, *names: str) -> tuple[bytes, ...]:
 
 
 def _items(fields: _Fields, name: str, *, text_too: bool = False) -> tuple[bytes, ...]:
-    """Raw elements of an array member; a lone string counts as one element where the dialect allows it."""
+    """Raw elements of an array member. A lone string, or an array of token ids, counts as one element where the dialect allows it."""
     raw = fields.get(name)
     if raw is None:
         raise invalid(f"{name}: Field required", param=name)
-    if text_too and bytes(raw)[:1] == b'"':
+    if text_too and _ONE_INPUT.match(raw):
         return (bytes(raw),)
     try:
         return tuple([bytes(item) for item in _decode_list(raw)])
