@@ -54,7 +54,7 @@ class Llm:
     def usage(self) -> tuple[int, int]:
         """(input, output) tokens of everything it logged."""
         with contextlib.closing(sqlite3.connect(self._home / "logs.db")) as logs:
-            counts: tuple[int, int] = logs.execute("select sum(input_tokens), sum(output_tokens) from responses").fetchone()
+            counts: tuple[int, int] = logs.execute("select sum(input_tokens), sum(output_tokens) from turns").fetchone()
         return counts
 
 
@@ -76,7 +76,7 @@ def llm_tools(door: Door) -> Said:
     with tempfile.TemporaryDirectory() as folder:
         llm = Llm(door, Path(folder))
         text = llm("-m", "door", "--functions", FUNCTION, door.prompt("Weather?", tools=CALLS))
-        return Said(door.heard(text, "The tools said: rain in Ulm; rain in Köln am Rhein"), 2)
+        return Said(door.heard(text, "The tools said: rain in Ulm; rain in Köln am Rhein"), 2, *llm.usage())
 
 
 @conversation("chat", tools=True, portable=False)
@@ -97,4 +97,4 @@ def llm_responses(door: Door) -> Said:
     with tempfile.TemporaryDirectory() as folder:
         llm = Llm(door, Path(folder), responses=True)
         text = llm("-m", "door", "--functions", FUNCTION, door.prompt("Weather?", tools=CALLS[:1]))
-        return Said(door.heard(text, "The tools said: rain in Ulm"), 2)
+        return Said(door.heard(text, "The tools said: rain in Ulm"), 2, *llm.usage())
