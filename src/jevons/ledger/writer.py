@@ -32,7 +32,8 @@ class Writer:
     def __init__(self, store: Store, loop: asyncio.AbstractEventLoop) -> None:
         self._store = store
         self._loop = loop
-        self._queue: queue.SimpleQueue[Ticket | Callable[[], None] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[list[Ticket] | Callable[[], None] | None] = queue.SimpleQueue()
+        self._gathered: list[Ticket] = []
         self._unwritten: deque[Posted] = deque()
         self._thread = threading.Thread(target=self._run, name="jevons-ledger", daemon=True)
         self.failing = ""
@@ -42,23 +43,35 @@ class Writer:
         self._thread.start()
 
     def submit(self, op: Op) -> "asyncio.Future[None]":
-        """Queue an operation. Order is kept. The future fails with LedgerUnavailable if the commit does."""
+        """Queue an operation. Order is kept. The future fails with LedgerUnavailable if the commit does.
+
+        The thread is woken once for all that one turn of the loop submits: a wake-up costs more than a row, and would split the batch.
+        """
         future = self._loop.create_future()
-        self._queue.put((op, future))
+        if not self._gathered:
+            self._loop.call_soon(self._hand_over)
+        self._gathered.append((op, future))
         return future
 
     def call(self, work: Callable[[], None]) -> None:
         """Run `work` on the writer's thread between two commits (a backup)."""
+        self._hand_over()
         self._queue.put(work)
 
     def close(self) -> None:
         """Write what is queued, then end the thread. Blocks."""
+        self._hand_over()
         self._queue.put(None)
         self._thread.join()
 
     @property
     def unwritten(self) -> int:
         return len(self._unwritten)
+
+    def _hand_over(self) -> None:
+        if self._gathered:
+            gathered, self._gathered = self._gathered, []
+            self._queue.put(gathered)
 
     def _run(self) -> None:
         closing = False
@@ -70,8 +83,8 @@ class Writer:
                 while True:
                     if item is None:
                         closing = True
-                    elif isinstance(item, tuple):
-                        batch.append(item)
+                    elif isinstance(item, list):
+                        batch += item
                     else:
                         errands.append(item)
                     if len(batch) >= COMMIT_ROWS_MAX:
