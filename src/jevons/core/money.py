@@ -4,10 +4,17 @@ Comes in: counts and exact rates (integers over a common denominator). Goes out:
 Does not know: what the counts mean, nor where the rates come from. Never a float.
 """
 
+import re
 from collections.abc import Sequence
-from decimal import Decimal, InvalidOperation
+from fractions import Fraction
 
 NUSD_PER_USD = 1_000_000_000
+AMOUNT_CHARACTERS_MAX = 64
+"""Longer than any amount that a ledger can hold, written in any way."""
+
+_AMOUNT = re.compile(
+    r"([+-]?)\$?(\d{1,3}(?:,\d{3})+|\d+(?:_\d+)*|(?=\.\d))((?:\.\d*)?(?:e[+-]?\d{1,3})?)", re.ASCII | re.IGNORECASE
+)
 
 
 def half_even(numerator: int, denominator: int) -> int:
@@ -43,22 +50,21 @@ def allot(numerators: Sequence[int], denominator: int) -> tuple[int, list[int]]:
 
 
 def parse_usd(text: str) -> int:
-    """Nano-USD of a decimal dollar amount such as "5", "$0.25" or "1e-9".
+    """Nano-USD of a decimal dollar amount such as "5", "$0.25", "1,000", "-2.50" or "1e-9"; the inverse of `format_usd`.
 
-    Raises ValueError for anything else, for more than nine decimals, and for amounts beyond a 64-bit ledger.
+    Raises ValueError for anything else (a comma that does not part thousands may be a decimal comma: "0,25" is refused), for
+    more than nine decimals, and for amounts beyond a 64-bit ledger.
     """
-    try:
-        amount = Decimal(text.strip().removeprefix("$").replace("_", "").replace(",", ""))
-    except InvalidOperation:
-        raise ValueError(f"{text!r} is not an amount in dollars; write for example 5, 0.25 or $100") from None
-    if not amount.is_finite():
-        raise ValueError(f"{text!r} is not a finite amount")
-    scaled = amount * NUSD_PER_USD
-    if scaled != scaled.to_integral_value():
+    match = _AMOUNT.fullmatch(text.strip())
+    if match is None or len(text) > AMOUNT_CHARACTERS_MAX:
+        raise ValueError(f"{text!r} is not an amount in dollars; write for example 5, 0.25 or $100")
+    sign, whole, rest = match.groups()
+    nusd = Fraction(f"{sign}{whole.replace(',', '').replace('_', '')}{rest}") * NUSD_PER_USD
+    if nusd.denominator != 1:
         raise ValueError(f"{text!r} is finer than a nano-dollar (nine decimals)")
-    if abs(scaled) >= 2**63:
+    if abs(nusd) >= 2**63:
         raise ValueError(f"{text!r} is beyond what the ledger can hold (about $9.2 billion)")
-    return int(scaled)
+    return int(nusd)
 
 
 def format_usd(nusd: int) -> str:
