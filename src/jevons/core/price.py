@@ -85,7 +85,7 @@ def charge(usage: Usage, price: Price) -> Charge:
     nums = price.tier(usage.input_total).nums
     counts = usage.counts()
     if usage.reasoning and REASONING in nums:
-        counts = [(k, n - usage.reasoning) if k == OUTPUT else (k, n) for k, n in counts]
+        counts = [(k, n - usage.reasoning if k == OUTPUT else n) for k, n in counts if k != OUTPUT or n > usage.reasoning]
         counts.append((REASONING, usage.reasoning))
     try:
         rated = [(kind, n, nums[kind]) for kind, n in counts]
