@@ -33,6 +33,8 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
     def __post_init__(self) -> None:
         if min(self.input, self.cache_read, self.cache_write_5m, self.cache_write_1h, self.output, self.reasoning) < 0:
             raise ValueError(f"negative token count in {self!r}")
+        if self.other and min(n for _, n in self.other) < 0:
+            raise ValueError(f"negative token count in {self!r}")
         if self.reasoning > self.output:
             raise ValueError(f"more reasoning than output in {self!r}")
 
