@@ -5,6 +5,7 @@ request id is a prefix, and (request, attempt) is unique without an index of its
 """
 
 import enum
+import re
 
 import msgspec
 
@@ -14,6 +15,8 @@ from jevons.core.usage import Usage
 ATTEMPT_BITS = 4
 COUNTER_BITS = 14
 """16,384 requests a millisecond, and milliseconds until the year 3084 in a signed 64-bit id."""
+
+_REQUEST_TEXT = re.compile(r"(?:req_)?([0-7][0-9a-f]{14})")  # the first digit: an id fits 63 bits
 
 
 def first_id_of_ms(unix_ms: int) -> int:
@@ -28,13 +31,8 @@ def request_text(entry_id: int) -> str:
 
 def parse_request_text(text: str) -> int | None:
     """First entry id (attempt 0) of a public request id, or None if it is not one."""
-    digits = text.removeprefix("req_")
-    if len(digits) != 15 or not digits.isascii():
-        return None
-    try:
-        return int(digits, 16) << ATTEMPT_BITS
-    except ValueError:
-        return None
+    match = _REQUEST_TEXT.fullmatch(text)
+    return int(match[1], 16) << ATTEMPT_BITS if match else None
 
 
 def attempt_of(entry_id: int) -> int:
