@@ -101,6 +101,22 @@ def test_a_repeated_prompt_is_read_from_the_cache(ask: Asker) -> None:
     assert usage["prompt_tokens_details"]["cached_tokens"] == usage["prompt_tokens"] - 1
 
 
+def test_usage_of_several_choices_counts_only_one(ask: Asker) -> None:
+    """A trap for the meter: 2 x 4 tokens are made and 4 are reported; a stream reports 4 twice."""
+    body = {"messages": GREET, "max_tokens": 4, "n": 2, "ignore_eos": True}
+    _, answer = ask.post("/v1/chat/completions", body)
+    assert len(answer["choices"]) == 2
+    assert answer["usage"]["completion_tokens"] == 4
+    events = ask.events("/v1/chat/completions", {**body, "stream": True, "stream_options": {"include_usage": True}})
+    assert [event["usage"]["completion_tokens"] for event in events if event != "[DONE]" and "usage" in event] == [4, 4]
+
+
+def test_embeddings_are_not_served(ask: Asker) -> None:
+    """A chat model's pooled states would pass for embeddings and be poor ones."""
+    status, answer = ask.post("/v1/embeddings", {"input": "steam"})
+    assert (status, answer["error"]["type"]) == (501, "not_supported_error")
+
+
 @pytest.mark.parametrize("path", ["/v1/models", "/slots", "/props", "/metrics"])
 def test_nothing_is_served_without_the_key(ask: Asker, path: str) -> None:
     stranger = Asker("http://" + ask.address, "guess")
