@@ -66,10 +66,10 @@ def decide(account: Account, terms: Terms) -> Verdict:
     held = whole if terms.billed else 0
     if fits(account, held):
         return Admit(wanted, False, held, whole)
-    if account.posted_nusd >= account.limit_nusd or not terms.billed:
-        return Deny(held)
-    # Money is short. The cap is cut to what could be had if no other call were in flight: a call is never cut because of its neighbours.
     unspent = account.limit_nusd - account.posted_nusd
+    if not terms.billed:
+        return Deny(0) if unspent < 0 else Wait(0)
+    # Money is short. The cap is cut to what could be had if no other call were in flight: a call is never cut because of its neighbours.
     least = min(wanted, _least_output(terms))
     cap = min(wanted, _affordable_output(terms, unspent))
     if cap < least:
