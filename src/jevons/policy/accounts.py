@@ -58,6 +58,16 @@ def set_limit(account: Account, limit_nusd: int | None) -> Account:
     return _with_excess(account, limit_nusd, account.posted_nusd, account.held_nusd)
 
 
+def take_back(account: Account, limit_nusd: int | None, nusd: int, excess_nusd: int) -> Account:
+    """The account after a correction upwards by `nusd`, or a limit lowered from `limit_nusd`, that never became durable is undone.
+
+    `excess_nusd` was recorded for it. What came in between keeps its own record, and the invariant stands: either raises
+    posted - limit by at least as much as the record.
+    """
+    assert 0 <= excess_nusd <= account.overrun_nusd and nusd >= 0
+    return Account(limit_nusd, account.posted_nusd - nusd, account.held_nusd, account.overrun_nusd - excess_nusd)
+
+
 def _with_excess(before: Account, limit_nusd: int | None, posted_nusd: int, held_nusd: int) -> Account:
     after = Account(limit_nusd, posted_nusd, held_nusd, before.overrun_nusd)
     grown = excess(after) - excess(before)
