@@ -43,7 +43,13 @@ def request_bytes(
     if door == "chat" and stream:
         about |= {"stream_options": {"include_usage": True}}
     body = json.dumps(about).encode()
-    lines = [f"POST {PATHS[door]} HTTP/1.1", "host: 127.0.0.1", f"authorization: Bearer {key}", "anthropic-version: 2023-06-01", *headers]
+    lines = [
+        f"POST {PATHS[door]} HTTP/1.1",
+        "host: 127.0.0.1",
+        f"authorization: Bearer {key}",
+        "anthropic-version: 2023-06-01",
+        *headers,
+    ]
     return "\r\n".join([*lines, f"content-length: {len(body)}", "", ""]).encode() + body
 
 
