@@ -4,7 +4,7 @@ import os
 import socket
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -54,7 +54,11 @@ def _configuration(home: Home) -> tuple[Config, list[Finding]]:
     except ConfigError as error:
         return Config(), [Finding("bad", "configuration", str(error))]
     return config, [
-        Finding("good", "configuration", f"{home.config}: {len(config.upstreams)} upstreams, {len(config.models)} aliases.")
+        Finding(
+            "good",
+            "configuration",
+            f"{home.config}: {_n(config.upstreams, 'upstream')}, {_n(config.models, 'model name')} of your own.",
+        )
     ]
 
 
@@ -87,7 +91,7 @@ def _prices(home: Home) -> Iterator[Finding]:
         yield Finding("bad", "prices", str(error))
     else:
         models = sum(len(book.models(provider)) for provider in book.providers())
-        yield Finding("good", "prices", f"{book.source}: {models} models, {len(book.overrides)} overrides, book {book.hash}.")
+        yield Finding("good", "prices", f"{book.source}: {models:,} models, {_n(book.overrides, 'override')}, book {book.hash}.")
 
 
 def _local_model(config: Config) -> Iterator[Finding]:
@@ -129,6 +133,10 @@ def _disk(home: Home) -> Iterator[Finding]:
         "disk",
         text + (" That is slow: put JEVONS_HOME on a local disk." if middle > 10 else ""),
     )
+
+
+def _n(things: Sized, name: str) -> str:
+    return f"{len(things)} {name}{'' if len(things) == 1 else 's'}"
 
 
 def sync_times_s(folder: Path) -> list[float]:

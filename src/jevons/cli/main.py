@@ -17,6 +17,7 @@ from jevons import __version__
 from jevons.cli import tables
 from jevons.cli.operator import Operator
 from jevons.config import ConfigError, first_config, found_keys, home_path, load
+from jevons.core.entry import parse_request_text
 from jevons.core.money import format_usd, parse_usd
 from jevons.core.usage import Usage
 from jevons.ledger.bill import By, accounts, bill
@@ -25,6 +26,9 @@ from jevons.ledger.home import Home, write_private
 from jevons.ledger.ops import KeySettings
 
 as_json = click.option("--json", "json", is_flag=True, help="One JSON document with stable keys; money in *_nusd integers.")
+
+NEGATIVE = {"ignore_unknown_options": True}
+"""An amount may begin with a minus, which is no option."""
 
 
 class Dollars(click.ParamType["int | None"]):
@@ -86,7 +90,7 @@ def _for_the_operator() -> tuple[type[Exception], ...]:
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="jevons")
 def commands() -> None:
-    """Jevons: what a token costs to make, what you pay for it, and why the bill still grows; with the brakes.
+    """Jevons stands between agents and models: it meters every call, and keeps each key within its limit.
 
     It keeps everything under JEVONS_HOME (~/.jevons).
     """
@@ -94,7 +98,7 @@ def commands() -> None:
 
 @commands.command()
 @click.option("--config", "file", type=click.Path(path_type=Path), help="Default: jevons.toml in JEVONS_HOME.")
-@click.option("--port", type=int, help="Default: 4141, or JEVONS_PORT.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Default: 4141, or JEVONS_PORT; 0 = any free one.")
 def serve(file: Path | None, port: int | None) -> None:
     """Serve the gateway until Ctrl-C. The first start makes a configuration and a key."""
     from jevons.serve import serve as run
@@ -106,12 +110,15 @@ def serve(file: Path | None, port: int | None) -> None:
     run(msgspec.structs.replace(config, port=port) if port is not None else config, home)
 
 
-@commands.command()
+@commands.command(short_help="Write jevons.toml, or --add an upstream to it.")
 @click.option("--add", "names", multiple=True, metavar="UPSTREAM", help="Add an upstream whose key is in the environment.")
 def init(names: tuple[str, ...]) -> None:
     """Write jevons.toml with the upstreams whose keys are in the environment, by reference."""
     home = Home(home_path())
     offers = {offer.name: offer for offer in found_keys()}
+    for name in names:
+        if name not in offers:
+            raise click.UsageError(f"No key for {name!r} in the environment; found: {', '.join(offers) or 'none'}.")
     if not home.config.exists():
         write_private(home.config, first_config([offer for offer in offers.values() if not names or offer.name in names]))
         click.echo(
@@ -119,8 +126,6 @@ def init(names: tuple[str, ...]) -> None:
         )
         return
     for name in names:
-        if name not in offers:
-            raise click.UsageError(f"No key for {name!r} in the environment; found: {', '.join(offers) or 'none'}.")
         configured = [upstream.name for upstream in load(home.config).upstreams]
         if name in configured:
             raise click.UsageError(f"{home.config} has an upstream {name!r} already.")
@@ -132,7 +137,7 @@ def init(names: tuple[str, ...]) -> None:
         )
 
 
-@commands.command()
+@commands.command(short_help="Check configuration, upstreams, ledger, disk.")
 @as_json
 def doctor(json: bool) -> None:
     """Check configuration, upstreams, prices, local model, ledger and disk."""
@@ -174,7 +179,7 @@ def list_keys(json: bool) -> None:
     _print(json, {"keys": found}, lambda: tables.keys(found))
 
 
-@keys.command("limit")
+@keys.command("limit", context_settings=NEGATIVE)
 @click.argument("name")
 @click.argument("amount", type=Dollars())
 def limit_key(name: str, amount: int | None) -> None:
@@ -203,7 +208,7 @@ def show_bill(by: By, since_ms: int | None, until_ms: int | None, key: str | Non
     _print(json, found, lambda: tables.bill(found, by))
 
 
-@commands.command()
+@commands.command(short_help="What is being spent right now.")
 @click.option("--once", is_flag=True, help="Print one picture and end.")
 @as_json
 def top(once: bool, json: bool) -> None:
@@ -218,7 +223,7 @@ def top(once: bool, json: bool) -> None:
         watch(ledger)
 
 
-@commands.command()
+@commands.command(short_help="Show a text's tokens and their number.")
 @click.argument("text", required=False)
 @click.option("--encoding", type=click.Choice(["o200k_base", "cl100k_base"]), default="o200k_base", show_default=True)
 @as_json
@@ -269,7 +274,7 @@ def cost(
     _print(json, msgspec.to_builtins(found), lambda: click.echo(format_explanation(found)))
 
 
-@commands.group()
+@commands.group(short_help="The price book and your own prices.")
 def prices() -> None:
     """The price book: genai-prices, with your dated overrides in prices.toml."""
 
@@ -308,7 +313,7 @@ def backup(path: Path | None) -> None:
     click.echo(f"Wrote {target}.")
 
 
-@commands.command()
+@commands.command(context_settings=NEGATIVE, short_help="Correct what a key has spent.")
 @click.argument("key")
 @click.argument("amount")
 @click.option("--reason", required=True)
@@ -319,6 +324,8 @@ def adjust(key: str, amount: str, reason: str, request: str | None) -> None:
         nusd = parse_usd(amount)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
+    if request is not None and parse_request_text(request) is None:
+        raise click.UsageError(f"{request!r} is not a request id; it looks like req_ and 15 digits or letters a to f.")
     Operator(Home(home_path())).adjust(key, nusd, reason, request)
     click.echo(f"Key {key}: adjusted by {format_usd(nusd)}.")
 

@@ -27,7 +27,7 @@ def bill(document: dict[str, Any], by: str) -> None:
         table.add_row(str(name), *(f"{n:,}" for n in counts), format_usd(row["list_nusd"]), format_usd(row["billed_nusd"]))
     console.print(table)
     if document["adjustments_nusd"]:
-        console.print(f"Corrections: {format_usd(document['adjustments_nusd'])}")
+        console.print(f"Adjustments: {format_usd(document['adjustments_nusd'])}")
     estimated = f" (of it estimated: {format_usd(document['estimated_nusd'])})" if document["estimated_nusd"] else ""
     console.print(f"Total: [bold]{format_usd(document['total_nusd'])}[/]{estimated}, {document['entries']:,} calls")
 
@@ -53,7 +53,8 @@ def now(picture: dict[str, Any]) -> None:
 
 def top_table(picture: dict[str, Any]) -> Table:
     """Open calls above, the latest entries below, today's total in the title."""
-    title = f"today {format_usd(picture['today_nusd'])} in {picture['today_entries']:,} calls · held {format_usd(picture['held_nusd'])} in {len(picture['holds'])} open calls"
+    spent = f"today {format_usd(picture['today_nusd'])} in {picture['today_entries']:,} calls"
+    title = f"{spent} · held {format_usd(picture['held_nusd'])} in {len(picture['holds'])} open calls"
     table = _table("", "key", "model", "tokens in", "out", "cost", "how", title=title)
     for hold in picture["holds"][-20:]:
         table.add_row(
@@ -90,24 +91,23 @@ def tokens(document: dict[str, Any]) -> None:
 
 
 def prices(found: tuple[DatedPrice, ...]) -> None:
-    table = _table("row", "applies", "rates", "", title=None)
     for price in found:
-        rates = "\n".join(f"{kind}: {rate}" for kind, rate in price.rates.items())
-        when = ", ".join([price.applies, *(f"{name}={value}" for name, value in price.context.items())])
-        table.add_row(price.row, when, rates, "now" if price.active else "")
-    console.print(table)
+        when = ", ".join([price.applies, *(f"if {name}={value}" for name, value in price.context.items())])
+        console.print(f"{price.row}   {when}{'' if price.active else ' (not now)'}", markup=False, soft_wrap=True)
+        for kind, rate in price.rates.items() or [("unknown", "no rate is stated")]:
+            console.print(f"  {kind:<15} {rate}", markup=False, soft_wrap=True)
 
 
 def findings(found: list[Finding]) -> None:
     for finding in found:
         console.print(f"{MARKS[finding.verdict]} {finding.subject}: ", end="")
-        console.print(finding.text, markup=False)
+        console.print(finding.text, markup=False, soft_wrap=True)
 
 
 def _table(first: str, *columns: str, title: str | None) -> Table:
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="dim")
     table.add_column(first)
-    texts = {"key", "model", "how", "begins", "applies", "rates", "made"}
+    texts = {"key", "model", "how", "begins", "made"}
     for column in columns:
         table.add_column(column, justify="left" if column in texts else "right")
     return table
