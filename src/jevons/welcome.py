@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from pathlib import Path
 
 from jevons.config import Config, found_keys
 from jevons.engine.process import Engine, EngineState
@@ -17,6 +18,7 @@ class Welcome:
         self._terminal = sys.stderr.isatty()
         self._state = ""
         self._bar = False
+        self._command = command_to_paste()
 
     def show(self, address: str, first_key: str, settled: int) -> None:
         """The banner. `first_key` is shown this once; "" when there are keys already."""
@@ -28,17 +30,19 @@ class Welcome:
             )
         key = first_key or "jv-…"
         if first_key:
-            say(f"\n  Your first key, shown this once:   {first_key}\n")
+            say(f"\n  Your first key, named default, shown this once:   {first_key}\n")
+            say(f"  It has no limit. So that it never spends more than $5: `{self._command} keys limit default 5`.")
         else:
-            say("  Keys: `jevons keys list`; a new one: `jevons keys create NAME`.")
+            say(f"  Keys: `{self._command} keys list`; a new one: `{self._command} keys create NAME`.")
         say("  Try it:")
         say(f"    curl {address}/v1/chat/completions -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\")
-        say("""      -d '{"model": "local", "messages": [{"role": "user", "content": "Say hello."}]}'""")
+        model = "local" if self._config.engine.enabled else "MODEL"
+        say(f"""      -d '{{"model": "{model}", "messages": [{{"role": "user", "content": "Say hello."}}]}}'""")
         say("  Point your agents here:")
         say(f"    export OPENAI_BASE_URL={address}/v1 OPENAI_API_KEY={key}")
         say(f"    export ANTHROPIC_BASE_URL={address} ANTHROPIC_API_KEY={key}")
         self._show_upstreams()
-        say("  What it cost: `jevons bill`, live: `jevons top`. Stop with Ctrl-C.\n")
+        say(f"  What it cost: `{self._command} bill`, live: `{self._command} top`. Stop with Ctrl-C.\n")
 
     def engine_changed(self, engine: Engine) -> None:
         """Told at every change of the local engine."""
@@ -64,7 +68,8 @@ class Welcome:
         for offer in found_keys():
             if offer.name not in names:
                 self._say(
-                    f"  {offer.key_env} is set: `jevons init --add {offer.name}` puts that upstream into jevons.toml (by reference; the key stays where it is)."
+                    f"  {offer.key_env} is set: `{self._command} init --add {offer.name}` puts that upstream into jevons.toml"
+                    " (by reference; the key stays where it is)."
                 )
 
     def _say(self, line: str) -> None:
@@ -72,3 +77,12 @@ class Welcome:
             print(file=sys.stderr)
             self._bar = False
         print(line, file=sys.stderr, flush=True)
+
+
+def command_to_paste() -> str:
+    """How this very installation's `jevons` is called from the shell: by name where that finds it, else by path."""
+    script = Path(sys.executable).with_name("jevons")
+    found = shutil.which("jevons")
+    if not script.exists() or (found and Path(found).samefile(script)):
+        return "jevons"
+    return str(script.relative_to(Path.cwd())) if script.is_relative_to(Path.cwd()) else str(script)
