@@ -45,14 +45,14 @@ class Home:
 
     def admin_token(self) -> str:
         """The admin API's own token, made at first need."""
-        return "jva-" + self._token("admin.token")
+        return self._token("admin.token", "jva-")
 
-    def _token(self, name: str) -> str:
+    def _token(self, name: str, prefix: str = "") -> str:
         file = self.path / name
         try:
             return file.read_text().strip()
         except FileNotFoundError:
-            token = secrets.token_hex(32)
+            token = prefix + secrets.token_hex(32)
             write_private(file, token + "\n")
             return token
 
