@@ -117,7 +117,7 @@ def test_an_unknown_name_gets_suggestions(local: PriceBook) -> None:
         resolve_model(local, "gpt-4o", "anthropic")
     with pytest.raises(UnknownModel, match="unknown provider 'nobody'; known are: anthropic, "):
         resolve_model(local, "gpt-4o", "nobody")
-    with pytest.raises(UnknownModel, match="`jevons prices` lists what there is"):
+    with pytest.raises(UnknownModel, match="write it as its provider does"):
         resolve_model(local, "§§§§")
 
 

@@ -193,7 +193,7 @@ def resolve_model(book: PriceBook, name: str, provider: str | None = None) -> tu
     if wanted and (loose := _loose(book, wanted, among)):
         return loose
     close = book.suggest(name)
-    hint = f"did you mean {', '.join(close)}?" if close else "`jevons prices` lists what there is"
+    hint = f"did you mean {', '.join(close)}?" if close else "write it as its provider does"
     at = f" at {seller}" if provider is not None else ""
     raise UnknownModel(f"no price is known for a model called {name!r}{at}; {hint}", close)
 
