@@ -7,7 +7,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -15,6 +15,8 @@ from jevons.gateway.settings import KINDS, UpstreamSettings
 from jevons.policy.route import Alias
 
 PORT = 4141
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class ConfigError(Exception):
@@ -27,11 +29,12 @@ class EngineSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     enabled: bool = True
     model: str = ""
     """A GGUF file; "" = the packaged 135M model, for trying, and for simple tasks."""
-    threads: int = 0
+    threads: Count = 0
     """0 = all cores but one."""
-    slots: int = 0
+    slots: Count = 0
     """Requests decoded in parallel; 0 = the default."""
-    context_tokens: int = 0
+    context_tokens: Count = 0
+    """Prompt and answer of one request together; 0 = the default."""
 
 
 class LedgerSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,7 +48,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole of jevons.toml."""
 
     host: str = "127.0.0.1"
-    port: int = PORT
+    port: Port = PORT
     hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "::1")
     """Host names that are answered to (against DNS rebinding); add your own when others reach the gateway. Empty = any."""
     upstreams: tuple[UpstreamSettings, ...] = ()
