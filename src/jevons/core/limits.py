@@ -24,6 +24,8 @@ FIRST_BYTE_TIMEOUT_S = 600.0
 """Reasoning models think for minutes before the first byte."""
 STREAM_IDLE_TIMEOUT_S = 300.0
 """Clients give up at 300 s of silence (research: Claude Code, Codex, opencode, ai)."""
+READ_TIMEOUT_SLACK_S = 1.0
+"""How much later than ours the client library's own clock for a silent upstream fires."""
 DISCONNECT_WATCH_DELAY_S = 0.05
 """A non-streamed call is watched for a client that left only after this long: the watcher costs more than a fast call."""
 HOLD_WAIT_MAX_S = 2.0
@@ -59,6 +61,10 @@ SEEN_BYTES_MAX = 2**20
 # Ledger
 COMMIT_ROWS_MAX = 512
 """Operations in one transaction: bounds how long the slowest of a batch waits."""
+LEDGER_RETRY_S = 1.0
+"""How often the writer tries again by itself while the ledger cannot be written."""
+LEDGER_BUSY_S = 5.0
+"""How long a commit or a reader waits for another program that has the ledger file locked."""
 IDEMPOTENCY_TTL_S = 24 * 3600
 """How long an Idempotency-Key is remembered (Stripe's floor)."""
 RESPONSE_OWNER_TTL_S = 30 * 24 * 3600

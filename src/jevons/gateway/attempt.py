@@ -49,6 +49,8 @@ class Attempt:
         """The dearest row that may apply: what the hold was taken under."""
         self.provider = provider
         self.sent = False
+        self.streamed = hold.stream
+        """What arrives is counted as it comes; False when the upstream answers whole although a stream was asked for."""
         self.status = 0
         self.usage: Usage | None = None
         self.input_usage: Usage | None = None
@@ -75,7 +77,7 @@ class Attempt:
     def resolve(self, outcome: Outcome) -> "asyncio.Future[None]":
         """Post the entry; the future is done when it is on disk. Call once."""
         assert self.settled is None
-        needs_count = self.usage is None and self._visible and self.sent and self.hold.stream
+        needs_count = self.usage is None and self._visible and self.sent and self.streamed
         seen = self._seen_output + self._count_seen() if needs_count else None
         ending = Ending(outcome, self.sent, self.status, self.usage, self.input_usage, self.complete, seen, self._visible)
         price = self.charge_price or self.price

@@ -153,6 +153,7 @@ class Journey:
             if self._ask.stream and _is_stream(answer):
                 outcome = await self._stream(target, attempt, answer, patience, strip)
             else:
+                attempt.streamed = False
                 outcome = await self._whole(target, attempt, answer)
         except NotSent as error:
             attempt.sent = False
@@ -336,8 +337,13 @@ def _gateway_error(status: int, message: str) -> Refusal:
 
 
 def _is_stream(answer: Answer) -> bool:
-    """Some upstreams answer a streamed request whole; then they say that it is JSON."""
-    return not any(name == "content-type" and value.startswith("application/json") for name, value in answer.headers)
+    """Some upstreams answer a streamed request whole; then they say that it is JSON. A packed answer cannot be relayed by events."""
+    for name, value in answer.headers:
+        if name == "content-type" and value.startswith("application/json"):
+            return False
+        if name == "content-encoding" and value != "identity":
+            return False
+    return True
 
 
 def _is_json(body: bytes) -> bool:

@@ -16,7 +16,7 @@ from pyreqwest.exceptions import BuilderError, PoolTimeoutError, PyreqwestError
 from pyreqwest.request import StreamRequest
 from pyreqwest.response import Response
 
-from jevons.core.limits import ANSWER_BYTES_MAX, BODY_BYTES_MAX, DECODE_RATIO_FLOOR_BYTES, DECODE_RATIO_MAX
+from jevons.core.limits import ANSWER_BYTES_MAX, BODY_BYTES_MAX, DECODE_RATIO_FLOOR_BYTES, DECODE_RATIO_MAX, READ_TIMEOUT_SLACK_S
 from jevons.gateway.patience import Patience
 from jevons.gateway.settings import UpstreamSettings
 
@@ -135,6 +135,9 @@ def _client(settings: UpstreamSettings) -> Client:
         .max_connections(settings.connections_max)
         .pool_timeout(timedelta(seconds=settings.connect_timeout_s))
         .connect_timeout(timedelta(seconds=settings.connect_timeout_s))
+        # Cancelling a request that waits for its answer's head does not stop it in the library: it goes on until the head comes, and
+        # is dropped then. This clock, which is later than ours, drops it also if nothing ever comes, so that a connection is not lost.
+        .read_timeout(timedelta(seconds=max(settings.first_byte_timeout_s, settings.idle_timeout_s) + READ_TIMEOUT_SLACK_S))
     )
     for file in (settings.ca_file, os.environ.get("SSL_CERT_FILE", "")):
         if file:
