@@ -81,10 +81,10 @@ class Jevons:
             os.kill(self.pid, signal.SIGKILL)
         self._process.wait(timeout=STOP_TIMEOUT_S)
 
-    def wait_dead(self) -> None:
-        """Wait until somebody else has killed it."""
+    def wait_dead(self) -> int:
+        """Wait until it has ended by itself or by somebody else; its exit status, negative for a signal."""
         assert self._process is not None
-        self._process.wait(timeout=STOP_TIMEOUT_S)
+        return self._process.wait(timeout=STOP_TIMEOUT_S)
 
     def log(self) -> str:
         return (self.home / "serve.log").read_text()
