@@ -4,6 +4,7 @@ A path that is not listed here is a 404 in the dialect of its caller, never forw
 """
 
 import hashlib
+import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -27,6 +28,8 @@ from jevons.ledger.errors import LedgerUnavailable
 from jevons.policy.route import Table, Target, allowed, choose, offered
 from jevons.wire.errors import error_event
 from jevons.wire.parse import parse
+
+log = logging.getLogger("jevons.gateway")
 
 DOORS = {
     "/v1/chat/completions": Dialect.CHAT,
@@ -108,6 +111,10 @@ class App:
             await client.body(error_event(aborted.refusal, dialect, request_text(request)), more=True)
         except ClientGone:
             return
+        except Exception:  # noqa: BLE001 the last resort: whatever it is, the client gets an answer in its dialect
+            log.exception("a bug, in request %s", request_text(request))
+            refusal = Refusal(Kind.INTERNAL, 500, "A bug of the gateway; its log has the details.", code="internal_error")
+            await self._refuse(client, refusal, dialect, request)
         finally:
             client.close()
 

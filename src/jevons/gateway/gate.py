@@ -49,7 +49,7 @@ class Gate:
         idempotency: tuple[bytes, bytes],
     ) -> tuple[Attempt, Admit]:
         """A reserved attempt, its hold durable. Raises Refusal (402, 429, 400) or LedgerUnavailable."""
-        provider = settings.provider or settings.defaults.provider or settings.name
+        provider = settings.price_provider
         about = model_facts(provider, target.model)
         links = chain(self._secret, ask.messages)
         count = await self._count(ask, about, links)

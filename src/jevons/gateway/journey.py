@@ -5,6 +5,7 @@ Every await here may be the last: whatever happens, the attempt is resolved in `
 """
 
 import asyncio
+import math
 import random
 import time
 
@@ -24,7 +25,7 @@ from jevons.core.usage import Usage
 from jevons.gateway.attempt import Attempt
 from jevons.gateway.client import Client, Scope
 from jevons.gateway.gate import Gate, price_context
-from jevons.gateway.outbound import body_for, headers_for
+from jevons.gateway.outbound import Outgoing, headers_for
 from jevons.gateway.patience import Patience
 from jevons.gateway.relay import End, Relay, stream_usage
 from jevons.gateway.reply import Headers, own_headers, passed_headers
@@ -41,6 +42,16 @@ from jevons.wire.translate import StreamTranslator, translate_answer
 
 RETRIED = frozenset({408, 429, 500, 502, 503, 504, 529})
 """Statuses after which another try may succeed."""
+
+
+_KINDS = {
+    403: Kind.PERMISSION,
+    404: Kind.NOT_FOUND,
+    413: Kind.TOO_LARGE,
+    429: Kind.RATE_LIMIT,
+    503: Kind.UNAVAILABLE,
+    529: Kind.UNAVAILABLE,
+}
 
 
 class Aborted(Exception):
@@ -90,6 +101,7 @@ class Journey:
         number = 0
         for target in targets:
             live = self._lives[target.upstream]
+            outgoing = Outgoing(self._ask, target, live.settings)
             for retry in range(live.settings.retries + 1):
                 if number >= ATTEMPTS_MAX:
                     break
@@ -109,7 +121,7 @@ class Journey:
                     break  # no money for another try, or nobody there: the last error stands
                 number += 1
                 try:
-                    await self._attempt(live, address, target, attempt, verdict)
+                    await self._attempt(live, address, target, outgoing, attempt, verdict)
                     return
                 except Failed as error:
                     failed = error
@@ -131,7 +143,9 @@ class Journey:
             headers = [*(pair for pair in headers if pair[0] != b"x-should-retry"), (b"x-should-retry", b"false")]
         await self._client.answer(status, [*headers, *own], body)
 
-    async def _attempt(self, live: Live, address: str, target: Target, attempt: Attempt, verdict: Admit) -> None:
+    async def _attempt(
+        self, live: Live, address: str, target: Target, outgoing: Outgoing, attempt: Attempt, verdict: Admit
+    ) -> None:
         """Send one attempt and relay its answer. Raises Failed if the client has seen nothing of it."""
         patience = Patience()
         answer: Answer | None = None
@@ -140,7 +154,7 @@ class Journey:
         self._client.watch(0 if self._ask.stream else DISCONNECT_WATCH_DELAY_S)
         self._client.interrupt_on_leave(not drain)
         try:
-            body, strip = body_for(self._ask, target, live.settings, verdict.output_cap)
+            body = outgoing.body(verdict.output_cap, attempt.hold.output_tokens)
             url = live.url(address, target.dialect, target.model, self._scope["query_string"])
             same = target.dialect is self._ask.dialect
             headers = headers_for(self._scope["headers"], live.settings, same_dialect=same)
@@ -151,7 +165,7 @@ class Journey:
             if answer.status >= 300:
                 raise await self._refused(live, target, attempt, answer)
             if self._ask.stream and _is_stream(answer):
-                outcome = await self._stream(target, attempt, answer, patience, strip)
+                outcome = await self._stream(target, attempt, answer, patience, outgoing.asks_usage)
             else:
                 attempt.streamed = False
                 outcome = await self._whole(target, attempt, answer)
@@ -164,7 +178,7 @@ class Journey:
             raise await self._broken(attempt, Outcome.TIMEOUT, refusal, again=False) from None
         except (Broken, BrokenStream) as error:
             refusal = _gateway_error(502, f"Upstream {target.upstream} broke off: {error}.")
-            raise await self._broken(attempt, Outcome.ERROR, refusal, again=True) from None
+            raise await self._broken(attempt, Outcome.ERROR, refusal, again=attempt.status == 0) from None
         except asyncio.CancelledError:
             outcome = Outcome.CANCELLED
             if not self._client.left() and not patience.expired():
@@ -198,10 +212,10 @@ class Journey:
                 attempt,
                 again=False,
             )
-        if target.dialect is not self._ask.dialect:
-            refusal = Refusal(
-                Kind.UPSTREAM if answer.status >= 500 else Kind.INVALID, answer.status, _message_of(body), code="upstream_error"
-            )
+        if target.dialect is not self._ask.dialect or live.settings.kind == "local":
+            kind = _KINDS.get(answer.status, Kind.UPSTREAM if answer.status >= 500 else Kind.INVALID)
+            wait_s = math.ceil(after_s) if after_s else None
+            refusal = Refusal(kind, answer.status, _message_of(body), code="upstream_error", retry_after_s=wait_s)
             return Failed(refusal, None, attempt, again=again, after_s=after_s)
         return Failed(None, (answer.status, passed_headers(answer.headers), body), attempt, again=again, after_s=after_s)
 
@@ -289,9 +303,7 @@ class Journey:
 
     def _take_facts(self, target: Target, attempt: Attempt, reader: Reader) -> None:
         settings = self._lives[target.upstream].settings
-        final, attempt.input_usage = stream_usage(
-            reader, flavour_of(settings.provider or settings.defaults.provider or settings.name)
-        )
+        final, attempt.input_usage = stream_usage(reader, flavour_of(settings.price_provider))
         if final is not None and (reader.complete or target.dialect is Dialect.CHAT or reader.finish):
             attempt.usage = with_request_unit(final, attempt.price)
         attempt.finish = reader.finish
@@ -307,7 +319,7 @@ class Journey:
             case Dialect.RESPONSES:
                 usage, problems = responses_usage(raw)
             case _:
-                usage, problems = chat_usage(raw, flavour_of(settings.provider or settings.defaults.provider or settings.name))
+                usage, problems = chat_usage(raw, flavour_of(settings.price_provider))
         if unusable(problems):
             return None
         return with_request_unit(usage, attempt.price)

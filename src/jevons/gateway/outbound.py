@@ -12,7 +12,7 @@ from jevons.core.ask import Ask, Dialect
 from jevons.core.refusal import invalid
 from jevons.gateway.settings import UpstreamSettings
 from jevons.policy.route import Target
-from jevons.wire.body import edit
+from jevons.wire.body import edit, read_fields
 from jevons.wire.translate import translate_request
 
 HOP_BY_HOP = frozenset(
@@ -53,6 +53,8 @@ NOT_RETURNED = frozenset(
         "date",
     }
 )
+UNDECIDED_CAP = 1
+"""Stands in a translated body until the gate has decided; always replaced before sending."""
 _CAP_FIELDS = {
     Dialect.CHAT: ("max_tokens", "max_completion_tokens"),
     Dialect.RESPONSES: ("max_output_tokens",),
@@ -80,25 +82,63 @@ def headers_for(sent: Iterable[tuple[bytes, bytes]], settings: UpstreamSettings,
     return kept
 
 
-def body_for(ask: Ask, target: Target, settings: UpstreamSettings, output_cap: int | None) -> tuple[bytes, bool]:
-    """(body, did we ask for usage that the client did not ask for). `output_cap` None: leave what the client sent."""
-    if target.dialect is not ask.dialect:
-        cap = output_cap or ask.output_cap or 0
-        body = translate_request(ask.body, ask.dialect, target.dialect, target.model, cap, chat_cap_field=cap_field(settings))
-        return body, False
-    changes: dict[str, bytes | None] = {}
-    if target.model != ask.model:
-        changes["model"] = msgspec.json.encode(target.model)
-    if output_cap is not None and output_cap != ask.output_cap:
-        fields = _CAP_FIELDS[ask.dialect]
-        present = [name for name in fields if name in ask.fields] or [
-            cap_field(settings) if ask.dialect is Dialect.CHAT else fields[0]
-        ]
-        changes.update(dict.fromkeys(present, str(output_cap).encode()))
-    asks_usage = ask.dialect is Dialect.CHAT and ask.stream and not ask.include_usage
-    if asks_usage:
-        changes["stream_options"] = _with_usage(ask)
-    return (edit(ask.body, ask.fields, changes) if changes else ask.body), asks_usage
+class Outgoing:
+    """A request body on its way upstream. Everything that can be refused is refused when it is made, before money is held."""
+
+    def __init__(self, ask: Ask, target: Target, settings: UpstreamSettings) -> None:
+        """Raises Refusal (400) for what the target's dialect cannot express."""
+        if settings.kind == "local":
+            _check_local(ask)
+        self._ask = ask
+        self._changes: dict[str, bytes | None] = {}
+        self.asks_usage = False
+        """We ask for the usage of a stream although the client did not: its chunk is stripped again."""
+        self._cap_names: tuple[str, ...]
+        if target.dialect is not ask.dialect:
+            name = cap_field(settings) if target.dialect is Dialect.CHAT else "max_tokens"
+            self._body = translate_request(
+                ask.body, ask.dialect, target.dialect, target.model, UNDECIDED_CAP, chat_cap_field=name
+            )
+            self._fields = read_fields(self._body)
+            self._cap_names = (name,)
+            return
+        self._body, self._fields = ask.body, ask.fields
+        self._cap_names = _cap_names(ask, settings)
+        if target.model != ask.model:
+            self._changes["model"] = msgspec.json.encode(target.model)
+        self.asks_usage = ask.dialect is Dialect.CHAT and ask.stream and not ask.include_usage
+        if self.asks_usage:
+            self._changes["stream_options"] = _with_usage(ask)
+
+    def body(self, output_cap: int | None, held_output: int) -> bytes:
+        """The bytes to send. `output_cap` None: what the client sent stays; a translated request must name one, then `held_output`."""
+        changes = self._changes
+        if self._body is not self._ask.body:
+            output_cap = output_cap or self._ask.output_cap or held_output
+            changes = dict.fromkeys(self._cap_names, str(output_cap).encode())
+        elif output_cap is not None and output_cap != self._ask.output_cap:
+            changes = changes | dict.fromkeys(self._cap_names, str(output_cap).encode())
+        return edit(self._body, self._fields, changes) if changes else self._body
+
+
+def _check_local(ask: Ask) -> None:
+    """What llama.cpp's server would do wrong silently is refused: it reports the usage of one choice only, and drops tools."""
+    if ask.choices > 1:
+        raise invalid("The local model gives one choice; leave n out, or send the request n times.", param="n")
+    choice = bytes(ask.fields.get("tool_choice", b"null")).strip()
+    if choice.startswith(b"{") or choice == b'"required"':
+        raise invalid(
+            "The local model cannot be made to call a tool; leave tool_choice out, or choose another model.", param="tool_choice"
+        )
+
+
+def _cap_names(ask: Ask, settings: UpstreamSettings) -> tuple[str, ...]:
+    """The members that carry the output cap: those the client sent, else the one that this upstream knows. None where nothing is generated."""
+    names = _CAP_FIELDS.get(ask.dialect, ())
+    present = tuple([name for name in names if name in ask.fields])
+    if present or not names:
+        return present
+    return (cap_field(settings),) if ask.dialect is Dialect.CHAT else names[:1]
 
 
 def cap_field(settings: UpstreamSettings) -> str:

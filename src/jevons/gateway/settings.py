@@ -132,6 +132,13 @@ class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     passes: tuple[Pass, ...] = ()
 
     @property
+    def price_provider(self) -> str:
+        """Whose prices apply: as said, else by kind; an OpenAI-compatible host of your own goes by its name."""
+        if self.provider or self.defaults.provider:
+            return self.provider or self.defaults.provider
+        return self.name if self.base_url else self.kind
+
+    @property
     def defaults(self) -> KindDefaults:
         return KINDS[self.kind]
 

@@ -24,7 +24,7 @@ class Live:
     @property
     def provider(self) -> str:
         """Whose prices apply."""
-        return self.settings.provider or self.settings.defaults.provider or self.settings.name
+        return self.settings.price_provider
 
     def url(self, address: str, dialect: Dialect, model: str, query: bytes) -> str:
         """Where a call goes; remembered."""
