@@ -111,7 +111,7 @@ class App:
             await client.body(error_event(aborted.refusal, dialect, request_text(request)), more=True)
         except ClientGone:
             return
-        except Exception:  # noqa: BLE001 the last resort: whatever it is, the client gets an answer in its dialect
+        except Exception:
             log.exception("a bug, in request %s", request_text(request))
             refusal = Refusal(Kind.INTERNAL, 500, "A bug of the gateway; its log has the details.", code="internal_error")
             await self._refuse(client, refusal, dialect, request)

@@ -125,13 +125,14 @@ class Gate:
             raise unpriced(provider, target.model, ["input", "output"], self.book.suggest(target.model))
         units = list(request_units(price))
         for unit, bound in ask.server_tools:
-            if bound is None:
+            if bound is None and self.ledger.accounts[caller.key_id].limit_nusd is not None:
                 raise invalid(
-                    f"The provider bills each use of this tool ({unit}) and the request does not bound it. Set max_uses on the tool (Messages) or max_tool_calls (Responses).",
+                    f"The provider bills each use of this tool ({unit}), the key has a limit, and the request does not bound the uses."
+                    " Set max_uses on the tool (Messages) or max_tool_calls (Responses).",
                     param="tools",
                     code="unbounded_tool",
                 )
-            units.append((unit, bound))
+            units.append((unit, bound or 0))
         output_max = 0 if ask.dialect is Dialect.EMBEDDINGS else about.max_output
         return Terms(
             price=price,
@@ -177,8 +178,8 @@ class Gate:
         return Refusal(
             Kind.BUDGET,
             402,
-            f"Key {caller.key_name!r} has spent {format_usd(account.posted_nusd)} of its limit of {format_usd(account.limit_nusd or 0)}; this call may cost up to"
-            f" {format_usd(needed_nusd)}. Raise it with `jevons keys limit {caller.key_name} AMOUNT`, or ask for less output.",
+            f"Key {caller.key_name!r} has spent {format_usd(account.posted_nusd)} of its limit of"
+            f" {format_usd(account.limit_nusd or 0)}; this call may cost up to {format_usd(needed_nusd)}. Raise the limit with `jevons keys limit {caller.key_name} AMOUNT`, or ask for less output.",
             code="insufficient_quota",
             detail=standing,
         )
@@ -210,7 +211,9 @@ def unpriced(provider: str, model: str, kinds: list[str], similar: list[str]) ->
     return Refusal(
         Kind.INVALID,
         400,
-        f"The price of {provider}/{model} ({', '.join(kinds)}) is unknown, and unmetered calls are refused.{hint} State it in prices.toml:\n{override_line(provider, model, tuple(kinds))}",
+        f"The price of {provider}/{model} ({', '.join(kinds)}) is unknown, and unmetered calls are refused.{hint} If {provider!r} only"
+        ' resells, name whose prices apply: `provider = "openai"` in its [[upstreams]] table. Or state the price in prices.toml:\n'
+        + override_line(provider, model, tuple(kinds)),
         code="unknown_price",
         param="model",
     )

@@ -1,5 +1,6 @@
 """Reading a request's body within limits: size, all bodies together, and what compression may hide."""
 
+import sys
 import zlib
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -7,6 +8,11 @@ from typing import Any
 
 from jevons.core.limits import BODIES_IN_FLIGHT_BYTES_MAX, BODY_BYTES_MAX, DECODE_RATIO_FLOOR_BYTES, DECODE_RATIO_MAX
 from jevons.core.refusal import Kind, Refusal, invalid
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 Receive = Callable[[], Awaitable[Any]]
 
@@ -89,10 +95,6 @@ def decode_body(body: bytes, encoding: bytes) -> bytes:
 
 
 def _unzstd(body: bytes, limit: int) -> tuple[bytes, bool]:
-    try:
-        from compression import zstd  # type: ignore[import-not-found, unused-ignore]
-    except ImportError:
-        from backports import zstd
     decoder = zstd.ZstdDecompressor()
     try:
         decoded = decoder.decompress(body, limit + 1)

@@ -33,7 +33,7 @@ from jevons.gateway.upstream import Answer, Broken, NotSent, TimedOut
 from jevons.gateway.upstreams import Live
 from jevons.meter.answer import answer_facts
 from jevons.meter.pricebook import with_request_unit
-from jevons.meter.usage import flavour_of, chat_usage, messages_usage, responses_usage, unusable
+from jevons.meter.usage import chat_usage, flavour_of, messages_usage, responses_usage, unusable
 from jevons.policy.govern import Admit
 from jevons.policy.route import Target
 from jevons.wire.reader import Reader

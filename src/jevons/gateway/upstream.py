@@ -12,7 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from pyreqwest.client import Client, ClientBuilder
-from pyreqwest.exceptions import BuilderError, PoolTimeoutError, PyreqwestError
+from pyreqwest.exceptions import BuilderError, PoolTimeoutError, PyreqwestError, RequestTimeoutError
 from pyreqwest.request import StreamRequest
 from pyreqwest.response import Response
 
@@ -59,7 +59,7 @@ class Upstream:
             # The library calls any time-out while waiting for headers a connect time-out; only this cause means that nothing was sent.
             if isinstance(error, PoolTimeoutError | BuilderError) or "client error (Connect)" in _causes(error):
                 raise NotSent(_causes(error)[-1]) from None
-            raise Broken(_causes(error)[-1]) from None
+            raise _failure(error, f"no answer within {self.settings.first_byte_timeout_s:g} s") from None
         except asyncio.CancelledError:
             if patience.expired():
                 raise TimedOut(f"no answer within {self.settings.first_byte_timeout_s:g} s") from None
@@ -87,7 +87,7 @@ class Answer:
         try:
             chunk = await self._read_chunk()
         except PyreqwestError as error:
-            raise Broken(_causes(error)[-1]) from None
+            raise _failure(error, f"nothing came for {self._patience.seconds:g} s") from None
         except asyncio.CancelledError:
             if self._patience.expired():
                 raise TimedOut(f"nothing came for {self._patience.seconds:g} s") from None
@@ -158,6 +158,10 @@ def _inflate(body: bytes, encoding: str) -> bytes:
     if len(decoded) > limit or not inflater.eof:
         raise Broken(f"the compressed answer unpacks to more than {limit} bytes, or is cut off")
     return decoded
+
+
+def _failure(error: PyreqwestError, silence: str) -> Broken:
+    return TimedOut(silence) if isinstance(error, RequestTimeoutError) else Broken(_causes(error)[-1])
 
 
 def _causes(error: PyreqwestError) -> list[str]:
