@@ -69,14 +69,16 @@ class Block(msgspec.Struct):
 
 class _Message(msgspec.Struct):
     content: list[Block]
-    usage: MessagesUsage
+    usage: MessagesUsage | None = None
     stop_reason: str | None = None
     stop_sequence: str | None = None
     stop_details: StopDetails | None = None
 
 
-def read_usage(usage: MessagesUsage) -> Usage:
-    """Anthropic's counts are disjoint already; thinking is part of the output."""
+def read_usage(usage: MessagesUsage | None) -> Usage:
+    """Anthropic's counts are disjoint already; thinking is part of the output. None counts nothing: the provider said nothing."""
+    if usage is None:
+        return Usage()
     written = usage.cache_creation_input_tokens or 0
     one_hour = min(written, usage.cache_creation.ephemeral_1h_input_tokens) if usage.cache_creation else 0
     output = usage.output_tokens or 0
