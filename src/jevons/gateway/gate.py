@@ -179,7 +179,8 @@ class Gate:
             Kind.BUDGET,
             402,
             f"Key {caller.key_name!r} has spent {format_usd(account.posted_nusd)} of its limit of"
-            f" {format_usd(account.limit_nusd or 0)}; this call may cost up to {format_usd(needed_nusd)}. Raise the limit with `jevons keys limit {caller.key_name} AMOUNT`, or ask for less output.",
+            f" {format_usd(account.limit_nusd or 0)}; this call may cost up to {format_usd(needed_nusd)}. Raise the limit"
+            f" with `jevons keys limit {caller.key_name} AMOUNT`, or ask for less output.",
             code="insufficient_quota",
             detail=standing,
         )
