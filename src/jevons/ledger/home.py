@@ -8,8 +8,10 @@ import os
 import secrets
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from jevons.ledger.errors import LedgerError
+from jevons.ledger.schema import sync_folder
 
 
 class Home:
@@ -18,7 +20,9 @@ class Home:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not path.is_dir():
+                path.mkdir(mode=0o700, parents=True, exist_ok=True)
+                sync_folder(path.parent)
         except OSError as error:
             raise LedgerError(f"cannot make {path} ({error.strerror}). Set JEVONS_HOME to a folder you may write.") from None
 
@@ -66,6 +70,7 @@ def write_private(file: Path, text: str) -> None:
         out.flush()
         os.fsync(out.fileno())
     partial.replace(file)
+    sync_folder(file.parent)
 
 
 class HomeLock:
@@ -75,15 +80,20 @@ class HomeLock:
         self._file = home.path / "lock"
         self._handle = -1
 
-    def __enter__(self) -> "HomeLock":
-        self._handle = os.open(self._file, os.O_CREAT | os.O_RDWR, 0o600)
+    def __enter__(self) -> Self:
+        folder = self._file.parent
         try:
+            self._handle = os.open(self._file, os.O_CREAT | os.O_RDWR, 0o600)
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             owner = os.read(self._handle, 32).decode(errors="replace").strip() or "unknown"
             os.close(self._handle)
             raise LedgerError(
-                f"{self._file.parent} is in use by process {owner}. One process serves one JEVONS_HOME; stop it, or set JEVONS_HOME to another folder."
+                f"{folder} is in use by process {owner}. One process serves one JEVONS_HOME; stop it, or set JEVONS_HOME to another folder."
+            ) from None
+        except OSError as error:
+            raise LedgerError(
+                f"cannot lock {self._file} ({error.strerror}). JEVONS_HOME must be a local folder of yours."
             ) from None
         os.ftruncate(self._handle, 0)
         os.pwrite(self._handle, f"{os.getpid()}\n".encode(), 0)

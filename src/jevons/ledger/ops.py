@@ -11,6 +11,12 @@ class Opened(msgspec.Struct, frozen=True, gc=False):
     hold: Hold
 
 
+class Withdrawn(msgspec.Struct, frozen=True):
+    """Holds whose commit reported failure and that were refused: they must not be found open at the next start."""
+
+    hold_ids: tuple[int, ...]
+
+
 class Posted(msgspec.Struct, frozen=True, gc=False):
     """A hold is resolved into its entry."""
 
@@ -66,4 +72,4 @@ class LimitSet(msgspec.Struct, frozen=True):
     excess_nusd: int = 0
 
 
-Op = Opened | Posted | Adjusted | KeyCreated | KeyRevoked | LimitSet
+Op = Opened | Withdrawn | Posted | Adjusted | KeyCreated | KeyRevoked | LimitSet

@@ -14,12 +14,12 @@ from typing import Any, NamedTuple, Protocol
 import apsw
 import msgspec
 
-from jevons.core.entry import Hold, admitted_ms, first_id_of_ms
-from jevons.core.limits import IDEMPOTENCY_TTL_S
+from jevons.core.entry import Entry, Hold, admitted_ms, first_id_of_ms
+from jevons.core.limits import IDEMPOTENCY_TTL_S, LEDGER_BUSY_S, RESPONSE_OWNER_TTL_S
 from jevons.ledger.errors import LedgerError
-from jevons.ledger.ops import Adjusted, Key, KeyCreated, KeyRevoked, KeySettings, LimitSet, Op, Opened, Posted
+from jevons.ledger.ops import Adjusted, Key, KeyCreated, KeyRevoked, KeySettings, LimitSet, Op, Opened, Posted, Withdrawn
 from jevons.ledger.rollup import Rollup
-from jevons.ledger.schema import backup, migrate
+from jevons.ledger.schema import APPLICATION_ID, in_words, migrate, version_of
 from jevons.policy.accounts import Account
 
 HOLD_COLUMNS = (
@@ -58,32 +58,41 @@ class Store(Protocol):
 
     def has_entry(self, entry_id: int) -> bool: ...
 
+    def probe(self) -> None:
+        """One durable write that changes nothing: raises while the disk does not work."""
+
     def close(self) -> None: ...
 
 
 class SqliteStore:
-    """`path` is created 0600 if absent. `vfs` and `synchronous` are for the tests that take power away."""
+    """`path` is created 0600 if absent. `vfs` and `synchronous` are for the tests that take power away.
+
+    Raises LedgerError for a file that is foreign, newer, damaged or cannot be opened; nothing is changed then.
+    """
 
     def __init__(self, path: Path, *, vfs: str | None = None, synchronous: str = "FULL", backups: Path | None = None) -> None:
-        if vfs is None and not path.exists():
-            os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
-        try:
+        self._path = path
+        with in_words(path):
+            if vfs is None and not path.exists():
+                os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
             self.db = apsw.Connection(str(path), vfs=vfs)
-            self.db.set_busy_timeout(5000)
-            self.db.pragma("journal_mode", "wal")
-            self.db.pragma("synchronous", synchronous)
-            self.db.pragma("foreign_keys", True)
-            self.migrated = migrate(self.db, backups)
-        except apsw.NotADBError as error:
-            raise LedgerError(
-                f"{path} is not a SQLite file ({error}). Move it away or restore a backup; nothing was changed."
-            ) from None
-        except apsw.CorruptError as error:
-            raise LedgerError(
-                f"{path} is damaged ({error}). Restore a backup (`jevons backup` made one?); nothing was changed."
-            ) from None
+            try:
+                self.db.set_busy_timeout(int(LEDGER_BUSY_S * 1000))
+                version_of(self.db)
+                if (mode := self.db.pragma("journal_mode", "wal")) != "wal":
+                    raise LedgerError(f"The file system of {path} cannot keep a ledger (journal mode {mode}); use a local one.")
+                self.db.pragma("synchronous", synchronous)
+                self.db.pragma("foreign_keys", True)
+                self.migrated = migrate(self.db, backups)
+            except BaseException:
+                self.db.close()
+                raise
 
     def load(self) -> Snapshot:
+        with in_words(self._path):
+            return self._load()
+
+    def _load(self) -> Snapshot:
         keys, accounts = [], {}
         rows = self.db.execute(
             "SELECT id, name, digest, prefix, created_ms, limit_nusd, settings, revoked_ms, posted_nusd, overrun_nusd"
@@ -97,7 +106,7 @@ class SqliteStore:
         remembered = {
             (key_id, digest): (body_digest, entry_id)
             for key_id, digest, body_digest, entry_id in self.db.execute(
-                "SELECT key_id, digest, body_digest, entry_id FROM idempotency"
+                "SELECT key_id, digest, body_digest, entry_id FROM idempotency ORDER BY entry_id"
             )
         }
         last_id = max(self.db.execute("SELECT max(id) FROM entries").get or 0, holds[-1].id if holds else 0)
@@ -117,8 +126,8 @@ class SqliteStore:
     def has_entry(self, entry_id: int) -> bool:
         return self.db.execute("SELECT 1 FROM entries WHERE id = ?", (entry_id,)).get is not None
 
-    def backup(self, target: Path) -> None:
-        backup(self.db, target)
+    def probe(self) -> None:
+        self.db.pragma("application_id", APPLICATION_ID)  # rewrites a page with what it holds already
 
     def close(self) -> None:
         self.db.close()
@@ -146,14 +155,16 @@ class SqliteStore:
         rollup = Rollup()
         for op in posted:
             rollup.add(op.entry)
-            if op.entry.response_id:
-                self._own_response(op)
         rollup.write(self.db)
+        self._own_responses([op.entry for op in posted if op.entry.response_id])
         for key_id, (posted_nusd, excess_nusd) in _sums(posted).items():
             self._move(key_id, posted_nusd, excess_nusd)
 
     def _write_rare(self, op: Op) -> None:
         match op:
+            case Withdrawn(hold_ids):
+                self.db.executemany("DELETE FROM holds WHERE id = ?", [(hold_id,) for hold_id in hold_ids])
+                self.db.executemany("DELETE FROM idempotency WHERE entry_id = ?", [(hold_id,) for hold_id in hold_ids])
             case Adjusted(key_id, nusd, reason, created_ms, entry_id, excess_nusd):
                 self.db.execute(
                     "INSERT INTO adjustments (key_id, entry_id, nusd, reason, created_ms) VALUES (?, ?, ?, ?, ?)",
@@ -189,11 +200,14 @@ class SqliteStore:
             "INSERT OR REPLACE INTO idempotency (key_id, digest, body_digest, entry_id) VALUES (?, ?, ?, ?)", rows
         )
 
-    def _own_response(self, op: Posted) -> None:
-        hold = op.entry.hold
-        self.db.execute(
+    def _own_responses(self, entries: list[Entry]) -> None:
+        if not entries:
+            return
+        oldest = first_id_of_ms(admitted_ms(entries[-1].hold.id) - RESPONSE_OWNER_TTL_S * 1000)
+        self.db.execute("DELETE FROM stored_responses WHERE entry_id < ?", (oldest,))
+        self.db.executemany(
             "INSERT OR REPLACE INTO stored_responses (digest, key_id, upstream, entry_id) VALUES (?, ?, ?, ?)",
-            (_digest(op.entry.response_id), hold.key_id, hold.upstream, hold.id),
+            [(_digest(e.response_id), e.hold.key_id, e.hold.upstream, e.hold.id) for e in entries],
         )
 
 

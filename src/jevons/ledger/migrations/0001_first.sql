@@ -130,6 +130,8 @@ CREATE TABLE idempotency (
     PRIMARY KEY (key_id, digest)
 ) STRICT, WITHOUT ROWID;
 
+CREATE INDEX idempotency_by_age ON idempotency (entry_id);
+
 -- Which key created a response that the provider stores: only it may fetch, continue or delete it.
 CREATE TABLE stored_responses (
     digest        BLOB PRIMARY KEY,               -- SHA-256 of the provider's id
@@ -137,6 +139,8 @@ CREATE TABLE stored_responses (
     upstream      TEXT NOT NULL,
     entry_id      INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+CREATE INDEX stored_responses_by_age ON stored_responses (entry_id);
 
 CREATE VIEW entry_lines AS
     SELECT entries.id AS entry_id, line.key AS position, line.value ->> 0 AS kind, line.value ->> 1 AS count, line.value ->> 2 AS nusd
