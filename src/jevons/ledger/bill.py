@@ -13,11 +13,12 @@ import apsw
 import msgspec
 
 from jevons.core.entry import first_id_of_ms, request_text
+from jevons.core.limits import LEDGER_BUSY_S
 from jevons.ledger.errors import LedgerError
-from jevons.ledger.rollup import DAY_MS
+from jevons.ledger.rollup import DAY_MS, HOUR_MS, MEASURES
+from jevons.ledger.schema import in_words
 
 By = Literal["day", "model", "key", "run"]
-SUMS = "entries input cache_read cache_write_5m cache_write_1h output reasoning list_nusd billed_nusd estimated_nusd".split()
 
 
 @contextmanager
@@ -28,8 +29,9 @@ def reading(path: Path) -> Iterator[apsw.Connection]:
     except apsw.CantOpenError:
         raise LedgerError(f"There is no ledger at {path} yet. `make run` or `jevons serve` makes one.") from None
     try:
-        db.set_busy_timeout(5000)
-        yield db
+        db.set_busy_timeout(int(LEDGER_BUSY_S * 1000))
+        with in_words(path):
+            yield db
     finally:
         db.close()
 
@@ -42,7 +44,8 @@ def bill(path: Path, *, by: By = "day", since_ms: int = 0, until_ms: int | None 
     with reading(path) as db:
         rows = _by_run(db, since_ms, until_ms, key) if by == "run" else _by_rollup(db, by, since_ms, until_ms, key)
         adjusted = db.execute(
-            "SELECT coalesce(sum(nusd), 0) FROM adjustments JOIN keys ON keys.id = key_id WHERE adjustments.created_ms >= ? AND adjustments.created_ms < ? AND (? IS NULL OR name = ?)",
+            "SELECT coalesce(sum(nusd), 0) FROM adjustments JOIN keys ON keys.id = key_id"
+            " WHERE adjustments.created_ms >= ? AND adjustments.created_ms < ? AND (? IS NULL OR name = ?)",
             (since_ms, _end(until_ms), key, key),
         ).get
     return {
@@ -100,24 +103,31 @@ def response_owner(path: Path, response_id: str) -> tuple[int, str] | None:
 
 
 def check(path: Path) -> list[str]:
-    """What is wrong with the ledger, in words; empty if nothing is. Adds up every entry."""
+    """What is wrong with the ledger, in words; empty if nothing is. Adds up every entry. Raises LedgerError if it cannot be read."""
     with reading(path) as db:
         problems = [f"SQLite says: {row[0]}" for row in db.execute("PRAGMA integrity_check") if row[0] != "ok"]
+        if problems:
+            return problems  # sums of a damaged file say nothing
         for name, posted, counted in db.execute(
             "SELECT name, posted_nusd, (SELECT coalesce(sum(billed_nusd), 0) FROM entries WHERE key_id = keys.id)"
             " + (SELECT coalesce(sum(nusd), 0) FROM adjustments WHERE key_id = keys.id) AS counted FROM keys JOIN accounts ON key_id = id"
             " WHERE posted_nusd <> counted"
         ):
             problems.append(f"key {name}: the account says {posted} nano-USD, its entries and adjustments {counted}")
-        for table in ("rollup_hour", "rollup_day"):
-            whole = db.execute(
-                "SELECT count(*), coalesce(sum(billed_nusd), 0), coalesce(sum(list_nusd), 0) FROM entries"
-            ).fetchone()
-            rolled = db.execute(
-                f"SELECT coalesce(sum(entries), 0), coalesce(sum(billed_nusd), 0), coalesce(sum(list_nusd), 0) FROM {table}"
-            ).fetchone()
-            if whole != rolled:
-                problems.append(f"{table} sums to {rolled}, the entries to {whole} (count, billed, list)")
+        for table, period, period_ms in (("rollup_hour", "hour", HOUR_MS), ("rollup_day", "day", DAY_MS)):
+            groups = f"{period}, key_id, upstream, target"
+            rolled = f"SELECT {groups}, {', '.join(MEASURES)} FROM {table}"
+            counted = (
+                f"SELECT id / {first_id_of_ms(period_ms)} AS {groups}, count(*), {', '.join(f'sum({m})' for m in MEASURES[1:-1])},"
+                " sum(iif(estimate <> '', billed_nusd, 0)) FROM entries GROUP BY 1, 2, 3, 4"
+            )
+            wrong = db.execute(
+                f"SELECT count(*) FROM (SELECT {groups} FROM ({rolled} EXCEPT {counted}) UNION SELECT {groups} FROM ({counted} EXCEPT {rolled}))"
+            ).get
+            if wrong:
+                problems.append(f"{table}: {wrong} sums are not those of the entries")
+        if both := db.execute("SELECT count(*) FROM holds JOIN entries USING (id)").get:
+            problems.append(f"{both} holds are open although their entries are written")
         uneven = db.execute(
             "SELECT count(*) FROM entries WHERE list_nusd <> (SELECT coalesce(sum(value ->> 2), 0) FROM json_each(entries.lines))"
         ).get
@@ -128,7 +138,7 @@ def check(path: Path) -> list[str]:
 
 def _by_rollup(db: apsw.Connection, by: By, since_ms: int, until_ms: int | None, key: str | None) -> list[dict[str, Any]]:
     group = {"day": "date(day * 86400, 'unixepoch')", "model": "upstream || '/' || target", "key": "keys.name"}[by]
-    sums = ", ".join(f"sum({column}) AS {column}" for column in SUMS)
+    sums = ", ".join(f"sum({column}) AS {column}" for column in MEASURES)
     found = db.execute(
         f"SELECT {group} AS {by}, {sums} FROM rollup_day JOIN keys ON keys.id = key_id"
         f" WHERE day >= ? AND day < ? AND (? IS NULL OR keys.name = ?) GROUP BY 1 ORDER BY {'1' if by == 'day' else 'billed_nusd DESC, 1'}",
@@ -138,7 +148,7 @@ def _by_rollup(db: apsw.Connection, by: By, since_ms: int, until_ms: int | None,
 
 
 def _by_run(db: apsw.Connection, since_ms: int, until_ms: int | None, key: str | None) -> list[dict[str, Any]]:
-    sums = ", ".join(f"sum({column}) AS {column}" for column in SUMS[1:-1])
+    sums = ", ".join(f"sum({column}) AS {column}" for column in MEASURES[1:-1])
     found = db.execute(
         f"SELECT run_id AS run, keys.name AS key, count(*) AS entries, {sums}, sum(iif(estimate <> '', billed_nusd, 0)) AS estimated_nusd"
         " FROM entries JOIN keys ON keys.id = key_id WHERE entries.id >= ? AND entries.id < ? AND (? IS NULL OR keys.name = ?)"
