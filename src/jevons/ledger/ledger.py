@@ -5,12 +5,14 @@ commit fails is undone. Does not know: dialects, upstreams, why a call costs wha
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 
-from jevons.core.entry import ATTEMPT_BITS, COUNTER_BITS, Entry, Hold, Outcome
-from jevons.core.limits import COMMIT_ROWS_MAX
-from jevons.ledger.errors import LedgerError
+import msgspec
+
+from jevons.core.entry import ATTEMPT_BITS, COUNTER_BITS, Entry, Hold, Outcome, admitted_ms, first_id_of_ms
+from jevons.core.limits import COMMIT_ROWS_MAX, IDEMPOTENCY_TTL_S
+from jevons.ledger.errors import LedgerUnavailable
 from jevons.ledger.ops import Adjusted, Key, KeyCreated, KeyRevoked, LimitSet, Op, Opened, Posted
 from jevons.ledger.sqlite import Store
 from jevons.ledger.writer import Writer
@@ -23,12 +25,13 @@ def settle_open_holds(store: Store, now_ms: int) -> int:
     """After a crash: every open hold becomes its entry, charged whole and marked estimated. Returns how many there were."""
     snapshot = store.load()
     books = dict(snapshot.accounts)
+    for hold in snapshot.holds:
+        books[hold.key_id] = accounts.restore(books[hold.key_id], hold.held_nusd)
     posts: list[Op] = []
     for hold in snapshot.holds:
         settled = settle_killed(hold)
         before = books[hold.key_id]
-        held = Account(before.limit_nusd, before.posted_nusd, hold.held_nusd, before.overrun_nusd)
-        after = books[hold.key_id] = accounts.post(held, hold.held_nusd, settled.billed_nusd)
+        after = books[hold.key_id] = accounts.post(before, hold.held_nusd, settled.billed_nusd)
         entry = Entry(
             hold=hold,
             outcome=Outcome.KILLED,
@@ -50,7 +53,10 @@ class Ledger:
     """Hot state and its writer. Lives on one event loop; none of its methods may be called from another thread."""
 
     def __init__(self, store: Store, path: Path, loop: asyncio.AbstractEventLoop, *, durable: bool = True) -> None:
-        """`path` is where readers open the file by themselves. The store must have no open holds (`settle_open_holds` comes first). `durable` False writes nothing: for measuring what the disk costs."""
+        """`path` is where readers open the file by themselves. The store must have no open holds (`settle_open_holds` comes first).
+
+        `durable` False writes no hold and no entry: for measuring what the disk costs.
+        """
         snapshot = store.load()
         assert not snapshot.holds, "open holds are settled before a ledger starts"
         self.store = store
@@ -63,6 +69,7 @@ class Ledger:
         self._loop = loop
         self._durable = durable
         self._resolved: list[asyncio.Future[None]] = []
+        self._operator = asyncio.Lock()
         self.writer = Writer(store, loop)
         self.writer.start()
 
@@ -77,89 +84,138 @@ class Ledger:
         self.accounts[hold.key_id] = accounts.reserve(account, hold.held_nusd)
         self.open_holds[hold.id] = hold
         if hold.idempotency_key:
-            self._idempotency[hold.key_id, hold.idempotency_key] = (hold.body_digest, hold.id)
-        future = self._submit(Opened(hold))
+            self._remember(hold)
+        future = self.writer.submit(Opened(hold)) if self._durable else self._done()
         future.add_done_callback(lambda done: self._undo(hold) if _failed(done) else None)
         return future
 
     def post(self, entry: Entry) -> "asyncio.Future[None]":
-        """Resolve a hold. Await the future before the client sees the end of the answer. Raises KeyError if it is resolved already."""
+        """Resolve a hold. Await the future before the client sees the end of the answer. Raises KeyError if it is resolved already.
+
+        If the commit fails, the future does, and the entry is kept and written when the disk is back.
+        """
         hold = self.open_holds.pop(entry.hold.id)
         before = self.accounts[hold.key_id]
         after = self.accounts[hold.key_id] = accounts.post(before, hold.held_nusd, entry.billed_nusd)
-        return self._submit(Posted(entry, after.overrun_nusd - before.overrun_nusd))
+        self._wake()
+        return self.writer.submit(Posted(entry, after.overrun_nusd - before.overrun_nusd)) if self._durable else self._done()
 
-    def adjust(self, key_id: int, nusd: int, reason: str, created_ms: int, entry_id: int | None = None) -> "asyncio.Future[None]":
-        """A dated correction of what an account has spent."""
-        before = self.accounts[key_id]
-        after = self.accounts[key_id] = accounts.adjust(before, nusd)
-        return self._submit(Adjusted(key_id, nusd, reason, created_ms, entry_id, after.overrun_nusd - before.overrun_nusd))
+    async def adjust(self, key_id: int, nusd: int, reason: str, created_ms: int, entry_id: int | None = None) -> None:
+        """A dated correction of what an account has spent. Raises LedgerUnavailable; then nothing was corrected."""
+        await self._alone(lambda: self._adjust(key_id, nusd, reason, created_ms, entry_id))
 
-    def add_key(self, key: Key) -> "asyncio.Future[None]":
+    async def set_limit(self, key_id: int, limit_nusd: int | None) -> None:
+        """A new limit. Raises LedgerUnavailable; then the old one stands."""
+        await self._alone(lambda: self._set_limit(key_id, limit_nusd))
+
+    async def add_key(self, key: Key) -> None:
+        """Its name is taken at once. Raises LedgerUnavailable; then there is no such key."""
         self.keys[key.digest] = key
         self.accounts[key.id] = Account(key.limit_nusd)
-        return self._submit(KeyCreated(key))
+        await self._alone(lambda: self._add_key(key))
 
-    def revoke_key(self, key_id: int, now_ms: int) -> "asyncio.Future[None]":
+    async def revoke_key(self, key_id: int, now_ms: int) -> None:
+        """The key is refused from now on. Raises LedgerUnavailable; then this is written when the disk is back."""
         for digest, key in self.keys.items():
             if key.id == key_id:
-                self.keys[digest] = Key(
-                    key.id, key.name, key.digest, key.prefix, key.created_ms, key.limit_nusd, key.settings, now_ms
-                )
-        return self._submit(KeyRevoked(key_id, now_ms))
-
-    def set_limit(self, key_id: int, limit_nusd: int | None) -> "asyncio.Future[None]":
-        before = self.accounts[key_id]
-        after = self.accounts[key_id] = accounts.set_limit(before, limit_nusd)
-        return self._submit(LimitSet(key_id, limit_nusd, after.overrun_nusd - before.overrun_nusd))
+                self.keys[digest] = msgspec.structs.replace(key, revoked_ms=now_ms)
+        await self.writer.submit(KeyRevoked(key_id, now_ms))
 
     def repeated(self, key_id: int, idempotency_key: bytes) -> tuple[bytes, int] | None:
         """(digest of the earlier body, its entry id) if this Idempotency-Key was used by this key."""
         return self._idempotency.get((key_id, idempotency_key))
 
     def on_resolved(self) -> "asyncio.Future[None]":
-        """A future that is done when the next hold is resolved."""
+        """A future that is done when money may have become free: a hold resolved, a limit raised."""
         future = self._loop.create_future()
         self._resolved.append(future)
         return future
-
-    async def run_on_writer(self, work: Callable[[], None]) -> None:
-        """Run blocking store work (a backup) between two commits; its exception is raised here."""
-        done = self._loop.create_future()
-
-        def errand() -> None:
-            try:
-                work()
-            except (LedgerError, OSError) as error:
-                self._loop.call_soon_threadsafe(done.set_exception, error)
-            else:
-                self._loop.call_soon_threadsafe(done.set_result, None)
-
-        self.writer.call(errand)
-        await done
 
     def close(self) -> None:
         """Write what is queued and close the file. Blocks."""
         self.writer.close()
         self.store.close()
 
-    def _submit(self, op: Op) -> "asyncio.Future[None]":
-        if self._resolved and type(op) is not Opened:
+    async def _alone(self, change: Callable[[], Coroutine[None, None, None]]) -> None:
+        """One operator's change at a time, each to its end although its caller may leave: memory says what the disk says."""
+
+        async def run() -> None:
+            async with self._operator:
+                await change()
+
+        await asyncio.shield(self._loop.create_task(run()))
+
+    async def _adjust(self, key_id: int, nusd: int, reason: str, created_ms: int, entry_id: int | None) -> None:
+        before = self.accounts[key_id]
+        after = accounts.adjust(before, nusd)
+        excess = after.overrun_nusd - before.overrun_nusd
+        op = Adjusted(key_id, nusd, reason, created_ms, entry_id, excess)
+        if nusd < 0:  # money that comes back may be spent when it is on disk
+            await self.writer.submit(op)
+            self.accounts[key_id] = accounts.adjust(self.accounts[key_id], nusd)
+            self._wake()
+            return
+        self.accounts[key_id] = after
+        try:
+            await self.writer.submit(op)
+        except LedgerUnavailable:
+            self.accounts[key_id] = accounts.take_back(self.accounts[key_id], before.limit_nusd, nusd, excess)
+            raise
+
+    async def _set_limit(self, key_id: int, limit_nusd: int | None) -> None:
+        before = self.accounts[key_id]
+        after = accounts.set_limit(before, limit_nusd)
+        excess = after.overrun_nusd - before.overrun_nusd
+        op = LimitSet(key_id, limit_nusd, excess)
+        if limit_nusd is None or (before.limit_nusd is not None and limit_nusd >= before.limit_nusd):
+            await self.writer.submit(op)
+            self.accounts[key_id] = accounts.set_limit(self.accounts[key_id], limit_nusd)
+            self._wake()
+            return
+        self.accounts[key_id] = after
+        try:
+            await self.writer.submit(op)
+        except LedgerUnavailable:
+            self.accounts[key_id] = accounts.take_back(self.accounts[key_id], before.limit_nusd, 0, excess)
+            raise
+
+    async def _add_key(self, key: Key) -> None:
+        try:
+            await self.writer.submit(KeyCreated(key))
+        except LedgerUnavailable:
+            del self.keys[key.digest], self.accounts[key.id]
+            raise
+
+    def _remember(self, hold: Hold) -> None:
+        oldest = first_id_of_ms(admitted_ms(hold.id) - IDEMPOTENCY_TTL_S * 1000)
+        while self._idempotency:  # in the order of their ids: the oldest comes first
+            first = next(iter(self._idempotency))
+            if self._idempotency[first][1] >= oldest:
+                break
+            del self._idempotency[first]
+        self._idempotency.pop((hold.key_id, hold.idempotency_key), None)
+        self._idempotency[hold.key_id, hold.idempotency_key] = (hold.body_digest, hold.id)
+
+    def _undo(self, hold: Hold) -> None:
+        """A hold that was refused because it could not be written. If it was resolved meanwhile, its money is free already."""
+        if self.open_holds.pop(hold.id, None) is not None:
+            self.accounts[hold.key_id] = accounts.release(self.accounts[hold.key_id], hold.held_nusd)
+            self._wake()
+        remembered = self._idempotency.get((hold.key_id, hold.idempotency_key))
+        if remembered is not None and remembered[1] == hold.id:
+            del self._idempotency[hold.key_id, hold.idempotency_key]
+
+    def _wake(self) -> None:
+        if self._resolved:
             waiting, self._resolved = self._resolved, []
             for future in waiting:
                 if not future.done():
                     future.set_result(None)
-        if self._durable or isinstance(op, KeyCreated | KeyRevoked | LimitSet | Adjusted):
-            return self.writer.submit(op)
+
+    def _done(self) -> "asyncio.Future[None]":
         done = self._loop.create_future()
         done.set_result(None)
         return done
-
-    def _undo(self, hold: Hold) -> None:
-        """A hold that never reached the disk. If it was resolved meanwhile, there is nothing left to undo."""
-        if self.open_holds.pop(hold.id, None) is not None:
-            self.accounts[hold.key_id] = accounts.release(self.accounts[hold.key_id], hold.held_nusd)
-            self._idempotency.pop((hold.key_id, hold.idempotency_key), None)
 
 
 def _failed(future: "asyncio.Future[None]") -> bool:

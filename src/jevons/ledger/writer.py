@@ -1,7 +1,8 @@
 """One thread that writes: everything waiting goes into one transaction and shares one sync (group commit).
 
-Comes in: operations from the event loop. Goes out: one future each, resolved when the operation is on disk. A post whose commit failed
-is kept and tried again until it is written: an entry is never lost while the process lives, and after it the hold is still on disk.
+Comes in: operations from the event loop. Goes out: one future each, resolved when the operation is on disk. What happened for good
+(an entry, a revoked key) and could not be written is kept and tried again until it is; a hold whose commit failed is withdrawn. If
+the process ends before, the entry's hold is still on disk, and is charged at the next start.
 """
 
 import asyncio
@@ -10,18 +11,32 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 import apsw
 
-from jevons.core.limits import COMMIT_ROWS_MAX
+from jevons.core.limits import COMMIT_ROWS_MAX, LEDGER_RETRY_S
 from jevons.ledger.errors import LedgerUnavailable
-from jevons.ledger.ops import Op, Posted
+from jevons.ledger.ops import KeyRevoked, Op, Opened, Posted, Withdrawn
 from jevons.ledger.sqlite import Store
 
 log = logging.getLogger("jevons.ledger")
 
-RETRY_UNWRITTEN_S = 1.0
-"""How long the writer waits for new work before it tries again what could not be written."""
+DISK_ERRORS = (
+    apsw.FullError,
+    apsw.IOError,
+    apsw.BusyError,
+    apsw.LockedError,
+    apsw.CantOpenError,
+    apsw.ReadOnlyError,
+    apsw.PermissionsError,
+    apsw.CorruptError,
+    apsw.NotADBError,
+    apsw.NoMemError,
+    OSError,
+    MemoryError,
+)
+"""The store's fault: it may work again later. Any other exception is the fault of one operation in the batch."""
 
 Ticket = tuple[Op, "asyncio.Future[None]"]
 
@@ -32,12 +47,15 @@ class Writer:
     def __init__(self, store: Store, loop: asyncio.AbstractEventLoop) -> None:
         self._store = store
         self._loop = loop
-        self._queue: queue.SimpleQueue[list[Ticket] | Callable[[], None] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[list[Ticket] | None] = queue.SimpleQueue()
         self._gathered: list[Ticket] = []
-        self._unwritten: deque[Posted] = deque()
+        self._closed = False
+        self._unwritten: deque[Posted | KeyRevoked] = deque()
+        self._doubtful: list[int] = []
+        """Holds whose commit reported failure, and may have been written all the same."""
         self._thread = threading.Thread(target=self._run, name="jevons-ledger", daemon=True)
         self.failing = ""
-        """Why the last commit failed; empty when it succeeded."""
+        """Why the last commit failed; empty when all is written."""
 
     def start(self) -> None:
         self._thread.start()
@@ -48,19 +66,18 @@ class Writer:
         The thread is woken once for all that one turn of the loop submits: a wake-up costs more than a row, and would split the batch.
         """
         future = self._loop.create_future()
+        if self._closed:
+            _fail([future], "it is closed")
+            return future
         if not self._gathered:
             self._loop.call_soon(self._hand_over)
         self._gathered.append((op, future))
         return future
 
-    def call(self, work: Callable[[], None]) -> None:
-        """Run `work` on the writer's thread between two commits (a backup)."""
-        self._hand_over()
-        self._queue.put(work)
-
     def close(self) -> None:
         """Write what is queued, then end the thread. Blocks."""
         self._hand_over()
+        self._closed = True
         self._queue.put(None)
         self._thread.join()
 
@@ -76,62 +93,97 @@ class Writer:
     def _run(self) -> None:
         closing = False
         while not closing:
-            batch: list[Ticket] = []
-            errands: list[Callable[[], None]] = []
-            try:
-                item = self._queue.get(timeout=RETRY_UNWRITTEN_S if self._unwritten else None)
-                while True:
-                    if item is None:
-                        closing = True
-                    elif isinstance(item, list):
-                        batch += item
-                    else:
-                        errands.append(item)
-                    if len(batch) >= COMMIT_ROWS_MAX:
-                        break
-                    item = self._queue.get_nowait()
-            except queue.Empty:
-                pass
-            if self._unwritten:
-                self._write_unwritten()
+            batch, closing = self._next()
+            if self.failing:
+                self._catch_up(probe=not batch)
             if batch:
                 self._commit(batch)
-            for errand in errands:
-                errand()
+        if self.failing:
+            self._catch_up(probe=False)
+        if self._unwritten:
+            log.critical(
+                "%d entries could not be written (%s). Their holds stay in the ledger and are charged whole, as estimates, at the next start.",
+                len(self._unwritten),
+                self.failing,
+            )
+
+    def _next(self) -> tuple[list[Ticket], bool]:
+        """(all that waits, is it the last)"""
+        batch: list[Ticket] = []
+        try:
+            item = self._queue.get(timeout=LEDGER_RETRY_S if self.failing else None)
+            while item is not None:
+                batch += item
+                if len(batch) >= COMMIT_ROWS_MAX:
+                    return batch, False
+                item = self._queue.get_nowait()
+        except queue.Empty:
+            return batch, False
+        return batch, True
 
     def _commit(self, batch: list[Ticket]) -> None:
+        ops, futures = [op for op, _ in batch], [future for _, future in batch]
         try:
-            self._store.apply([op for op, _ in batch])
-        except apsw.ConstraintError as error:
+            self._store.apply(ops)
+        except DISK_ERRORS as error:
+            self._fails(error)
+            self._unwritten.extend(op for op in ops if isinstance(op, Posted | KeyRevoked))
+            self._doubtful.extend(op.hold.id for op in ops if isinstance(op, Opened))
+            self._tell(_fail, futures, self.failing)
+        except Exception as error:
             if len(batch) > 1:  # one bad operation must not take its neighbours down
-                for ticket in batch:
-                    self._commit([ticket])
+                middle = len(batch) // 2
+                self._commit(batch[:middle])
+                self._commit(batch[middle:])
                 return
-            self._failed(batch, error)
-        except (apsw.Error, OSError) as error:
-            self._failed(batch, error)
+            log.exception("the ledger refused %r", ops[0])
+            self._tell(_fail, futures, f"it refused this: {error}")
         else:
-            self.failing = ""
-            self._loop.call_soon_threadsafe(_resolve, [future for _, future in batch])
+            if self.failing and not self._unwritten:
+                self._works()
+            self._tell(_resolve, futures)
 
-    def _failed(self, batch: list[Ticket], error: Exception) -> None:
+    def _catch_up(self, *, probe: bool) -> None:
+        """Write what a failed commit left, one at a time: it may have been written all the same. With nothing left, `probe` the disk."""
+        proven = False
+        try:
+            if self._doubtful:  # costs no write where nothing is found
+                self._store.apply([Withdrawn(tuple(self._doubtful))])
+                self._doubtful.clear()
+            while self._unwritten:
+                self._write_again(self._unwritten[0])
+                self._unwritten.popleft()
+                proven = True
+            if probe and not proven:
+                self._store.probe()
+                proven = True
+        except DISK_ERRORS as error:
+            self._fails(error)
+        else:
+            if proven:
+                self._works()
+
+    def _write_again(self, op: Posted | KeyRevoked) -> None:
+        try:
+            if not (isinstance(op, Posted) and self._store.has_entry(op.entry.hold.id)):
+                self._store.apply([op])
+        except DISK_ERRORS:
+            raise
+        except Exception:  # it came down with its neighbours, and is bad by itself
+            log.exception("the ledger refused %r; if it is an entry, its hold stays and is charged whole at the next start", op)
+
+    def _fails(self, error: Exception) -> None:
+        if not self.failing:  # said once, not per request: the log may be on the same disk
+            log.error("the ledger cannot be written: %s: %s", type(error).__name__, error)
         self.failing = f"{type(error).__name__}: {error}"
-        log.error("ledger commit of %d operations failed: %s", len(batch), self.failing)
-        self._unwritten.extend(op for op, _ in batch if isinstance(op, Posted))
-        self._loop.call_soon_threadsafe(_fail, [future for _, future in batch], self.failing)
 
-    def _write_unwritten(self) -> None:
-        """Entries whose commit failed, one at a time: a commit that reported failure may still have been written."""
-        while self._unwritten:
-            op = self._unwritten[0]
-            try:
-                if not self._store.has_entry(op.entry.hold.id):
-                    self._store.apply([op])
-            except (apsw.Error, OSError) as error:
-                self.failing = f"{type(error).__name__}: {error}"
-                return
-            self._unwritten.popleft()
-            self.failing = ""
+    def _works(self) -> None:
+        log.warning("the ledger is written again, nothing is missing")
+        self.failing = ""
+
+    def _tell(self, answer: Callable[..., None], futures: "list[asyncio.Future[None]]", *reason: str) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(answer, futures, *reason)
 
 
 def _resolve(futures: "list[asyncio.Future[None]]") -> None:

@@ -36,6 +36,11 @@ def reserve(account: Account, nusd: int) -> Account:
     return Account(account.limit_nusd, account.posted_nusd, account.held_nusd + nusd, account.overrun_nusd)
 
 
+def restore(account: Account, held_nusd: int) -> Account:
+    """The account with a hold that was granted before a restart; it fitted then."""
+    return Account(account.limit_nusd, account.posted_nusd, account.held_nusd + held_nusd, account.overrun_nusd)
+
+
 def release(account: Account, held_nusd: int) -> Account:
     """The account after a hold that never became durable is undone."""
     assert 0 <= held_nusd <= account.held_nusd
