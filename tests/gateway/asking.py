@@ -182,8 +182,12 @@ class Gateway:
         return next(one for one in accounts(self.jevons.ledger) if one["id"] == key.id)
 
     def attempts(self, marker: str) -> list[Attempt]:
-        """What the stand-in received with this marker, in order."""
-        return [attempt for attempt in self.provider.attempts_now() if attempt.marker == marker]
+        """What the stand-in received with this marker, in order. It reads no scripts in texts to embed."""
+        return [
+            attempt
+            for attempt in self.provider.attempts_now()
+            if attempt.marker == marker or (attempt.received["door"] == "embeddings" and marker.encode() in attempt.body)
+        ]
 
     def attempt(self, marker: str) -> Attempt:
         """The one request with this marker, once the stand-in has done with it."""

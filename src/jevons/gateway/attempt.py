@@ -48,6 +48,8 @@ class Attempt:
         self.price = price
         """The dearest row that may apply: what the hold was taken under."""
         self.provider = provider
+        self.output_cap: int | None = None
+        """The cap per answer that we set, if it is not the client's own."""
         self.sent = False
         self.streamed = hold.stream
         """What arrives is counted as it comes; False when the upstream answers whole although a stream was asked for."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from jevons.core.ask import Ask, Caller, Dialect
 from jevons.core.chain import Chain, chain
-from jevons.core.entry import Entry, Hold, admitted_ms
+from jevons.core.entry import Entry, Hold, Outcome, admitted_ms
 from jevons.core.limits import COUNT_INLINE_BYTES_MAX, HOLD_WAIT_MAX_S
 from jevons.core.money import format_usd
 from jevons.core.price import Price, PriceTier, UnpricedKind
@@ -76,25 +76,62 @@ class Gate:
             idempotency_key=idempotency[0],
             body_digest=idempotency[1],
         )
+        # There is no await between the verdict and `take`'s first step: what was decided is what is reserved.
+        attempt = await self.take(hold, terms.price, target.dialect, settings, about, reasons=ask.reasons)
+        if verdict.output_cap != ask.output_cap:
+            attempt.output_cap = verdict.output_cap
+        return attempt, verdict
+
+    async def take(
+        self, hold: Hold, price: Price, dialect: Dialect, settings: UpstreamSettings, about: ModelFacts, *, reasons: bool = False
+    ) -> Attempt:
+        """An attempt whose hold is reserved at once and durable on return. Raises LedgerUnavailable."""
         attempt = Attempt(
             self.ledger,
             hold,
-            terms.price,
-            provider=provider,
-            dialect=target.dialect,
+            price,
+            provider=settings.price_provider,
+            dialect=dialect,
             billed=settings.billed,
-            visible=about.shows_all(reasons=ask.reasons),
+            visible=about.shows_all(reasons=reasons),
             encoding=about.count_encoding,
             on_entry=self._on_entry,
         )
-        # From here to `take` there is no await: what was decided is what is reserved.
         durable = self.ledger.take(hold)
         try:
             await durable
         except asyncio.CancelledError:
             attempt.abandon()
             raise
-        return attempt, verdict
+        return attempt
+
+    async def count_here(self, ask: Ask, caller: Caller, target: Target, settings: UpstreamSettings, entry_id: int) -> int:
+        """Our own count for the count_tokens door, where the upstream has none: an upper bound or estimate, and an entry of cost 0."""
+        about = model_facts(settings.price_provider, target.model)
+        links = chain(self._secret, ask.messages)
+        count = await self._count(ask, about, links)
+        hold = Hold(
+            id=entry_id,
+            key_id=caller.key_id,
+            run_id=caller.run_id,
+            dialect=ask.dialect,
+            model=ask.model,
+            target=target.model,
+            upstream=target.upstream,
+            stream=False,
+            held_nusd=0,
+            list_held_nusd=0,
+            input_tokens=count.tokens,
+            input_bound=count.bound,
+            output_tokens=0,
+            price_book=self.book.hash,
+            price_row=FREE.row,
+            chain=links.head,
+            messages=len(ask.messages),
+        )
+        attempt = await self.take(hold, FREE, ask.dialect, settings, about)
+        await attempt.resolve(Outcome.FREE)
+        return count.tokens
 
     async def _count(self, ask: Ask, about: ModelFacts, links: Chain) -> InputCount:
         if ask.remote_context:

@@ -21,6 +21,7 @@ HOP_BY_HOP = frozenset(
         b"keep-alive",
         b"proxy-authenticate",
         b"proxy-authorization",
+        b"proxy-connection",
         b"te",
         b"trailer",
         b"transfer-encoding",
@@ -73,8 +74,11 @@ def url_of(base_url: str, settings: UpstreamSettings, dialect: Dialect, model: s
 def headers_for(sent: Iterable[tuple[bytes, bytes]], settings: UpstreamSettings, *, same_dialect: bool) -> list[tuple[str, str]]:
     """The client's headers that may travel on. A translated call takes none of them but its user agent."""
     kept = [("accept-encoding", "identity"), *settings.headers.items()]
+    hop = [word.strip() for name, value in sent if name == b"connection" for word in value.lower().split(b",")]
     for name, value in sent:
         if name in NOT_SENT or name.startswith(b"x-jevons-") or not (same_dialect or name in (b"user-agent", b"content-type")):
+            continue
+        if name in hop:
             continue
         kept.append((name.decode("latin-1"), value.decode("latin-1")))
     if settings.kind == "anthropic" and not any(name == "anthropic-version" for name, _ in kept):

@@ -13,13 +13,15 @@ Headers = list[tuple[bytes, bytes]]
 
 
 def own_headers(request: int, ledger: Ledger, attempt: Attempt | None, *, cost: bool) -> Headers:
-    """x-jevons-*: on every answer the request id and route; the cost when it is known, else what is held."""
+    """x-jevons-*: on every answer the request id and route; the cost when it is known, else what is held; a cap that we set."""
     headers: Headers = [(b"x-jevons-request-id", request_text(request).encode()), (b"x-jevons-cache", b"none")]
     if attempt is None:
         return headers
     hold = attempt.hold
     headers.append((b"x-jevons-model", hold.target.encode()))
     headers.append((b"x-jevons-route", f"{hold.upstream}/{hold.target}".encode()))
+    if attempt.output_cap is not None:
+        headers.append((b"x-jevons-output-cap", str(attempt.output_cap).encode()))
     remaining = ledger.accounts[hold.key_id].available_nusd
     headers.append((b"x-jevons-budget-remaining-nusd", b"unlimited" if remaining is None else str(remaining).encode()))
     if cost and attempt.settled is not None:
