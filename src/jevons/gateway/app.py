@@ -9,7 +9,9 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 
-from jevons.core.ask import Caller, Dialect
+import msgspec
+
+from jevons.core.ask import Ask, Caller, Dialect
 from jevons.core.entry import attempt_of, request_text
 from jevons.core.limits import COUNT_TOKENS_PER_MINUTE_MAX, ROUTE_MEMO_ENTRIES_MAX
 from jevons.core.refusal import Kind, Refusal, invalid
@@ -21,6 +23,7 @@ from jevons.gateway.identify import Named, identify, split_path
 from jevons.gateway.inbound import Bodies, ClientGone, read_body
 from jevons.gateway.journey import Aborted, Journey
 from jevons.gateway.metrics import Metrics
+from jevons.gateway.passing import find_pass, forward
 from jevons.gateway.reply import own_headers, refuse
 from jevons.gateway.stored import forward_stored, owner_of
 from jevons.gateway.upstreams import Live
@@ -69,46 +72,31 @@ class App:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path_key, path = split_path(scope["path"])
+        if path.startswith("/jevons/v1/admin"):
+            await self._admin(scope, receive, send)
+            return
+        client, named = Client(receive, send), dict(scope["headers"])
+        request = self._gate.ledger.next_request(int(time.time() * 1000))
         dialect = DOORS.get(path)
         if dialect is not None and scope["method"] == "POST":
-            await self._model_call(dialect, path_key, scope, receive, send)
-        elif path.startswith("/jevons/v1/admin"):
-            await self._admin(scope, receive, send)
+            work = self._model_call(dialect, path_key, scope, named, receive, client, request)
         else:
-            await self._other(path_key, path, scope, receive, send)
-
-    async def _model_call(self, dialect: Dialect, path_key: str, scope: Scope, receive: Receive, send: Send) -> None:
-        ledger, client, headers = self._gate.ledger, Client(receive, send), scope["headers"]
-        named = dict(headers)
-        request = ledger.next_request(int(time.time() * 1000))
-        caller = None
+            dialect = Dialect.MESSAGES if b"anthropic-version" in named else Dialect.CHAT
+            work = self._other(path_key, path, scope, named, receive, client, request)
         try:
             self._check_host(named)
-            caller = identify(ledger.keys, headers, named, path_key)
-            body = await read_body(receive, named)
-            with self._bodies.counted(len(body)):
-                ask = parse(dialect, body)
-                if dialect is Dialect.COUNT_TOKENS:
-                    self._limit_counting(caller)
-                targets = self._targets(ask.model, dialect, caller)
-                if ask.previous_response_id is not None:
-                    targets = owner_of(ledger, caller, ask.previous_response_id, targets)
-                await Journey(self._gate, self._lives, client, scope, ask, caller, request).run(
-                    targets, self._idempotency(named, caller, body)
-                )
+            await work
         except Refusal as refused:
             self._metrics.denials[refused.code] += 1
-            await self._refuse(client, for_client(refused, headers, caller), dialect, request)
+            if refused.kind is Kind.BUDGET:
+                caller = identify(self._gate.ledger.keys, scope["headers"], named, path_key)
+                refused = for_client(refused, scope["headers"], caller)
+            await self._refuse(client, refused, dialect, request)
         except LedgerUnavailable as error:
-            refusal = Refusal(
-                Kind.UNAVAILABLE,
-                503,
-                f"The call was not made or not finished: {error}. Nothing is served unmetered.",
-                code="ledger_unavailable",
-            )
-            await self._refuse(client, refusal, dialect, request)
+            message = f"The call was not made or not finished: {error}. Nothing is served unmetered."
+            await self._refuse(client, Refusal(Kind.UNAVAILABLE, 503, message, code="ledger_unavailable"), dialect, request)
         except Aborted as aborted:
-            await client.body(error_event(aborted.refusal, dialect, request_text(request)), more=True)
+            await self._refuse(client, aborted.refusal, dialect, request)
         except ClientGone:
             return
         except Exception:
@@ -116,7 +104,27 @@ class App:
             refusal = Refusal(Kind.INTERNAL, 500, "A bug of the gateway; its log has the details.", code="internal_error")
             await self._refuse(client, refusal, dialect, request)
         finally:
+            work.close()
             client.close()
+
+    async def _model_call(
+        self, dialect: Dialect, path_key: str, scope: Scope, named: Named, receive: Receive, client: Client, request: int
+    ) -> None:
+        ledger = self._gate.ledger
+        caller = identify(ledger.keys, scope["headers"], named, path_key)
+        body = await read_body(receive, named)
+        with self._bodies.counted(len(body)):
+            ask = parse(dialect, body)
+            if dialect is Dialect.COUNT_TOKENS:
+                self._limit_counting(caller)
+                if (here := self._counted_here(ask.model, caller)) is not None:
+                    await self._count(ask, caller, here, client, request)
+                    return
+            targets = self._targets(ask.model, dialect, caller)
+            if ask.previous_response_id is not None:
+                targets = owner_of(ledger, caller, ask.previous_response_id, targets)
+            journey = Journey(self._gate, self._lives, client, scope, ask, caller, request)
+            await journey.run(targets, self._idempotency(named, caller, body))
 
     async def _refuse(self, client: Client, refusal: Refusal, dialect: Dialect, request: int) -> None:
         if client.started:  # the stream is begun: say it in an event, then the server closes without a clean end
@@ -140,7 +148,7 @@ class App:
                 self._chosen[model, dialect] = targets
         if targets:
             return targets
-        if offered(self._table, model):
+        if offered(self._table, model) is not None:
             raise invalid(
                 f"Model {model!r} is not offered over this endpoint, and {dialect} cannot be translated for it.",
                 param="model",
@@ -184,6 +192,17 @@ class App:
             detail={"request": request},
         )
 
+    def _counted_here(self, model: str, caller: Caller) -> Target | None:
+        """The target of a model whose upstream has no count_tokens door."""
+        if not allowed(caller.models, model) or choose(self._table, model, Dialect.COUNT_TOKENS):
+            return None
+        return offered(self._table, model)
+
+    async def _count(self, ask: Ask, caller: Caller, target: Target, client: Client, request: int) -> None:
+        count = await self._gate.count_here(ask, caller, target, self._lives[target.upstream].settings, request)
+        headers = [*about.JSON, *own_headers(request, self._gate.ledger, None, cost=True)]
+        await client.answer(200, headers, msgspec.json.encode({"input_tokens": count}))
+
     def _limit_counting(self, caller: Caller) -> None:
         recent, now = self._counted.setdefault(caller.key_id, deque()), time.monotonic()
         while recent and recent[0] < now - 60:
@@ -214,37 +233,30 @@ class App:
         if len(self._good_hosts) < ROUTE_MEMO_ENTRIES_MAX:
             self._good_hosts.add(raw)
 
-    async def _other(self, path_key: str, path: str, scope: Scope, receive: Receive, send: Send) -> None:
-        """Everything but model calls: health, metrics, models, stored responses, the cost of a request; else 404."""
-        client, method, headers = Client(receive, send), scope["method"], scope["headers"]
-        anthropic = any(name == b"anthropic-version" for name, _ in headers)
-        dialect = Dialect.MESSAGES if anthropic else Dialect.CHAT
-        ledger = self._gate.ledger
-        request = ledger.next_request(int(time.time() * 1000))
-        try:
-            self._check_host(dict(headers))
-            if path in ("/health/live", "/health/ready") and method in ("GET", "HEAD"):
-                return await about.health(client, "" if path.endswith("live") else self._ready())
-            if path == "/metrics" and method == "GET":
-                return await about.metrics(client, self._metrics)
-            if path == "/" and method in ("GET", "HEAD"):
-                return await about.hello(client)
-            if path == "/v1/responses" and any(name == b"upgrade" for name, _ in headers):
-                raise Refusal(Kind.INVALID, 426, "WebSocket is not spoken here; POST /v1/responses.", code="upgrade_required")
-            caller = identify(ledger.keys, headers, dict(headers), path_key)
-            if path == "/v1/models" and method == "GET":
-                return await about.models(client, self._table, self._gate.book, self._lives, caller, anthropic=anthropic)
-            if path.startswith("/jevons/v1/requests/") and method == "GET":
-                return await about.request_cost(client, ledger, caller, path.removeprefix("/jevons/v1/requests/"))
-            if path.startswith("/v1/responses/") and method in ("GET", "DELETE"):
-                return await forward_stored(client, ledger, self._lives, caller, scope, path)
-            raise Refusal(
-                Kind.NOT_FOUND,
-                404,
-                f"{method} {path} is not served here, and nothing unlisted is forwarded.",
-                code="unknown_path",
-            )
-        except Refusal as refusal:
-            await refuse(client, refusal, dialect, request, own_headers(request, ledger, None, cost=False))
-        finally:
-            client.close()
+    async def _other(
+        self, path_key: str, path: str, scope: Scope, named: Named, receive: Receive, client: Client, request: int
+    ) -> None:
+        """Everything but model calls: health, metrics, models, stored responses, the cost of a request, the operator's own doors; else 404."""
+        ledger, method = self._gate.ledger, scope["method"]
+        if path in ("/health/live", "/health/ready") and method in ("GET", "HEAD"):
+            return await about.health(client, "" if path.endswith("live") else self._ready())
+        if path == "/metrics" and method == "GET":
+            return await about.metrics(client, self._metrics)
+        if path == "/" and method in ("GET", "HEAD"):
+            return await about.hello(client)
+        if path == "/v1/responses" and b"upgrade" in named:
+            raise Refusal(Kind.INVALID, 426, "WebSocket is not spoken here; POST /v1/responses.", code="upgrade_required")
+        caller = identify(ledger.keys, scope["headers"], named, path_key)
+        if path == "/v1/models" and method == "GET":
+            anthropic = b"anthropic-version" in named
+            return await about.models(client, self._table, self._gate.book, self._lives, caller, anthropic=anthropic)
+        if path.startswith("/jevons/v1/requests/") and method == "GET":
+            return await about.request_cost(client, ledger, caller, path.removeprefix("/jevons/v1/requests/"))
+        if path.startswith("/v1/responses/") and method in ("GET", "DELETE"):
+            return await forward_stored(client, ledger, self._lives, caller, scope, path)
+        if (found := find_pass(self._lives, method, path)) is not None:
+            body = await read_body(receive, named)
+            return await forward(self._gate, *found, client, caller, scope, path, body, request)
+        raise Refusal(
+            Kind.NOT_FOUND, 404, f"{method} {path} is not served here, and nothing unlisted is forwarded.", code="unknown_path"
+        )

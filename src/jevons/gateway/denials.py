@@ -8,7 +8,7 @@ from importlib import resources
 import msgspec
 
 from jevons.core.ask import Caller
-from jevons.core.refusal import Kind, Refusal
+from jevons.core.refusal import Refusal
 
 
 class Family(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,9 +39,7 @@ def status_for(headers: list[tuple[bytes, bytes]], key_status: int | None) -> in
     return None
 
 
-def for_client(refusal: Refusal, headers: list[tuple[bytes, bytes]], caller: Caller | None) -> Refusal:
+def for_client(refusal: Refusal, headers: list[tuple[bytes, bytes]], caller: Caller) -> Refusal:
     """The refusal as this client is to hear it: a budget denial in the status that stops it at once."""
-    if refusal.kind is not Kind.BUDGET or caller is None:
-        return refusal
     status = status_for(headers, caller.denial_status) or refusal.status
     return Refusal(refusal.kind, status, refusal.message, code=refusal.code, param=refusal.param, detail=refusal.detail)

@@ -54,9 +54,11 @@ def choose(table: Table, model: str, dialect: Dialect) -> tuple[Target, ...]:
     return tuple(found)
 
 
-def offered(table: Table, model: str) -> bool:
-    """Does any upstream know this name, whatever the dialect?"""
-    return bool(_candidates(table, model))
+def offered(table: Table, model: str) -> Target | None:
+    """The first upstream that knows this name, whatever it speaks."""
+    for offer, name in _candidates(table, model):
+        return Target(offer.upstream, name, min(offer.dialects))
+    return None
 
 
 def reachable(dialect: Dialect, spoken: frozenset[Dialect]) -> Dialect | None:

@@ -1,0 +1,111 @@
+"""Doors that the operator adds: a method and path forwarded although Jevons does not know it, at the price that the operator states.
+
+Each call is an attempt like any other: held, sent, posted. Answers are passed on as they come, whole. A price of "0" is stated free.
+"""
+
+import fnmatch
+
+from jevons.core.ask import Caller, Dialect
+from jevons.core.entry import Hold, Outcome
+from jevons.core.money import format_usd, parse_usd
+from jevons.core.price import Price, PriceTier
+from jevons.core.refusal import Kind, Refusal
+from jevons.core.usage import Usage
+from jevons.gateway.attempt import Attempt
+from jevons.gateway.client import Client, Scope
+from jevons.gateway.gate import Gate
+from jevons.gateway.outbound import headers_for
+from jevons.gateway.patience import Patience
+from jevons.gateway.reply import own_headers, passed_headers
+from jevons.gateway.settings import Pass
+from jevons.gateway.upstream import Broken, NotSent, TimedOut
+from jevons.gateway.upstreams import Live
+from jevons.meter.models import model_facts
+from jevons.policy.accounts import fits
+
+REQUESTS = "requests"
+
+
+def find_pass(lives: dict[str, Live], method: str, path: str) -> tuple[Live, Pass] | None:
+    """The upstream and rule that cover a method and path, or None."""
+    for live in lives.values():
+        for rule in live.settings.passes:
+            if rule.method.upper() == method and fnmatch.fnmatchcase(path, rule.path):
+                return live, rule
+    return None
+
+
+async def forward(
+    gate: Gate, live: Live, rule: Pass, client: Client, caller: Caller, scope: Scope, path: str, body: bytes, request: int
+) -> None:
+    """One call through such a door. Raises Refusal or LedgerUnavailable."""
+    attempt = await _admit(gate, live, rule, caller, path, request)
+    outcome = Outcome.ERROR
+    patience = Patience()
+    try:
+        query = scope["query_string"].decode("latin-1")
+        url = (await live.address()).rstrip("/") + path.removeprefix("/v1") + (f"?{query}" if query else "")
+        headers = headers_for(scope["headers"], live.settings, same_dialect=True)
+        headers += await live.credential.headers(scope["method"], url, body, scope["headers"])
+        attempt.sent = True
+        answer = await live.upstream.send(scope["method"], url, headers, body or None, patience, stream=False)
+        try:
+            attempt.status = answer.status
+            data = await answer.read()
+        finally:
+            await answer.close()
+        if answer.status < 300:
+            attempt.usage, outcome = Usage(other=((REQUESTS, 1),)), Outcome.OK
+        await attempt.resolve(outcome)
+        reply = passed_headers(answer.headers) + own_headers(request, gate.ledger, attempt, cost=True)
+        await client.answer(answer.status, reply, data)
+    except NotSent as error:
+        attempt.sent = False
+        raise _unreachable(live, error) from None
+    except TimedOut as error:
+        outcome = Outcome.TIMEOUT
+        raise _unreachable(live, error) from None
+    except Broken as error:
+        raise _unreachable(live, error) from None
+    finally:
+        patience.stop()
+        if attempt.settled is None:
+            attempt.resolve(outcome)
+
+
+async def _admit(gate: Gate, live: Live, rule: Pass, caller: Caller, path: str, request: int) -> Attempt:
+    price = Price(f"{live.settings.name}{rule.path}", "", 1, (PriceTier(-1, {REQUESTS: parse_usd(rule.price_usd)}),))
+    list_nusd = price.tiers[0].nums[REQUESTS]
+    held = list_nusd if live.settings.billed else 0
+    account = gate.ledger.accounts[caller.key_id]
+    if not fits(account, held):
+        raise Refusal(
+            Kind.BUDGET,
+            402,
+            f"Key {caller.key_name!r} has {format_usd(account.available_nusd or 0)} left; this call costs {format_usd(held)}.",
+            code="insufficient_quota",
+        )
+    hold = Hold(
+        id=request,
+        key_id=caller.key_id,
+        run_id=caller.run_id,
+        dialect="pass",
+        model=path,
+        target=path,
+        upstream=live.settings.name,
+        stream=False,
+        held_nusd=held,
+        list_held_nusd=list_nusd,
+        input_tokens=0,
+        input_bound="exact",
+        output_tokens=0,
+        price_book=price.book,
+        price_row=price.row,
+        chain=b"",
+        messages=0,
+    )
+    return await gate.take(hold, price, Dialect.CHAT, live.settings, model_facts(live.provider, path))
+
+
+def _unreachable(live: Live, error: Exception) -> Refusal:
+    return Refusal(Kind.UPSTREAM, 502, f"Upstream {live.settings.name}: {error}.", code="upstream_error")
