@@ -205,4 +205,6 @@ def test_the_cost_comment_of_a_stream(gateway: Gateway, any_key: Key, door: str)
     before, found, end = got.body.partition(comment)
     assert found
     assert not before.endswith(b"data: [DONE]\n\n")
-    assert end.startswith({"chat": b"data: [DONE]", "messages": b"event: message_stop", "responses": b"event: response.completed"}[door])
+    assert end.startswith(
+        {"chat": b"data: [DONE]", "messages": b"event: message_stop", "responses": b"event: response.completed"}[door]
+    )

@@ -74,7 +74,9 @@ STREAMED = {
     "clean_end_without_terminal": Expected("broken", 200, "error", "seen"),
     "error_event_after_200": Expected("broken", 200, "error", "seen"),
     "response_failed": Expected("failed", 200, "error", "seen"),
-    "invalid_json": Expected("error", 502, "error", "hold"),  # a whole body where a stream was asked for: nothing could be counted
+    "invalid_json": Expected(
+        "error", 502, "error", "hold"
+    ),  # a whole body where a stream was asked for: nothing could be counted
     "gzip_bomb": Expected("error", 502, "error", "hold"),
     "answer_too_large": Expected("error", 502, "error", "seen"),
     "usage_absent": Expected("whole", 200, "ok", "seen"),
@@ -177,7 +179,9 @@ def test_a_fault(gateway: Gateway, results: dict[Case, Result], case: Case) -> N
 
 def test_no_money_is_lost_between_faults(gateway: Gateway, results: dict[Case, Result]) -> None:
     billed = sum(entry["billed_nusd"] for result in results.values() for entry in result.entries)
-    account = next(one for one in json.loads(gateway.jevons.run("keys", "list", "--json"))["keys"] if one["posted_nusd"] == billed)
+    account = next(
+        one for one in json.loads(gateway.jevons.run("keys", "list", "--json"))["keys"] if one["posted_nusd"] == billed
+    )
     assert (account["held_nusd"], account["overrun_nusd"]) == (0, 0)
 
 

@@ -45,6 +45,10 @@ RETRY_AFTER_MAX_S = 30.0
 # Output
 OUTPUT_TOKENS_DEFAULT = 8_192
 """Injected cap when the client sends none and the key names none."""
+OUTPUT_TOKENS_MAX = 10_000_000
+"""A client's output cap above this is a mistake (models end at 128 Ki to 1 Mi), and its worst case would not fit 64 bits."""
+TOOL_USES_MAX = 100_000
+"""A client's bound on priced tool calls above this is no bound."""
 OUTPUT_TOKENS_FLOOR = 16
 """Below this an affordable cap is a refusal: such an answer helps nobody."""
 THINKING_FLOOR_TOKENS = 1_024

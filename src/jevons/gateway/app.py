@@ -72,16 +72,20 @@ class App:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path_key, path = split_path(scope["path"])
-        if path.startswith("/jevons/v1/admin"):
-            await self._admin(scope, receive, send)
-            return
         client, named = Client(receive, send), dict(scope["headers"])
         request = self._gate.ledger.next_request(int(time.time() * 1000))
+        if path.startswith("/jevons/v1/admin"):
+            try:
+                self._check_host(named)
+            except Refusal as refused:
+                return await self._refuse(client, refused, Dialect.CHAT, request)
+            return await self._admin(scope, receive, send)
         dialect = DOORS.get(path)
         if dialect is not None and scope["method"] == "POST":
             work = self._model_call(dialect, path_key, scope, named, receive, client, request)
         else:
-            dialect = Dialect.MESSAGES if b"anthropic-version" in named else Dialect.CHAT
+            anthropic = b"anthropic-version" in named or path.startswith("/v1/messages")
+            dialect = Dialect.MESSAGES if anthropic else Dialect.CHAT
             work = self._other(path_key, path, scope, named, receive, client, request)
         try:
             self._check_host(named)

@@ -78,19 +78,22 @@ def decode_body(body: bytes, encoding: bytes) -> bytes:
         if encoding in (b"gzip", b"x-gzip", b"deflate"):
             inflater = zlib.decompressobj(wbits=47)  # gzip or zlib header, found out from the data
             decoded = inflater.decompress(body, limit + 1)
-            whole = inflater.eof
+            whole = inflater.eof and not inflater.unused_data
         elif encoding == b"zstd":
             decoded, whole = _unzstd(body, limit)
         else:
             raise Refusal(
-                Kind.INVALID, 415, f"Content-Encoding {encoding.decode('latin-1')!r} is not understood; send gzip, zstd or none."
+                Kind.INVALID,
+                415,
+                f"Content-Encoding {encoding.decode('latin-1')!r} is not understood; send gzip, zstd or none.",
+                code="unknown_encoding",
             )
     except (zlib.error, ValueError) as error:
         raise invalid(f"The body is not valid {encoding.decode('latin-1')}: {error}.", code="invalid_encoding") from None
     if len(decoded) > limit:
         raise _too_large(f"the body unpacks to more than {limit} bytes")
     if not whole:
-        raise invalid("The compressed body ends before its end.", code="invalid_encoding")
+        raise invalid("The compressed body ends too early, or is followed by more.", code="invalid_encoding")
     return decoded
 
 
@@ -100,7 +103,7 @@ def _unzstd(body: bytes, limit: int) -> tuple[bytes, bool]:
         decoded = decoder.decompress(body, limit + 1)
     except zstd.ZstdError as error:
         raise ValueError(str(error)) from None
-    return decoded, decoder.eof
+    return decoded, decoder.eof and not decoder.unused_data
 
 
 def _too_large(what: str = "the body is too large") -> Refusal:

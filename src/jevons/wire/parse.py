@@ -9,10 +9,12 @@ from typing import Any
 import msgspec
 
 from jevons.core.ask import Ask, Dialect
+from jevons.core.limits import OUTPUT_TOKENS_MAX, TOOL_USES_MAX
 from jevons.core.refusal import invalid
 from jevons.wire.body import read_fields
 
 _Fields = dict[str, msgspec.Raw]
+_ESCAPED_ASCII = re.compile(rb"\\u00[2-7]")
 
 _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_str = msgspec.json.Decoder(str).decode
@@ -69,7 +71,8 @@ def parse(dialect: Dialect, body: bytes) -> Ask:
 
 
 def _chat(body: bytes, fields: _Fields, model: str, stream: bool) -> Ask:
-    choices = _optional(fields, "n", _decode_count, "a whole number") or 1
+    choices = _optional(fields, "n", _decode_count, "a whole number")
+    choices = 1 if choices is None else choices
     if choices < 1 or choices > 128:
         raise invalid(f"n is {choices}; it must be between 1 and 128.", param="n")
     options = _optional(fields, "stream_options", _decode_stream_options, "an object")
@@ -112,7 +115,10 @@ def _responses(body: bytes, fields: _Fields, model: str, stream: bool) -> Ask:
         service_tier=_optional(fields, "service_tier", _decode_text, "a string"),
         previous_response_id=previous,
         server_tools=_server_tools(fields, calls_max),
-        remote_context=previous is not None or _given(fields, "prompt") or _given(fields, "conversation") or b'"file_id"' in body,
+        remote_context=previous is not None
+        or _given(fields, "prompt")
+        or _given(fields, "conversation")
+        or _mentions(body, b"file_id"),
         stored=store is not False,
         reasons=_given(fields, "reasoning"),
     )
@@ -124,6 +130,8 @@ def _messages(dialect: Dialect, body: bytes, fields: _Fields, model: str, stream
     if cap is None and dialect is Dialect.MESSAGES:
         raise invalid("max_tokens: Field required", param="max_tokens")
     thinks = thinking is not None and thinking.type not in ("", "disabled")
+    if thinking is not None and (thinking.budget_tokens or 0) < 0:
+        raise invalid("thinking.budget_tokens must not be negative.", param="thinking")
     return Ask(
         dialect,
         model,
@@ -138,7 +146,7 @@ def _messages(dialect: Dialect, body: bytes, fields: _Fields, model: str, stream
         service_tier=_optional(fields, "service_tier", _decode_text, "a string"),
         speed=_optional(fields, "speed", _decode_text, "a string"),
         server_tools=_server_tools(fields, None),
-        remote_context=b'"file_id"' in body or _given(fields, "mcp_servers"),
+        remote_context=_mentions(body, b"file_id") or _given(fields, "mcp_servers"),
     )
 
 
@@ -167,7 +175,7 @@ def _items(fields: _Fields, name: str, *, text_too: bool = False) -> tuple[bytes
 def _server_tools(fields: _Fields, calls_max: int | None) -> tuple[tuple[str, int | None], ...]:
     """(billed unit, bound) of each provider-run tool. `max_uses` bounds one tool, `max_tool_calls` all of them."""
     raw = fields.get("tools")
-    if raw is None or not any(prefix.encode() in bytes(raw) for prefix in SERVER_TOOLS):
+    if raw is None or not (any(prefix.encode() in bytes(raw) for prefix in SERVER_TOOLS) or _ESCAPED_ASCII.search(raw)):
         return ()
     try:
         tools = msgspec.json.decode(raw, type=list[_Tool] | None) or []
@@ -177,16 +185,26 @@ def _server_tools(fields: _Fields, calls_max: int | None) -> tuple[tuple[str, in
     for tool in tools:
         unit = next((unit for prefix, unit in SERVER_TOOLS.items() if tool.type.startswith(prefix)), "")
         if unit:
-            found.append((unit, tool.max_uses if tool.max_uses is not None else calls_max))
+            bound = tool.max_uses if tool.max_uses is not None else calls_max
+            if bound is not None and not 0 <= bound <= TOOL_USES_MAX:
+                raise invalid(f"A tool's bound is {bound}; it must be between 0 and {TOOL_USES_MAX}.", param="tools")
+            found.append((unit, bound))
     return tuple(found)
 
 
 def _largest_cap(fields: _Fields, *names: str) -> int | None:
     caps = [cap for name in names if (cap := _optional(fields, name, _decode_count, "a whole number")) is not None]
     for cap in caps:
-        if cap < 1:
-            raise invalid(f"{names[0]} is {cap}; it must be at least 1.", param=names[0])
+        if not 1 <= cap <= OUTPUT_TOKENS_MAX:
+            raise invalid(f"{names[0]} is {cap}; it must be between 1 and {OUTPUT_TOKENS_MAX}.", param=names[0])
     return max(caps) if caps else None
+
+
+def _mentions(body: bytes, name: bytes) -> bool:
+    """Has any object of the body a member (or a text) of this name, however it is spelt?"""
+    if b'"' + name + b'"' in body:
+        return True
+    return _ESCAPED_ASCII.search(body) is not None and b'"' + name + b'"' in msgspec.json.encode(msgspec.json.decode(body))
 
 
 def _given(fields: _Fields, name: str) -> bool:
@@ -200,8 +218,8 @@ def _required_text(fields: _Fields, name: str) -> str:
         text = _decode_str(fields[name])
     except msgspec.DecodeError:
         raise invalid(f"{name} must be a string.", param=name) from None
-    if not text or len(text) > 256:
-        raise invalid(f"{name} must have 1 to 256 characters.", param=name)
+    if not text or len(text) > 256 or not text.isprintable():
+        raise invalid(f"{name} must have 1 to 256 printable characters.", param=name)
     return text
 
 
