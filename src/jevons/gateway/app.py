@@ -78,8 +78,10 @@ class App:
             try:
                 self._check_host(named)
             except Refusal as refused:
-                return await self._refuse(client, refused, Dialect.CHAT, request)
-            return await self._admin(scope, receive, send)
+                await self._refuse(client, refused, Dialect.CHAT, request)
+            else:
+                await self._admin(scope, receive, send)
+            return
         dialect = DOORS.get(path)
         if dialect is not None and scope["method"] == "POST":
             work = self._model_call(dialect, path_key, scope, named, receive, client, request)
