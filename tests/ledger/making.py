@@ -1,7 +1,9 @@
 """Holds, entries and whole workloads for the ledger's tests."""
 
+import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,11 @@ import apsw
 from jevons.core.entry import Entry, Estimate, Hold, Outcome, first_id_of_ms
 from jevons.core.price import Line
 from jevons.core.usage import Usage
-from jevons.ledger.ops import Adjusted, Key, KeyCreated, KeyRevoked, KeySettings, LimitSet, Op, Opened, Posted
+from jevons.ledger.errors import LedgerUnavailable
+from jevons.ledger.ledger import Ledger
+from jevons.ledger.ops import Adjusted, Key, KeyCreated, KeyRevoked, KeySettings, LimitSet, Op, Opened, Posted, Withdrawn
 from jevons.ledger.schema import in_words
-from jevons.ledger.sqlite import SqliteStore
+from jevons.ledger.sqlite import SqliteStore, Store
 from jevons.policy import accounts
 from jevons.policy.accounts import Account
 
@@ -129,6 +133,32 @@ def batches(rng: random.Random, count: int) -> list[list[Op]]:
                 batch.append(KeyRevoked(key_id, NOON_MS))
         made.append(batch)
     return made
+
+
+@asynccontextmanager
+async def running(path: Path, store: Store | None = None) -> AsyncIterator[Ledger]:
+    """A ledger on the running loop, closed at the end."""
+    ledger = Ledger(store or SqliteStore(path), path, asyncio.get_running_loop())
+    try:
+        yield ledger
+    finally:
+        ledger.close()
+
+
+async def written(future: Awaitable[None]) -> bool:
+    """Wait for a commit: did it succeed?"""
+    try:
+        await future
+    except LedgerUnavailable:
+        return False
+    return True
+
+
+async def caught_up(ledger: Ledger) -> None:
+    """Let the writer work until nothing is left to be written again. An operation that does nothing comes after all others."""
+    await written(ledger.writer.submit(Withdrawn(())))
+    while ledger.writer.failing or ledger.writer.unwritten:
+        await written(ledger.writer.submit(Withdrawn(())))
 
 
 SETTINGS = KeySettings(default_output_tokens=300, models=("gpt-*",), denial_status=429)

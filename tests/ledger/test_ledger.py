@@ -1,0 +1,238 @@
+"""The ledger as the journey uses it: reservations, settlement, repeats, cancellation, many calls at once."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from jevons.core.entry import Outcome, admitted_ms
+from jevons.core.limits import IDEMPOTENCY_TTL_S
+from jevons.core.price import Price, PriceTier
+from jevons.ledger.bill import bill, check, open_holds
+from jevons.ledger.errors import LedgerUnavailable
+from jevons.ledger.ledger import Ledger, settle_open_holds
+from jevons.ledger.ops import KeyCreated, Opened
+from jevons.ledger.sqlite import ENTRY_COLUMNS, SqliteStore
+from jevons.policy.accounts import Account
+from jevons.policy.govern import Admit, Terms, decide
+from tests.ledger.making import NOON_MS, SETTINGS, dump_file, make_entry, make_hold, make_key, running
+
+PRICE = Price("p/m", "b", 1, (PriceTier(-1, {"input": 1, "output": 1}),))
+
+
+def test_a_hold_is_reserved_at_once_durable_when_awaited_and_resolved_once(path: Path) -> None:
+    async def scene() -> None:
+        async with running(path) as ledger:
+            await ledger.add_key(make_key(1, 1_000))
+            hold = make_hold(ledger.next_request(NOON_MS), 300)
+            durable = ledger.take(hold)
+            assert ledger.accounts[1] == Account(1_000, 0, 300)
+            await durable
+            assert [row["id"] for row in open_holds(path)] == [hold.id]
+            await ledger.post(make_entry(hold, 120))
+            assert ledger.accounts[1] == Account(1_000, 120, 0)
+            with pytest.raises(KeyError):
+                ledger.post(make_entry(hold, 120))
+            assert open_holds(path) == []
+            assert bill(path)["total_nusd"] == 120
+
+    asyncio.run(scene())
+    assert check(path) == []
+
+
+def test_of_256_calls_at_once_no_more_are_admitted_than_there_is_money_for(path: Path) -> None:
+    async def call(ledger: Ledger, terms: Terms) -> bool:
+        verdict = decide(ledger.accounts[1], terms)
+        if not isinstance(verdict, Admit):
+            return False
+        hold = make_hold(ledger.next_request(NOON_MS), verdict.held_nusd)
+        await ledger.take(hold)
+        assert (account := ledger.accounts[1]).limit_nusd is not None
+        assert account.posted_nusd + account.held_nusd <= account.limit_nusd
+        await ledger.post(make_entry(hold, verdict.held_nusd))
+        return True
+
+    async def scene() -> None:
+        async with running(path) as ledger:
+            await ledger.add_key(make_key(1, 37 * 150 + 149))
+            terms = Terms(PRICE, 100, 50, output_cap=50)
+            served = await asyncio.gather(*(call(ledger, terms) for _ in range(256)))
+            assert sum(served) == 37
+            assert ledger.accounts[1] == Account(37 * 150 + 149, 37 * 150, 0)
+
+    asyncio.run(scene())
+    assert check(path) == []
+
+
+def test_ids_never_repeat_nor_go_back_whatever_the_clock_does(path: Path) -> None:
+    async def scene() -> None:
+        async with running(path) as ledger:
+            await ledger.add_key(make_key())
+            clock = [NOON_MS, NOON_MS, NOON_MS - 3_600_000, 0, NOON_MS + 1, *[NOON_MS + 1] * 40_000]
+            ids = [ledger.next_request(now_ms) for now_ms in clock]
+            assert ids == sorted(set(ids)) and all(entry_id % 16 == 0 for entry_id in ids)
+            assert admitted_ms(ids[4]) == NOON_MS + 1
+            assert admitted_ms(ids[-1]) == NOON_MS + 3  # 16,384 ids a millisecond: the next ones are borrowed
+            await ledger.take(hold := make_hold(ids[-1]))
+            await ledger.post(make_entry(hold, 1))
+        async with running(path) as again:
+            assert again.next_request(NOON_MS - 10**6) > ids[-1]
+
+    asyncio.run(scene())
+
+
+def test_a_hold_under_way_counts_for_the_next_id_after_a_crash(path: Path) -> None:
+    store = SqliteStore(path)
+    last = make_hold(NOON_MS << 18)
+    store.apply([KeyCreated(make_key()), Opened(last)])
+    assert store.load().last_id == last.id
+    store.close()
+
+
+def test_open_holds_of_a_crash_are_charged_whole_in_batches(path: Path) -> None:
+    store = SqliteStore(path, synchronous="OFF")
+    holds = [make_hold((NOON_MS << 18) + 16 * i, i % 7, key_id=1 + i % 2) for i in range(1_100)]
+    store.apply([KeyCreated(make_key(1, 10)), KeyCreated(make_key(2)), *map(Opened, holds)])
+    assert settle_open_holds(store, NOON_MS) == 1_100
+    assert settle_open_holds(store, NOON_MS) == 0
+    snapshot = store.load()
+    sums = [sum(hold.held_nusd for hold in holds if hold.key_id == key) for key in (1, 2)]
+    assert [snapshot.accounts[key].posted_nusd for key in (1, 2)] == sums
+    assert snapshot.accounts[1].overrun_nusd == 0  # what is charged was held, and nothing more
+    store.close()
+    estimate = ENTRY_COLUMNS.index("estimate")
+    assert {(row[8], row[estimate]) for row in dump_file(path)["entries"]} == {(Outcome.KILLED, "hold")}
+    assert check(path) == []
+
+
+def test_a_ledger_does_not_start_over_open_holds(path: Path) -> None:
+    store = SqliteStore(path)
+    store.apply([KeyCreated(make_key()), Opened(make_hold(16))])
+
+    async def scene() -> None:
+        with pytest.raises(AssertionError):
+            Ledger(store, path, asyncio.get_running_loop())
+
+    asyncio.run(scene())
+    store.close()
+
+
+def test_a_caller_that_leaves_while_its_hold_is_written_leaves_a_void_entry(path: Path) -> None:
+    async def scene() -> None:
+        async with running(path) as ledger:
+            await ledger.add_key(make_key(1, 100))
+            hold = make_hold(ledger.next_request(NOON_MS), 100)
+            durable = ledger.take(hold)
+            durable.cancel()
+            await ledger.post(make_entry(hold, 0, outcome=Outcome.VOID, lines=(), list_nusd=0))
+            assert ledger.accounts[1] == Account(100, 0, 0)
+            assert ledger.open_holds == {}
+
+    asyncio.run(scene())
+    assert [row[8] for row in dump_file(path)["entries"]] == ["void"]
+    assert check(path) == []
+
+
+def test_who_waits_for_money_is_woken_by_every_way_it_comes_back(path: Path) -> None:
+    async def scene() -> None:
+        async with running(path) as ledger:
+            await ledger.add_key(make_key(1, 100))
+            await ledger.take(hold := make_hold(ledger.next_request(NOON_MS), 100))
+            left, waiting = ledger.on_resolved(), ledger.on_resolved()
+            left.cancel()
+            await ledger.post(make_entry(hold, 50))
+            assert waiting.done()
+            waiting = ledger.on_resolved()
+            await ledger.set_limit(1, 200)
+            assert waiting.done()
+            waiting = ledger.on_resolved()
+            await ledger.adjust(1, -20, "refund", NOON_MS)
+            assert waiting.done()
+            waiting = ledger.on_resolved()
+            await ledger.adjust(1, 20, "no refund", NOON_MS)
+            await ledger.set_limit(1, 150)
+            assert not waiting.done()  # no money came
+
+    asyncio.run(scene())
+
+
+def test_an_idempotency_key_is_remembered_for_a_day_also_over_a_restart(path: Path) -> None:
+    day_ms = IDEMPOTENCY_TTL_S * 1000
+    digests = [bytes([i]) * 32 for i in range(4)]
+
+    async def use(ledger: Ledger, number: int, at_ms: int) -> int:
+        hold = make_hold(ledger.next_request(at_ms), idempotency_key=digests[number], body_digest=b"body")
+        await ledger.take(hold)
+        await ledger.post(make_entry(hold, 1))
+        return hold.id
+
+    async def scene() -> None:
+        async with running(path) as ledger:
+            await ledger.add_key(make_key())
+            first = await use(ledger, 0, NOON_MS)
+            second = await use(ledger, 1, NOON_MS + 1_000)
+            assert ledger.repeated(1, digests[0]) == (b"body", first)
+            assert ledger.repeated(2, digests[0]) is None  # another key's
+        async with running(path) as ledger:
+            assert ledger.repeated(1, digests[0]) == (b"body", first)
+            third = await use(ledger, 2, NOON_MS + day_ms + 500)
+            assert ledger.repeated(1, digests[0]) is None
+            assert ledger.repeated(1, digests[1]) == (b"body", second)
+            again = await use(ledger, 1, NOON_MS + day_ms + 600)  # whoever lets it through replaces it
+            await use(ledger, 3, NOON_MS + day_ms + 1_100)
+            assert ledger.repeated(1, digests[1]) == (b"body", again)
+        async with running(path) as ledger:
+            assert [ledger.repeated(1, digest) is not None for digest in digests] == [False, True, True, True]
+            assert ledger.repeated(1, digests[2]) == (b"body", third)
+
+    asyncio.run(scene())
+
+
+def test_a_ledger_that_is_switched_off_counts_in_memory_and_keeps_what_the_operator_does(path: Path) -> None:
+    async def scene() -> None:
+        ledger = Ledger(SqliteStore(path), path, asyncio.get_running_loop(), durable=False)
+        await ledger.add_key(make_key(1, 1_000))
+        await ledger.take(hold := make_hold(ledger.next_request(NOON_MS)))
+        await ledger.post(make_entry(hold, 40))
+        assert ledger.accounts[1] == Account(1_000, 40, 0)
+        ledger.close()
+
+    asyncio.run(scene())
+    assert dump_file(path)["entries"] == [] and len(dump_file(path)["keys"]) == 1
+
+
+def test_an_operators_change_is_made_although_its_caller_left(path: Path) -> None:
+    async def scene() -> None:
+        async with running(path) as ledger:
+            await ledger.add_key(make_key(1, 100, settings=SETTINGS))
+            raising = asyncio.ensure_future(ledger.set_limit(1, 500))
+            await asyncio.sleep(0)
+            raising.cancel()
+            await ledger.adjust(1, 7, "comes after it", NOON_MS)
+            assert ledger.accounts[1] == Account(500, 7, 0)
+            await ledger.revoke_key(1, NOON_MS)
+        async with running(path) as ledger:
+            assert ledger.accounts[1] == Account(500, 7, 0)
+            (key,) = ledger.keys.values()
+            assert (key.settings, key.revoked_ms) == (SETTINGS, NOON_MS)
+
+    asyncio.run(scene())
+
+
+def test_after_the_end_nothing_is_written_and_nobody_waits(path: Path) -> None:
+    async def scene() -> None:
+        async with running(path) as ledger:
+            await ledger.add_key(make_key(1, 100))
+            last = make_hold(ledger.next_request(NOON_MS), 60)
+            durable = ledger.take(last)
+        await durable  # was queued before the end, so it is on disk
+        hold = make_hold(ledger.next_request(NOON_MS), 40)
+        with pytest.raises(LedgerUnavailable, match="closed"):
+            await ledger.take(hold)
+        await asyncio.sleep(0)
+        assert ledger.accounts[1] == Account(100, 0, 60)
+        with pytest.raises(LedgerUnavailable, match="closed"):
+            await ledger.post(make_entry(last, 10))
+
+    asyncio.run(scene())
+    assert [row[0] for row in dump_file(path)["holds"]] == [NOON_MS << 18]
