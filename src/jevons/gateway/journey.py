@@ -236,7 +236,7 @@ class Journey:
         outcome = Outcome.FREE if target.dialect is Dialect.COUNT_TOKENS else Outcome.OK
         if outcome is Outcome.FREE:
             attempt.usage = Usage()
-        await attempt.resolve(outcome)
+        await attempt.resolve(Outcome.CANCELLED if self._client.gone else outcome)
         if target.dialect is not self._ask.dialect:
             body = translate_answer(
                 body,
