@@ -94,8 +94,10 @@ def prices(found: tuple[DatedPrice, ...]) -> None:
     for price in found:
         when = ", ".join([price.applies, *(f"if {name}={value}" for name, value in price.context.items())])
         console.print(f"{price.row}   {when}{'' if price.active else ' (not now)'}", markup=False, soft_wrap=True)
-        for kind, rate in price.rates.items() or [("unknown", "no rate is stated")]:
-            console.print(f"  {kind:<15} {rate}", markup=False, soft_wrap=True)
+        if not price.rates:
+            console.print("  no rates of its own" if price.context else "  unknown: no rate is stated")
+        for kind, rate in price.rates.items():
+            console.print(f"  {kind:<16} {rate}", markup=False, soft_wrap=True)
 
 
 def findings(found: list[Finding]) -> None:
