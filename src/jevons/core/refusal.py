@@ -42,6 +42,8 @@ class Refusal(Exception):
         self.param = param
         self.retry_after_s = retry_after_s
         self.detail = detail or {}
+        self.spent = False
+        """All tries that may help have been made: the client is told not to add its own."""
 
 
 def invalid(message: str, *, param: str | None = None, code: str = "", status: int = 400) -> Refusal:

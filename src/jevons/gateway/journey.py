@@ -136,6 +136,7 @@ class Journey:
     async def _give_up(self, failed: Failed) -> None:
         if failed.reply is None:
             assert failed.refusal is not None
+            failed.refusal.spent = failed.again
             raise failed.refusal
         status, headers, body = failed.reply
         own = own_headers(self._request, self._gate.ledger, failed.attempt, cost=True)
@@ -196,7 +197,9 @@ class Journey:
         again = answer.status in RETRIED and not self._client.gone
         hint = {name: value for name, value in answer.headers if name in ("retry-after", "x-should-retry")}
         after_s = _seconds(hint.get("retry-after", ""))
-        if after_s > RETRY_AFTER_MAX_S or hint.get("x-should-retry") == "false":
+        if "x-should-retry" in hint:
+            again = hint["x-should-retry"] == "true" and not self._client.gone
+        if after_s > RETRY_AFTER_MAX_S:
             again = False
         await attempt.resolve(Outcome.ERROR)
         if answer.status in (401, 403) and live.settings.auth != "client":

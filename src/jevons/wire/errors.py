@@ -56,7 +56,7 @@ def error_headers(refusal: Refusal) -> list[tuple[bytes, bytes]]:
     headers = [(b"content-type", b"application/json")]
     if refusal.retry_after_s is not None:
         headers.append((b"retry-after", str(refusal.retry_after_s).encode()))
-    if refusal.kind not in _RETRY_MAY_HELP:
+    if refusal.spent or refusal.kind not in _RETRY_MAY_HELP:
         headers.append((b"x-should-retry", b"false"))
     return headers
 
