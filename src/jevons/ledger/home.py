@@ -5,6 +5,7 @@ The serving process holds an exclusive lock on it; command-line writes take the 
 
 import fcntl
 import os
+import re
 import secrets
 from pathlib import Path
 from types import TracebackType
@@ -54,11 +55,15 @@ class Home:
     def _token(self, name: str, prefix: str = "") -> str:
         file = self.path / name
         try:
-            return file.read_text().strip()
+            token = file.read_text(errors="replace").strip()
         except FileNotFoundError:
             token = prefix + secrets.token_hex(32)
             write_private(file, token + "\n")
-            return token
+        if not re.fullmatch(f"{prefix}[0-9a-f]{{64}}", token):  # an empty admin token would let everybody in
+            raise LedgerError(
+                f"{file} is damaged: it should hold {prefix}64 hexadecimal digits. Restore it, or remove it: then a new one is made."
+            )
+        return token
 
 
 def write_private(file: Path, text: str) -> None:
