@@ -117,7 +117,7 @@ class Ledger:
     async def revoke_key(self, key_id: int, now_ms: int) -> None:
         """The key is refused from now on. Raises LedgerUnavailable; then this is written when the disk is back."""
         for digest, key in self.keys.items():
-            if key.id == key_id:
+            if key.id == key_id and key.revoked_ms is None:
                 self.keys[digest] = msgspec.structs.replace(key, revoked_ms=now_ms)
         await self.writer.submit(KeyRevoked(key_id, now_ms))
 

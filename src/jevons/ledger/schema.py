@@ -96,13 +96,14 @@ def backup(source: apsw.Connection, target: Path) -> None:
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         partial.unlink(missing_ok=True)
         os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        _copy(source, partial)
-        partial.replace(target)
+        try:
+            _copy(source, partial)
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
         sync_folder(target.parent)
     except (apsw.Error, OSError) as error:
         raise LedgerError(f"The backup {target} could not be written: {error}.") from None
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _copy(source: apsw.Connection, partial: Path) -> None:

@@ -83,6 +83,7 @@ class SqliteStore:
                     raise LedgerError(f"The file system of {path} cannot keep a ledger (journal mode {mode}); use a local one.")
                 self.db.pragma("synchronous", synchronous)
                 self.db.pragma("foreign_keys", True)
+                self.db.pragma("recursive_triggers", True)  # else a REPLACE removes an entry without being asked
                 self.migrated = migrate(self.db, backups)
             except BaseException:
                 self.db.close()
@@ -135,9 +136,9 @@ class SqliteStore:
     def _write(self, batch: Sequence[Op]) -> None:
         opened, posted = [], []
         for op in batch:
-            if type(op) is Opened:
+            if isinstance(op, Opened):
                 opened.append(op.hold)
-            elif type(op) is Posted:
+            elif isinstance(op, Posted):
                 posted.append(op)
             else:
                 self._write_rare(op)
@@ -160,7 +161,7 @@ class SqliteStore:
         for key_id, (posted_nusd, excess_nusd) in _sums(posted).items():
             self._move(key_id, posted_nusd, excess_nusd)
 
-    def _write_rare(self, op: Op) -> None:
+    def _write_rare(self, op: Withdrawn | Adjusted | KeyCreated | KeyRevoked | LimitSet) -> None:
         match op:
             case Withdrawn(hold_ids):
                 self.db.executemany("DELETE FROM holds WHERE id = ?", [(hold_id,) for hold_id in hold_ids])
@@ -179,10 +180,10 @@ class SqliteStore:
                 )
                 self.db.execute("INSERT INTO accounts (key_id, limit_nusd) VALUES (?, ?)", (key.id, key.limit_nusd))
             case KeyRevoked(key_id, revoked_ms):
-                self.db.execute("UPDATE keys SET revoked_ms = ? WHERE id = ?", (revoked_ms, key_id))
-            case LimitSet(key_id, limit_nusd, excess_nusd):
-                self.db.execute("UPDATE accounts SET limit_nusd = ? WHERE key_id = ?", (limit_nusd, key_id))
-                self._move(key_id, 0, excess_nusd)
+                self.db.execute("UPDATE keys SET revoked_ms = coalesce(revoked_ms, ?) WHERE id = ?", (revoked_ms, key_id))
+            case _:
+                self.db.execute("UPDATE accounts SET limit_nusd = ? WHERE key_id = ?", (op.limit_nusd, op.key_id))
+                self._move(op.key_id, 0, op.excess_nusd)
 
     def _move(self, key_id: int, posted_nusd: int, excess_nusd: int) -> None:
         self.db.execute(
