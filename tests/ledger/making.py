@@ -24,6 +24,12 @@ NOON_MS = 1_790_000_000_000
 """An instant in 2026; tests never read the clock."""
 TABLES = "keys accounts holds entries adjustments rollup_hour rollup_day idempotency stored_responses".split()
 
+WRONG_TYPE = (
+    "PRAGMA writable_schema = ON; UPDATE sqlite_schema"
+    " SET sql = replace(sql, 'billed_nusd   INTEGER NOT NULL', 'billed_nusd   TEXT NOT NULL') WHERE name = 'entries'"
+)
+"""Damage that only an integrity check sees: a column of another type than its values."""
+
 Dump = dict[str, list[tuple[Any, ...]]]
 
 
