@@ -184,6 +184,8 @@ def test_an_idempotency_key_is_remembered_for_a_day_also_over_a_restart(path: Pa
         async with running(path) as ledger:
             assert [ledger.repeated(1, digest) is not None for digest in digests] == [False, True, True, True]
             assert ledger.repeated(1, digests[2]) == (b"body", third)
+            await use(ledger, 0, NOON_MS + 3 * day_ms)
+            assert [ledger.repeated(1, digest) is not None for digest in digests] == [True, False, False, False]
 
     asyncio.run(scene())
 

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from jevons.core.entry import Outcome
+from jevons.core.limits import COMMIT_ROWS_MAX
 from jevons.ledger.bill import check
 from jevons.ledger.errors import LedgerUnavailable
 from jevons.ledger.ledger import Ledger, settle_open_holds
@@ -101,6 +102,59 @@ def test_a_disk_that_is_back_is_noticed_although_nothing_is_left_to_write(path: 
             await until(lambda: not ledger.writer.failing)
 
     asyncio.run(scene())
+
+
+def test_more_than_a_batch_at_once_keeps_its_order(path: Path) -> None:
+    async def scene() -> None:
+        async with running(path) as ledger:
+            await ledger.add_key(make_key(1))
+            holds = [make_hold(ledger.next_request(NOON_MS)) for _ in range(2 * COMMIT_ROWS_MAX)]
+            done: list[int] = []
+            takes = [ledger.take(hold) for hold in holds]
+            for hold, take in zip(holds, takes, strict=True):
+                take.add_done_callback(lambda _, number=hold.id: done.append(number))  # type: ignore[misc]
+            posts = [ledger.post(make_entry(hold, 1)) for hold in holds]
+            await asyncio.gather(*takes, *posts)
+            assert done == [hold.id for hold in holds]
+
+    asyncio.run(scene())
+    assert check(path) == []
+
+
+def test_who_left_before_a_commit_failed_is_not_answered(path: Path) -> None:
+    store = DoubtfulStore(SqliteStore(path))
+
+    async def scene() -> None:
+        async with running(path, store) as ledger:
+            await ledger.add_key(make_key(1, 100))
+            store.failures = [(apsw.FullError("full"), False)]
+            hold = make_hold(ledger.next_request(NOON_MS))
+            ledger.take(hold).cancel()
+            other = ledger.take(make_hold(ledger.next_request(NOON_MS), 0))
+            assert not await written(other)
+            await ledger.post(make_entry(hold, 0, outcome=Outcome.VOID, lines=(), list_nusd=0))
+            assert ledger.accounts[1] == Account(100, 0, 0)
+
+    asyncio.run(scene())
+    assert [outcome for _, outcome, _ in entries(path)] == ["void"]
+
+
+def test_a_hold_that_was_resolved_before_its_commit_failed_is_not_undone_twice(path: Path) -> None:
+    store = DoubtfulStore(SqliteStore(path))
+
+    async def scene() -> None:
+        async with running(path, store) as ledger:
+            await ledger.add_key(make_key(1, 100))
+            store.failures = [(apsw.FullError("full"), False)]
+            durable = ledger.take(hold := make_hold(ledger.next_request(NOON_MS)))
+            posted = ledger.post(make_entry(hold, 0, outcome=Outcome.VOID, lines=(), list_nusd=0))
+            assert not await written(durable) and not await written(posted)
+            await caught_up(ledger)
+            assert ledger.accounts[1] == Account(100, 0, 0)
+
+    asyncio.run(scene())
+    assert [outcome for _, outcome, _ in entries(path)] == ["void"]
+    assert dump_file(path)["holds"] == []
 
 
 def test_a_failure_is_said_once_not_per_request(path: Path, caplog: pytest.LogCaptureFixture) -> None:
