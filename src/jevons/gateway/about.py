@@ -10,6 +10,7 @@ from jevons.core.entry import ATTEMPT_BITS, parse_request_text
 from jevons.core.refusal import Kind, Refusal
 from jevons.gateway.client import Client
 from jevons.gateway.metrics import CONTENT_TYPE, Metrics
+from jevons.gateway.reply import Headers
 from jevons.gateway.upstreams import Live
 from jevons.ledger.bill import request_entries
 from jevons.ledger.ledger import Ledger
@@ -35,7 +36,7 @@ async def metrics(client: Client, counters: Metrics) -> None:
 
 
 async def models(
-    client: Client, table: Table, book: PriceBook, lives: dict[str, Live], caller: Caller, *, anthropic: bool
+    client: Client, table: Table, book: PriceBook, lives: dict[str, Live], caller: Caller, own: Headers, *, anthropic: bool
 ) -> None:
     """The models that this key may ask for. A pattern such as gpt-* stands for the names of it that have a price."""
     names = sorted(name for name in _names(table, book, lives) if allowed(caller.models, name))
@@ -49,10 +50,10 @@ async def models(
         }
     else:
         body = {"object": "list", "data": [{"id": name, "object": "model", "created": 0, "owned_by": "jevons"} for name in names]}
-    await client.answer(200, list(JSON), msgspec.json.encode(body))
+    await client.answer(200, [*JSON, *own], msgspec.json.encode(body))
 
 
-async def request_cost(client: Client, ledger: Ledger, caller: Caller, text: str) -> None:
+async def request_cost(client: Client, ledger: Ledger, caller: Caller, own: Headers, text: str) -> None:
     """Entries of one request of the caller's own, with their lines."""
     first = parse_request_text(text)
     rows = (
@@ -75,7 +76,7 @@ async def request_cost(client: Client, ledger: Ledger, caller: Caller, text: str
         "held_nusd": sum(hold.held_nusd for hold in held),
         "attempts": rows,
     }
-    await client.answer(200, list(JSON), msgspec.json.encode(body))
+    await client.answer(200, [*JSON, *own], msgspec.json.encode(body))
 
 
 def _names(table: Table, book: PriceBook, lives: dict[str, Live]) -> set[str]:

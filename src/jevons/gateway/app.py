@@ -12,13 +12,13 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from jevons.core.ask import Ask, Caller, Dialect
-from jevons.core.entry import attempt_of, request_text
+from jevons.core.entry import request_text
 from jevons.core.limits import COUNT_TOKENS_PER_MINUTE_MAX, ROUTE_MEMO_ENTRIES_MAX
 from jevons.core.refusal import Kind, Refusal, invalid
 from jevons.gateway import about
 from jevons.gateway.client import Client, Receive, Scope, Send
 from jevons.gateway.denials import for_client
-from jevons.gateway.gate import Gate
+from jevons.gateway.gate import Gate, check_repeat
 from jevons.gateway.identify import Named, identify, split_path
 from jevons.gateway.inbound import Bodies, ClientGone, read_body
 from jevons.gateway.journey import Aborted, Journey
@@ -179,24 +179,8 @@ class App:
         if not value:
             return b"", b""
         key, digest = hashlib.sha256(value).digest(), hashlib.sha256(body).digest()
-        earlier = self._gate.ledger.repeated(caller.key_id, key)
-        if earlier is None:
-            return key, digest
-        body_digest, entry_id = earlier
-        request = request_text(entry_id - attempt_of(entry_id))
-        if body_digest != digest:
-            raise invalid(
-                f"This Idempotency-Key was used with another body ({request}); use a new one.",
-                code="idempotency_key_reused",
-                status=422,
-            )
-        raise Refusal(
-            Kind.CONFLICT,
-            409,
-            f"This request was made before, as {request}; answers are not kept, so it is not made again. Its cost: GET /jevons/v1/requests/{request}.",
-            code="idempotent_repeat",
-            detail={"request": request},
-        )
+        check_repeat(self._gate.ledger, caller.key_id, (key, digest))
+        return key, digest
 
     def _counted_here(self, model: str, caller: Caller) -> Target | None:
         """The target of a model whose upstream has no count_tokens door."""
@@ -253,13 +237,14 @@ class App:
         if path == "/v1/responses" and b"upgrade" in named:
             raise Refusal(Kind.INVALID, 426, "WebSocket is not spoken here; POST /v1/responses.", code="upgrade_required")
         caller = identify(ledger.keys, scope["headers"], named, path_key)
+        own = own_headers(request, ledger, None, cost=False)
         if path == "/v1/models" and method == "GET":
             anthropic = b"anthropic-version" in named
-            return await about.models(client, self._table, self._gate.book, self._lives, caller, anthropic=anthropic)
+            return await about.models(client, self._table, self._gate.book, self._lives, caller, own, anthropic=anthropic)
         if path.startswith("/jevons/v1/requests/") and method == "GET":
-            return await about.request_cost(client, ledger, caller, path.removeprefix("/jevons/v1/requests/"))
+            return await about.request_cost(client, ledger, caller, own, path.removeprefix("/jevons/v1/requests/"))
         if path.startswith("/v1/responses/") and method in ("GET", "DELETE"):
-            return await forward_stored(client, ledger, self._lives, caller, scope, path)
+            return await forward_stored(client, ledger, self._lives, caller, own, scope, path)
         if (found := find_pass(self._lives, method, path)) is not None:
             body = await read_body(receive, named)
             return await forward(self._gate, *found, client, caller, scope, path, body, request)

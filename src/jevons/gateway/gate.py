@@ -9,13 +9,14 @@ from collections.abc import Callable
 
 from jevons.core.ask import Ask, Caller, Dialect
 from jevons.core.chain import Chain, chain
-from jevons.core.entry import Entry, Hold, Outcome, admitted_ms
+from jevons.core.entry import ATTEMPT_BITS, Entry, Hold, Outcome, admitted_ms, attempt_of, request_text
 from jevons.core.limits import COUNT_INLINE_BYTES_MAX, HOLD_WAIT_MAX_S
 from jevons.core.money import format_usd
 from jevons.core.price import Price, PriceTier, UnpricedKind
 from jevons.core.refusal import Kind, Refusal, invalid
 from jevons.gateway.attempt import Attempt
 from jevons.gateway.settings import UpstreamSettings
+from jevons.ledger.bill import request_entries
 from jevons.ledger.ledger import Ledger
 from jevons.meter.models import ModelFacts, model_facts
 from jevons.meter.overrides import override_line
@@ -97,6 +98,7 @@ class Gate:
             encoding=about.count_encoding,
             on_entry=self._on_entry,
         )
+        check_repeat(self.ledger, hold.key_id, (hold.idempotency_key, hold.body_digest))
         durable = self.ledger.take(hold)
         try:
             await durable
@@ -241,6 +243,30 @@ def price_context(ask: Ask, settings: UpstreamSettings, answered_tier: str = "")
     if ask.speed is not None:
         context["speed"] = ask.speed
     return context
+
+
+def check_repeat(ledger: Ledger, key_id: int, idempotency: tuple[bytes, bytes]) -> None:
+    """Raises Refusal (409, 422) if this key used the Idempotency-Key before; asked at the door, and again in the step that takes the hold."""
+    earlier = ledger.repeated(key_id, idempotency[0]) if idempotency[0] else None
+    if earlier is None:
+        return
+    body_digest, entry_id = earlier
+    first = entry_id - attempt_of(entry_id)
+    request = request_text(first)
+    if body_digest != idempotency[1]:
+        raise invalid(
+            f"This Idempotency-Key was used with another body ({request}); use a new one.",
+            code="idempotency_key_reused",
+            status=422,
+        )
+    billed = sum(entry["billed_nusd"] for entry in request_entries(ledger.path, first, 1 << ATTEMPT_BITS, key_id))
+    raise Refusal(
+        Kind.CONFLICT,
+        409,
+        f"This request was made before, as {request}; answers are not kept, so it is not made again. Its cost: GET /jevons/v1/requests/{request}.",
+        code="idempotent_repeat",
+        detail={"request": request, "billed_nusd": billed},
+    )
 
 
 def unpriced(provider: str, model: str, kinds: list[str], similar: list[str]) -> Refusal:

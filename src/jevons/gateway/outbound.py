@@ -4,12 +4,12 @@ Declared: model name, output cap, `stream_options.include_usage`. Stripped: Jevo
 """
 
 from collections.abc import Iterable
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import msgspec
 
 from jevons.core.ask import Ask, Dialect
-from jevons.core.refusal import invalid
+from jevons.core.refusal import Kind, Refusal, invalid
 from jevons.gateway.settings import UpstreamSettings
 from jevons.policy.route import Target
 from jevons.wire.body import edit, read_fields
@@ -68,7 +68,26 @@ def url_of(base_url: str, settings: UpstreamSettings, dialect: Dialect, model: s
     path = settings.path_of(dialect)
     assert path is not None  # routing offers only dialects with a path
     pairs = [text for text in (query.decode("latin-1"), urlencode(settings.query)) if text]
-    return base_url.rstrip("/") + path.replace("{model}", model) + ("?" + "&".join(pairs) if pairs else "")
+    if "{model}" in path:
+        path = path.replace("{model}", quote(_no_dots(model), safe=""))
+    return base_url.rstrip("/") + path + ("?" + "&".join(pairs) if pairs else "")
+
+
+def passed_url(base_url: str, path: str, query: bytes) -> str:
+    """Where a path of the client's own goes (`path` as ASGI decodes it, under /v1). It cannot leave the path that was allowed: `..`
+    would be resolved on the way, and lead to another tenant's things. Raises Refusal (404)."""
+    for segment in path.split("/"):
+        _no_dots(segment)
+    query_text = query.decode("latin-1")
+    return (
+        base_url.rstrip("/") + quote(path.removeprefix("/v1"), safe="/:@!$&'()*+,;=~") + (f"?{query_text}" if query_text else "")
+    )
+
+
+def _no_dots(segment: str) -> str:
+    if segment in (".", ".."):
+        raise Refusal(Kind.NOT_FOUND, 404, "Paths with `.` or `..` are not forwarded.", code="unknown_path")
+    return segment
 
 
 def headers_for(sent: Iterable[tuple[bytes, bytes]], settings: UpstreamSettings, *, same_dialect: bool) -> list[tuple[str, str]]:

@@ -14,7 +14,7 @@ from jevons.core.usage import Usage
 from jevons.gateway.attempt import Attempt
 from jevons.gateway.client import Client, Scope
 from jevons.gateway.gate import Gate
-from jevons.gateway.outbound import headers_for
+from jevons.gateway.outbound import headers_for, passed_url
 from jevons.gateway.patience import Patience
 from jevons.gateway.reply import own_headers, passed_headers
 from jevons.gateway.settings import Pass
@@ -43,8 +43,7 @@ async def forward(
     outcome = Outcome.ERROR
     patience = Patience()
     try:
-        query = scope["query_string"].decode("latin-1")
-        url = (await live.address()).rstrip("/") + path.removeprefix("/v1") + (f"?{query}" if query else "")
+        url = passed_url(await live.address(), path, scope["query_string"])
         headers = headers_for(scope["headers"], live.settings, same_dialect=True)
         headers += await live.credential.headers(scope["method"], url, body, scope["headers"])
         attempt.sent = True

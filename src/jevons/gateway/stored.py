@@ -5,9 +5,9 @@ import asyncio
 from jevons.core.ask import Caller
 from jevons.core.refusal import Kind, Refusal
 from jevons.gateway.client import Client, Scope
-from jevons.gateway.outbound import headers_for
+from jevons.gateway.outbound import headers_for, passed_url
 from jevons.gateway.patience import Patience
-from jevons.gateway.reply import passed_headers
+from jevons.gateway.reply import Headers, passed_headers
 from jevons.gateway.upstream import Broken, NotSent
 from jevons.gateway.upstreams import Live
 from jevons.ledger.bill import response_owner
@@ -24,15 +24,16 @@ def owner_of(ledger: Ledger, caller: Caller, response_id: str, targets: tuple[Ta
     return at_home
 
 
-async def forward_stored(client: Client, ledger: Ledger, lives: dict[str, Live], caller: Caller, scope: Scope, path: str) -> None:
+async def forward_stored(
+    client: Client, ledger: Ledger, lives: dict[str, Live], caller: Caller, own: Headers, scope: Scope, path: str
+) -> None:
     """GET or DELETE of a stored response, forwarded to the upstream that has it. Costs nothing."""
     response_id = path.removeprefix("/v1/responses/").partition("/")[0]
     owner = await asyncio.to_thread(response_owner, ledger.path, response_id)
     live = lives.get(owner[1]) if owner is not None else None
     if owner is None or owner[0] != caller.key_id or live is None:
         raise _unknown(response_id)
-    query = scope["query_string"].decode("latin-1")
-    url = (await live.address()).rstrip("/") + path.removeprefix("/v1") + (f"?{query}" if query else "")
+    url = passed_url(await live.address(), path, scope["query_string"])
     headers = headers_for(scope["headers"], live.settings, same_dialect=True)
     headers += await live.credential.headers(scope["method"], url, b"", scope["headers"])
     try:
@@ -43,7 +44,7 @@ async def forward_stored(client: Client, ledger: Ledger, lives: dict[str, Live],
             await answer.close()
     except (Broken, NotSent) as error:
         raise Refusal(Kind.UPSTREAM, 502, f"Upstream {owner[1]}: {error}.", code="upstream_error") from None
-    await client.answer(answer.status, passed_headers(answer.headers), body)
+    await client.answer(answer.status, passed_headers(answer.headers) + own, body)
 
 
 def _unknown(response_id: str) -> Refusal:
