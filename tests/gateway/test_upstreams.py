@@ -145,7 +145,7 @@ class Tunnel(http.server.BaseHTTPRequestHandler):
 
     asked: list[str]
 
-    def do_CONNECT(self) -> None:  # noqa: N802  http.server's own way of naming
+    def do_CONNECT(self) -> None:
         self.asked.append(self.path)
         host, _, port = self.path.rpartition(":")
         with socket.create_connection((host, int(port))) as there:
@@ -157,7 +157,7 @@ class Tunnel(http.server.BaseHTTPRequestHandler):
             for thread in pumps:
                 thread.join()
 
-    def do_POST(self) -> None:  # noqa: N802
+    def do_POST(self) -> None:
         self.asked.append(self.path)
         self.send_error(502)
 
@@ -214,7 +214,7 @@ def test_the_local_model_is_asked_directly(proxy: tuple[str, list[str]], tmp_pat
     if not importlib.util.find_spec("xllamacpp") or not find_model():
         pytest.skip(f"needs the local model: {install_command()}")
     address, asked = proxy
-    environ = {name: address for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY")} | {
+    environ = dict.fromkeys(("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"), address) | {
         "NO_PROXY": "",
         "no_proxy": "",
     }
