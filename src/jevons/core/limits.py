@@ -55,6 +55,8 @@ THINKING_FLOOR_TOKENS = 1_024
 """Room for the visible answer over Anthropic's `thinking.budget_tokens`."""
 IN_FLIGHT_OUTPUT_TOKENS = 64
 """Tokens a provider may have made, unseen, between our cancel and its noticing (about half a second at 128 tokens/s)."""
+IN_FLIGHT_S = 0.5
+"""How far back the last chunk of a stream may lie for IN_FLIGHT_OUTPUT_TOKENS to cover what came since."""
 
 # Memory
 PREFIX_MEMO_ENTRIES_MAX = 65_536

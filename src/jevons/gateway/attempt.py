@@ -59,6 +59,8 @@ class Attempt:
         self.charge_price: Price | None = None
         """The row that applies, where the answer shows that it is not the dearest that might have (service tier)."""
         self.complete = False
+        self.behind = False
+        """The upstream may have said much that was not read: what was seen says nothing of what was made."""
         self.finish = ""
         self.response_id = ""
         self.first_byte_ms: int | None = None
@@ -79,9 +81,10 @@ class Attempt:
     def resolve(self, outcome: Outcome) -> "asyncio.Future[None]":
         """Post the entry; the future is done when it is on disk. Call once."""
         assert self.settled is None
-        needs_count = self.usage is None and self._visible and self.sent and self.streamed
+        visible = self._visible and not self.behind
+        needs_count = self.usage is None and visible and self.sent and self.streamed
         seen = self._seen_output + self._count_seen() if needs_count else None
-        ending = Ending(outcome, self.sent, self.status, self.usage, self.input_usage, self.complete, seen, self._visible)
+        ending = Ending(outcome, self.sent, self.status, self.usage, self.input_usage, self.complete, seen, visible)
         price = self.charge_price or self.price
         settled = self.settled = settle(self.hold, price, ending, billed=self._billed)
         entry = Entry(

@@ -277,6 +277,7 @@ class Journey:
         try:
             end = await relay.run()
         finally:
+            attempt.behind = relay.behind
             self._take_facts(target, attempt, reader)
         if end is End.CUT:
             raise BrokenStream("the stream ended without its last event")

@@ -29,6 +29,10 @@ class Patience:
     def touch(self) -> None:
         self._last = self._loop.time()
 
+    def quiet_s(self) -> float:
+        """Seconds since the last `touch`."""
+        return self._loop.time() - self._last
+
     def stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()

@@ -8,6 +8,7 @@ import enum
 from collections.abc import Awaitable, Callable
 
 from jevons.core.ask import Dialect
+from jevons.core.limits import IN_FLIGHT_S
 from jevons.core.usage import Usage
 from jevons.gateway.attempt import Attempt
 from jevons.gateway.client import Client
@@ -51,7 +52,13 @@ class Relay:
         self._begin = begin
         self._translator = translator
         self._cutter = Cutter()
+        self._sending = False
         self.terminal = b""
+
+    @property
+    def behind(self) -> bool:
+        """The client did not take what was sent to it, so the upstream was not heard for longer than the in-flight allowance covers."""
+        return self._sending and self._patience.quiet_s() > IN_FLIGHT_S
 
     async def run(self) -> End:
         """Raises Broken, TimedOut, BrokenStream as they come; what was relayed until then is in the attempt."""
@@ -90,7 +97,9 @@ class Relay:
         if data and not self._client.gone:
             if not self._client.started:
                 await self._begin()
+            self._sending = True
             await self._client.body(data, more=True)
+            self._sending = False
             self._patience.touch()
 
     def _translate(self, whole: bytes) -> bytes:
