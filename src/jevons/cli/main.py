@@ -62,9 +62,9 @@ class Day(click.ParamType[int]):
 def main() -> None:
     """Run a command; what an operator can mend is said in a line, never as a traceback."""
     try:
-        commands(standalone_mode=False)
-    except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
+        status = commands(standalone_mode=False)  # click gives back the status of an Exit
+        if status:
+            sys.exit(status)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -300,7 +300,7 @@ def update_prices(source: str | None, json: bool) -> None:
     from jevons.meter.genai import DEFAULT_SOURCE, update
 
     done = update(Home(home_path()).path, source or DEFAULT_SOURCE)
-    _print(json, msgspec.to_builtins(done), lambda: click.echo(f"{done} Restart `jevons serve` to use it."))
+    _print(json, msgspec.to_builtins(done, enc_hook=str), lambda: click.echo(f"{done} Restart `jevons serve` to use it."))
 
 
 @commands.command()

@@ -103,6 +103,8 @@ class AdminApi:
     async def _adjust(self, request: Request) -> object:
         new = msgspec.json.decode(await request.body(), type=NewAdjustment)
         entry_id = parse_request_text(new.request) if new.request else None
+        if new.request and entry_id is None:
+            raise LedgerError(f"{new.request!r} is not a request id; it looks like req_ and 15 digits or letters a to f.")
         await admin.adjust(self._ledger, new.key, new.nusd, new.reason, _now_ms(), entry_id)
         return {"key": new.key, "nusd": new.nusd}
 
