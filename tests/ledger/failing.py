@@ -17,17 +17,24 @@ _names = itertools.count()
 
 
 class FailingDisk(apsw.VFS):
-    """`broken` maps "open", "write" or "sync", then the end of a file's name ("" = any), to what is raised there."""
+    """`broken` maps "open", "write" or "sync", then the end of a file's name ("" = any), to what is raised there.
+
+    `spared` operations of those succeed first.
+    """
 
     def __init__(self) -> None:
         self.name = f"failing-{next(_names)}"
         self.broken: dict[tuple[str, str], type[Exception]] = {}
+        self.spared = 0
         self.refused = 0
         super().__init__(self.name, "")
 
     def meet(self, operation: str, file: str) -> None:
         for (broken, end), error in self.broken.items():
             if broken == operation and file.endswith(end):
+                if self.spared:
+                    self.spared -= 1
+                    return
                 self.refused += 1
                 raise error(f"{operation} of {Path(file).name}")
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -66,6 +67,33 @@ def test_a_disk_that_fails_refuses_holds_keeps_entries_and_writes_them_once_it_i
     assert disk.refused > 0
     said = [record.message for record in caplog.records if record.levelno >= logging.WARNING]
     assert "cannot be written" in said[0] and "written again" in said[-1]
+
+
+@pytest.mark.parametrize("spared", range(0, 16, 2))
+def test_a_disk_that_fills_up_in_the_middle_of_a_commit_leaves_nothing_of_it(spared: int, path: Path, tmp_path: Path) -> None:
+    disk = FailingDisk()
+    store = SqliteStore(path, vfs=disk.name)
+    store.db.pragma("wal_autocheckpoint", 0)
+
+    async def scene() -> None:
+        async with running(path, store) as ledger:
+            await ledger.add_key(make_key(1, 10_000))
+            holds = [make_hold(ledger.next_request(NOON_MS), run_id=f"run-{number}") for number in range(60)]
+            await asyncio.gather(*map(ledger.take, holds[:40]))
+            disk.broken, disk.spared = dict([FULL]), spared
+            calls = [ledger.take(hold) for hold in holds[40:]] + [ledger.post(make_entry(hold, 7)) for hold in holds[:20]]
+            assert not any([await written(call) for call in calls])
+            for end in ("", "-wal"):  # as a crash would leave it
+                shutil.copy(f"{path}{end}", f"{tmp_path / 'crashed.db'}{end}")
+            disk.broken = {}
+            await caught_up(ledger)
+            assert ledger.accounts[1] == Account(10_000, 140, 2_000)
+
+    asyncio.run(scene())
+    assert check(path) == []
+    assert (len(entries(path)), len(dump_file(path)["holds"])) == (20, 20)
+    assert check(tmp_path / "crashed.db") == []
+    assert (len(entries(tmp_path / "crashed.db")), len(dump_file(tmp_path / "crashed.db")["holds"])) == (0, 40)
 
 
 def test_what_could_not_be_written_is_tried_again_while_nobody_calls(path: Path, retry_at_once: None) -> None:
@@ -173,7 +201,9 @@ def test_a_failure_is_said_once_not_per_request(path: Path, caplog: pytest.LogCa
 
 
 @pytest.mark.parametrize("written_all_the_same", [False, True])
-def test_a_commit_of_unknown_fate_counts_once(path: Path, *, written_all_the_same: bool) -> None:
+def test_a_commit_of_unknown_fate_counts_once(
+    path: Path, caplog: pytest.LogCaptureFixture, *, written_all_the_same: bool
+) -> None:
     store = DoubtfulStore(SqliteStore(path))
 
     async def scene() -> None:
@@ -193,6 +223,7 @@ def test_a_commit_of_unknown_fate_counts_once(path: Path, *, written_all_the_sam
     asyncio.run(scene())
     assert [nusd for *_, nusd in entries(path)] == [70]
     assert check(path) == []
+    assert "refused" not in caplog.text  # it is looked for, not tried
 
 
 def test_a_disk_that_stays_broken_loses_no_money_and_says_what_happens(path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -322,6 +353,22 @@ def test_money_that_an_operator_gives_cannot_be_spent_before_it_is_on_disk(path:
             await lowering
 
     asyncio.run(scene())
+
+
+def test_operators_who_change_a_limit_at_once_are_served_in_turn(path: Path) -> None:
+    async def scene() -> None:
+        async with running(path) as ledger:
+            await ledger.add_key(make_key(1, 100))
+            await asyncio.gather(
+                ledger.set_limit(1, 500),
+                ledger.set_limit(1, 50),
+                ledger.adjust(1, -5, "a", NOON_MS),
+                ledger.adjust(1, 9, "b", NOON_MS),
+            )
+            assert ledger.accounts[1] == Account(50, 4, 0)
+
+    asyncio.run(scene())
+    assert dump_file(path)["accounts"] == [(1, 50, 4, 0)]
 
 
 def test_a_revoked_key_stays_refused_and_is_written_when_the_disk_is_back(path: Path) -> None:
