@@ -14,9 +14,12 @@ from jevons.config import load
 from jevons.meter.overrides import parse_overrides
 from tests.docs.pages import NAMES, ROOT, anchors, blocks, inline, links
 
-TESTED = {"sh": {"", "make", "by-hand", "restore"}, "toml": {"", "prices", "codex"}} | dict.fromkeys(
-    ("console", "python", "sql", "json", "yaml", "text"), {""}
-)
+TESTED = {
+    "sh": {"", "make", "by-hand", "restore"},
+    "toml": {"", "prices", "codex"},
+    **{language: {""} for language in ("console", "python", "sql", "json", "yaml", "text")},
+}
+"""Language of a block -> what may follow it."""
 BY_HAND = {
     "claude": "Claude Code is an npm package",
     "codex": "an npm package",

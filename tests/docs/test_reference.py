@@ -1,0 +1,205 @@
+"""The references say what the code says: settings, kinds, limits, headers, errors, doors, tables, prices."""
+
+import ast
+import inspect
+import json
+import re
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any, get_args
+
+import apsw
+import msgspec
+import pytest
+
+from jevons.config import KNOWN_KEYS, Config, EngineSection, LedgerSection
+from jevons.core import limits
+from jevons.core.entry import Estimate, Outcome
+from jevons.core.refusal import Kind, invalid
+from jevons.gateway.app import DOORS
+from jevons.gateway.auth_upstream import CLIENT_HEADERS
+from jevons.gateway.denials import families
+from jevons.gateway.settings import KINDS, Auth, Pass, UpstreamSettings
+from jevons.ledger.home import Home
+from jevons.ledger.schema import migrate
+from jevons.ledger.sqlite import SqliteStore
+from jevons.meter.overrides import _OTHER_KEYS, QUOTED_KINDS, UNIT_KINDS
+from jevons.policy.route import Alias
+from tests.docs.pages import ROOT, code, read, table
+
+SOURCE = ROOT / "src" / "jevons"
+CONFIGURATION, DOORS_PAGE, LEDGER, PRICES = "docs/configuration.md", "docs/doors.md", "docs/ledger.md", "docs/prices.md"
+
+
+@pytest.mark.parametrize(
+    ("heading", "settings"),
+    [
+        ("Top level", Config),
+        ("`[[upstreams]]`", UpstreamSettings),
+        ("`[[upstreams.passes]]`", Pass),
+        ("`[[models]]`", Alias),
+        ("`[engine]`", EngineSection),
+        ("`[ledger]`", LedgerSection),
+    ],
+)
+def test_every_setting_with_its_default(heading: str, settings: type[msgspec.Struct]) -> None:
+    documented = {code(row[0])[0]: row[1] for row in table(CONFIGURATION, heading)}
+    assert documented == {field.encode_name: _default(field) for field in msgspec.structs.fields(settings)}
+
+
+def _default(field: msgspec.structs.FieldInfo) -> str:
+    value: Any = field.default
+    if value is msgspec.NODEFAULT:
+        if field.default_factory is msgspec.NODEFAULT:
+            return "required"
+        value = field.default_factory()
+    if isinstance(value, msgspec.Struct):
+        return "table"
+    if isinstance(value, tuple) and issubclass(get_args(field.type)[0], msgspec.Struct):
+        return "tables"
+    return "by kind" if value is None else f"`{json.dumps(value)}`"
+
+
+def test_every_kind() -> None:
+    documented = {code(row[0])[0]: [code(cell) for cell in row[1:]] for row in table(CONFIGURATION, "Kinds")}
+    assert documented == {
+        name: [
+            [kind.base_url] if kind.base_url else [],
+            sorted(kind.paths),
+            [kind.auth, *([kind.header] if kind.header else [])],
+            [kind.key_env] if kind.key_env else [],
+            list(kind.models),
+        ]
+        for name, kind in KINDS.items()
+    }
+
+
+def test_every_auth() -> None:
+    assert [code(row[0])[0] for row in table(CONFIGURATION, "`auth`")] == list(get_args(Auth))
+    text = read(CONFIGURATION)
+    assert all(f"`{name.decode()}`" in text.replace("Authorization", "authorization") for name in CLIENT_HEADERS)
+
+
+def test_every_variable() -> None:
+    named = dict(re.findall(r"^\| `([A-Z_]+)`(?: with `[A-Z_]+`)? \| `([a-z-]+)` \|$", read(CONFIGURATION), re.MULTILINE))
+    assert named == {variable: name for name, variable, _ in KNOWN_KEYS} | {"AZURE_OPENAI_API_KEY": "azure"}
+    used = set(chain(*(re.findall(r"\bJEVONS_[A-Z_]+\b", text) for text in _sources())))
+    assert all(f"`{variable}`" in read(CONFIGURATION) for variable in used)
+
+
+def test_defaults_of_the_engine() -> None:
+    text = read(CONFIGURATION)
+    assert f"`0` = {limits.LOCAL_SLOTS}." in text
+    assert f"`0` = {limits.LOCAL_CONTEXT_TOKENS:,}." in text
+
+
+def test_every_limit() -> None:
+    documented = {code(row[2])[0]: row[1] for row in table(DOORS_PAGE, "Limits")}
+    assert documented == {name: _limit(name) for name in documented}
+    source = inspect.getsource(limits).partition("# Memory")[0]
+    public = set(re.findall(r"^([A-Z_]+) = ", source, re.MULTILINE))
+    assert public <= set(documented), f"write these limits into {DOORS_PAGE}: {sorted(public - set(documented))}"
+
+
+def _limit(name: str) -> str:
+    """A limit as people write it, by the unit that ends its name."""
+    value = getattr(limits, name)
+    if "_BYTES" in name:
+        return f"{value // 2**20} MiB" if value >= 2**20 else f"{value // 2**10} KiB"
+    if name.endswith("_S"):
+        return f"{value // 3600} h" if value >= 3600 else f"{value:g} s"
+    return f"{value:,}"
+
+
+def test_every_header() -> None:
+    used = set(chain(*(re.findall(r"x-jevons-[a-z]+[a-z-]*[a-z]", text) for text in _sources())))
+    documented = set(re.findall(r"x-jevons-[a-z]+[a-z-]*[a-z]", read(DOORS_PAGE)))
+    assert documented == used
+
+
+def test_every_error() -> None:
+    documented = {code(row[0])[0]: int(row[1]) for row in table(DOORS_PAGE, "Errors")}
+    raised: dict[str, set[int]] = {}
+    for error, status in chain(*(_refusals(text) for text in _sources())):
+        raised.setdefault(error, set()).update(status)
+    assert set(documented) == set(raised)
+    for error, status in documented.items():
+        assert not raised[error] or status in raised[error], error
+
+
+def _refusals(text: str) -> Iterator[tuple[str, set[int]]]:
+    """(code, status if it is written there) of each refusal that a module makes."""
+    for node in ast.walk(ast.parse(text)):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or not node.args:
+            continue
+        words = {keyword.arg: keyword.value.value for keyword in node.keywords if isinstance(keyword.value, ast.Constant)}
+        if node.func.id == "invalid":
+            yield words.get("code", "invalid_request"), {words.get("status", 400)}
+        elif node.func.id == "Refusal" and isinstance(node.args[0], ast.Attribute) and node.args[0].attr in Kind.__members__:
+            status = node.args[1].value if isinstance(node.args[1], ast.Constant) else None
+            yield words.get("code", Kind[node.args[0].attr]), {status} if status else set()
+        elif node.func.id == "_gateway_error":
+            yield "upstream_error", {502}
+
+
+def test_an_error_without_a_code_of_its_own() -> None:
+    assert invalid("").code == "invalid_request"
+
+
+def test_every_client_family() -> None:
+    rows = table(DOORS_PAGE, "Limits of a key, and what happens at them")
+    documented = [(code(row[0]), int(row[1])) for row in rows]
+    assert documented == [
+        *(([f"{family.header}: {match}" for match in family.match], family.status) for family in families()),
+        ([], 402),
+    ]
+
+
+def test_every_door() -> None:
+    documented = [code(row[0])[0] for row in table(DOORS_PAGE, "Endpoints")]
+    assert all(f"POST {door}" in documented for door in DOORS)
+
+
+def test_every_table_and_column(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    SqliteStore(home.ledger).close()
+    db = apsw.Connection(str(home.ledger))
+    assert not migrate(db, None)
+    names = [name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type IN ('table', 'view')")]
+    schema = {name: [row[1] for row in db.execute(f"PRAGMA table_info({name})")] for name in names}
+    documented = {code(row[0])[0]: code(row[2]) for row in table(LEDGER, "What is in it")}
+    db.close()
+    assert documented == schema
+
+
+def test_every_outcome_and_estimate() -> None:
+    assert [code(row[0])[0] for row in table(LEDGER, "The rules of money")] == list(Outcome)
+    assert [code(row[0])[0] for row in table(LEDGER, "Estimates")] == [one for one in Estimate if one]
+    assert f"an allowance of {limits.IN_FLIGHT_OUTPUT_TOKENS} tokens" in read(LEDGER)
+
+
+def test_every_key_of_a_price() -> None:
+    rows = table(PRICES, "Your own prices: `prices.toml`")
+    documented = set(chain(*(code(row[0]) for row in rows)))
+    assert documented == {*_OTHER_KEYS, *QUOTED_KINDS}
+    units = next(row[1] for row in rows if row[0] == "`units`")
+    assert set(code(units)) == set(UNIT_KINDS)
+
+
+def test_the_local_rate_is_the_packaged_one() -> None:
+    packaged = (SOURCE / "meter/data/local_prices.toml").read_text()
+    for rate in re.findall(r'^\w+ = "([0-9.]+)"$', packaged, re.MULTILINE):
+        assert f"${rate} " in read(PRICES).replace("\n", " "), rate
+
+
+def test_figures_shown_twice_are_the_same() -> None:
+    cell = re.compile(r"\| ([^|\n]*)<!-- bench: (\w+) -->")
+    shown = {name: value.strip() for value, name in cell.findall(read("docs/measured.md"))}
+    for value, name in cell.findall(read("README.md")):
+        assert shown[name] == value.strip(), name
+
+
+def _sources() -> Iterator[str]:
+    for path in SOURCE.rglob("*.py"):
+        yield path.read_text(encoding="utf-8")
