@@ -113,7 +113,7 @@ class Outgoing:
         if settings.kind == "local":
             _check_local(ask)
         self._ask = ask
-        self._changes: dict[str, bytes | None] = {}
+        self._changes: dict[str, bytes] = {}
         self.asks_usage = False
         """We ask for the usage of a stream although the client did not: its chunk is stripped again."""
         self._cap_names: tuple[str, ...]

@@ -56,19 +56,18 @@ def spans(body: bytes, fields: dict[str, msgspec.Raw]) -> dict[str, tuple[int, i
     return found
 
 
-def edit(body: bytes, fields: dict[str, msgspec.Raw], changes: dict[str, bytes | None]) -> bytes:
-    """`body` with members set (JSON bytes) or removed (None); every other byte stays."""
-    replaced = {name: value for name, value in changes.items() if name in fields}
-    added = [b'"' + name.encode() + b'":' + value for name, value in changes.items() if name not in fields and value is not None]
+def edit(body: bytes, fields: dict[str, msgspec.Raw], changes: dict[str, bytes]) -> bytes:
+    """`body` with members set to JSON bytes: replaced where they stand, else added in front; every other byte stays."""
+    replaced = [name for name in changes if name in fields]
+    added = [msgspec.json.encode(name) + b":" + value for name, value in changes.items() if name not in fields]
     if replaced:
         places = spans(body, fields)
         for name in sorted(replaced, key=lambda n: places[n][0], reverse=True):
             start, end = places[name]
-            value = replaced[name]
-            body = body[:start] + value + body[end:] if value is not None else _without(body, start, end)
+            body = body[:start] + changes[name] + body[end:]
     if added:
         opening = body.index(b"{") + 1
-        body = body[:opening] + b",".join(added) + b"," + body[opening:]
+        body = body[:opening] + b",".join(added) + (b"," if fields else b"") + body[opening:]
     return body
 
 
@@ -79,19 +78,6 @@ def check_depth(body: bytes) -> None:
         depth += 1 if bracket in b"[{" else -1
         if depth > JSON_DEPTH_MAX:
             raise invalid(f"The body is nested deeper than {JSON_DEPTH_MAX} levels.", code="invalid_json")
-
-
-def _without(body: bytes, start: int, end: int) -> bytes:
-    """Cut a whole member, given its value's place, with the comma that goes with it."""
-    before = body.rindex(b'"', 0, body.rindex(b":", 0, start))
-    opening = before - 1
-    while body[opening : opening + 1] != b'"' or body[opening - 1 : opening] == b"\\":
-        opening -= 1
-    after = _after_comma(body, end)
-    if after > end and b"," in body[end:after]:
-        return body[:opening] + body[after:].lstrip(_SPACE)
-    head = body[:opening].rstrip(_SPACE)
-    return head.removesuffix(b",") + body[end:]
 
 
 def _after_comma(body: bytes, position: int) -> int:
