@@ -81,6 +81,11 @@ class Jevons:
             os.kill(self.pid, signal.SIGKILL)
         self._process.wait(timeout=STOP_TIMEOUT_S)
 
+    @property
+    def running(self) -> bool:
+        """Its process has not ended."""
+        return self._process is not None and self._process.poll() is None
+
     def wait_dead(self) -> int:
         """Wait until it has ended by itself or by somebody else; its exit status, negative for a signal."""
         assert self._process is not None
