@@ -58,7 +58,7 @@ def _exact(by_run: dict[str, dict[str, Any]], bills: dict[str, Attempt], told: I
     requests = Counter[str]()
     for one in told:
         requests[one.request] += bool(one.request)
-        if one.request:
+        if one.status == 200:
             assert by_run[one.call.name]["request"] == one.request
         if one.ended:
             entry, attempt = by_run[one.call.name], bills[one.call.name]
