@@ -3,8 +3,12 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.provider import Provider
+
+settings.register_profile("jevons", deadline=None)  # a slow machine is no failure
+settings.load_profile("jevons")
 
 
 @pytest.fixture
