@@ -51,7 +51,9 @@ class Welcome:
             print(f"\r  local model: {engine.progress.bar()}"[: width - 1].ljust(width - 1), end="", file=sys.stderr, flush=True)
             self._bar = True
             return
-        line = f"  local model: {engine.state}, {engine.detail}"
+        if engine.progress is not None and engine.progress.total_bytes:
+            return  # in a log the steps are enough
+        line = f"  {engine.detail}"
         if engine.state is EngineState.READY:
             line = "  local model: ready. It answers to `local`: 135M parameters, for trying, and for simple tasks."
             if engine.settings.model is not None:

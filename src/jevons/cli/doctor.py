@@ -4,7 +4,7 @@ import os
 import socket
 import statistics
 import time
-from collections.abc import Iterator, Sized
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -57,7 +57,7 @@ def _configuration(home: Home) -> tuple[Config, list[Finding]]:
         Finding(
             "good",
             "configuration",
-            f"{home.config}: {_n(config.upstreams, 'upstream')}, {_n(config.models, 'model name')} of your own.",
+            f"{home.config}: {count(len(config.upstreams), 'upstream')}, {count(len(config.models), 'model name')} of your own.",
         )
     ]
 
@@ -91,7 +91,11 @@ def _prices(home: Home) -> Iterator[Finding]:
         yield Finding("bad", "prices", str(error))
     else:
         models = sum(len(book.models(provider)) for provider in book.providers())
-        yield Finding("good", "prices", f"{book.source}: {models:,} models, {_n(book.overrides, 'override')}, book {book.hash}.")
+        yield Finding(
+            "good",
+            "prices",
+            f"{book.source}: {count(models, 'model')}, {count(len(book.overrides), 'override')}, book {book.hash}.",
+        )
 
 
 def _local_model(config: Config) -> Iterator[Finding]:
@@ -135,8 +139,9 @@ def _disk(home: Home) -> Iterator[Finding]:
     )
 
 
-def _n(things: Sized, name: str) -> str:
-    return f"{len(things)} {name}{'' if len(things) == 1 else 's'}"
+def count(number: int, name: str) -> str:
+    """ "1 call", "2 calls", "1,000 calls"."""
+    return f"{number:,} {name}{'' if number == 1 else 's'}"
 
 
 def sync_times_s(folder: Path) -> list[float]:

@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from jevons.cli.doctor import Finding
+from jevons.cli.doctor import Finding, count
 from jevons.core.money import format_usd
 from jevons.meter.cost import DatedPrice
 
@@ -29,7 +29,7 @@ def bill(document: dict[str, Any], by: str) -> None:
     if document["adjustments_nusd"]:
         console.print(f"Adjustments: {format_usd(document['adjustments_nusd'])}")
     estimated = f" (of it estimated: {format_usd(document['estimated_nusd'])})" if document["estimated_nusd"] else ""
-    console.print(f"Total: [bold]{format_usd(document['total_nusd'])}[/]{estimated}, {document['entries']:,} calls")
+    console.print(f"Total: [bold]{format_usd(document['total_nusd'])}[/]{estimated}, {count(document['entries'], 'call')}")
 
 
 def keys(found: list[dict[str, Any]]) -> None:
@@ -53,8 +53,8 @@ def now(picture: dict[str, Any]) -> None:
 
 def top_table(picture: dict[str, Any]) -> Table:
     """Open calls above, the latest entries below, today's total in the title."""
-    spent = f"today {format_usd(picture['today_nusd'])} in {picture['today_entries']:,} calls"
-    title = f"{spent} · held {format_usd(picture['held_nusd'])} in {len(picture['holds'])} open calls"
+    spent = f"today {format_usd(picture['today_nusd'])} in {count(picture['today_entries'], 'call')}"
+    title = f"{spent} · held {format_usd(picture['held_nusd'])} in {count(len(picture['holds']), 'open call')}"
     table = _table("", "key", "model", "tokens in", "out", "cost", "how", title=title)
     for hold in picture["holds"][-20:]:
         table.add_row(
