@@ -161,6 +161,14 @@ def test_a_subscription_bills_nothing_and_keeps_the_list_cost(ending: Ending) ->
     assert covered == Settled(billed.usage, billed.lines, billed.list_nusd, 0, billed.estimate)
 
 
+def test_a_fee_for_each_call_is_due_although_the_client_left() -> None:
+    price = Price("p/m@1", "book", 1, (PriceTier(-1, {"input": 2, "output": 10, "requests": 1_000}),))
+    left = Ending(Outcome.CANCELLED, sent=True, status=200, visible=True, seen_output=1, complete=True)
+    settled = settle(HOLD, price, left)
+    assert (settled.billed_nusd, settled.estimate) == (200 + 10 + 1_000, Estimate.SEEN)
+    assert settled.lines[-1] == Line("requests", 1, 1_000, 1_000)
+
+
 def test_our_own_death_charges_the_whole_hold_once_and_nothing_under_a_subscription() -> None:
     assert settle_killed(HOLD) == Settled(Usage(), (Line("hold", 1, WHOLE, 0),), WHOLE, WHOLE, Estimate.HOLD)
     covered = Hold(**{name: getattr(HOLD, name) for name in HOLD.__struct_fields__} | {"held_nusd": 0})

@@ -13,6 +13,8 @@ CACHE_WRITE_5M = "cache_write_5m"
 CACHE_WRITE_1H = "cache_write_1h"
 OUTPUT = "output"
 REASONING = "reasoning"
+REQUESTS = "requests"
+"""One unit for each call, where a provider bills calls; no provider reports it."""
 
 INPUT_KINDS = (INPUT, CACHE_READ, CACHE_WRITE_5M, CACHE_WRITE_1H)
 TOKEN_KINDS = (*INPUT_KINDS, OUTPUT)

@@ -9,7 +9,7 @@ import msgspec
 from jevons.core.entry import Estimate, Hold, Outcome
 from jevons.core.limits import IN_FLIGHT_OUTPUT_TOKENS
 from jevons.core.price import Line, Price, UnpricedKind, charge
-from jevons.core.usage import Usage
+from jevons.core.usage import REQUESTS, Usage
 
 
 class Ending(msgspec.Struct, frozen=True):
@@ -55,7 +55,10 @@ def settle(hold: Hold, price: Price, ending: Ending, *, billed: bool = True) -> 
         in_flight = 0 if ending.complete else IN_FLIGHT_OUTPUT_TOKENS
         output = min(ending.seen_output + in_flight, max(hold.output_tokens, ending.seen_output))
         known = ending.input_usage or Usage(input=hold.input_tokens)
-        return _charged(hold, price, msgspec.structs.replace(known, output=output, reasoning=0), Estimate.SEEN, billed)
+        other = (*known.other, (REQUESTS, 1)) if REQUESTS in price.tiers[0].nums else known.other
+        return _charged(
+            hold, price, msgspec.structs.replace(known, output=output, reasoning=0, other=other), Estimate.SEEN, billed
+        )
     return _whole_hold(hold, Usage(), Estimate.HOLD, billed)
 
 
