@@ -78,7 +78,8 @@ class Gate:
             body_digest=idempotency[1],
         )
         # There is no await between the verdict and `take`'s first step: what was decided is what is reserved.
-        attempt = await self.take(hold, terms.price, target.dialect, settings, about, reasons=ask.reasons)
+        unseen = ask.reasons or bool(ask.server_tools)  # what a provider's own tool reads and writes is not seen either
+        attempt = await self.take(hold, terms.price, target.dialect, settings, about, reasons=unseen)
         if verdict.output_cap != ask.output_cap:
             attempt.output_cap = verdict.output_cap
         return attempt, verdict
