@@ -13,7 +13,9 @@ from jevons.core.refusal import Refusal
 from jevons.wire.body import edit, read_fields
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
-VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4), max_leaves=12)
+VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4), max_leaves=12
+)
 NAMES = st.text(max_size=12) | st.sampled_from(["model", "max_tokens", "stream", 'quo"te', "back\\slash", "{", "}:", "é"])
 OBJECTS = st.dictionaries(NAMES, VALUES, max_size=8)
 SPACES = st.text(alphabet=" \t\r\n", max_size=3)
@@ -35,6 +37,13 @@ def plain(body: bytes) -> Any:
     return json.loads(body)
 
 
+def read(body: bytes) -> dict[str, msgspec.Raw] | Refusal:
+    try:
+        return read_fields(body)
+    except Refusal as refused:
+        return refused
+
+
 @given(written())
 def test_every_writing_is_read(case: tuple[bytes, dict[str, Any]]) -> None:
     body, _ = case
@@ -44,7 +53,9 @@ def test_every_writing_is_read(case: tuple[bytes, dict[str, Any]]) -> None:
 
 
 @given(written(), NAMES, VALUES, VALUES, st.data())
-def test_a_repeated_member_is_refused(case: tuple[bytes, dict[str, Any]], name: str, one: Any, two: Any, data: st.DataObject) -> None:
+def test_a_repeated_member_is_refused(
+    case: tuple[bytes, dict[str, Any]], name: str, one: Any, two: Any, data: st.DataObject
+) -> None:
     """Wherever the two stand, however their names are spelt, even with one and the same value."""
     _, document = case
     others = [json.dumps(n) + ":" + json.dumps(v) for n, v in document.items() if n != name]
@@ -59,12 +70,8 @@ def test_a_repeated_member_is_refused(case: tuple[bytes, dict[str, Any]], name: 
 
 @given(st.binary(max_size=60) | st.text(max_size=60).map(lambda text: b"{" + text.encode("utf-8", "replace") + b"}"))
 def test_what_is_no_object_is_refused_and_nothing_else_happens(body: bytes) -> None:
-    try:
-        fields = read_fields(body)
-    except Refusal as refused:
-        assert refused.status == 400
-    else:
-        assert plain(body).keys() == fields.keys()
+    found = read(body)
+    assert found.status == 400 if isinstance(found, Refusal) else plain(body).keys() == found.keys()
 
 
 @pytest.mark.parametrize("opening", ["[", '{"a":'])
@@ -87,10 +94,8 @@ def test_brackets_in_texts_are_not_depth() -> None:
 
 def test_surrogates_in_names_are_not_a_crash() -> None:
     for body in (b'{"\\ud800": 1}', b'{"\\ud83d\\ude42": 1}', b'{"a": "\\ud800"}'):
-        try:
-            read_fields(body)
-        except Refusal as refused:
-            assert refused.code == "invalid_json"
+        found = read(body)
+        assert not isinstance(found, Refusal) or found.code == "invalid_json"
 
 
 @given(written(), st.dictionaries(NAMES, VALUES, min_size=1, max_size=4))

@@ -308,8 +308,10 @@ class Journey:
     def _take_facts(self, target: Target, attempt: Attempt, reader: Reader) -> None:
         settings = self._lives[target.upstream].settings
         final, attempt.input_usage = stream_usage(reader, flavour_of(settings.price_provider))
-        if final is not None and (reader.complete or target.dialect is Dialect.CHAT or reader.finish):
+        if final is not None and (reader.complete or reader.finish):
             attempt.usage = with_request_unit(final, attempt.price)
+        elif final is not None:
+            attempt.input_usage = final  # some providers count along; of a stream that broke, only the input is final
         attempt.finish = reader.finish
         if self._ask.stored:
             attempt.response_id = reader.response_id

@@ -13,11 +13,15 @@ from jevons.wire.sse import events
 
 _CHAT_USAGE = re.compile(rb'"usage"[ \t]*:[ \t]*\{')
 _CHAT_FINISH = re.compile(rb'"finish_reason"[ \t]*:[ \t]*"([a-z_]*)"')
-_CHAT_ERROR = re.compile(rb'^data:[ \t]*\{[ \t]*"error"', re.MULTILINE)
-_CHAT_END = re.compile(rb"^data:[ \t]*\[DONE\]", re.MULTILINE)
-_MESSAGES_MARK = re.compile(rb"message_(?:start|delta|stop)|^event:[ \t]*error", re.MULTILINE)
-_RESPONSES_MARK = re.compile(rb"response\.(?:created|completed|incomplete|failed)|^event:[ \t]*error", re.MULTILINE)
+_CHAT_ERROR = re.compile(rb'(?:^|(?<=[\r\n]))data:[ \t]*\{[ \t]*"error"')
+_CHAT_END = re.compile(rb"(?:^|(?<=[\r\n]))data:[ \t]*\[DONE\]")
+_MESSAGES_MARK = re.compile(rb"message_(?:start|delta|stop)|\berror\b")
+_RESPONSES_MARK = re.compile(rb"response\.(?:created|completed|incomplete|failed)|\berror\b")
 _RESPONSES_END = ("response.completed", "response.incomplete", "response.failed")
+
+
+class _Typed(msgspec.Struct):
+    type: str = ""
 
 
 class _ChatChunk(msgspec.Struct):
@@ -60,6 +64,17 @@ _decode_message = msgspec.json.Decoder(_MessageEvent).decode
 _decode_response = msgspec.json.Decoder(_ResponseEvent).decode
 
 
+_decode_typed = msgspec.json.Decoder(_Typed).decode
+
+
+def type_of(data: bytes) -> str:
+    """The `type` in an event's data: what names it where a provider writes no `event:` line. "" if there is none."""
+    try:
+        return _decode_typed(data).type
+    except msgspec.DecodeError:
+        return ""
+
+
 class Reader:
     """What a stream has said so far. `feed` each run once, in order."""
 
@@ -94,11 +109,11 @@ class Reader:
     def _chat(self, whole: bytes) -> tuple[bytes, bytes]:
         if finish := _CHAT_FINISH.search(whole):
             self.finish = finish[1].decode()
-        if _CHAT_ERROR.search(whole):
+        if b'"error"' in whole and _CHAT_ERROR.search(whole):
             self.failed = True
         if _CHAT_USAGE.search(whole):
             whole = self._chat_usage(whole)
-        end = _CHAT_END.search(whole)
+        end = _CHAT_END.search(whole) if b"[DONE]" in whole else None
         if end is None:
             return whole, b""
         self.ended = True
@@ -123,6 +138,7 @@ class Reader:
     def _messages(self, whole: bytes) -> tuple[bytes, bytes]:
         passed = 0
         for name, data, raw in events(whole):
+            name = name or type_of(data)
             if name in ("message_start", "message_delta"):
                 try:
                     event = _decode_message(data)
@@ -145,6 +161,7 @@ class Reader:
     def _responses(self, whole: bytes) -> tuple[bytes, bytes]:
         passed = 0
         for name, data, raw in events(whole):
+            name = name or type_of(data)
             if name in _RESPONSES_END or name == "response.created":
                 try:
                     response = _decode_response(data).response or _Response()

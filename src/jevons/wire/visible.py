@@ -6,6 +6,7 @@ All that the model generated and we relayed: text, shown reasoning, refusals, to
 import msgspec
 
 from jevons.core.ask import Dialect
+from jevons.wire.reader import type_of
 from jevons.wire.sse import events
 
 
@@ -62,9 +63,9 @@ def visible_text(dialect: Dialect, whole: bytes) -> str:
             if dialect is Dialect.CHAT:
                 pieces += _chat(data)
             elif dialect is Dialect.MESSAGES:
-                pieces += _message(name, data)
+                pieces += _message(name or type_of(data), data)
             else:
-                pieces += _response(name, data)
+                pieces += _response(name or type_of(data), data)
         except msgspec.DecodeError:
             continue
     return "".join(pieces)
