@@ -131,7 +131,7 @@ def _talk(jevons: Jevons) -> None:
 
 def test_make_run_serves(tmp_path: Path) -> None:
     """The first command of the README, where `make` has set up this checkout already; setting up is not repeated here."""
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("MAKE") and name != "ARGS"}
     if subprocess.run(["make", "-q", ".venv/run.stamp"], cwd=ROOT, env=environ, capture_output=True, check=False).returncode:
         pytest.skip("this checkout is not set up by make: make test")
     home = tmp_path / "home"
