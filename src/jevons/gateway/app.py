@@ -3,6 +3,7 @@
 A path that is not listed here is a 404 in the dialect of its caller, never forwarded.
 """
 
+import asyncio
 import hashlib
 import logging
 import time
@@ -20,7 +21,7 @@ from jevons.gateway.client import Client, Receive, Scope, Send
 from jevons.gateway.denials import for_client
 from jevons.gateway.gate import Gate, check_repeat
 from jevons.gateway.identify import Named, identify, split_path
-from jevons.gateway.inbound import Bodies, ClientGone, read_body
+from jevons.gateway.inbound import Bodies, Body, ClientGone
 from jevons.gateway.journey import Aborted, Journey
 from jevons.gateway.metrics import Metrics
 from jevons.gateway.passing import find_pass, forward
@@ -105,6 +106,11 @@ class App:
             await self._refuse(client, aborted.refusal, dialect, request)
         except ClientGone:
             return
+        except asyncio.CancelledError:  # only a stop cancels a call from outside; the journey has settled it
+            message = "The gateway is being stopped, and this call was cut off. Try again when it is back."
+            await self._refuse(
+                client, Refusal(Kind.UNAVAILABLE, 503, message, code="stopping", retry_after_s=1), dialect, request
+            )
         except Exception:
             log.exception("a bug, in request %s", request_text(request))
             refusal = Refusal(Kind.INTERNAL, 500, "A bug of the gateway; its log has the details.", code="internal_error")
@@ -118,8 +124,8 @@ class App:
     ) -> None:
         ledger = self._gate.ledger
         caller = identify(ledger.keys, scope["headers"], named, path_key)
-        body = await read_body(receive, named)
-        with self._bodies.counted(len(body)):
+        with Body(self._bodies) as incoming:
+            body = await incoming.read(receive, named)
             ask = parse(dialect, body)
             if dialect is Dialect.COUNT_TOKENS:
                 self._limit_counting(caller)
@@ -246,8 +252,9 @@ class App:
         if path.startswith("/v1/responses/") and method in ("GET", "DELETE"):
             return await forward_stored(client, ledger, self._lives, caller, own, scope, path)
         if (found := find_pass(self._lives, method, path)) is not None:
-            body = await read_body(receive, named)
-            return await forward(self._gate, *found, client, caller, scope, path, body, request)
+            with Body(self._bodies) as incoming:
+                body = await incoming.read(receive, named)
+                return await forward(self._gate, *found, client, caller, scope, path, body, request)
         raise Refusal(
             Kind.NOT_FOUND, 404, f"{method} {path} is not served here, and nothing unlisted is forwarded.", code="unknown_path"
         )

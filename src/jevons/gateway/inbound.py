@@ -2,9 +2,9 @@
 
 import sys
 import zlib
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from types import TracebackType
+from typing import Any, Self
 
 from jevons.core.limits import BODIES_IN_FLIGHT_BYTES_MAX, BODY_BYTES_MAX, DECODE_RATIO_FLOOR_BYTES, DECODE_RATIO_MAX
 from jevons.core.refusal import Kind, Refusal, invalid
@@ -22,15 +22,55 @@ class ClientGone(Exception):
 
 
 class Bodies:
-    """Counts the bytes of all bodies being held, so that many large ones together cannot exhaust memory."""
+    """Bytes of all bodies that are held, also of those still arriving: many large ones together must not exhaust memory."""
 
     def __init__(self) -> None:
         self.bytes = 0
 
-    @contextmanager
-    def counted(self, size: int) -> Iterator[None]:
-        """Count `size` bytes as held for the length of the context. Raises Refusal (503) when there is no room."""
-        if self.bytes + size > BODIES_IN_FLIGHT_BYTES_MAX:
+
+class Body:
+    """One request's body, counted among all for as long as the context is open."""
+
+    def __init__(self, bodies: Bodies) -> None:
+        self._bodies = bodies
+        self._bytes = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._bodies.bytes -= self._bytes
+
+    async def read(self, receive: Receive, named: Mapping[bytes, bytes]) -> bytes:
+        """The whole decoded body. Raises Refusal (413, 415, 400, 503) or ClientGone. `named`: headers by name."""
+        length = named.get(b"content-length", b"")
+        if length.isdigit() and int(length) > BODY_BYTES_MAX:
+            raise _too_large()
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        body: bytes = message.get("body", b"")
+        self._grow(len(body))
+        if message.get("more_body"):
+            parts = [body]
+            while message.get("more_body"):
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientGone
+                parts.append(message.get("body", b""))
+                self._grow(len(parts[-1]))
+            body = b"".join(parts)
+        encoding = named.get(b"content-encoding", b"identity").strip().lower()
+        if encoding in (b"identity", b""):
+            return body
+        decoded = decode_body(body, encoding)
+        self._grow(max(0, len(decoded) - len(body)))
+        return decoded
+
+    def _grow(self, size: int) -> None:
+        if self._bytes + size > BODY_BYTES_MAX:
+            raise _too_large()
+        if self._bodies.bytes + size > BODIES_IN_FLIGHT_BYTES_MAX:
             raise Refusal(
                 Kind.UNAVAILABLE,
                 503,
@@ -38,37 +78,8 @@ class Bodies:
                 code="overloaded",
                 retry_after_s=1,
             )
-        self.bytes += size
-        try:
-            yield
-        finally:
-            self.bytes -= size
-
-
-async def read_body(receive: Receive, named: Mapping[bytes, bytes]) -> bytes:
-    """The whole decoded body. Raises Refusal (413, 415, 400) or ClientGone. `named`: headers by name."""
-    length = named.get(b"content-length", b"")
-    if length.isdigit() and int(length) > BODY_BYTES_MAX:
-        raise _too_large()
-    message = await receive()
-    if message["type"] == "http.disconnect":
-        raise ClientGone
-    body: bytes = message.get("body", b"")
-    if message.get("more_body"):
-        parts, size = [body], len(body)
-        while message.get("more_body"):
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise ClientGone
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
-            if size > BODY_BYTES_MAX:
-                raise _too_large()
-        body = b"".join(parts)
-    encoding = named.get(b"content-encoding", b"identity").strip().lower()
-    if encoding in (b"identity", b""):
-        return body
-    return decode_body(body, encoding)
+        self._bytes += size
+        self._bodies.bytes += size
 
 
 def decode_body(body: bytes, encoding: bytes) -> bytes:
