@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.gateway.asking import Gateway, Key, body_of, marker
+from tests.gateway.test_leaving import hang_up
 from tests.provider.bare import connected, read_until, request_bytes
 
 DENIALS = resources.files("jevons.gateway").joinpath("data/denials.toml").read_text()
@@ -140,7 +141,7 @@ def test_a_call_waits_for_an_open_hold(gateway: Gateway) -> None:
 
 def test_a_call_that_waits_in_vain_is_told_to_come_back(gateway: Gateway) -> None:
     mark = marker()
-    slow = {"reply": "one two three", "chunks": 3, "delay_ms": 1500, "marker": mark}
+    slow = {"reply": "one two three", "chunks": 3, "delay_ms": 1000, "marker": mark}
     body = body_of("chat", "gpt-4o", cap=500)
     key = gateway.key(hold_of(gateway, body) + 500_000)
     raw = request_bytes("chat", True, slow, key=key.secret).replace(b"host: x", b"host: localhost")
@@ -148,6 +149,7 @@ def test_a_call_that_waits_in_vain_is_told_to_come_back(gateway: Gateway) -> Non
         sock.sendall(raw)
         read_until(sock, b'"content":"one')
         got = gateway.post("chat", key, body)
+        hang_up(sock)
     assert (got.status, got.error["code"], got.error["type"]) == (429, "holds_open", "rate_limit_error")
     assert int(got.headers["retry-after"]) >= 1
     assert "x-should-retry" not in got.headers

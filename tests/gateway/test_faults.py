@@ -132,7 +132,7 @@ def results(gateway: Gateway) -> dict[Case, Result]:
     """Those that close connections which they promised to keep come last, one by one: nothing else may run into that."""
     key = gateway.key(10**12)
     together = [case for case in cases() if case.fault != "keepalive_close"]
-    with ThreadPoolExecutor(10) as pool:
+    with ThreadPoolExecutor(24) as pool:
         answers = dict(zip(together, pool.map(lambda case: run(gateway, key, case), together), strict=True))
     answers |= {case: run(gateway, key, case) for case in cases() if case.fault == "keepalive_close"}
     gateway.settled(key, len(answers))
