@@ -18,7 +18,14 @@ import uvicorn
 import uvloop
 
 from jevons.config import Config, ConfigError
-from jevons.core.limits import ENGINE_WAIT_S, GC_ALLOCATIONS, LOCAL_CONTEXT_TOKENS, LOCAL_SLOTS, SHUTDOWN_GRACE_S
+from jevons.core.limits import (
+    ENGINE_WAIT_S,
+    GC_ALLOCATIONS,
+    LOCAL_CONTEXT_TOKENS,
+    LOCAL_SLOTS,
+    SHUTDOWN_GRACE_S,
+    SHUTDOWN_SETTLE_S,
+)
 from jevons.core.refusal import Kind, Refusal
 from jevons.engine.install import install
 from jevons.engine.process import Engine, EngineState
@@ -145,6 +152,16 @@ async def _run(app: App, sock: socket.socket) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         with_signals.add_signal_handler(number, server.handle_exit, number, None)
     await server._serve([sock])
+    await _cut_off(server.server_state.tasks)
+
+
+async def _cut_off(calls: set[asyncio.Task[None]]) -> None:
+    """Calls that outlived the grace, or a second signal: each is cancelled and settled before the ledger closes."""
+    for call in calls:
+        if not call.cancelling():  # once is enough: a second would strike what settles it
+            call.cancel()
+    if calls:
+        await asyncio.wait(calls, timeout=SHUTDOWN_SETTLE_S)
 
 
 def _listen(config: Config) -> socket.socket:

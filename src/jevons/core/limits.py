@@ -32,6 +32,8 @@ HOLD_WAIT_MAX_S = 2.0
 """How long a call refused only because of open holds waits for one of them to be resolved."""
 SHUTDOWN_GRACE_S = 10.0
 """How long open requests may finish after a stop signal; then they are cancelled and settled."""
+SHUTDOWN_SETTLE_S = 2.0
+"""How long cancelled requests may take to settle and say so to their clients; it takes milliseconds, but for a client that never reads."""
 
 # Attempts
 ATTEMPTS_MAX = 15
@@ -147,3 +149,12 @@ ROUTE_MEMO_ENTRIES_MAX = 1_024
 """Remembered routes, URLs and Host values: more than any operator has, fewer than a client could invent."""
 GC_ALLOCATIONS = 20_000
 """Allocations between two collections of young objects: about every hundred requests instead of every five."""
+KEEPALIVE_IDLE_S = 12.0
+"""How long a connection to an upstream rests before it is closed: load balancers close after 60 s or more, some after 15 to 20, and a
+request that crosses their closing is lost with its money in doubt."""
+STREAM_BUFFER_BYTES_MAX = 256 * 2**10
+"""Unread bytes of an answer at which its upstream is held back: a client that reads slowly must not fill our memory."""
+ANSWER_HEAD_BYTES_MAX = 64 * 2**10
+"""The headers of an answer, and what may come between two pieces of a body (chunk marks, trailers). Providers send about 2 KiB."""
+UPLOAD_SLICE_BYTES = 256 * 2**10
+"""A larger request body is written in slices, each when the last is on its way: encrypted whole, it would be in memory twice."""
