@@ -238,3 +238,21 @@ def test_after_the_end_nothing_is_written_and_nobody_waits(path: Path) -> None:
 
     asyncio.run(scene())
     assert [row[0] for row in dump_file(path)["holds"]] == [NOON_MS << 18]
+
+
+def test_an_idempotency_key_is_free_again_when_no_upstream_has_seen_the_call(path: Path) -> None:
+    async def scene() -> None:
+        async with running(path) as ledger:
+            await ledger.add_key(make_key())
+            for outcome, kept in ((Outcome.UNREACHABLE, False), (Outcome.VOID, False), (Outcome.ERROR, True)):
+                digest = outcome.encode().ljust(32)
+                hold = make_hold(ledger.next_request(NOON_MS), idempotency_key=digest, body_digest=b"body")
+                await ledger.take(hold)
+                assert ledger.repeated(1, digest) is not None
+                await ledger.post(make_entry(hold, 0, outcome=outcome))
+                assert (ledger.repeated(1, digest) is not None) is kept
+        async with running(path) as ledger:
+            assert ledger.repeated(1, b"error".ljust(32)) is not None
+            assert ledger.repeated(1, b"unreachable".ljust(32)) is None
+
+    asyncio.run(scene())

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jevons.core.entry import Estimate, Hold, Outcome
+from jevons.core.entry import Estimate, Hold
 from jevons.core.limits import IN_FLIGHT_OUTPUT_TOKENS
 from jevons.core.price import Line, Price, PriceTier
 from jevons.core.usage import Usage
@@ -33,35 +33,35 @@ ALLOWANCE = IN_FLIGHT_OUTPUT_TOKENS
 
 ROWS = [
     # name, ending, usage, cost, why it is an estimate
-    ("held, never sent", Ending(Outcome.VOID, sent=False), Usage(), 0, ""),
-    ("no connection", Ending(Outcome.UNREACHABLE, sent=False, visible=True, seen_output=0), Usage(), 0, ""),
-    ("error answer", Ending(Outcome.ERROR, sent=True, status=500), Usage(), 0, ""),
-    ("rate limited", Ending(Outcome.ERROR, sent=True, status=429, visible=True, seen_output=0), Usage(), 0, ""),
-    ("redirect", Ending(Outcome.ERROR, sent=True, status=302), Usage(), 0, ""),
+    ("held, never sent", Ending(sent=False), Usage(), 0, ""),
+    ("no connection", Ending(sent=False, visible=True, seen_output=0), Usage(), 0, ""),
+    ("error answer", Ending(sent=True, status=500), Usage(), 0, ""),
+    ("rate limited", Ending(sent=True, status=429, visible=True, seen_output=0), Usage(), 0, ""),
+    ("redirect", Ending(sent=True, status=302), Usage(), 0, ""),
     (
         "error answer with usage: the provider says that it bills",
-        Ending(Outcome.ERROR, sent=True, status=500, usage=Usage(input=90)),
+        Ending(sent=True, status=500, usage=Usage(input=90)),
         Usage(input=90),
         180,
         "",
     ),
     (
         "finished with final usage",
-        Ending(Outcome.OK, sent=True, status=200, usage=Usage(input=80, cache_read=20, output=7), complete=True),
+        Ending(sent=True, status=200, usage=Usage(input=80, cache_read=20, output=7), complete=True),
         Usage(input=80, cache_read=20, output=7),
         250,
         "",
     ),
     (
         "cancelled after the final usage",
-        Ending(Outcome.CANCELLED, sent=True, status=200, usage=Usage(input=80, output=7), visible=True, seen_output=3),
+        Ending(sent=True, status=200, usage=Usage(input=80, output=7), visible=True, seen_output=3),
         Usage(input=80, output=7),
         230,
         "",
     ),
     (
         "client gone mid-stream, all output visible",
-        Ending(Outcome.CANCELLED, sent=True, status=200, visible=True, seen_output=30),
+        Ending(sent=True, status=200, visible=True, seen_output=30),
         Usage(input=100, output=30 + ALLOWANCE),
         200 + 10 * (30 + ALLOWANCE),
         "seen",
@@ -69,7 +69,6 @@ ROWS = [
     (
         "client gone mid-stream, the provider had said what the input was",
         Ending(
-            Outcome.CANCELLED,
             sent=True,
             status=200,
             visible=True,
@@ -82,65 +81,65 @@ ROWS = [
     ),
     (
         "client gone before the first byte, all output visible",
-        Ending(Outcome.CANCELLED, sent=True, visible=True, seen_output=0),
+        Ending(sent=True, visible=True, seen_output=0),
         Usage(input=100, output=ALLOWANCE),
         200 + 10 * ALLOWANCE,
         "seen",
     ),
     (
         "timed out close to the cap: the allowance ends at the cap",
-        Ending(Outcome.TIMEOUT, sent=True, status=200, visible=True, seen_output=490),
+        Ending(sent=True, status=200, visible=True, seen_output=490),
         Usage(input=100, output=500),
         WHOLE,
         "seen",
     ),
     (
         "more was seen than the cap allows: what was seen counts",
-        Ending(Outcome.CANCELLED, sent=True, status=200, visible=True, seen_output=600),
+        Ending(sent=True, status=200, visible=True, seen_output=600),
         Usage(input=100, output=600),
         200 + 6_000,
         "seen",
     ),
     (
         "finished without usage, all output visible: nothing is in flight",
-        Ending(Outcome.OK, sent=True, status=200, visible=True, seen_output=30, complete=True),
+        Ending(sent=True, status=200, visible=True, seen_output=30, complete=True),
         Usage(input=100, output=30),
         500,
         "seen",
     ),
     (
         "stream broken off by the provider",
-        Ending(Outcome.ERROR, sent=True, status=200, visible=True, seen_output=5),
+        Ending(sent=True, status=200, visible=True, seen_output=5),
         Usage(input=100, output=5 + ALLOWANCE),
         200 + 10 * (5 + ALLOWANCE),
         "seen",
     ),
     (
         "cancelled, the model may reason unseen",
-        Ending(Outcome.CANCELLED, sent=True, status=200, visible=False, seen_output=30),
+        Ending(sent=True, status=200, visible=False, seen_output=30),
         Usage(),
         WHOLE,
         "hold",
     ),
-    ("cancelled, not streamed", Ending(Outcome.CANCELLED, sent=True, visible=True, seen_output=None), Usage(), WHOLE, "hold"),
-    ("timed out, not streamed", Ending(Outcome.TIMEOUT, sent=True, visible=True, seen_output=None), Usage(), WHOLE, "hold"),
+    ("cancelled, not streamed", Ending(sent=True, visible=True, seen_output=None), Usage(), WHOLE, "hold"),
+    ("timed out, not streamed", Ending(sent=True, visible=True, seen_output=None), Usage(), WHOLE, "hold"),
     (
         "finished without usage, not streamed",
-        Ending(Outcome.OK, sent=True, status=200, visible=True, complete=True),
+        Ending(sent=True, status=200, visible=True, complete=True),
         Usage(),
         WHOLE,
         "hold",
     ),
     (
         "usage of a kind without a price: unknown is not free",
-        Ending(Outcome.OK, sent=True, status=200, usage=Usage(input=1, other=(("web_searches", 3),)), complete=True),
+        Ending(sent=True, status=200, usage=Usage(input=1, other=(("web_searches", 3),)), complete=True),
         Usage(input=1, other=(("web_searches", 3),)),
         WHOLE,
         "unpriced",
     ),
     (
         "usage above the hold: the provider billed it",
-        Ending(Outcome.OK, sent=True, status=200, usage=Usage(input=100, output=501), complete=True),
+        Ending(sent=True, status=200, usage=Usage(input=100, output=501), complete=True),
         Usage(input=100, output=501),
         WHOLE + 10,
         "",
@@ -163,7 +162,7 @@ def test_a_subscription_bills_nothing_and_keeps_the_list_cost(ending: Ending) ->
 
 def test_a_fee_for_each_call_is_due_although_the_client_left() -> None:
     price = Price("p/m@1", "book", 1, (PriceTier(-1, {"input": 2, "output": 10, "requests": 1_000}),))
-    left = Ending(Outcome.CANCELLED, sent=True, status=200, visible=True, seen_output=1, complete=True)
+    left = Ending(sent=True, status=200, visible=True, seen_output=1, complete=True)
     settled = settle(HOLD, price, left)
     assert (settled.billed_nusd, settled.estimate) == (200 + 10 + 1_000, Estimate.SEEN)
     assert settled.lines[-1] == Line("requests", 1, 1_000, 1_000)

@@ -63,6 +63,10 @@ class Outcome(enum.StrEnum):
     """Answered without an upstream cost by definition (count_tokens)."""
 
 
+UNSENT = frozenset({Outcome.UNREACHABLE, Outcome.VOID})
+"""Outcomes of attempts that no upstream has seen: the client's Idempotency-Key is free again."""
+
+
 class Estimate(enum.StrEnum):
     """Why a charge is not the provider's own figure; empty = it is."""
 

@@ -84,7 +84,7 @@ class Attempt:
         visible = self._visible and not self.behind
         needs_count = self.usage is None and visible and self.sent and self.streamed
         seen = self._seen_output + self._count_seen() if needs_count else None
-        ending = Ending(outcome, self.sent, self.status, self.usage, self.input_usage, self.complete, seen, visible)
+        ending = Ending(self.sent, self.status, self.usage, self.input_usage, self.complete, seen, visible)
         price = self.charge_price or self.price
         settled = self.settled = settle(self.hold, price, ending, billed=self._billed)
         entry = Entry(

@@ -113,7 +113,7 @@ class Journey:
                         target,
                         live.settings,
                         self._request + number,
-                        idempotency if number == 0 else (b"", b""),
+                        idempotency,
                     )
                 except Refusal:
                     if failed is None:
@@ -125,6 +125,8 @@ class Journey:
                     return
                 except Failed as error:
                     failed = error
+                if attempt.sent:
+                    idempotency = (b"", b"")  # it stands with the first attempt that an upstream may have seen
                 if not failed.again:
                     await self._give_up(failed)
                     return

@@ -10,7 +10,7 @@ from jevons.core.entry import Hold, Outcome
 from jevons.core.money import format_usd, parse_usd
 from jevons.core.price import Price, PriceTier
 from jevons.core.refusal import Kind, Refusal
-from jevons.core.usage import Usage
+from jevons.core.usage import REQUESTS, Usage
 from jevons.gateway.attempt import Attempt
 from jevons.gateway.client import Client, Scope
 from jevons.gateway.gate import Gate
@@ -22,8 +22,6 @@ from jevons.gateway.upstream import Broken, NotSent, TimedOut
 from jevons.gateway.upstreams import Live
 from jevons.meter.models import model_facts
 from jevons.policy.accounts import fits
-
-REQUESTS = "requests"
 
 
 def find_pass(lives: dict[str, Live], method: str, path: str) -> tuple[Live, Pass] | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from jevons.core.entry import ATTEMPT_BITS, COUNTER_BITS, Entry, Hold, Outcome, admitted_ms, first_id_of_ms
+from jevons.core.entry import ATTEMPT_BITS, COUNTER_BITS, UNSENT, Entry, Hold, Outcome, admitted_ms, first_id_of_ms
 from jevons.core.limits import COMMIT_ROWS_MAX, IDEMPOTENCY_TTL_S
 from jevons.ledger.errors import LedgerUnavailable
 from jevons.ledger.ops import Adjusted, Key, KeyCreated, KeyRevoked, LimitSet, Op, Opened, Posted
@@ -97,6 +97,8 @@ class Ledger:
         hold = self.open_holds.pop(entry.hold.id)
         before = self.accounts[hold.key_id]
         after = self.accounts[hold.key_id] = accounts.post(before, hold.held_nusd, entry.billed_nusd)
+        if hold.idempotency_key and entry.outcome in UNSENT:
+            self._forget(hold)
         self._wake()
         return self.writer.submit(Posted(entry, after.overrun_nusd - before.overrun_nusd)) if self._durable else self._done()
 
@@ -201,6 +203,10 @@ class Ledger:
         if self.open_holds.pop(hold.id, None) is not None:
             self.accounts[hold.key_id] = accounts.release(self.accounts[hold.key_id], hold.held_nusd)
             self._wake()
+        self._forget(hold)
+
+    def _forget(self, hold: Hold) -> None:
+        """The hold's Idempotency-Key may be used again: nothing was done under it."""
         remembered = self._idempotency.get((hold.key_id, hold.idempotency_key))
         if remembered is not None and remembered[1] == hold.id:
             del self._idempotency[hold.key_id, hold.idempotency_key]

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 import apsw
 import msgspec
 
-from jevons.core.entry import Entry, Hold, admitted_ms, first_id_of_ms
+from jevons.core.entry import UNSENT, Entry, Hold, admitted_ms, first_id_of_ms
 from jevons.core.limits import IDEMPOTENCY_TTL_S, LEDGER_BUSY_S, RESPONSE_OWNER_TTL_S
 from jevons.ledger.errors import LedgerError
 from jevons.ledger.ops import Adjusted, Key, KeyCreated, KeyRevoked, KeySettings, LimitSet, Op, Opened, Posted, Withdrawn
@@ -158,6 +158,9 @@ class SqliteStore:
             rollup.add(op.entry)
         rollup.write(self.db)
         self._own_responses([op.entry for op in posted if op.entry.response_id])
+        unsent = [(op.entry.hold.id,) for op in posted if op.entry.hold.idempotency_key and op.entry.outcome in UNSENT]
+        if unsent:
+            self.db.executemany("DELETE FROM idempotency WHERE entry_id = ?", unsent)
         for key_id, (posted_nusd, excess_nusd) in _sums(posted).items():
             self._move(key_id, posted_nusd, excess_nusd)
 

@@ -17,7 +17,7 @@ import msgspec
 
 from jevons.core.limits import PRICE_MEMO_ENTRIES_MAX
 from jevons.core.price import Price
-from jevons.core.usage import Usage
+from jevons.core.usage import REQUESTS, Usage
 from jevons.meter.catalogue import Catalogue, Found
 from jevons.meter.compiled import EVER_MS, Model, Period, Row, Steps, Unit, read_book
 from jevons.meter.genai import ensure_book, install_bytes
@@ -29,7 +29,6 @@ OPEN = "auto"
 """A context value that leaves the choice to the provider (OpenAI's and Anthropic's service_tier)."""
 HORIZON_S = 900
 """How far ahead a hold looks for a dearer period: a request admitted now may be billed a little later."""
-REQUESTS = "requests"
 
 
 class Resolved(NamedTuple):

@@ -6,7 +6,7 @@ it is an estimate if it is one. Never zero for work that a provider may have bil
 
 import msgspec
 
-from jevons.core.entry import Estimate, Hold, Outcome
+from jevons.core.entry import Estimate, Hold
 from jevons.core.limits import IN_FLIGHT_OUTPUT_TOKENS
 from jevons.core.price import Line, Price, UnpricedKind, charge
 from jevons.core.usage import REQUESTS, Usage
@@ -15,7 +15,6 @@ from jevons.core.usage import REQUESTS, Usage
 class Ending(msgspec.Struct, frozen=True):
     """How an attempt ended, as the journey saw it."""
 
-    outcome: Outcome
     sent: bool
     """Bytes of the request may have reached the upstream."""
     status: int = 0
