@@ -123,6 +123,8 @@ class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cap_field: str = ""
     on_disconnect: Literal["cancel", "drain"] = "cancel"
     retries: int = RETRIES_DEFAULT
+    client: Literal["lean", "library"] = "lean"
+    """"library": a client in a thread of its own, for comparison; upstreams behind a proxy of the environment always get it."""
     connections_max: int = 512
     connect_timeout_s: float = CONNECT_TIMEOUT_S
     first_byte_timeout_s: float = FIRST_BYTE_TIMEOUT_S

@@ -1,99 +1,139 @@
-"""Sending one attempt to one upstream, over a library client with TLS and pools.
+"""Sending one attempt to one upstream, and reading its answer.
 
-Comes in: path, headers, body. Goes out: status, headers and the body, whole or chunk by chunk. Failures are told apart by what
+Comes in: URL, headers, body. Goes out: status, headers and the body, whole or chunk by chunk. Failures are told apart by what
 matters for money: nothing was sent, or nobody knows.
 Does not know: dialects, prices, retries.
 """
 
 import asyncio
 import os
+import ssl
 import zlib
-from datetime import timedelta
-from pathlib import Path
+from typing import Protocol
+from urllib.request import getproxies, proxy_bypass
 
-from pyreqwest.client import Client, ClientBuilder
-from pyreqwest.exceptions import BuilderError, PoolTimeoutError, PyreqwestError, RequestTimeoutError
-from pyreqwest.request import StreamRequest
-from pyreqwest.response import Response
-
-from jevons.core.limits import ANSWER_BYTES_MAX, BODY_BYTES_MAX, DECODE_RATIO_FLOOR_BYTES, DECODE_RATIO_MAX, READ_TIMEOUT_SLACK_S
+from jevons.core.limits import (
+    ANSWER_BYTES_MAX,
+    BODY_BYTES_MAX,
+    DECODE_RATIO_FLOOR_BYTES,
+    DECODE_RATIO_MAX,
+    ROUTE_MEMO_ENTRIES_MAX,
+)
+from jevons.gateway.failures import Broken, NotSent, TimedOut
+from jevons.gateway.http1 import Exchange, Header, Origin, Route, request_head
 from jevons.gateway.patience import Patience
+from jevons.gateway.pool import Pool
+from jevons.gateway.proxied import LibraryClient
 from jevons.gateway.settings import UpstreamSettings
 
-Header = tuple[str, str]
+__all__ = ["Answer", "Broken", "NotSent", "TimedOut", "Upstream"]
 
 
-class NotSent(Exception):
-    """No connection: the upstream cannot have seen the request."""
+class Coming(Protocol):
+    """An answer under way, whichever client brings it."""
 
+    status: int
+    headers: list[Header]
 
-class Broken(Exception):
-    """The connection failed after the request may have gone out, or the answer is unusable."""
+    async def next(self) -> bytes | None: ...
 
-
-class TimedOut(Broken):
-    """Nothing came for as long as the upstream's settings allow."""
+    async def close(self) -> None: ...
 
 
 class Upstream:
-    """One configured upstream and its pool."""
+    """One configured upstream and its connections. A proxy of the environment is left to the library client."""
 
     def __init__(self, settings: UpstreamSettings) -> None:
         self.settings = settings
-        self._client = _client(settings)
+        self._library: LibraryClient | None = None
+        self._tls: ssl.SSLContext | None = None
+        self._pool = Pool(settings.connections_max, settings.connect_timeout_s, self._secure)
+        self._routes: dict[str, tuple[Route, bool]] = {}
+        """URL -> (where it leads, does the library go there)."""
+        self._own_host = any(name.lower() == "host" for name in settings.headers)
+        if settings.ca_file or os.environ.get("SSL_CERT_FILE"):
+            self._secure()  # a file that cannot be read is said at the start
 
     async def send(
         self, method: str, url: str, headers: list[Header], body: bytes | None, patience: Patience, *, stream: bool
     ) -> "Answer":
         """Send and wait for the answer's headers. Raises NotSent, TimedOut or Broken. Close the answer in every case."""
-        builder = self._client.request(method, url).headers(headers)
-        if body is not None:
-            builder = builder.body_bytes(body)
-        if stream:
-            builder = builder.streamed_read_buffer_limit(0)  # its default holds a whole short stream back
-        request = builder.build_streamed()
-        patience.start(self.settings.first_byte_timeout_s)
         try:
-            response = await request.__aenter__()
-        except PyreqwestError as error:
-            # The library calls any time-out while waiting for headers a connect time-out; only this cause means that nothing was sent.
-            if isinstance(error, PoolTimeoutError | BuilderError) or "client error (Connect)" in _causes(error):
-                raise NotSent(_causes(error)[-1]) from None
-            raise _failure(error, f"no answer within {self.settings.first_byte_timeout_s:g} s") from None
+            route, by_library = self._routes.get(url) or self._route(url)
+            exchange: Coming
+            if by_library:
+                exchange = await self._send_by_library(method, url, headers, body, patience, stream=stream)
+            else:
+                exchange = await self._send(method, route, headers, body, patience)
         except asyncio.CancelledError:
             if patience.expired():
                 raise TimedOut(f"no answer within {self.settings.first_byte_timeout_s:g} s") from None
             raise
+        except (NotSent, Broken):
+            patience.stop()
+            raise
         if stream:
             patience.start(self.settings.idle_timeout_s)
-        return Answer(request, response, patience)
+        return Answer(exchange, patience)
 
     async def close(self) -> None:
-        await self._client.close()
+        self._pool.close()
+        if self._library is not None:
+            await self._library.close()
+
+    async def _send(self, method: str, route: Route, headers: list[Header], body: bytes | None, patience: Patience) -> Exchange:
+        head = request_head(method, route, headers, body, own_host=self._own_host)
+        connection = self._pool.idle(route.origin) or await self._pool.connection(route.origin)
+        patience.start(self.settings.first_byte_timeout_s)  # connecting has its own clock
+        return await connection.send(method, head, body)
+
+    async def _send_by_library(
+        self, method: str, url: str, headers: list[Header], body: bytes | None, patience: Patience, *, stream: bool
+    ) -> Coming:
+        if self._library is None:
+            self._library = LibraryClient(self.settings)
+        patience.start(self.settings.first_byte_timeout_s)
+        return await self._library.send(method, url, headers, body, stream=stream)
+
+    def _route(self, url: str) -> tuple[Route, bool]:
+        """Remembered: an upstream has few URLs. Raises NotSent."""
+        if len(self._routes) >= ROUTE_MEMO_ENTRIES_MAX:
+            self._routes.clear()
+        route = Route.of(url)
+        found = self._routes[url] = (route, self.settings.client == "library" or _is_proxied(route.origin))
+        return found
+
+    def _secure(self) -> ssl.SSLContext:
+        """The system's authorities (SSL_CERT_FILE replaces their file), and the operator's own."""
+        if self._tls is None:
+            context = ssl.create_default_context()
+            context.set_alpn_protocols(["http/1.1"])
+            for file in (self.settings.ca_file, os.environ.get("SSL_CERT_FILE", "")):
+                if file:
+                    context.load_verify_locations(cafile=file)
+            self._tls = context
+        return self._tls
 
 
 class Answer:
     """An upstream's answer whose body is still coming."""
 
-    def __init__(self, request: StreamRequest, response: Response, patience: Patience) -> None:
-        self._request = request
-        self._read_chunk = response.body_reader.read_chunk
+    def __init__(self, exchange: Coming, patience: Patience) -> None:
+        self._exchange = exchange
         self._patience = patience
-        self.status = response.status
-        self.headers: list[Header] = list(response.headers.items())
+        self.status = exchange.status
+        self.headers = exchange.headers
 
     async def chunk(self) -> bytes | None:
         """The next bytes as they arrive; None only if the upstream ended the body. Raises Broken or TimedOut."""
         try:
-            chunk = await self._read_chunk()
-        except PyreqwestError as error:
-            raise _failure(error, f"nothing came for {self._patience.seconds:g} s") from None
+            chunk = await self._exchange.next()
         except asyncio.CancelledError:
             if self._patience.expired():
                 raise TimedOut(f"nothing came for {self._patience.seconds:g} s") from None
             raise
         self._patience.touch()
-        return None if chunk is None else bytes(chunk)
+        return chunk
 
     async def read(self) -> bytes:
         """The whole body, decoded, within ANSWER_BYTES_MAX. Raises Broken or TimedOut."""
@@ -118,33 +158,15 @@ class Answer:
     async def close(self) -> None:
         """Give the connection back, or drop it if the body is unread."""
         self._patience.stop()
-        await self._request.__aexit__(None, None, None)
+        await self._exchange.close()
 
 
-def _client(settings: UpstreamSettings) -> Client:
-    """Redirects are not followed (a credential must not travel), nothing is decoded behind our back, HTTPS_PROXY and NO_PROXY count."""
-    builder = (
-        ClientBuilder()
-        .http1_only()
-        .follow_redirects(False)
-        .referer(False)
-        .gzip(False)
-        .brotli(False)
-        .zstd(False)
-        .deflate(False)
-        .max_connections(settings.connections_max)
-        .pool_timeout(timedelta(seconds=settings.connect_timeout_s))
-        .connect_timeout(timedelta(seconds=settings.connect_timeout_s))
-        # Cancelling a request that waits for its answer's head does not stop it in the library: it goes on until the head comes, and
-        # is dropped then. This clock, which is later than ours, drops it also if nothing ever comes, so that a connection is not lost.
-        .read_timeout(timedelta(seconds=max(settings.first_byte_timeout_s, settings.idle_timeout_s) + READ_TIMEOUT_SLACK_S))
-    )
-    if settings.kind == "local":
-        builder = builder.no_proxy()  # what is said to a model on this machine does not leave it
-    for file in (settings.ca_file, os.environ.get("SSL_CERT_FILE", "")):
-        if file:
-            builder = builder.add_root_certificate_pem(Path(file).read_bytes())
-    return builder.build()
+def _is_proxied(origin: Origin) -> bool:
+    """Does a proxy of the environment apply (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY; NO_PROXY)?"""
+    proxies = getproxies()
+    if origin.scheme not in proxies and "all" not in proxies:
+        return False
+    return not proxy_bypass(f"{origin.host}:{origin.port}")
 
 
 def _inflate(body: bytes, encoding: str) -> bytes:
@@ -160,14 +182,3 @@ def _inflate(body: bytes, encoding: str) -> bytes:
     if len(decoded) > limit or not inflater.eof:
         raise Broken(f"the compressed answer unpacks to more than {limit} bytes, or is cut off")
     return decoded
-
-
-def _failure(error: PyreqwestError, silence: str) -> Broken:
-    return TimedOut(silence) if isinstance(error, RequestTimeoutError) else Broken(_causes(error)[-1])
-
-
-def _causes(error: PyreqwestError) -> list[str]:
-    """What the library says went wrong, outermost first, without URLs (they may carry secrets)."""
-    details = getattr(error, "details", None) or {}
-    causes = [str(cause["message"]).strip() for cause in details.get("causes") or []]
-    return [cause for cause in causes if "for url" not in cause] or [type(error).__name__]
