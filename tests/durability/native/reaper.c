@@ -232,12 +232,20 @@ ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
   return sent(fd, message->msg_iov, (int)message->msg_iovlen, go_sendmsg, message, flags);
 }
 
+/* A whole answer may be cut anywhere between two receipts, so any word of the usage will do; message_start tells only of the input. */
+static int tells_usage(const void *data, size_t size) {
+  static const char *const words[] = {"completion_tokens", "total_tokens", "\"message_delta\"", "output_tokens"};
+  for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+    if (carries(data, size, words[i], strlen(words[i]))) return !carries(data, size, "message_start", 13);
+  return 0;
+}
+
 static void came(int fd, const void *data, ssize_t size) {
   if (!point || size <= 0 || fd != __atomic_load_n(&upstream_fd, __ATOMIC_SEQ_CST)) return;
   at("any");
   at("answer_begun");
   if (carries(data, (size_t)size, mark, mark_bytes)) at("mid_stream");
-  if (carries(data, (size_t)size, "_tokens\":", 9) && (carries(data, (size_t)size, "completion_tokens", 17) || carries(data, (size_t)size, "\"message_delta\"", 15) || carries(data, (size_t)size, "\"end_turn\"", 10))) at("usage_seen");
+  if (tells_usage(data, (size_t)size)) at("usage_seen");
 }
 
 ssize_t recv(int fd, void *data, size_t size, int flags) {
