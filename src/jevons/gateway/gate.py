@@ -164,15 +164,17 @@ class Gate:
         if price is None:
             raise unpriced(provider, target.model, ["input", "output"], self.book.suggest(target.model))
         units = list(request_units(price))
+        limited = self.ledger.accounts[caller.key_id].limit_nusd is not None
         for unit, bound in ask.server_tools:
-            if bound is None and self.ledger.accounts[caller.key_id].limit_nusd is not None:
+            if bound is not None:
+                units.append((unit, bound))
+            elif limited:
                 raise invalid(
                     f"The provider bills each use of this tool ({unit}), the key has a limit, and the request does not bound the uses."
                     " Set max_uses on the tool (Messages) or max_tool_calls (Responses).",
                     param="tools",
                     code="unbounded_tool",
                 )
-            units.append((unit, bound or 0))
         output_max = 0 if ask.dialect is Dialect.EMBEDDINGS else about.max_output
         return Terms(
             price=price,
