@@ -169,7 +169,7 @@ def test_killed_in_a_checkpoint(point: str, field: Field) -> None:
     for n, at_once in enumerate((1, 8) * KILLS):
         jevons = field.gateway(death_at(point, "", field.provider.port, 1 + n * 3 % 10 if point == "file_write" else 1))
         field.live(jevons, field.calls(1_000), at_once)
-    field.recovered()
+        field.recovered()  # with another checkpoint in it
     print(f"{point}: {2 * KILLS} kills, {len(field.entries)} entries, {len(field.received)} received")
 
 
