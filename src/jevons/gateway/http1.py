@@ -77,7 +77,7 @@ def request_head(method: str, route: Route, headers: list[Header], body: bytes |
 
 class Connection(asyncio.Protocol):
     """One connection, for one request after the other. `released` is called when the last byte of an answer was taken (or it was
-    given up), `lost` once when it is gone."""
+    given up), `lost` when it is gone."""
 
     __slots__ = (
         "_answerless",
@@ -129,11 +129,6 @@ class Connection(asyncio.Protocol):
         self._parts: list[bytes] = []
         self._unread = 0
         self._overhead = 0
-
-    @property
-    def made(self) -> bool:
-        """Was it ever open? Then `lost` will be called."""
-        return self._transport is not None
 
     def rest(self) -> bool:
         """Its answer is taken: can it wait for another request? The clock for that starts."""

@@ -104,10 +104,8 @@ class Pool:
             if not connection.usable:
                 raise NotSent("the connection was closed as soon as it was made")
         except BaseException as error:
-            made = connection.made
             connection.drop()
-            if not made:
-                self._lost(connection)
+            self._lost(connection)  # uvloop forgets to say so when the cancellation crosses the connection's making
             if isinstance(error, OSError | ValueError) and not isinstance(error, TimeoutError):
                 raise NotSent(getattr(error, "strerror", None) or str(error) or type(error).__name__) from None
             raise
