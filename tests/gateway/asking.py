@@ -3,8 +3,10 @@
 import gzip
 import http.client
 import json
+import re
 import time
 import uuid
+from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -111,15 +113,59 @@ def ask(url: str, method: str, path: str, body: bytes | None = None, headers: di
         return Got(answer.status, {name.lower(): value for name, value in answer.getheaders()}, data, whole)
 
 
+class Journal:
+    """The stand-in's journal, read on from where the last look ended: it grows to many megabytes."""
+
+    def __init__(self, provider: Provider) -> None:
+        self._provider = provider
+        self._offset = 0
+        self._marked: dict[str, list[str]] = {}
+        self._lines: dict[str, dict[str, dict[str, Any]]] = {}
+
+    def attempts(self, marker: str) -> list[Attempt]:
+        self._read_on()
+        return [self._attempt(request) for request in self._marked.get(marker, ())]
+
+    def _read_on(self) -> None:
+        with self._provider.journal_path.open("rb") as file:
+            file.seek(self._offset)
+            data = file.read()
+        whole = data[: data.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        for line in whole.splitlines():
+            record = json.loads(line)
+            self._lines.setdefault(record["id"], {})[record["line"]] = record
+            if record["line"] == "received":
+                for marker in [record["marker"]] if record["marker"] else markers_in(record):
+                    self._marked.setdefault(marker, []).append(record["id"])
+
+    def _attempt(self, request: str) -> Attempt:
+        lines = self._lines[request]
+        billed = lines.get("billed")
+        bill, usage = (Bill(**billed["bill"]), billed["usage"]) if billed else (None, None)
+        return Attempt(request, lines["received"], bill, usage, lines.get("ended"))
+
+
+def markers_in(received: dict[str, Any]) -> list[str]:
+    """The stand-in reads no scripts in texts to embed."""
+    return (
+        re.findall(r"\b[0-9a-f]{32}\b", b64decode(received["body"] or "").decode(errors="replace"))
+        if received["door"] == "embeddings"
+        else []
+    )
+
+
 @dataclass
 class Gateway:
     """A gateway under test and the stand-in behind it."""
 
     jevons: Jevons
     provider: Provider
+    journal: "Journal" = field(init=False)
     _book: PriceBook = field(init=False)
 
     def __post_init__(self) -> None:
+        self.journal = Journal(self.provider)
         self._book = open_book(self.jevons.home)
 
     @property
@@ -183,11 +229,7 @@ class Gateway:
 
     def attempts(self, marker: str) -> list[Attempt]:
         """What the stand-in received with this marker, in order. It reads no scripts in texts to embed."""
-        return [
-            attempt
-            for attempt in self.provider.attempts_now()
-            if attempt.marker == marker or (attempt.received["door"] == "embeddings" and marker.encode() in attempt.body)
-        ]
+        return self.journal.attempts(marker)
 
     def attempt(self, marker: str) -> Attempt:
         """The one request with this marker, once the stand-in has done with it."""

@@ -50,7 +50,7 @@ def wait_received(gateway: Gateway, mark: str) -> None:
 def test_before_the_first_byte_of_a_whole_answer(gateway: Gateway, key: Key, door: str) -> None:
     """The provider finishes and bills unheard; nobody can say what: the hold is charged."""
     mark = marker()
-    leave(gateway, key, door, False, b"", marker=mark, reply="one two", first_delay_ms=300)
+    leave(gateway, key, door, False, b"", marker=mark, reply="one two", first_delay_ms=1500)
     [entry] = gateway.settled(key, 1)
     assert (entry["outcome"], entry["estimate"]) == ("cancelled", "hold")
     bill = gateway.attempt(mark).bill
@@ -62,7 +62,7 @@ def test_before_the_first_byte_of_a_whole_answer(gateway: Gateway, key: Key, doo
 def test_before_the_first_event(gateway: Gateway, key: Key, door: str) -> None:
     """A model that shows all it makes: input, nothing seen, and what may be under way."""
     mark = marker()
-    leave(gateway, key, door, True, b"", marker=mark, first_delay_ms=300, **SLOW)
+    leave(gateway, key, door, True, b"", marker=mark, first_delay_ms=1500, **SLOW)
     [entry] = gateway.settled(key, 1)
     assert (entry["outcome"], entry["estimate"], entry["output"]) == ("cancelled", "seen", 64)
     attempt = gateway.attempt(mark)
@@ -152,7 +152,7 @@ def test_drain_hears_it_to_the_end(gateway: Gateway, key: Key, stream: bool) -> 
     """on_disconnect = "drain": the exact cost, at the price of the whole answer."""
     mark = marker()
     after = FIRST_TEXT["chat"] if stream else b""
-    script = {"reply": "one two three four", "chunks": 4, "delay_ms": 60, "first_delay_ms": 200}
+    script = {"reply": "one two three four", "chunks": 4, "delay_ms": 60, "first_delay_ms": 800}
     leave(gateway, key, "chat", stream, after, "drain/gpt-4o", marker=mark, **script)
     [entry] = gateway.settled(key, 1)
     attempt = gateway.attempt(mark)

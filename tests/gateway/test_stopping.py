@@ -63,16 +63,23 @@ def is_listening(gateway: Gateway) -> bool:
 
 
 def test_a_client_that_stops_reading_is_not_waited_for(gateway: Gateway, key: Key) -> None:
-    """Nor does its answer pile up: after the idle time the call is cut, and charged whole: what was not read was made all the same."""
+    """Nor does its answer pile up: after the idle time the call is cut. It is charged whole, or what the provider said before."""
     mark = marker()
-    script = {"marker": mark, "fault": "sse_huge_event", "size_bytes": 12_000_000, "chunks": 4, "reply": "a b c d"}
+    script = {
+        "marker": mark,
+        "fault": "sse_huge_event",
+        "size_bytes": 15_000_000,
+        "chunks": 4,
+        "reply": "a b c d",
+        "delay_ms": 200,
+    }
     raw = request_bytes("chat", True, script, model="hasty-oa/gpt-4o", key=key.secret)
     with connected(int(gateway.url.rpartition(":")[2])) as sock:
         sock.sendall(raw.replace(b"host: x", b"host: localhost"))
         [entry] = gateway.settled(key, 1)
     assert entry["outcome"] in ("cancelled", "timeout")
-    assert entry["estimate"] == "hold"
-    assert entry["billed_nusd"] == entry["held_nusd"] > 0
+    bill = gateway.cost_nusd("openai", "gpt-4o", gateway.attempt(mark).bill)
+    assert entry["billed_nusd"] == (entry["held_nusd"] if entry["estimate"] == "hold" else bill) >= bill > 0
 
 
 def test_a_connection_is_used_again_whatever_went_before(gateway: Gateway, key: Key) -> None:

@@ -100,7 +100,9 @@ class Upstream:
         if len(self._routes) >= ROUTE_MEMO_ENTRIES_MAX:
             self._routes.clear()
         route = Route.of(url)
-        found = self._routes[url] = (route, self.settings.client == "library" or _is_proxied(route.origin))
+        # What is said to a model on this machine does not leave it, whatever the environment says of proxies.
+        by_library = self.settings.client == "library" or (self.settings.kind != "local" and _is_proxied(route.origin))
+        found = self._routes[url] = (route, by_library)
         return found
 
     def _secure(self) -> ssl.SSLContext:
