@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from jevons.ledger.bill import check
 from tests.gateway.asking import Gateway, Key
 from tests.provider import Provider
 from tests.running import Jevons, upstream
@@ -54,6 +55,8 @@ def gateway(standin: Provider, closed_port: int, tmp_path_factory: pytest.TempPa
     home = tmp_path_factory.mktemp("gateway") / "home"
     with Jevons(home, *upstreams, models=aliases) as jevons:
         yield Gateway(jevons, standin)
+    assert "Traceback" not in jevons.log(), f"whatever was asked, it was no surprise:\n{jevons.log()[-5000:]}"
+    assert check(jevons.ledger) == []
 
 
 @pytest.fixture(scope="session")

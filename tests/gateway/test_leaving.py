@@ -53,9 +53,10 @@ def test_before_the_first_byte_of_a_whole_answer(gateway: Gateway, key: Key, doo
     leave(gateway, key, door, False, b"", marker=mark, reply="one two", first_delay_ms=1500)
     [entry] = gateway.settled(key, 1)
     assert (entry["outcome"], entry["estimate"]) == ("cancelled", "hold")
-    bill = gateway.attempt(mark).bill
+    attempt = gateway.attempt(mark)
+    assert attempt.how == "client_gone"
     provider = "anthropic" if door == "messages" else "openai"
-    assert entry["held_nusd"] == entry["billed_nusd"] >= gateway.cost_nusd(provider, MODELS[door], bill) > 0
+    assert entry["held_nusd"] == entry["billed_nusd"] >= gateway.cost_nusd(provider, MODELS[door], attempt.bill) > 0
 
 
 @pytest.mark.parametrize("door", ["chat", "messages", "responses"])
