@@ -578,10 +578,12 @@ def test_a_proxy_of_the_environment_is_used_but_for_its_exceptions(monkeypatch: 
             monkeypatch.setenv("http_proxy", server.url)
             async with upstream(client=client) as one:
                 assert await whole(one, "http://far.example/x") == (200, b"ok")
+            async with upstream(client=client, kind="local") as one:
+                assert await whole(one, server.url + "/local") == (200, b"ok")
             monkeypatch.setenv("NO_PROXY", "127.0.0.1")
             monkeypatch.setenv("no_proxy", "127.0.0.1")
             async with upstream(client=client) as one:
                 assert await whole(one, server.url + "/near") == (200, b"ok")
-        assert lines == [b"POST http://far.example/x HTTP/1.1", b"POST /near HTTP/1.1"]
+        assert lines == [b"POST http://far.example/x HTTP/1.1", b"POST /local HTTP/1.1", b"POST /near HTTP/1.1"]
 
     run(test())

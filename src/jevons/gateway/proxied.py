@@ -86,6 +86,8 @@ def _client(settings: UpstreamSettings) -> Client:
         # is dropped then. This clock, which is later than ours, drops it also if nothing ever comes, so that a connection is not lost.
         .read_timeout(timedelta(seconds=max(settings.first_byte_timeout_s, settings.idle_timeout_s) + READ_TIMEOUT_SLACK_S))
     )
+    if settings.kind == "local":
+        builder = builder.no_proxy()  # what is said to a model on this machine does not leave it
     for file in (settings.ca_file, os.environ.get("SSL_CERT_FILE", "")):
         if file:
             builder = builder.add_root_certificate_pem(Path(file).read_bytes())
