@@ -28,7 +28,9 @@ def upstream(name: str, url: str, kind: str = "openai", models: tuple[str, ...] 
 class Jevons:
     """`jevons serve` on a free port. Start it as a context manager; `restart` keeps home and configuration."""
 
-    def __init__(self, home: Path, *upstreams: dict[str, Any], engine: bool = False, environ: dict[str, str] | None = None, **config: Any) -> None:
+    def __init__(
+        self, home: Path, *upstreams: dict[str, Any], engine: bool = False, environ: dict[str, str] | None = None, **config: Any
+    ) -> None:
         self.home = home
         self.url = ""
         self.pid = 0
@@ -96,7 +98,9 @@ class Jevons:
 
     def run(self, *arguments: str) -> str:
         """Output of a `jevons` command on this home; raises with its error text."""
-        done = subprocess.run([sys.executable, "-m", "jevons", *arguments], env=self._environ, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [sys.executable, "-m", "jevons", *arguments], env=self._environ, capture_output=True, text=True, check=False
+        )
         if done.returncode:
             raise RuntimeError(f"jevons {' '.join(arguments)}: {done.returncode}\n{done.stdout}{done.stderr}")
         return done.stdout
@@ -135,7 +139,9 @@ class Jevons:
 
 def to_toml(config: dict[str, Any]) -> str:
     """The few shapes that a test configuration has, as TOML."""
-    lines = [f"{name} = {_value(value)}" for name, value in config.items() if not isinstance(value, dict) and not _is_tables(value)]
+    lines = [
+        f"{name} = {_value(value)}" for name, value in config.items() if not isinstance(value, dict) and not _is_tables(value)
+    ]
     for name, value in config.items():
         if isinstance(value, dict):
             lines += [f"[{name}]", *(f"{key} = {_value(item)}" for key, item in value.items())]

@@ -112,7 +112,9 @@ def test_without_any_key_the_first_file_shows_how(tmp_path: Path) -> None:
     text = first_config([])
     assert load(written(tmp_path, text), {}) == Config()
     assert all(kind in text for kind in KINDS)
-    example = "\n".join(line.removeprefix("# ") for line in text.splitlines() if line.startswith(("# [[", "# name", "# kind", "# key_env")))
+    example = "\n".join(
+        line.removeprefix("# ") for line in text.splitlines() if line.startswith(("# [[", "# name", "# kind", "# key_env"))
+    )
     assert load(written(tmp_path, example), {}).upstreams[0].name == "openai"
 
 
