@@ -53,7 +53,9 @@ def test_readings_while_it_serves(serving: Gateway) -> None:
 def test_a_second_server_on_one_home_is_refused(serving: Gateway) -> None:
     """With the process that has it."""
     environ = {**os.environ, "JEVONS_HOME": str(serving.jevons.home), "PYTHONPATH": str(ROOT / "src"), "JEVONS_PORT": "0"}
-    done = subprocess.run([sys.executable, "-m", "jevons", "serve"], env=environ, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-m", "jevons", "serve"], env=environ, capture_output=True, text=True, check=False, timeout=60
+    )
     assert done.returncode == 1
     assert str(serving.jevons.pid) in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
@@ -62,7 +64,9 @@ def test_a_second_server_on_one_home_is_refused(serving: Gateway) -> None:
 def test_a_port_that_is_taken(serving: Gateway, tmp_path: Path) -> None:
     port = serving.url.rpartition(":")[2]
     environ = {**os.environ, "JEVONS_HOME": str(tmp_path), "PYTHONPATH": str(ROOT / "src"), "JEVONS_PORT": port}
-    done = subprocess.run([sys.executable, "-m", "jevons", "serve"], env=environ, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-m", "jevons", "serve"], env=environ, capture_output=True, text=True, check=False, timeout=60
+    )
     assert done.returncode == 1
     assert "JEVONS_PORT" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
