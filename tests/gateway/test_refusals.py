@@ -130,6 +130,14 @@ def test_an_escaped_file_id_is_still_remote_content(gateway: Gateway) -> None:
     assert got.status == 402, got.body
 
 
+@pytest.mark.parametrize("door", ["chat", "messages"])
+@pytest.mark.parametrize("place", ["model", "text", "name"])
+def test_bytes_that_are_no_utf8(gateway: Gateway, key: Key, door: str, place: str) -> None:
+    body = json.dumps(body_of(door, MODELS[door], text="Hello") | {"metadata": {"namely": "x"}}).encode()
+    body = body.replace({"model": MODELS[door].encode(), "text": b"Hello", "name": b"namely"}[place], b"\xc3\x28")
+    assert_refused(gateway, key, door, gateway.post(door, key, body), 400, "invalid_json", "UTF-8")
+
+
 @pytest.mark.parametrize("door", ["chat", "messages", "responses"])
 def test_keys_that_are_refused(gateway: Gateway, door: str) -> None:
     body, model = json.dumps(body_of(door, MODELS[door])).encode(), MODELS[door]

@@ -132,6 +132,34 @@ def test_what_cannot_be_seen_from_here() -> None:
     assert not asked(Dialect.RESPONSES, input='a text with "file_id" in it', previous_response_id=None).remote_context
 
 
+@pytest.mark.parametrize("text", [b'"\\ud83d"', b'"\\u0041 \\ud83d"', b'"\\ude42\\ud83d"', b'{"a\\ud83d": 1}'])
+def test_half_an_emoji_is_refused(text: bytes) -> None:
+    """What is left when a client cuts a string inside of a surrogate pair is no character: providers refuse it too."""
+    for dialect, body in (
+        (Dialect.RESPONSES, b'{"model": "gpt-4o", "input": %s}'),
+        (Dialect.CHAT, b'{"model": "gpt-4o", "messages": [%s]}'),
+    ):
+        with pytest.raises(Refusal) as caught:
+            parse(dialect, body % text)
+        assert (caught.value.status, caught.value.code) == (400, "invalid_json")
+
+
+@pytest.mark.parametrize("dialect", list(Dialect))
+@given(st.data())
+def test_bytes_that_are_no_text(dialect: Dialect, data: st.DataObject) -> None:
+    """Broken UTF-8 anywhere, and any other damage: a refusal, or a request that is one all the same."""
+    body = bytearray(
+        json.dumps(SMALLEST[dialect] | {"tools": [{"type": "web_search"}], "stream": True, "service_tier": "auto"}).encode()
+    )
+    for place in data.draw(st.lists(st.integers(0, len(body) - 1), min_size=1, max_size=3)):
+        body[place] = data.draw(st.integers(0, 255))
+    try:
+        found: Ask | Refusal = parse(dialect, bytes(body))
+    except Refusal as refusal:
+        found = refusal
+    assert isinstance(found, Ask) or found.status == 400
+
+
 def test_what_a_client_asks_of_a_stream() -> None:
     assert asked(Dialect.CHAT, stream=True).include_usage is False
     assert asked(Dialect.CHAT, stream=True, stream_options={"include_usage": True}).include_usage

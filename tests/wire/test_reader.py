@@ -161,6 +161,19 @@ def test_nonsense_is_passed_on(dialect: Dialect, noise: bytes) -> None:
     assert isinstance(visible_text(dialect, run), str)
 
 
+@pytest.mark.parametrize("dialect", list(STREAMS))
+@given(st.data())
+def test_damaged_bytes_are_passed_on(dialect: Dialect, data: st.DataObject) -> None:
+    """Broken UTF-8 inside of texts too. Whatever is made of it, no byte is lost before the end."""
+    whole = bytearray(b"".join(written(STREAMS[dialect][:-1])))
+    for place in data.draw(st.lists(st.integers(0, len(whole) - 1), min_size=1, max_size=4)):
+        whole[place] = data.draw(st.sampled_from([0x80, 0xFF, 0x22, 0x00, 0x5C]))
+    run = Cutter().feed(bytes(whole) + b"\n\n")
+    now, later = Reader(dialect).feed(run)
+    assert now + later == run
+    assert isinstance(visible_text(dialect, run), str)
+
+
 @pytest.mark.parametrize("usage", [b"null", b"7", b'"x"', b"[]"])
 def test_odd_usage_is_no_crash(usage: bytes) -> None:
     for dialect, raw in (

@@ -21,6 +21,7 @@ from jevons.ledger.bill import accounts
 from jevons.ledger.errors import LedgerError, LedgerUnavailable
 from jevons.ledger.ledger import Ledger
 from jevons.ledger.ops import KeySettings
+from jevons.wire.body import BAD_JSON
 
 PREFIX = "/jevons/v1/admin"
 
@@ -78,7 +79,7 @@ class AdminApi:
                 return _json(await handle(request))
             except LedgerUnavailable as error:
                 return _json({"error": str(error)}, 503)
-            except (LedgerError, msgspec.ValidationError, msgspec.DecodeError) as error:
+            except (LedgerError, *BAD_JSON) as error:
                 return _json({"error": str(error)}, 400)
 
         return guarded

@@ -36,6 +36,7 @@ from jevons.meter.pricebook import with_request_unit
 from jevons.meter.usage import chat_usage, flavour_of, messages_usage, responses_usage, unusable
 from jevons.policy.govern import Admit
 from jevons.policy.route import Target
+from jevons.wire.body import BAD_JSON
 from jevons.wire.reader import Reader
 from jevons.wire.sse import BrokenStream
 from jevons.wire.translate import StreamTranslator, translate_answer
@@ -369,7 +370,7 @@ def _is_stream(answer: Answer) -> bool:
 def _is_json(body: bytes) -> bool:
     try:
         msgspec.json.decode(body)
-    except msgspec.DecodeError:
+    except BAD_JSON:
         return False
     return True
 
@@ -379,7 +380,7 @@ def _message_of(body: bytes) -> str:
     try:
         error = msgspec.json.decode(body).get("error")
         return str(error.get("message") if isinstance(error, dict) else error)
-    except (msgspec.DecodeError, AttributeError):
+    except (*BAD_JSON, AttributeError):
         return "The upstream answered with an error that is not JSON."
 
 

@@ -11,6 +11,9 @@ import msgspec
 from jevons.core.limits import JSON_DEPTH_MAX
 from jevons.core.refusal import Refusal, invalid
 
+BAD_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding bytes of somebody else may raise."""
+
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _MEMBER = re.compile(rb'[ \t\r\n]*"((?:[^"\\]|\\.)*)"[ \t\r\n]*:[ \t\r\n]*', re.DOTALL)
 _SPACE = b" \t\r\n"
@@ -21,6 +24,8 @@ _BRACKET = re.compile(rb"[\[\]{}]")
 def read_fields(body: bytes) -> dict[str, msgspec.Raw]:
     """Members of the object that `body` is. Raises Refusal: not JSON, not an object, nested too deeply, a member repeated."""
     try:
+        if not body.isascii():
+            body.decode()  # values are decoded later, and one by one: what is not UTF-8 is said here
         fields = _decode_fields(body)
     except msgspec.DecodeError as error:
         raise invalid(f"The body is not a JSON object: {error}.", code="invalid_json") from None

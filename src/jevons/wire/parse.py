@@ -3,6 +3,7 @@
 Raises Refusal (400) naming the member at fault. Does not know: prices, tokens, which upstream will answer.
 """
 
+import json
 import re
 from typing import Any
 
@@ -204,7 +205,7 @@ def _mentions(body: bytes, name: bytes) -> bool:
     """Has any object of the body a member (or a text) of this name, however it is spelt?"""
     if b'"' + name + b'"' in body:
         return True
-    return _ESCAPED_ASCII.search(body) is not None and b'"' + name + b'"' in msgspec.json.encode(msgspec.json.decode(body))
+    return _ESCAPED_ASCII.search(body) is not None and f'"{name.decode()}"' in json.dumps(json.loads(body))
 
 
 def _given(fields: _Fields, name: str) -> bool:

@@ -9,6 +9,7 @@ import re
 import msgspec
 
 from jevons.core.ask import Dialect
+from jevons.wire.body import BAD_JSON
 from jevons.wire.sse import events
 
 _CHAT_USAGE = re.compile(rb'"usage"[ \t]*:[ \t]*\{')
@@ -71,7 +72,7 @@ def type_of(data: bytes) -> str:
     """The `type` in an event's data: what names it where a provider writes no `event:` line. "" if there is none."""
     try:
         return _decode_typed(data).type
-    except msgspec.DecodeError:
+    except BAD_JSON:
         return ""
 
 
@@ -125,7 +126,7 @@ class Reader:
             if _CHAT_USAGE.search(data):
                 try:
                     chunk = _decode_chat(data)
-                except msgspec.DecodeError:
+                except BAD_JSON:
                     kept.append(raw)
                     continue
                 self.usages.append(bytes(chunk.usage))
@@ -142,7 +143,7 @@ class Reader:
             if name in ("message_start", "message_delta"):
                 try:
                     event = _decode_message(data)
-                except msgspec.DecodeError:
+                except BAD_JSON:
                     event = _MessageEvent()
                 if event.message is not None:
                     self.response_id = event.message.id
@@ -165,7 +166,7 @@ class Reader:
             if name in _RESPONSES_END or name == "response.created":
                 try:
                     response = _decode_response(data).response or _Response()
-                except msgspec.DecodeError:
+                except BAD_JSON:
                     response = _Response()
                 self.response_id = response.id or self.response_id
                 if name != "response.created":

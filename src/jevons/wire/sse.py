@@ -47,13 +47,15 @@ class Cutter:
 
 
 def events(whole: bytes) -> Iterator[tuple[str, bytes, bytes]]:
-    """(name, data, raw bytes with border) of each event in a run of whole events; name is "" if none was given."""
+    """(name, data, raw bytes with border) of each event in a run of whole events; name is "" if none was given. No byte is left out."""
     start = 0
     for border in _BORDER.finditer(whole):
         raw = whole[start : border.end()]
         start = border.end()
         name, data = read_event(raw)
         yield name, data, raw
+    if start < len(whole):  # one line end more than a border needs
+        yield "", b"", whole[start:]
 
 
 def read_event(raw: bytes) -> tuple[str, bytes]:

@@ -6,6 +6,7 @@ All that the model generated and we relayed: text, shown reasoning, refusals, to
 import msgspec
 
 from jevons.core.ask import Dialect
+from jevons.wire.body import BAD_JSON
 from jevons.wire.reader import type_of
 from jevons.wire.sse import events
 
@@ -66,7 +67,7 @@ def visible_text(dialect: Dialect, whole: bytes) -> str:
                 pieces += _message(name or type_of(data), data)
             else:
                 pieces += _response(name or type_of(data), data)
-        except msgspec.DecodeError:
+        except BAD_JSON:
             continue
     return "".join(pieces)
 

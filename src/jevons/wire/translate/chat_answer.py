@@ -5,9 +5,9 @@ from typing import Annotated, Any
 import msgspec
 
 from jevons.core.usage import Usage
+from jevons.wire.body import BAD_JSON
 from jevons.wire.neutral import Answer, Reason, RedactedThinking, Text, Thinking, ToolCall
 from jevons.wire.translate.broken import BrokenAnswer
-from jevons.wire.translate.fields import BAD_JSON
 
 _REASONS = {"length": Reason.LENGTH, "tool_calls": Reason.TOOLS, "content_filter": Reason.REFUSED}
 _FINISH = {

@@ -10,12 +10,10 @@ import msgspec
 
 from jevons.core.ask import Dialect
 from jevons.core.refusal import Refusal, invalid
+from jevons.wire.body import BAD_JSON
 from jevons.wire.translate.table import BY_PATH, NAMES, Row, Verdict
 
 T = TypeVar("T")
-
-BAD_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What decoding raises for JSON that is malformed, of another type, not UTF-8, or nested too deep."""
 
 _OTHER = {Dialect.CHAT: NAMES[Dialect.MESSAGES], Dialect.MESSAGES: NAMES[Dialect.CHAT]}
 

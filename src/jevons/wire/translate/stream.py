@@ -7,10 +7,10 @@ ends an answer that the upstream did not end: the last event comes only from `ta
 from collections.abc import Iterator
 
 from jevons.core.ask import Dialect
+from jevons.wire.body import BAD_JSON
 from jevons.wire.neutral import Event, Failure, Stop
 from jevons.wire.translate.broken import BrokenAnswer
 from jevons.wire.translate.chat_stream import ChatStreamReader, ChatStreamWriter
-from jevons.wire.translate.fields import BAD_JSON
 from jevons.wire.translate.messages_stream import MessagesStreamReader, MessagesStreamWriter
 
 
