@@ -54,7 +54,7 @@ def _said(text: str, usage: Any) -> Said:
 
 def _text(door: Door) -> Use:
     async def use(model: Model) -> Said:
-        agent = Agent(model, instructions="Be brief.", model_settings={"max_tokens": 64})
+        agent = Agent(model, instructions="Be brief.", model_settings={"max_tokens": 64, "temperature": 0})
         async with agent.run_stream(door.prompt("Say hello.", reply=REPLY)) as result:
             text = "".join([piece async for piece in result.stream_text(delta=True, debounce_by=None)])
         return _said(door.heard(text, REPLY), result.usage)
