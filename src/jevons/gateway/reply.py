@@ -40,9 +40,7 @@ def passed_headers(upstream: list[tuple[str, str]]) -> Headers:
     ]
 
 
-async def refuse(
-    client: Client, refusal: Refusal, dialect: Dialect, request: int, own: Headers, denial_status: int | None = None
-) -> None:
+async def refuse(client: Client, refusal: Refusal, dialect: Dialect, request: int, own: Headers) -> None:
     """Answer a refusal in the client's dialect."""
     body = error_body(refusal, dialect, request_text(request))
     await client.answer(refusal.status, [*error_headers(refusal), *own], body)
