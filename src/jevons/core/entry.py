@@ -104,6 +104,11 @@ class Hold(msgspec.Struct, frozen=True, gc=False):
     chain: bytes
     """Head of the message chain (provider-prefix links)."""
     messages: int
+    agent: str = ""
+    """The client program, under its key; "" = not told."""
+    parent_run_id: str | None = None
+    run_source: str = ""
+    """Which header or field named the run; "inferred" = found by its prefix."""
     body_digest: bytes = b""
     idempotency_key: bytes = b""
 

@@ -66,6 +66,18 @@ PREFIX_MEMO_ENTRIES_MAX = 65_536
 SEEN_BYTES_MAX = 2**20
 """Streamed bytes kept per open stream to count what was seen; older ones are counted and folded."""
 
+# Governor
+RUN_DEPTH_MAX = 32
+"""Runs that started one another. Agents nest two or three deep; each level is looked at with every call."""
+RUNS_KEPT_MAX = 65_536
+"""Runs in memory, about 1 KB each; older ones are found again in the ledger."""
+ACCOUNTS_KEPT_MAX = 262_144
+"""Accounts in memory before those without open holds are let go."""
+LEDGER_FLUSH_S = 5.0
+"""How long a change of limits waits until everything before it is on disk; a commit takes about a millisecond."""
+APPROVAL_TTL_S = 900
+"""How long a question to a person stays open before it counts as denied."""
+
 # Ledger
 COMMIT_ROWS_MAX = 512
 """Operations in one transaction: bounds how long the slowest of a batch waits."""

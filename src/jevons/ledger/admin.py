@@ -40,10 +40,10 @@ async def revoke_key(ledger: Ledger, name: str, now_ms: int) -> None:
         ) from None
 
 
-async def set_limit(ledger: Ledger, name: str, limit_nusd: int | None) -> None:
+async def set_limit(ledger: Ledger, name: str, limit_nusd: int | None, now_ms: int) -> None:
     """A new total limit, or none. Lowering it under what is spent and held is recorded as overrun."""
     _check_limit(limit_nusd)
-    await ledger.set_limit(_named(ledger, name).id, limit_nusd)
+    await ledger.set_limit(_named(ledger, name).id, limit_nusd, now_ms)
 
 
 async def adjust(ledger: Ledger, name: str, nusd: int, reason: str, now_ms: int, entry_id: int | None = None) -> None:

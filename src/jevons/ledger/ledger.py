@@ -1,37 +1,56 @@
 """The ledger as the journey uses it: accounts in memory, the disk as their journal.
 
-`take` decides and reserves in one synchronous step and journals the hold; `post` resolves it. A hold resolves once. A hold whose
-commit fails is undone. Does not know: dialects, upstreams, why a call costs what it costs.
+`take` reserves on every account of a path in one synchronous step and journals the hold; `post` resolves it. A hold resolves once. A hold
+whose commit fails is undone. Does not know: dialects, upstreams, why a call costs what it costs.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
 from jevons.core.entry import ATTEMPT_BITS, COUNTER_BITS, UNSENT, Entry, Hold, Outcome, admitted_ms, first_id_of_ms
-from jevons.core.limits import COMMIT_ROWS_MAX, IDEMPOTENCY_TTL_S
+from jevons.core.limits import ACCOUNTS_KEPT_MAX, COMMIT_ROWS_MAX, IDEMPOTENCY_TTL_S, RUNS_KEPT_MAX
+from jevons.ledger.control import Control
 from jevons.ledger.errors import LedgerUnavailable
-from jevons.ledger.ops import Adjusted, Key, KeyCreated, KeyRevoked, LimitSet, Op, Opened, Posted
+from jevons.ledger.history import History
+from jevons.ledger.ops import (
+    Adjusted,
+    Grown,
+    Key,
+    KeyChanged,
+    KeyCreated,
+    KeyRevoked,
+    KeySettings,
+    LimitSet,
+    Op,
+    Opened,
+    Overran,
+    Overrun,
+    Posted,
+    RunTightened,
+)
 from jevons.ledger.sqlite import Store
 from jevons.ledger.writer import Writer
-from jevons.policy import accounts
 from jevons.policy.accounts import Account
+from jevons.policy.amounts import Amounts, bound, spent
+from jevons.policy.books import KEY_TOTAL, Books
+from jevons.policy.rules import Limit, Who
+from jevons.policy.runs import Run, Runs
 from jevons.policy.settle import settle_killed
+from jevons.policy.windows import FOREVER
 
 
 def settle_open_holds(store: Store, now_ms: int) -> int:
-    """After a crash: every open hold becomes its entry, charged whole and marked estimated. Returns how many there were."""
-    snapshot = store.load()
-    books = dict(snapshot.accounts)
-    for hold in snapshot.holds:
-        books[hold.key_id] = accounts.restore(books[hold.key_id], hold.held_nusd)
+    """After a crash: every open hold becomes its entry, charged whole and marked estimated. Returns how many there were.
+
+    No account gains excess by it: what is charged is what was held.
+    """
     posts: list[Op] = []
-    for hold in snapshot.holds:
+    for hold in store.load().holds:
         settled = settle_killed(hold)
-        before = books[hold.key_id]
-        after = books[hold.key_id] = accounts.post(before, hold.held_nusd, settled.billed_nusd)
         entry = Entry(
             hold=hold,
             outcome=Outcome.KILLED,
@@ -43,18 +62,33 @@ def settle_open_holds(store: Store, now_ms: int) -> int:
             estimate=settled.estimate,
             settled_ms=now_ms,
         )
-        posts.append(Posted(entry, after.overrun_nusd - before.overrun_nusd))
+        posts.append(Posted(entry))
     for start in range(0, len(posts), COMMIT_ROWS_MAX):
         store.apply(posts[start : start + COMMIT_ROWS_MAX])
     return len(posts)
 
 
+class OpenCall:
+    """A hold with what it reserved, and where."""
+
+    __slots__ = ("amounts", "claims", "hold")
+
+    def __init__(self, hold: Hold, claims: list[tuple[Account, int]], amounts: Amounts) -> None:
+        self.hold = hold
+        self.claims = claims
+        """Each account of its path with the bucket that the hold is pinned to."""
+        self.amounts = amounts
+
+
 class Ledger:
     """Hot state and its writer. Lives on one event loop; none of its methods may be called from another thread."""
 
-    def __init__(self, store: Store, path: Path, loop: asyncio.AbstractEventLoop, *, durable: bool = True) -> None:
+    def __init__(
+        self, store: Store, path: Path, loop: asyncio.AbstractEventLoop, *, limits: Sequence[Limit] = (), durable: bool = True
+    ) -> None:
         """`path` is where readers open the file by themselves. The store must have no open holds (`settle_open_holds` comes first).
 
+        `limits` are those of the configuration; those set while serving are in the store. Raises LedgerError for limits of one name.
         `durable` False writes no hold and no entry: for measuring what the disk costs.
         """
         snapshot = store.load()
@@ -62,15 +96,27 @@ class Ledger:
         self.store = store
         self.path = path
         self.keys: dict[bytes, Key] = {key.digest: key for key in snapshot.keys}
-        self.accounts: dict[int, Account] = snapshot.accounts
-        self.open_holds: dict[int, Hold] = {}
+        self.by_id: dict[int, Key] = {key.id: key for key in snapshot.keys}
+        self.accounts: dict[int, Account] = {}
+        """Key id -> its total account."""
+        for key in snapshot.keys:
+            posted, overrun = snapshot.posted[key.id]
+            self.accounts[key.id] = _total(key, posted, overrun)
+        self.open_holds: dict[int, OpenCall] = {}
         self._idempotency = snapshot.idempotency
         self._last_request = snapshot.last_id >> ATTEMPT_BITS
         self._loop = loop
         self._durable = durable
         self._resolved: list[asyncio.Future[None]] = []
         self._operator = asyncio.Lock()
+        self._stale = False
+        """The limits changed, and the accounts could not be made anew yet."""
         self.writer = Writer(store, loop)
+        self.control = Control(self.writer, snapshot, limits)
+        self.overruns = snapshot.overruns
+        self.history = History(path, self.keys, self.overruns, self.control.grants)
+        self.runs = Runs(self.history.recall)
+        self.books = self._new_books()
         self.writer.start()
 
     def next_request(self, now_ms: int) -> int:
@@ -78,50 +124,127 @@ class Ledger:
         self._last_request = max(now_ms << COUNTER_BITS, self._last_request + 1)
         return self._last_request << ATTEMPT_BITS
 
-    def take(self, hold: Hold) -> "asyncio.Future[None]":
-        """Reserve and journal a hold that policy admitted in this same step. Await the future before anything is sent."""
-        account = self.accounts[hold.key_id]
-        self.accounts[hold.key_id] = accounts.reserve(account, hold.held_nusd)
-        self.open_holds[hold.id] = hold
+    def who(self, key: Key, agent: str = "", run: str | None = None) -> Who:
+        """Whom a call is for."""
+        return Who(key.settings.org, key.settings.team, key.id, key.name, agent, run)
+
+    def path_of(self, who: Who, run: Run | None, model: str, at_ms: int) -> tuple[Account, ...]:
+        """Every account that a call counts in, outermost first."""
+        if self._stale or len(self.books.accounts) > ACCOUNTS_KEPT_MAX or len(self.runs) > 2 * RUNS_KEPT_MAX:
+            with suppress(LedgerUnavailable):  # tried again with the next call
+                self._renew()
+        found = self.books.path(who, run, model, at_ms)
+        if self.books.fresh_excess:
+            self._record_found(at_ms)
+        return found
+
+    def take(self, hold: Hold, path: Sequence[Account] | None = None, amounts: Amounts | None = None) -> "asyncio.Future[None]":
+        """Reserve and journal a hold that policy admitted in this same step. Await the future before anything is sent.
+
+        Without a path it is held on the key's total alone, as money.
+        """
+        if path is None or amounts is None:
+            path = (self.accounts[hold.key_id],)
+            amounts = bound(hold.held_nusd, hold.list_held_nusd, hold.input_tokens, hold.output_tokens, step=False)
+        at_ms = admitted_ms(hold.id)
+        claims = [(account, account.bucket(at_ms)) for account in path]
+        for account, bucket in claims:
+            account.reserve(bucket, amounts[account.index])
+        self.open_holds[hold.id] = OpenCall(hold, claims, amounts)
         if hold.idempotency_key:
             self._remember(hold)
         future = self.writer.submit(Opened(hold)) if self._durable else self._done()
         future.add_done_callback(lambda done: self._undo(hold) if _failed(done) else None)
         return future
 
+    def grow(self, hold_id: int, more: Amounts) -> "tuple[Hold, asyncio.Future[None]] | None":
+        """Hold more for a call under way, on all its accounts or on none (then None). Await the future before more is relayed."""
+        call = self.open_holds[hold_id]
+        if any(account.enforced and not account.fits(more[account.index]) for account, _ in call.claims):
+            return None
+        for account, bucket in call.claims:
+            account.grow(bucket, more[account.index])
+        before = call.hold
+        call.amounts = _sum(call.amounts, more)
+        call.hold = msgspec.structs.replace(
+            before, held_nusd=call.amounts[0], list_held_nusd=call.amounts[1], output_tokens=call.amounts[6]
+        )
+        return call.hold, self.writer.submit(Grown(call.hold)) if self._durable else self._done()
+
     def post(self, entry: Entry) -> "asyncio.Future[None]":
         """Resolve a hold. Await the future before the client sees the end of the answer. Raises KeyError if it is resolved already.
 
         If the commit fails, the future does, and the entry is kept and written when the disk is back.
         """
-        hold = self.open_holds.pop(entry.hold.id)
-        before = self.accounts[hold.key_id]
-        after = self.accounts[hold.key_id] = accounts.post(before, hold.held_nusd, entry.billed_nusd)
+        call = self.open_holds.pop(entry.hold.id)
+        hold, came_to = call.hold, spent(entry)
+        excess_nusd, overruns = 0, []
+        for account, bucket in call.claims:
+            excess = account.post(bucket, call.amounts[account.index], came_to[account.index])
+            if excess:
+                overruns.append(self._overrun(account, excess, "post", entry.settled_ms, hold.id))
+                if account.rule is KEY_TOTAL:
+                    excess_nusd = excess
         if hold.idempotency_key and entry.outcome in UNSENT:
             self._forget(hold)
         self._wake()
-        return self.writer.submit(Posted(entry, after.overrun_nusd - before.overrun_nusd)) if self._durable else self._done()
+        return self.writer.submit(Posted(entry, excess_nusd, tuple(overruns))) if self._durable else self._done()
+
+    def tighten(self, run: Run, who: Who, budget_nusd: int, now_ms: int) -> None:
+        """A run's own call lowers its budget; a higher one changes nothing."""
+        if run.budget_nusd is not None and run.budget_nusd <= budget_nusd:
+            return
+        if excess := self.books.tighten(run, who, budget_nusd):
+            self.books.fresh_excess.append((self.books.budget(run, who), excess))
+        self.writer.submit(RunTightened(who.key_id, run.label, budget_nusd, now_ms))
 
     async def adjust(self, key_id: int, nusd: int, reason: str, created_ms: int, entry_id: int | None = None) -> None:
         """A dated correction of what an account has spent. Raises LedgerUnavailable; then nothing was corrected."""
         await self._alone(lambda: self._adjust(key_id, nusd, reason, created_ms, entry_id))
 
-    async def set_limit(self, key_id: int, limit_nusd: int | None) -> None:
-        """A new limit. Raises LedgerUnavailable; then the old one stands."""
-        await self._alone(lambda: self._set_limit(key_id, limit_nusd))
+    async def set_limit(self, key_id: int, limit_nusd: int | None, now_ms: int) -> None:
+        """A new total limit of a key. Raises LedgerUnavailable; then the old one stands."""
+        await self._alone(lambda: self._set_limit(key_id, limit_nusd, now_ms))
 
     async def add_key(self, key: Key) -> None:
         """Its name is taken at once. Raises LedgerUnavailable; then there is no such key."""
-        self.keys[key.digest] = key
-        self.accounts[key.id] = Account(key.limit_nusd)
+        self._put_key(key)
+        self.accounts[key.id] = _total(key, 0, 0)
         await self._alone(lambda: self._add_key(key))
+
+    async def change_key(self, key_id: int, settings: KeySettings, now_ms: int) -> None:
+        """New settings of a key. What it spent moves with it to another team. Raises LedgerUnavailable; then the old ones stand."""
+
+        async def change() -> None:
+            await self.writer.submit(KeyChanged(key_id, settings, now_ms))
+            self._put_key(msgspec.structs.replace(self.by_id[key_id], settings=settings))
+            self._renew()
+
+        await self._alone(change)
 
     async def revoke_key(self, key_id: int, now_ms: int) -> None:
         """The key is refused from now on. Raises LedgerUnavailable; then this is written when the disk is back."""
-        for digest, key in self.keys.items():
-            if key.id == key_id and key.revoked_ms is None:
-                self.keys[digest] = msgspec.structs.replace(key, revoked_ms=now_ms)
+        if self.by_id[key_id].revoked_ms is None:
+            self._put_key(msgspec.structs.replace(self.by_id[key_id], revoked_ms=now_ms))
         await self.writer.submit(KeyRevoked(key_id, now_ms))
+
+    async def put_limit(self, limit: Limit, now_ms: int) -> None:
+        """Set or replace a limit. What was spent in its window counts already. Raises LedgerError, LedgerUnavailable; then nothing changed."""
+
+        async def change() -> None:
+            await self.control.put_limit(limit, now_ms)
+            self._renew()
+
+        await self._alone(change)
+
+    async def remove_limit(self, name: str, now_ms: int) -> None:
+        """Raises LedgerError, LedgerUnavailable; then it stands."""
+
+        async def change() -> None:
+            await self.control.remove_limit(name, now_ms)
+            self._renew()
+
+        await self._alone(change)
 
     def repeated(self, key_id: int, idempotency_key: bytes) -> tuple[bytes, int] | None:
         """(digest of the earlier body, its entry id) if this Idempotency-Key was used by this key."""
@@ -136,6 +259,7 @@ class Ledger:
     def close(self) -> None:
         """Write what is queued and close the file. Blocks."""
         self.writer.close()
+        self.history.close()
         self.store.close()
 
     async def _alone(self, change: Callable[[], Coroutine[None, None, None]]) -> None:
@@ -148,45 +272,94 @@ class Ledger:
         await asyncio.shield(self._loop.create_task(run()))
 
     async def _adjust(self, key_id: int, nusd: int, reason: str, created_ms: int, entry_id: int | None) -> None:
-        before = self.accounts[key_id]
-        after = accounts.adjust(before, nusd)
-        excess = after.overrun_nusd - before.overrun_nusd
-        op = Adjusted(key_id, nusd, reason, created_ms, entry_id, excess)
-        if nusd < 0:  # money that comes back may be spent when it is on disk
-            await self.writer.submit(op)
-            self.accounts[key_id] = accounts.adjust(self.accounts[key_id], nusd)
-            self._wake()
-            return
-        self.accounts[key_id] = after
+        """The key's total changes at once when it rises, and when it is on disk where it falls; its other accounts are made anew."""
+        account = self.accounts[key_id]
+        excess = account.adjust(0, nusd) if nusd >= 0 else 0
+        overruns = (self._overrun(account, excess, "adjustment", created_ms, entry_id),) if excess else ()
         try:
-            await self.writer.submit(op)
+            await self.writer.submit(Adjusted(key_id, nusd, reason, created_ms, entry_id, excess, overruns))
         except LedgerUnavailable:
-            self.accounts[key_id] = accounts.take_back(self.accounts[key_id], before.limit_nusd, nusd, excess)
+            if nusd >= 0:
+                account.take_back(account.limit, 0, nusd, excess)
+                self._not_overrun(overruns)
             raise
+        if nusd < 0:
+            account.adjust(0, nusd)
+        self._renew()
+        self._wake()
 
-    async def _set_limit(self, key_id: int, limit_nusd: int | None) -> None:
-        before = self.accounts[key_id]
-        after = accounts.set_limit(before, limit_nusd)
-        excess = after.overrun_nusd - before.overrun_nusd
-        op = LimitSet(key_id, limit_nusd, excess)
-        if limit_nusd is None or (before.limit_nusd is not None and limit_nusd >= before.limit_nusd):
-            await self.writer.submit(op)
-            self.accounts[key_id] = accounts.set_limit(self.accounts[key_id], limit_nusd)
-            self._wake()
-            return
-        self.accounts[key_id] = after
+    async def _set_limit(self, key_id: int, limit_nusd: int | None, now_ms: int) -> None:
+        account = self.accounts[key_id]
+        before = account.limit
+        raised = limit_nusd is None or (before is not None and limit_nusd >= before)
+        excess = 0 if raised else account.set_limit(limit_nusd)
+        overruns = (self._overrun(account, excess, "limit", now_ms, None),) if excess else ()
         try:
-            await self.writer.submit(op)
+            await self.writer.submit(LimitSet(key_id, limit_nusd, now_ms, excess, overruns))
         except LedgerUnavailable:
-            self.accounts[key_id] = accounts.take_back(self.accounts[key_id], before.limit_nusd, 0, excess)
+            if not raised:
+                account.take_back(before, 0, 0, excess)
+                self._not_overrun(overruns)
             raise
+        if raised:  # more may be spent when that is on disk
+            account.set_limit(limit_nusd)
+            self._wake()
+        self._put_key(msgspec.structs.replace(self.by_id[key_id], limit_nusd=limit_nusd))
 
     async def _add_key(self, key: Key) -> None:
         try:
             await self.writer.submit(KeyCreated(key))
         except LedgerUnavailable:
-            del self.keys[key.digest], self.accounts[key.id]
+            del self.keys[key.digest], self.by_id[key.id], self.accounts[key.id]
             raise
+
+    def _put_key(self, key: Key) -> None:
+        self.keys[key.digest] = self.by_id[key.id] = key
+
+    def _new_books(self) -> Books:
+        return Books(self.control.rules, self.history, self.accounts, self._last_request >> COUNTER_BITS)
+
+    def _renew(self) -> None:
+        """Make the accounts of the limits anew from the disk, with the open holds on them. Blocks for about a commit.
+
+        Raises LedgerUnavailable if the disk is behind; then this is done when a call next asks for its path.
+        """
+        self._stale = True
+        self.writer.flush()
+        self._stale = False
+        self.runs.forget(RUNS_KEPT_MAX, {(call.hold.key_id, call.hold.run_id or "") for call in self.open_holds.values()})
+        self.books = self._new_books()
+        now_ms = self._last_request >> COUNTER_BITS
+        for call in self.open_holds.values():
+            hold, total = call.hold, self.accounts[call.hold.key_id]
+            run = None
+            if hold.run_id is not None:
+                run = self.runs.enter(hold.key_id, hold.run_id, hold.parent_run_id, admitted_ms(hold.id))
+            path = self.books.path(self.who(self.by_id[hold.key_id], hold.agent, hold.run_id), run, hold.target, now_ms)
+            at_ms = admitted_ms(hold.id)
+            call.claims = [(account, account.bucket(at_ms)) for account in path]
+            for account, bucket in call.claims:
+                if account is not total:
+                    account.restore(bucket, 0, call.amounts[account.index])
+        for account in self.books.accounts.values():
+            if excess := account.cover():
+                self.books.fresh_excess.append((account, excess))
+        if self.books.fresh_excess:
+            self._record_found(now_ms)
+        self._wake()
+
+    def _record_found(self, now_ms: int) -> None:
+        found, self.books.fresh_excess = self.books.fresh_excess, []
+        self.writer.submit(Overran(tuple([self._overrun(account, excess, "limit", now_ms, None) for account, excess in found])))
+
+    def _overrun(self, account: Account, excess: int, cause: str, at_ms: int, entry_id: int | None) -> Overrun:
+        key = (account.label, account.period.start_ms)
+        self.overruns[key] = self.overruns.get(key, 0) + excess
+        return Overrun(*key, excess, cause, at_ms, entry_id)
+
+    def _not_overrun(self, overruns: Sequence[Overrun]) -> None:
+        for overrun in overruns:
+            self.overruns[overrun.account, overrun.window_ms] -= overrun.amount
 
     def _remember(self, hold: Hold) -> None:
         oldest = first_id_of_ms(admitted_ms(hold.id) - IDEMPOTENCY_TTL_S * 1000)
@@ -200,8 +373,9 @@ class Ledger:
 
     def _undo(self, hold: Hold) -> None:
         """A hold that was refused because it could not be written. If it was resolved meanwhile, its money is free already."""
-        if self.open_holds.pop(hold.id, None) is not None:
-            self.accounts[hold.key_id] = accounts.release(self.accounts[hold.key_id], hold.held_nusd)
+        if (call := self.open_holds.pop(hold.id, None)) is not None:
+            for account, bucket in call.claims:
+                account.release(bucket, call.amounts[account.index])
             self._wake()
         self._forget(hold)
 
@@ -226,3 +400,24 @@ class Ledger:
 
 def _failed(future: "asyncio.Future[None]") -> bool:
     return not future.cancelled() and future.exception() is not None
+
+
+def _total(key: Key, posted_nusd: int, overrun_nusd: int) -> Account:
+    account = Account(KEY_TOTAL, f"key:{key.name}", FOREVER, key.limit_nusd, overrun_nusd)
+    account.restore(0, posted_nusd)
+    return account
+
+
+def _sum(a: Amounts, b: Amounts) -> Amounts:
+    return (
+        a[0] + b[0],
+        a[1] + b[1],
+        a[2] + b[2],
+        a[3] + b[3],
+        a[4] + b[4],
+        a[5] + b[5],
+        a[6] + b[6],
+        a[7] + b[7],
+        a[8] + b[8],
+        a[9] + b[9],
+    )

@@ -1,8 +1,11 @@
 """What can be written to the ledger: each operation is one value, applied whole in one transaction with its neighbours."""
 
+from typing import Literal
+
 import msgspec
 
 from jevons.core.entry import Entry, Hold
+from jevons.policy.rules import Limit
 
 
 class Opened(msgspec.Struct, frozen=True, gc=False):
@@ -17,12 +20,39 @@ class Withdrawn(msgspec.Struct, frozen=True):
     hold_ids: tuple[int, ...]
 
 
+class Grown(msgspec.Struct, frozen=True):
+    """A hold holds more: the call under way is to go on for longer."""
+
+    hold: Hold
+    """As it is from now on."""
+
+
+class Overrun(msgspec.Struct, frozen=True):
+    """An account came over its limit by `amount`, in the unit of its measure."""
+
+    account: str
+    window_ms: int
+    amount: int
+    cause: str
+    """post, limit, adjustment"""
+    at_ms: int
+    entry_id: int | None = None
+
+
 class Posted(msgspec.Struct, frozen=True, gc=False):
     """A hold is resolved into its entry."""
 
     entry: Entry
     excess_nusd: int = 0
-    """What this post added to the account's recorded overrun."""
+    """What this post added to the recorded overrun of the key's total."""
+    overruns: tuple[Overrun, ...] = ()
+    """The same for every account of its path."""
+
+
+class Overran(msgspec.Struct, frozen=True):
+    """Accounts that were found over their limits: a limit was lowered, or a new one is passed already."""
+
+    overruns: tuple[Overrun, ...]
 
 
 class Adjusted(msgspec.Struct, frozen=True):
@@ -34,6 +64,7 @@ class Adjusted(msgspec.Struct, frozen=True):
     created_ms: int
     entry_id: int | None = None
     excess_nusd: int = 0
+    overruns: tuple[Overrun, ...] = ()
 
 
 class KeySettings(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -42,6 +73,8 @@ class KeySettings(msgspec.Struct, frozen=True, omit_defaults=True):
     default_output_tokens: int | None = None
     models: tuple[str, ...] = ()
     denial_status: int | None = None
+    team: str = ""
+    org: str = "default"
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -66,10 +99,97 @@ class KeyRevoked(msgspec.Struct, frozen=True):
     revoked_ms: int
 
 
+class KeyChanged(msgspec.Struct, frozen=True):
+    """A key's settings, whole and new."""
+
+    key_id: int
+    settings: KeySettings
+    at_ms: int
+
+
 class LimitSet(msgspec.Struct, frozen=True):
+    """A key's total limit."""
+
     key_id: int
     limit_nusd: int | None
+    at_ms: int
     excess_nusd: int = 0
+    overruns: tuple[Overrun, ...] = ()
 
 
-Op = Opened | Withdrawn | Posted | Adjusted | KeyCreated | KeyRevoked | LimitSet
+class LimitPut(msgspec.Struct, frozen=True):
+    """A limit is set, or replaced under its name."""
+
+    limit: Limit
+    at_ms: int
+
+
+class LimitRemoved(msgspec.Struct, frozen=True):
+    name: str
+    at_ms: int
+
+
+class RunTightened(msgspec.Struct, frozen=True):
+    """A run's own call lowered its budget."""
+
+    key_id: int
+    run_id: str
+    budget_nusd: int
+    at_ms: int
+
+
+class Kill(msgspec.Struct, frozen=True):
+    """Whoever this names is stopped until it is lifted."""
+
+    id: int
+    subject: str
+    reason: str
+    created_ms: int
+
+
+class Lifted(msgspec.Struct, frozen=True):
+    kill_id: int
+    at_ms: int
+
+
+class Approval(msgspec.Struct, frozen=True):
+    """A question to a person."""
+
+    id: str
+    account: str
+    window_ms: int
+    question: str
+    grants: int
+    """By how much a yes raises the asking point, in the unit of the measure."""
+    asked_ms: int
+    expires_ms: int
+    state: Literal["pending", "approved", "denied"] = "pending"
+    decided_ms: int | None = None
+
+    def open(self, now_ms: int) -> bool:
+        """Is it still to be decided?"""
+        return self.state == "pending" and now_ms < self.expires_ms
+
+
+class Decided(msgspec.Struct, frozen=True):
+    """The answer to a question; it may come late, and may be changed."""
+
+    approval: Approval
+    """As decided."""
+
+
+class Noted(msgspec.Struct, frozen=True):
+    """Something for the audit log alone, such as a denial."""
+
+    at_ms: int
+    action: str
+    subject: str
+    detail: dict[str, object]
+
+
+Op = (
+    Opened | Withdrawn | Grown | Posted | Overran | Adjusted | KeyCreated | KeyRevoked | KeyChanged | LimitSet | LimitPut | LimitRemoved
+    | RunTightened | Kill | Lifted | Approval | Decided | Noted
+)  # fmt: skip
+Lasting = Posted | KeyRevoked | Kill
+"""What happened for good, and is written later if it cannot be written now."""

@@ -16,21 +16,45 @@ import msgspec
 
 from jevons.core.entry import UNSENT, Entry, Hold, admitted_ms, first_id_of_ms
 from jevons.core.limits import IDEMPOTENCY_TTL_S, LEDGER_BUSY_S, RESPONSE_OWNER_TTL_S
+from jevons.ledger.audit import append, records_of
 from jevons.ledger.errors import LedgerError
-from jevons.ledger.ops import Adjusted, Key, KeyCreated, KeyRevoked, KeySettings, LimitSet, Op, Opened, Posted, Withdrawn
-from jevons.ledger.rollup import Rollup
+from jevons.ledger.ops import (
+    Adjusted,
+    Approval,
+    Decided,
+    Grown,
+    Key,
+    KeyChanged,
+    KeyCreated,
+    KeyRevoked,
+    KeySettings,
+    Kill,
+    Lifted,
+    LimitPut,
+    LimitRemoved,
+    LimitSet,
+    Op,
+    Opened,
+    Overran,
+    Overrun,
+    Posted,
+    RunTightened,
+    Withdrawn,
+)
+from jevons.ledger.rollup import MINUTE_MS, MINUTES_KEPT, Rollup
 from jevons.ledger.schema import APPLICATION_ID, in_words, migrate, version_of
-from jevons.policy.accounts import Account
+from jevons.policy.rules import Limit
 
 HOLD_COLUMNS = (
     "id key_id run_id dialect model target upstream stream held_nusd list_held_nusd input_tokens input_bound output_tokens "
-    "price_book price_row chain messages"
+    "price_book price_row chain messages agent parent_run_id run_source"
 ).split()
 ENTRY_COLUMNS = (
     "id key_id run_id dialect model target upstream stream outcome status input cache_read cache_write_5m cache_write_1h output "
     "reasoning lines list_nusd billed_nusd held_nusd overrun_nusd estimate input_bound price_book price_row chain messages finish "
-    "settled_ms first_byte_ms"
+    "settled_ms first_byte_ms agent"
 ).split()
+APPROVAL_COLUMNS = "id account window_ms question granted asked_ms expires_ms state decided_ms".split()
 STATEMENT_ROWS = (64, 16, 4, 1)
 """Rows per INSERT: few prepared statements, few steps. Each step gives up the interpreter lock once, and getting it back is what costs."""
 
@@ -41,11 +65,20 @@ class Snapshot(NamedTuple):
     """All that a start needs to know."""
 
     keys: list[Key]
-    accounts: dict[int, Account]
+    posted: dict[int, tuple[int, int]]
+    """Key id -> (posted, recorded overrun) of its total account."""
     holds: list[Hold]
     idempotency: dict[tuple[int, bytes], tuple[bytes, int]]
     """(key id, digest of the Idempotency-Key) -> (digest of the body, entry id)"""
     last_id: int
+    limits: list[Limit]
+    """Those set while serving."""
+    overruns: dict[tuple[str, int], int]
+    """(account, start of its window) -> all that was recorded."""
+    kills: list[Kill]
+    """Those in force."""
+    last_kill: int
+    approvals: list[Approval]
 
 
 class Store(Protocol):
@@ -70,8 +103,19 @@ class SqliteStore:
     Raises LedgerError for a file that is foreign, newer, damaged or cannot be opened; nothing is changed then.
     """
 
-    def __init__(self, path: Path, *, vfs: str | None = None, synchronous: str = "FULL", backups: Path | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        audit_key: bytes = b"",
+        vfs: str | None = None,
+        synchronous: str = "FULL",
+        backups: Path | None = None,
+    ) -> None:
+        """`audit_key`: at most 64 bytes; without one the audit log shows accidents, not tampering."""
         self._path = path
+        self._audit_key = audit_key
+        self._pruned_hour = 0
         with in_words(path):
             if vfs is None and not path.exists():
                 os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
@@ -94,7 +138,7 @@ class SqliteStore:
             return self._load()
 
     def _load(self) -> Snapshot:
-        keys, accounts = [], {}
+        keys, posted = [], {}
         rows = self.db.execute(
             "SELECT id, name, digest, prefix, created_ms, limit_nusd, settings, revoked_ms, posted_nusd, overrun_nusd"
             " FROM keys JOIN accounts ON key_id = id"
@@ -102,7 +146,7 @@ class SqliteStore:
         for key_id, name, digest, prefix, created_ms, limit_nusd, settings, revoked_ms, posted_nusd, overrun_nusd in rows:
             decoded = msgspec.json.decode(settings, type=KeySettings)
             keys.append(Key(key_id, name, digest, prefix, created_ms, limit_nusd, decoded, revoked_ms))
-            accounts[key_id] = Account(limit_nusd, posted_nusd, 0, overrun_nusd)
+            posted[key_id] = (posted_nusd, overrun_nusd)
         holds = [_hold_of(row) for row in self.db.execute(f"SELECT {', '.join(HOLD_COLUMNS)} FROM holds ORDER BY id")]
         remembered = {
             (key_id, digest): (body_digest, entry_id)
@@ -111,7 +155,23 @@ class SqliteStore:
             )
         }
         last_id = max(self.db.execute("SELECT max(id) FROM entries").get or 0, holds[-1].id if holds else 0)
-        return Snapshot(keys, accounts, holds, remembered, last_id)
+        limits = [
+            msgspec.json.decode(text, type=Limit) for (text,) in self.db.execute("SELECT settings FROM limits ORDER BY name")
+        ]
+        overruns = {
+            (account, window_ms): amount
+            for account, window_ms, amount in self.db.execute(
+                "SELECT account, window_ms, sum(amount) FROM overruns GROUP BY 1, 2"
+            )
+        }
+        kills = [
+            Kill(*row) for row in self.db.execute("SELECT id, subject, reason, created_ms FROM kills WHERE lifted_ms IS NULL")
+        ]
+        last_kill = self.db.execute("SELECT coalesce(max(id), 0) FROM kills").get
+        approvals = [
+            Approval(*row) for row in self.db.execute(f"SELECT {', '.join(APPROVAL_COLUMNS)} FROM approvals ORDER BY asked_ms")
+        ]
+        return Snapshot(keys, posted, holds, remembered, last_id, limits, overruns, kills, last_kill, approvals)
 
     def apply(self, batch: Sequence[Op]) -> None:
         db = self.db
@@ -163,18 +223,35 @@ class SqliteStore:
             self.db.executemany("DELETE FROM idempotency WHERE entry_id = ?", unsent)
         for key_id, (posted_nusd, excess_nusd) in _sums(posted).items():
             self._move(key_id, posted_nusd, excess_nusd)
+        for op in posted:
+            if op.overruns:
+                self._record(op.overruns)
+                self._note(op)
+        self._forget_minutes(admitted_ms(ids[-1]) // MINUTE_MS)
 
-    def _write_rare(self, op: Withdrawn | Adjusted | KeyCreated | KeyRevoked | LimitSet) -> None:
+    def _forget_minutes(self, minute: int) -> None:
+        """Once an hour, the sums by the minute that no window needs any more."""
+        if minute // 60 != self._pruned_hour:
+            self._pruned_hour = minute // 60
+            self.db.execute("DELETE FROM rollup_minute WHERE minute < ?", (minute - MINUTES_KEPT,))
+
+    def _write_rare(self, op: Op) -> None:
         match op:
             case Withdrawn(hold_ids):
                 self.db.executemany("DELETE FROM holds WHERE id = ?", [(hold_id,) for hold_id in hold_ids])
                 self.db.executemany("DELETE FROM idempotency WHERE entry_id = ?", [(hold_id,) for hold_id in hold_ids])
+            case Grown(hold):
+                self.db.execute(
+                    "UPDATE holds SET held_nusd = ?, list_held_nusd = ?, output_tokens = ? WHERE id = ?",
+                    (hold.held_nusd, hold.list_held_nusd, hold.output_tokens, hold.id),
+                )
             case Adjusted(key_id, nusd, reason, created_ms, entry_id, excess_nusd):
                 self.db.execute(
                     "INSERT INTO adjustments (key_id, entry_id, nusd, reason, created_ms) VALUES (?, ?, ?, ?, ?)",
                     (key_id, entry_id, nusd, reason, created_ms),
                 )
                 self._move(key_id, nusd, excess_nusd)
+                self._record(op.overruns)
             case KeyCreated(key):
                 settings = msgspec.json.encode(key.settings).decode()
                 self.db.execute(
@@ -184,9 +261,58 @@ class SqliteStore:
                 self.db.execute("INSERT INTO accounts (key_id, limit_nusd) VALUES (?, ?)", (key.id, key.limit_nusd))
             case KeyRevoked(key_id, revoked_ms):
                 self.db.execute("UPDATE keys SET revoked_ms = coalesce(revoked_ms, ?) WHERE id = ?", (revoked_ms, key_id))
+            case KeyChanged(key_id, changed, _):
+                self.db.execute("UPDATE keys SET settings = ? WHERE id = ?", (msgspec.json.encode(changed).decode(), key_id))
+            case LimitSet(key_id, limit_nusd):
+                self.db.execute("UPDATE accounts SET limit_nusd = ? WHERE key_id = ?", (limit_nusd, key_id))
+                self._move(key_id, 0, op.excess_nusd)
+                self._record(op.overruns)
             case _:
-                self.db.execute("UPDATE accounts SET limit_nusd = ? WHERE key_id = ?", (op.limit_nusd, op.key_id))
-                self._move(op.key_id, 0, op.excess_nusd)
+                self._write_rule(op)
+        self._note(op)
+
+    def _write_rule(self, op: Op) -> None:
+        match op:
+            case LimitPut(limit, at_ms):
+                self.db.execute(
+                    "INSERT OR REPLACE INTO limits (name, settings, created_ms) VALUES (?, ?, ?)",
+                    (limit.name, msgspec.json.encode(limit).decode(), at_ms),
+                )
+            case LimitRemoved(name, _):
+                self.db.execute("DELETE FROM limits WHERE name = ?", (name,))
+            case RunTightened(key_id, run_id, budget_nusd):
+                self.db.execute(
+                    "INSERT OR REPLACE INTO run_budgets (key_id, run_id, budget_nusd) VALUES (?, ?, ?)",
+                    (key_id, run_id, budget_nusd),
+                )
+            case Kill():
+                self.db.execute(
+                    "INSERT OR IGNORE INTO kills (id, subject, reason, created_ms) VALUES (?, ?, ?, ?)",
+                    (op.id, op.subject, op.reason, op.created_ms),
+                )
+            case Lifted(kill_id, at_ms):
+                self.db.execute("UPDATE kills SET lifted_ms = ? WHERE id = ?", (at_ms, kill_id))
+            case Approval() | Decided():
+                approval = op if isinstance(op, Approval) else op.approval
+                self.db.execute(
+                    f"INSERT OR REPLACE INTO approvals ({', '.join(APPROVAL_COLUMNS)}) VALUES ({', '.join('?' * len(APPROVAL_COLUMNS))})",
+                    msgspec.structs.astuple(approval),
+                )
+            case Overran(overruns):
+                self._record(overruns)
+
+    def _record(self, overruns: Sequence[Overrun]) -> None:
+        self.db.executemany(
+            "INSERT INTO overruns (account, window_ms, amount, cause, at_ms, entry_id) VALUES (?, ?, ?, ?, ?, ?)",
+            [msgspec.structs.astuple(overrun) for overrun in overruns],
+        )
+
+    def _note(self, op: Op) -> None:
+        """What the operation leaves in the audit log, in the same transaction."""
+        key_id = getattr(op, "key_id", None)
+        name = "" if key_id is None else self.db.execute("SELECT name FROM keys WHERE id = ?", (key_id,)).get or str(key_id)
+        for record in records_of(op, name):
+            append(self.db, self._audit_key, record)
 
     def _move(self, key_id: int, posted_nusd: int, excess_nusd: int) -> None:
         self.db.execute(
@@ -230,7 +356,7 @@ def _sums(posted: list[Posted]) -> dict[int, tuple[int, int]]:
 def _hold_row(h: Hold) -> tuple[Any, ...]:
     return (
         h.id, h.key_id, h.run_id, h.dialect, h.model, h.target, h.upstream, h.stream, h.held_nusd, h.list_held_nusd, h.input_tokens,
-        h.input_bound, h.output_tokens, h.price_book, h.price_row, h.chain, h.messages,
+        h.input_bound, h.output_tokens, h.price_book, h.price_row, h.chain, h.messages, h.agent, h.parent_run_id, h.run_source,
     )  # fmt: skip
 
 
@@ -246,6 +372,7 @@ def _entry_row(op: Posted) -> tuple[Any, ...]:
         h.id, h.key_id, h.run_id, h.dialect, h.model, h.target, h.upstream, h.stream, e.outcome, e.status, u.input, u.cache_read,
         u.cache_write_5m, u.cache_write_1h, u.output, u.reasoning, _encode_lines(e.lines).decode(), e.list_nusd, e.billed_nusd, h.held_nusd,
         e.overrun_nusd, e.estimate, h.input_bound, h.price_book, e.price_row or h.price_row, h.chain, h.messages, e.finish, e.settled_ms, e.first_byte_ms,
+        h.agent,
     )  # fmt: skip
 
 

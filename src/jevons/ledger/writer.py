@@ -16,9 +16,9 @@ from contextlib import suppress
 
 import apsw
 
-from jevons.core.limits import COMMIT_ROWS_MAX, LEDGER_RETRY_S
+from jevons.core.limits import COMMIT_ROWS_MAX, LEDGER_FLUSH_S, LEDGER_RETRY_S
 from jevons.ledger.errors import LedgerUnavailable
-from jevons.ledger.ops import KeyRevoked, Op, Opened, Posted, Withdrawn
+from jevons.ledger.ops import Lasting, Op, Opened, Posted, Withdrawn
 from jevons.ledger.sqlite import Store
 
 log = logging.getLogger("jevons.ledger")
@@ -51,9 +51,13 @@ class Writer:
         self._queue: queue.SimpleQueue[list[Ticket] | None] = queue.SimpleQueue()
         self._gathered: list[Ticket] = []
         self._closed = False
-        self._unwritten: deque[Posted | KeyRevoked] = deque()
+        self._unwritten: deque[Lasting] = deque()
         self._doubtful: list[int] = []
         """Holds whose commit reported failure, and may have been written all the same."""
+        self._handed = 0
+        self._done = 0
+        """Lists of operations handed to the thread, and those it is done with."""
+        self._progress = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="jevons-ledger", daemon=True)
         self.failing = ""
         """Why the last commit failed; empty when all is written."""
@@ -82,6 +86,14 @@ class Writer:
         self._queue.put(None)
         self._thread.join()
 
+    def flush(self) -> None:
+        """Block until all that was submitted is on disk: about a millisecond. Raises LedgerUnavailable if it cannot be."""
+        self._hand_over()
+        with self._progress:
+            in_time = self._progress.wait_for(lambda: self._done >= self._handed, timeout=LEDGER_FLUSH_S)
+        if not in_time or self.failing:
+            raise LedgerUnavailable(f"the ledger could not be written: {self.failing or 'it takes too long'}")
+
     @property
     def unwritten(self) -> int:
         return len(self._unwritten)
@@ -89,17 +101,21 @@ class Writer:
     def _hand_over(self) -> None:
         if self._gathered:
             gathered, self._gathered = self._gathered, []
+            self._handed += 1
             self._queue.put(gathered)
 
     def _run(self) -> None:
         _yield_to_the_loop()
         closing = False
         while not closing:
-            batch, closing = self._next()
+            batch, lists, closing = self._next()
             if self.failing:
                 self._catch_up(probe=not batch)
             if batch:
                 self._commit(batch)
+                with self._progress:
+                    self._done += lists
+                    self._progress.notify_all()
         if self.failing:
             self._catch_up(probe=False)
         if self._unwritten:
@@ -109,19 +125,21 @@ class Writer:
                 self.failing,
             )
 
-    def _next(self) -> tuple[list[Ticket], bool]:
-        """(all that waits, is it the last)"""
+    def _next(self) -> tuple[list[Ticket], int, bool]:
+        """(all that waits, in how many lists it was handed over, is it the last)"""
         batch: list[Ticket] = []
+        lists = 0
         try:
             item = self._queue.get(timeout=LEDGER_RETRY_S if self.failing else None)
             while item is not None:
                 batch += item
+                lists += 1
                 if len(batch) >= COMMIT_ROWS_MAX:
-                    return batch, False
+                    return batch, lists, False
                 item = self._queue.get_nowait()
         except queue.Empty:
-            return batch, False
-        return batch, True
+            return batch, lists, False
+        return batch, lists, True
 
     def _commit(self, batch: list[Ticket]) -> None:
         ops, futures = [op for op, _ in batch], [future for _, future in batch]
@@ -129,7 +147,7 @@ class Writer:
             self._store.apply(ops)
         except DISK_ERRORS as error:
             self._fails(error)
-            self._unwritten.extend(op for op in ops if isinstance(op, Posted | KeyRevoked))
+            self._unwritten.extend(op for op in ops if isinstance(op, Lasting))
             self._doubtful.extend(op.hold.id for op in ops if isinstance(op, Opened))
             self._tell(_fail, futures, self.failing)
         except Exception as error:
@@ -165,7 +183,7 @@ class Writer:
             if proven:
                 self._works()
 
-    def _write_again(self, op: Posted | KeyRevoked) -> None:
+    def _write_again(self, op: Lasting) -> None:
         try:
             if not (isinstance(op, Posted) and self._store.has_entry(op.entry.hold.id)):
                 self._store.apply([op])

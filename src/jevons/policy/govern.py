@@ -1,14 +1,21 @@
-"""May this attempt go, with which output cap, holding how much?
+"""May this attempt go, with which output cap, holding how much? All accounts on its path at once, or none.
 
-Comes in: the account and the terms of the attempt. Goes out: Admit, Wait (only open holds are in the way) or Deny.
-Does not know: time, tokens' origin, the disk. SEMANTICS "Worst case of a hold" and "No cap sent".
+Comes in: the accounts of the path and the terms of the attempt. Goes out: Admit, Wait (only open holds are in the way), Ask (a person
+decides) or Deny. Does not know: time, tokens' origin, the disk. SEMANTICS "Worst case of a hold" and "No cap sent".
 """
+
+from collections.abc import Sequence
 
 import msgspec
 
 from jevons.core.limits import OUTPUT_TOKENS_DEFAULT, OUTPUT_TOKENS_FLOOR, THINKING_FLOOR_TOKENS
 from jevons.core.price import Price, worst_case
-from jevons.policy.accounts import Account, fits
+from jevons.policy.accounts import Account
+from jevons.policy.amounts import Amounts, bound
+from jevons.policy.rules import COUNTED, Measure
+
+CUTS = frozenset({COUNTED.index(m) for m in (Measure.USD, Measure.LIST_USD, Measure.TOKENS, Measure.OUTPUT, Measure.REASONING)})
+"""Measures in which a lower output cap makes a call smaller: a limit in one of them is a reason to set or lower the cap."""
 
 
 class Terms(msgspec.Struct, frozen=True):
@@ -28,6 +35,10 @@ class Terms(msgspec.Struct, frozen=True):
     """(priced unit, at most) of provider-run tools."""
     billed: bool = True
     """False under a subscription or free tier: the account pays nothing, the list price is kept."""
+    step: bool = True
+    """False for a retry of our own: it is no request of the client's."""
+    cap_max: int | None = None
+    """A rule's largest output cap."""
 
 
 class Admit(msgspec.Struct, frozen=True):
@@ -35,55 +46,122 @@ class Admit(msgspec.Struct, frozen=True):
     """Per answer; what the upstream is told. None: what the client sent stays (an account without a limit is never cut)."""
     clamped: bool
     """The cap is lower than what the client sent, or was injected below the default, for lack of money."""
-    held_nusd: int
-    list_held_nusd: int
+    amounts: Amounts
+    """What is held on every account of the path."""
+    observed: tuple[Account, ...] = ()
+    """Observed accounts that would have refused it."""
+
+    @property
+    def held_nusd(self) -> int:
+        return self.amounts[0]
+
+    @property
+    def list_held_nusd(self) -> int:
+        return self.amounts[1]
 
 
 class Wait(msgspec.Struct, frozen=True):
     """It would fit if open holds were resolved."""
 
-    needed_nusd: int
+    account: Account
+    needed: int
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """A person is asked first: the account has come to the point from which its owner wants to be."""
+
+    account: Account
 
 
 class Deny(msgspec.Struct, frozen=True):
     """It does not fit, whatever the open holds turn into."""
 
-    needed_nusd: int
-    """The least that would have to be available."""
+    account: Account
+    needed: int
+    """The least that would have to be available there."""
 
 
-Verdict = Admit | Wait | Deny
+Verdict = Admit | Wait | Ask | Deny
 
 
-def decide(account: Account, terms: Terms) -> Verdict:
-    """Admit with the largest cap that the account can afford, up to what was asked. Raises UnpricedKind."""
-    if account.limit_nusd is None:
-        outputs = terms.choices * (terms.output_cap or terms.output_max)
-        whole = worst_case(terms.price, terms.input_tokens, outputs, terms.units)
-        return Admit(None, False, whole if terms.billed else 0, whole)
-    wanted = _wanted_output(terms)
-    whole = worst_case(terms.price, terms.input_tokens, terms.choices * wanted, terms.units)
-    held = whole if terms.billed else 0
-    if fits(account, held):
-        return Admit(wanted, False, held, whole)
-    unspent = account.limit_nusd - account.posted_nusd
-    if not terms.billed:
-        return Deny(0) if unspent < 0 else Wait(0)
-    # Money is short. The cap is cut to what could be had if no other call were in flight: a call is never cut because of its neighbours.
+def is_cut(path: Sequence[Account]) -> bool:
+    """Is there a limit on the path for which an output cap is set or lowered?"""
+    return any(account.limit is not None and account.enforced and account.index in CUTS for account in path)
+
+
+def decide(path: Sequence[Account], terms: Terms) -> Verdict:
+    """Admit with the largest cap that every account on the path can afford, up to what was asked. Raises UnpricedKind."""
+    if not is_cut(path) and terms.cap_max is None:
+        wanted, cap = terms.output_cap or terms.output_max, None
+    else:
+        wanted = cap = _wanted_output(terms)
+    amounts = _amounts(terms, wanted)
+    verdict: Verdict
+    if all(not account.enforced or account.fits(amounts[account.index]) for account in path):
+        verdict = Admit(cap, _clamped(terms, cap), amounts, _observed(path, amounts))
+    else:
+        verdict = _when_short(path, terms, wanted)
+    if isinstance(verdict, Admit):
+        for account in path:
+            if account.enforced and account.asks:
+                return Ask(account)
+    return verdict
+
+
+def _when_short(path: Sequence[Account], terms: Terms, wanted: int) -> Verdict:
+    """The cap is cut to what could be had if no other call were in flight: a call is never cut because of its neighbours."""
+    limits = [account for account in path if account.enforced and account.limit is not None]
     least = min(wanted, _least_output(terms))
-    cap = min(wanted, _affordable_output(terms, unspent))
-    if cap < least:
-        return Deny(worst_case(terms.price, terms.input_tokens, terms.choices * least, terms.units))
-    held = worst_case(terms.price, terms.input_tokens, terms.choices * cap, terms.units)
-    return Admit(cap, cap < wanted, held, held) if fits(account, held) else Wait(held)
+    if (short := _short_of(limits, _amounts(terms, least))) is not None:
+        return Deny(short, _amounts(terms, least)[short.index])
+    low, high = least, wanted
+    while low < high:  # worst_case grows with the cap, tiers make it piecewise linear: bisect instead of inverting it
+        middle = (low + high + 1) // 2
+        if _short_of(limits, _amounts(terms, middle)) is None:
+            low = middle
+        else:
+            high = middle - 1
+    amounts = _amounts(terms, low)
+    for account in limits:
+        if not account.fits(amounts[account.index]):
+            return Wait(account, amounts[account.index])
+    return Admit(low, _clamped(terms, low), amounts, _observed(path, amounts))
+
+
+def _short_of(limits: Sequence[Account], amounts: Amounts) -> Account | None:
+    """The outermost account that has not got so much left, even if all open holds came to nothing."""
+    for account in limits:
+        unspent = account.unspent
+        if unspent is not None and amounts[account.index] > unspent:
+            return account
+    return None
+
+
+def _observed(path: Sequence[Account], amounts: Amounts) -> tuple[Account, ...]:
+    return tuple([a for a in path if not a.enforced and not a.fits(amounts[a.index])])
+
+
+def _amounts(terms: Terms, output_cap: int) -> Amounts:
+    outputs = terms.choices * output_cap
+    whole = worst_case(terms.price, terms.input_tokens, outputs, terms.units)
+    return bound(whole if terms.billed else 0, whole, terms.input_tokens, outputs, step=terms.step)
+
+
+def _clamped(terms: Terms, cap: int | None) -> bool:
+    if cap is None:
+        return False
+    asked = terms.output_cap if terms.output_cap is not None else _default_output(terms)
+    return cap < asked
 
 
 def _wanted_output(terms: Terms) -> int:
-    """The cap per answer if money were no matter: the client's own, else the default within the model's maximum."""
-    if not terms.output_max:
-        return 0
-    if terms.output_cap is not None:
-        return terms.output_cap
+    """The cap per answer if money were no matter: the client's own, else the default; within what a rule allows."""
+    wanted = terms.output_cap if terms.output_cap is not None and terms.output_max else _default_output(terms)
+    return wanted if terms.cap_max is None else min(wanted, terms.cap_max)
+
+
+def _default_output(terms: Terms) -> int:
+    """Within the model's maximum; 0 where nothing is generated."""
     default = terms.default_output_tokens or OUTPUT_TOKENS_DEFAULT
     return min(terms.output_max, max(default, _least_output(terms)))
 
@@ -93,18 +171,3 @@ def _least_output(terms: Terms) -> int:
     if terms.thinking_budget:
         return terms.thinking_budget + THINKING_FLOOR_TOKENS
     return OUTPUT_TOKENS_FLOOR
-
-
-def _affordable_output(terms: Terms, budget_nusd: int) -> int:
-    """Largest output cap per answer whose worst case is within `budget_nusd`; -1 if not even the input is."""
-    base = worst_case(terms.price, terms.input_tokens, 0, terms.units)
-    if base > budget_nusd:
-        return -1
-    low, high = 0, max(terms.output_max, terms.output_cap or 0)
-    while low < high:  # worst_case grows with the cap, tiers make it piecewise linear: bisect instead of inverting it
-        middle = (low + high + 1) // 2
-        if worst_case(terms.price, terms.input_tokens, terms.choices * middle, terms.units) <= budget_nusd:
-            low = middle
-        else:
-            high = middle - 1
-    return low

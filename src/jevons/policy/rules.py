@@ -69,7 +69,9 @@ class Measure(enum.StrEnum):
 COUNTED = tuple(list(Measure)[:10])
 """Measures of accounts, in the order of an `Amounts`."""
 MONEY = frozenset({Measure.USD, Measure.LIST_USD})
-OF_A_RUN = frozenset({Measure.SECONDS, Measure.DEPTH, Measure.CHILDREN, Measure.GROWTH, Measure.REPEATS, Measure.IDENTICAL, Measure.STALLED})
+OF_A_RUN = frozenset(
+    {Measure.SECONDS, Measure.DEPTH, Measure.CHILDREN, Measure.GROWTH, Measure.REPEATS, Measure.IDENTICAL, Measure.STALLED}
+)
 
 Mode = Literal["off", "observe", "enforce"]
 Number = int | float | str
@@ -206,14 +208,14 @@ def _rules_of(limit: Limit) -> tuple[Rule, ...]:
     if per == "total" and scope in (Scope.RUN, Scope.CHILD):
         per = "run"
     if per == "run" and scope not in (Scope.RUN, Scope.CHILD):
-        raise ValueError(f"per = \"run\" needs scope = \"run\" or \"child\", not {limit.scope!r}")
+        raise ValueError(f'per = "run" needs scope = "run" or "child", not {limit.scope!r}')
     span = window(per, limit.timezone)
     amounts = {m: _amount(m, value) for m in Measure if (value := getattr(limit, m.value)) is not None}
     if not amounts:
         raise ValueError(f"it limits nothing; state one of {', '.join(Measure)}")
     for measure in amounts:
         if measure in OF_A_RUN and scope not in (Scope.RUN, Scope.CHILD):
-            raise ValueError(f"{measure} is of a run; use scope = \"run\" or \"child\"")
+            raise ValueError(f'{measure} is of a run; use scope = "run" or "child"')
     if len(amounts) > 1 and (limit.warn is not None or limit.approve is not None):
         raise ValueError("warn and approve are in the unit of the measure; limit one measure where they are used")
     money = [measure for measure in amounts if measure in MONEY]

@@ -58,7 +58,7 @@ def settle(hold: Hold, price: Price, ending: Ending, *, billed: bool = True) -> 
         return _charged(
             hold, price, msgspec.structs.replace(known, output=output, reasoning=0, other=other), Estimate.SEEN, billed
         )
-    return _whole_hold(hold, Usage(), Estimate.HOLD, billed)
+    return _whole_hold(hold, _all_held(hold), Estimate.HOLD, billed)
 
 
 def _charged(hold: Hold, price: Price, usage: Usage, estimate: Estimate, billed: bool) -> Settled:
@@ -76,4 +76,9 @@ def _whole_hold(hold: Hold, usage: Usage, estimate: Estimate, billed: bool) -> S
 
 def settle_killed(hold: Hold) -> Settled:
     """The charge of a hold found open at start: our process died and nobody can say what the provider did."""
-    return _whole_hold(hold, Usage(), Estimate.HOLD, hold.held_nusd > 0)
+    return _whole_hold(hold, _all_held(hold), Estimate.HOLD, hold.held_nusd > 0)
+
+
+def _all_held(hold: Hold) -> Usage:
+    """The tokens that go with the money of a whole hold: as many as it was for, so that limits on tokens cannot be dodged by leaving."""
+    return Usage(input=hold.input_tokens, output=hold.output_tokens)

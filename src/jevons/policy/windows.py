@@ -74,7 +74,9 @@ def window(name: str, zone: str = "UTC") -> Window:
     if name in ("total", "run", *CALENDAR):
         return found
     if not found.rolling_ms:
-        raise ValueError(f"per = {name!r} is not a window; write total, run, {', '.join(CALENDAR)}, or a length such as 5m, 24h, 7d")
+        raise ValueError(
+            f"per = {name!r} is not a window; write total, run, {', '.join(CALENDAR)}, or a length such as 5m, 24h, 7d"
+        )
     if not ROLLING_MIN_MS <= found.rolling_ms <= ROLLING_MAX_MS:
         raise ValueError(f"per = {name!r}: a rolling window is from 1s to 31d long")
     return found

@@ -1,0 +1,50 @@
+"""What one call weighs in each counted measure: before it is sent (at most), and after (as billed).
+
+An `Amounts` has one whole number for each measure of `policy.rules.COUNTED`, in that order; money in nano-USD.
+"""
+
+from jevons.core.entry import Entry, Outcome, attempt_of
+
+Amounts = tuple[int, int, int, int, int, int, int, int, int, int]
+
+_NO_STEP = frozenset({Outcome.VOID, Outcome.FREE})
+
+
+def bound(money_nusd: int, list_nusd: int, input_tokens: int, output_tokens: int, *, step: bool) -> Amounts:
+    """The most that a call may come to. Any of its input may turn out cached or written to a cache, any output reasoning."""
+    return (
+        money_nusd,
+        list_nusd,
+        input_tokens + output_tokens,
+        input_tokens,
+        input_tokens,
+        input_tokens,
+        output_tokens,
+        output_tokens,
+        int(step),
+        1,
+    )
+
+
+def is_step(entry: Entry) -> bool:
+    """Is this entry a model request of its own? Our own retries are none, nor what was never sent, nor free answers."""
+    return attempt_of(entry.hold.id) == 0 and entry.outcome not in _NO_STEP
+
+
+def spent(entry: Entry) -> Amounts:
+    """What a call came to."""
+    usage = entry.usage
+    cache_write = usage.cache_write_5m + usage.cache_write_1h
+    tokens = usage.input + usage.cache_read + cache_write + usage.output
+    return (
+        entry.billed_nusd,
+        entry.list_nusd,
+        tokens,
+        usage.input,
+        usage.cache_read,
+        cache_write,
+        usage.output,
+        usage.reasoning,
+        int(is_step(entry)),
+        0,
+    )

@@ -1,0 +1,113 @@
+"""The tree of runs: which run a call belongs to, who started it, how deep and how wide it grew.
+
+Comes in: claims (labels that clients send, or that were inferred), instants, what the ledger knows of a run. Goes out: `Run` nodes.
+Labels are namespaced by key and are never authority: a run can be denied by what it did, it is never granted more.
+Does not know: headers, the disk.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from jevons.core.limits import RUN_DEPTH_MAX
+
+
+class Record(NamedTuple):
+    """What the ledger knows of a run."""
+
+    parent: str | None
+    first_ms: int
+    children: int
+    budget_nusd: int | None
+
+
+class Run:
+    """One run under one key."""
+
+    __slots__ = (
+        "budget_nusd",
+        "children",
+        "context_tokens",
+        "depth",
+        "first_ms",
+        "key_id",
+        "known",
+        "label",
+        "lineage",
+        "ordinal",
+        "parent",
+        "trail",
+    )
+
+    def __init__(self, key_id: int, label: str, parent: "Run | None", first_ms: int) -> None:
+        self.key_id = key_id
+        self.label = label
+        self.parent = parent
+        self.lineage: tuple[Run, ...] = (*parent.lineage, self) if parent is not None else (self,)
+        """From the root to this run."""
+        self.depth = len(self.lineage)
+        """1 = started by no run."""
+        self.first_ms = first_ms
+        self.children = 0
+        """Runs that this one started itself."""
+        self.ordinal = 0
+        """Which child of its parent it is; 0 for a root, and for one that was admitted before."""
+        self.budget_nusd: int | None = None
+        """What its own calls have tightened its budget to."""
+        self.context_tokens = 0
+        """Input tokens of its first call in this process; 0 before it."""
+        self.trail: Any = None
+        self.known = False
+        """The ledger may have entries of it from before."""
+
+    @property
+    def root(self) -> "Run":
+        return self.lineage[0]
+
+
+class TooDeep(Exception):
+    """A run below RUN_DEPTH_MAX others."""
+
+
+class Runs:
+    """The runs in memory, the latest used last. What is let go is found again in the ledger."""
+
+    def __init__(self, recall: Callable[[int, str], Record | None]) -> None:
+        """`recall(key_id, label)` asks the ledger."""
+        self._recall = recall
+        self._runs: OrderedDict[tuple[int, str], Run] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    def enter(self, key_id: int, label: str, parent: str | None, now_ms: int) -> Run:
+        """The run of this label. A run's parent is what its first call said; later claims do not move it. Raises TooDeep."""
+        run = self._runs.get((key_id, label))
+        if run is not None:
+            self._runs.move_to_end((key_id, label))
+            return run
+        record = self._recall(key_id, label)
+        if record is not None:
+            parent = record.parent
+        above = self.enter(key_id, parent, None, now_ms) if parent is not None and parent != label else None
+        if (run := self._runs.get((key_id, label))) is not None:
+            return run  # the ledger's own parents led back here
+        if above is not None and above.depth >= RUN_DEPTH_MAX:
+            raise TooDeep
+        run = Run(key_id, label, above, now_ms)
+        if record is not None:
+            run.first_ms, run.children, run.budget_nusd = record.first_ms, record.children, record.budget_nusd
+            run.known = True
+        elif above is not None:
+            above.children += 1
+            run.ordinal = above.children
+        self._runs[key_id, label] = run
+        return run
+
+    def forget(self, keep: int, open_runs: set[tuple[int, str]]) -> None:
+        """Let go the runs that were used longest ago, down to `keep`; those with open calls and their parents stay."""
+        for key in list(self._runs)[: max(0, len(self._runs) - keep)]:
+            if key not in open_runs:
+                del self._runs[key]
+        for run in self._runs.values():
+            run.known = True
