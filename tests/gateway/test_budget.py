@@ -1,20 +1,18 @@
 """A key's total limit: what is refused, what is clamped, what waits, at any concurrency. Money is read from the answers themselves."""
 
 import json
-import tomllib
 from concurrent.futures import ThreadPoolExecutor
-from importlib import resources
 from typing import Any
 
 import pytest
 
+from jevons.gateway.clients import FAMILIES, Family
 from tests.gateway.asking import Gateway, Key, body_of, marker
 from tests.gateway.test_leaving import hang_up
 from tests.provider.bare import connected, read_until, request_bytes
 
-DENIALS = resources.files("jevons.gateway").joinpath("data/denials.toml").read_text()
-FAMILIES: list[dict[str, Any]] = tomllib.loads(DENIALS)["family"]
-EXAMPLES = {"codex": "codex_cli_rs", "aider": "aider/0.86.2 litellm"}
+STOPPED = [family for family in FAMILIES if family.status is not None]
+EXAMPLES = {"codex": "codex_cli_rs", "aider": "aider/0.86.2 litellm", "litellm": "litellm/1.83.0"}
 
 
 def hold_of(gateway: Gateway, body: dict[str, Any], door: str = "chat") -> int:
@@ -178,17 +176,24 @@ def test_n_answers_are_held_n_times(gateway: Gateway) -> None:
     assert five - one == pytest.approx(4 * 1000 * 10_000, abs=100_000)
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=[family["name"] for family in FAMILIES])
+@pytest.mark.parametrize("family", STOPPED, ids=[family.name for family in STOPPED])
 @pytest.mark.parametrize("door", ["chat", "responses"])
-def test_a_family_of_clients_is_stopped_its_own_way(gateway: Gateway, family: dict[str, Any], door: str) -> None:
-    """One row of data/denials.toml."""
+def test_a_family_of_clients_is_stopped_its_own_way(gateway: Gateway, family: Family, door: str) -> None:
+    """A row of data/clients.toml with a status."""
     key = spent_key(gateway)
-    got = gateway.post(door, key, body_of(door, "gpt-4o"), **{family["header"]: EXAMPLES[family["name"]]})
-    assert got.status == family["status"]
+    shows = {family.header: EXAMPLES[family.name]}
+    got = gateway.post(door, key, body_of(door, "gpt-4o"), **shows)
+    assert got.status == family.status
     assert got.error["type"] == "insufficient_quota"
     assert "retry-after" not in got.headers
-    served = gateway.post(door, gateway.key(), body_of(door, "gpt-4o"), **{family["header"]: EXAMPLES[family["name"]]})
+    served = gateway.post(door, gateway.key(), body_of(door, "gpt-4o"), **shows)
     assert served.status == 200
+
+
+@pytest.mark.parametrize("agent", ["opencode/1.18.33 ai-sdk/provider-utils/4.0.23 runtime/bun/1.3.14", "OpenAI/Python 3.54.0"])
+def test_whoever_stops_at_402_gets_402(gateway: Gateway, agent: str) -> None:
+    got = gateway.post("chat", spent_key(gateway), body_of("chat", "gpt-4o"), **{"user-agent": agent})
+    assert (got.status, got.headers["x-should-retry"]) == (402, "false")
 
 
 def test_a_keys_denial_status_wins(gateway: Gateway) -> None:

@@ -57,13 +57,32 @@ class Ask(msgspec.Struct, frozen=True):
     """The provider keeps the answer under an id (Responses with store != false)."""
 
 
+class RunClaim(msgspec.Struct, frozen=True):
+    """The run that a request says it belongs to: labels that a client chose, never authority."""
+
+    run_id: str
+    parent_id: str | None
+    """The run that started this one, if the request names it."""
+    source: str
+    """The header or field that named the run."""
+
+
 class Caller(msgspec.Struct, frozen=True):
-    """Who sent it: an authenticated key, and the run the client names (a label, never authority)."""
+    """Who sent it: an authenticated key with its team and organisation, the client program, and the run it names."""
 
     key_id: int
     key_name: str
-    run_id: str | None = None
+    org: str = "default"
+    team: str = ""
+    """Empty: the key belongs to no team."""
+    agent: str = ""
+    """What the client calls itself, else the program that its headers show. Empty: neither tells."""
+    run: RunClaim | None = None
     default_output_tokens: int | None = None
     models: tuple[str, ...] = ()
     """Model allow-list as shell patterns; empty = all."""
     denial_status: int | None = None
+
+    @property
+    def run_id(self) -> str | None:
+        return None if self.run is None else self.run.run_id

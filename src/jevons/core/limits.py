@@ -65,6 +65,18 @@ PREFIX_MEMO_ENTRIES_MAX = 65_536
 """Messages whose token count is remembered (about 150 bytes each)."""
 SEEN_BYTES_MAX = 2**20
 """Streamed bytes kept per open stream to count what was seen; older ones are counted and folded."""
+FAMILY_MEMO_ENTRIES_MAX = 1_024
+"""Header values whose client program is remembered: more than there are programs and versions in use, fewer than a client could invent."""
+LINEAGE_HEADS_MAX = 131_072
+"""Requests without a run id whose chain is remembered to find what continues them, about 300 bytes each; the key with the most lets go first."""
+LINEAGE_HEADS_OF_RUN_MAX = 1_024
+"""Of one run: a conversation that is taken up again before its latest thousand requests is a new run."""
+LINEAGE_TTL_S = 24 * 3600
+"""How long a conversation may rest until it is a new run: overnight."""
+IDENTITY_MEMO_ENTRIES_MAX = 32_768
+"""Messages whose identity is remembered, about 200 bytes each."""
+IDENTITY_BYTES_MAX = 64 * 2**10
+"""A longer message is the same only as its own bytes: decoding it would hold up others (64 KiB take about 0.2 ms)."""
 
 # Governor
 RUN_DEPTH_MAX = 32

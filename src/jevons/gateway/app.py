@@ -18,9 +18,9 @@ from jevons.core.limits import COUNT_TOKENS_PER_MINUTE_MAX, ROUTE_MEMO_ENTRIES_M
 from jevons.core.refusal import Kind, Refusal, invalid
 from jevons.gateway import about
 from jevons.gateway.client import Client, Receive, Scope, Send
-from jevons.gateway.denials import for_client
+from jevons.gateway.clients import Named, for_client
 from jevons.gateway.gate import Gate, check_repeat
-from jevons.gateway.identify import Named, identify, split_path
+from jevons.gateway.identify import identify, split_path
 from jevons.gateway.inbound import Bodies, Body, ClientGone
 from jevons.gateway.journey import Aborted, Journey
 from jevons.gateway.metrics import Metrics
@@ -97,7 +97,7 @@ class App:
             self._metrics.denials[refused.code] += 1
             if refused.kind is Kind.BUDGET:
                 caller = identify(self._gate.ledger.keys, scope["headers"], named, path_key)
-                refused = for_client(refused, scope["headers"], caller)
+                refused = for_client(refused, named, caller)
             await self._refuse(client, refused, dialect, request)
         except LedgerUnavailable as error:
             message = f"The call was not made or not finished: {error}. Nothing is served unmetered."
