@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from jevons.gateway.settings import KINDS, UpstreamSettings
+from jevons.gateway.settings import KINDS, GovernorSettings, UpstreamSettings
 from jevons.policy.route import Alias
 
 PORT = 4141
@@ -55,6 +55,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     models: tuple[Alias, ...] = ()
     engine: EngineSection = EngineSection()
     ledger: LedgerSection = LedgerSection()
+    governor: GovernorSettings = GovernorSettings()
 
 
 def home_path(environ: Mapping[str, str] = os.environ) -> Path:

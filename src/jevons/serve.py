@@ -34,6 +34,7 @@ from jevons.gateway.admin import AdminApi
 from jevons.gateway.app import App
 from jevons.gateway.auth_upstream import Bearer
 from jevons.gateway.gate import Gate
+from jevons.gateway.governor import Governor
 from jevons.gateway.metrics import Metrics
 from jevons.gateway.settings import UpstreamSettings
 from jevons.gateway.upstreams import Live, live, table_of
@@ -63,9 +64,9 @@ async def _serve(config: Config, home: Home) -> None:
     welcome = Welcome(config, home)
     engine = _engine(config, home, welcome.engine_changed) if config.engine.enabled else None
     try:
-        app = _app(config, home, ledger, engine)
-        first_key = "" if ledger.keys else (await admin.create_key(ledger, "default", None, KeySettings(), _now_ms()))[1]
         address = f"http://{_shown(config.host)}:{sock.getsockname()[1]}"
+        app = _app(config, home, ledger, engine, address)
+        first_key = "" if ledger.keys else (await admin.create_key(ledger, "default", None, KeySettings(), _now_ms()))[1]
         write_private(home.address, msgspec.json.encode({"pid": os.getpid(), "address": address}).decode())
         if engine is not None:
             await engine.start()
@@ -81,9 +82,11 @@ async def _serve(config: Config, home: Home) -> None:
         ledger.close()
 
 
-def _app(config: Config, home: Home, ledger: Ledger, engine: Engine | None) -> App:
+def _app(config: Config, home: Home, ledger: Ledger, engine: Engine | None, address: str) -> App:
     metrics = Metrics(ledger)
-    gate = Gate(ledger, open_book(home.path), home.secret("installation"), metrics.count)
+    governor = Governor(ledger, home.secret("installation"), config.governor)
+    governor.address = config.governor.public_url or address
+    gate = Gate(ledger, open_book(home.path), governor, metrics.count)
     try:
         lives = {settings.name: live(settings) for settings in config.upstreams}
         settings = list(config.upstreams)

@@ -57,6 +57,8 @@ class Outcome(enum.StrEnum):
     """The client left."""
     KILLED = "killed"
     """Our process died; settled at the next start."""
+    STOPPED = "stopped"
+    """The operator's kill switch, while it was under way."""
     VOID = "void"
     """Held but never sent."""
     FREE = "free"

@@ -65,6 +65,8 @@ PREFIX_MEMO_ENTRIES_MAX = 65_536
 """Messages whose token count is remembered (about 150 bytes each)."""
 SEEN_BYTES_MAX = 2**20
 """Streamed bytes kept per open stream to count what was seen; older ones are counted and folded."""
+CALL_BYTES_MAX = 64 * 2**20
+"""Events of a tool call that are held until it is complete: 128 Ki tokens, each in a chunk of 300 bytes, are 40 MB."""
 FAMILY_MEMO_ENTRIES_MAX = 1_024
 """Header values whose client program is remembered: more than there are programs and versions in use, fewer than a client could invent."""
 LINEAGE_HEADS_MAX = 131_072
@@ -87,6 +89,12 @@ ACCOUNTS_KEPT_MAX = 262_144
 """Accounts in memory before those without open holds are let go."""
 LEDGER_FLUSH_S = 5.0
 """How long a change of limits waits until everything before it is on disk; a commit takes about a millisecond."""
+RETRY_HELPS_MAX_S = 60
+"""A limit that has room again this soon is answered by 429 and Retry-After; a longer wait is nobody's plan, and 402 stops the client."""
+HOLD_RETRY_AFTER_S = 1
+"""What a client is told to wait when only open calls are in its way."""
+NOTES_EVERY_S = 60
+"""Denials of one kind within this time share a line of the audit log, with their number: a client in a loop must not fill the disk."""
 APPROVAL_TTL_S = 900
 """How long a question to a person stays open before it counts as denied."""
 
@@ -182,3 +190,27 @@ ANSWER_HEAD_BYTES_MAX = 64 * 2**10
 """The headers of an answer, and what may come between two pieces of a body (chunk marks, trailers). Providers send about 2 KiB."""
 UPLOAD_SLICE_BYTES = 256 * 2**10
 """A larger request body is written in slices, each when the last is on its way: encrypted whole, it would be in memory twice."""
+
+# Loops
+TRAIL_STEPS_MAX = 64
+"""Latest steps of a conversation in which identical calls are counted, and beyond which a step is new again."""
+TRAIL_PERIOD_MAX = 8
+"""Steps of the longest cycle that is noticed. Longer ones show in the count of identical calls."""
+TRAIL_CONVERSATIONS_MAX = 8
+"""Conversations that one run keeps up at once (a title, subagents without a run of their own); the one used longest ago is let go, and
+read anew from its own history if it comes again."""
+TRAIL_MESSAGES_KEPT = 8
+"""Latest messages by which a conversation is found again. Clients move cache marks on the last two user messages, which changes the
+last four."""
+TRAIL_MESSAGES_READ_MAX = 256
+"""Messages of an unknown history that are read, from its end: more than TRAIL_STEPS_MAX steps, about a millisecond."""
+TRAIL_REQUESTS_MAX = 16
+"""Latest different requests of a run whose repetitions are counted."""
+TRAIL_SENDS_PER_REPEAT = 4
+"""A failing request is sent three times by most SDKs; the most stubborn client that was measured sends it 30 times (research: clients)."""
+TRAIL_OPEN_CALL_BYTES_MAX = 16 * 2**10
+"""Message with a call that is kept until its result comes with a later request; without it such a call is not compared."""
+PRINT_TEXT_CHARS_MAX = 32 * 2**10
+"""A longer text is compared as a whole, not by its words: these take about a millisecond."""
+PRINT_WORDS_MEMO_MAX = 8_192
+"""Words whose bits are remembered, about 700 bytes each."""

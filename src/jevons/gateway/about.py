@@ -62,9 +62,9 @@ async def request_cost(client: Client, ledger: Ledger, caller: Caller, own: Head
         else []
     )
     held = [
-        hold
-        for hold in ledger.open_holds.values()
-        if first is not None and hold.id >> ATTEMPT_BITS == first >> ATTEMPT_BITS and hold.key_id == caller.key_id
+        call.hold
+        for call in ledger.open_holds.values()
+        if first is not None and call.hold.id >> ATTEMPT_BITS == first >> ATTEMPT_BITS and call.hold.key_id == caller.key_id
     ]
     if not rows and not held:
         raise Refusal(Kind.NOT_FOUND, 404, f"There is no request {text!r} of this key.", code="unknown_request")

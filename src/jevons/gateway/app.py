@@ -19,6 +19,7 @@ from jevons.core.refusal import Kind, Refusal, invalid
 from jevons.gateway import about
 from jevons.gateway.client import Client, Receive, Scope, Send
 from jevons.gateway.clients import Named, for_client
+from jevons.gateway.degrading import degraded
 from jevons.gateway.gate import Gate, check_repeat
 from jevons.gateway.identify import identify, split_path
 from jevons.gateway.inbound import Bodies, Body, ClientGone
@@ -130,19 +131,21 @@ class App:
             if dialect is Dialect.COUNT_TOKENS:
                 self._limit_counting(caller)
                 if (here := self._counted_here(ask.model, caller)) is not None:
-                    await self._count(ask, caller, here, client, request)
+                    await self._count(ask, caller, named, here, client, request)
                     return
+            passage = self._gate.governor.enter(ask, caller, named, request)
             targets = self._targets(ask.model, dialect, caller)
+            targets = degraded(ask, passage, targets, self._table, self._gate, self._lives)
             if ask.previous_response_id is not None:
                 targets = owner_of(ledger, caller, ask.previous_response_id, targets)
-            journey = Journey(self._gate, self._lives, client, scope, ask, caller, request)
+            journey = Journey(self._gate, self._lives, client, scope, ask, passage)
             await journey.run(targets, self._idempotency(named, caller, body))
 
     async def _refuse(self, client: Client, refusal: Refusal, dialect: Dialect, request: int) -> None:
         if client.started:  # the stream is begun: say it in an event, then the server closes without a clean end
             await client.body(error_event(refusal, dialect, request_text(request)), more=True)
         else:
-            await refuse(client, refusal, dialect, request, own_headers(request, self._gate.ledger, None, cost=False))
+            await refuse(client, refusal, dialect, request, own_headers(request, None, cost=False))
 
     def _targets(self, model: str, dialect: Dialect, caller: Caller) -> tuple[Target, ...]:
         if not allowed(caller.models, model):
@@ -194,9 +197,10 @@ class App:
             return None
         return offered(self._table, model)
 
-    async def _count(self, ask: Ask, caller: Caller, target: Target, client: Client, request: int) -> None:
-        count = await self._gate.count_here(ask, caller, target, self._lives[target.upstream].settings, request)
-        headers = [*about.JSON, *own_headers(request, self._gate.ledger, None, cost=True)]
+    async def _count(self, ask: Ask, caller: Caller, named: Named, target: Target, client: Client, request: int) -> None:
+        passage = self._gate.governor.enter(ask, caller, named, request)
+        count = await self._gate.count_here(ask, passage, target, self._lives[target.upstream].settings, request)
+        headers = [*about.JSON, *own_headers(request, None, cost=True)]
         await client.answer(200, headers, msgspec.json.encode({"input_tokens": count}))
 
     def _limit_counting(self, caller: Caller) -> None:
@@ -243,7 +247,7 @@ class App:
         if path == "/v1/responses" and b"upgrade" in named:
             raise Refusal(Kind.INVALID, 426, "WebSocket is not spoken here; POST /v1/responses.", code="upgrade_required")
         caller = identify(ledger.keys, scope["headers"], named, path_key)
-        own = own_headers(request, ledger, None, cost=False)
+        own = own_headers(request, None, cost=False)
         if path == "/v1/models" and method == "GET":
             anthropic = b"anthropic-version" in named
             return await about.models(client, self._table, self._gate.book, self._lives, caller, own, anthropic=anthropic)
@@ -254,7 +258,8 @@ class App:
         if (found := find_pass(self._lives, method, path)) is not None:
             with Body(self._bodies) as incoming:
                 body = await incoming.read(receive, named)
-                return await forward(self._gate, *found, client, caller, scope, path, body, request)
+                passage = self._gate.governor.enter_plain(caller, request, path)
+                return await forward(self._gate, *found, client, passage, scope, path, body)
         raise Refusal(
             Kind.NOT_FOUND, 404, f"{method} {path} is not served here, and nothing unlisted is forwarded.", code="unknown_path"
         )

@@ -12,6 +12,7 @@ from jevons.core.entry import Entry, Hold, Outcome, admitted_ms
 from jevons.core.limits import SEEN_BYTES_MAX
 from jevons.core.price import Price
 from jevons.core.usage import Usage
+from jevons.gateway.governor import Passage
 from jevons.ledger.ledger import Ledger
 from jevons.meter.tokens import count_text
 from jevons.policy.settle import Ending, Settled, settle
@@ -66,6 +67,10 @@ class Attempt:
         self.first_byte_ms: int | None = None
         self.settled: Settled | None = None
         """The charge, once resolved."""
+        self.durable: asyncio.Future[None] | None = None
+        """Done when the entry is on disk; set once resolved."""
+        self.passage: Passage | None = None
+        """Its request under the governor."""
 
     def saw(self, whole: bytes) -> None:
         """Keep streamed events until final usage makes counting them needless."""
@@ -103,7 +108,8 @@ class Attempt:
             price_row=price.row,
         )
         self._on_entry(entry)
-        return self._ledger.post(entry)
+        self.durable = self._ledger.post(entry)
+        return self.durable
 
     def abandon(self) -> None:
         """Resolve an attempt that was held and never sent: the client left, or we are stopping."""

@@ -7,14 +7,17 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from jevons.core.ask import Ask, Caller, Dialect
-from jevons.core.chain import Chain, chain
+import msgspec
+
+from jevons.core.ask import Ask, Dialect
+from jevons.core.chain import Chain
 from jevons.core.entry import ATTEMPT_BITS, Entry, Hold, Outcome, admitted_ms, attempt_of, request_text
 from jevons.core.limits import COUNT_INLINE_BYTES_MAX, HOLD_WAIT_MAX_S
-from jevons.core.money import format_usd
 from jevons.core.price import Price, PriceTier, UnpricedKind
 from jevons.core.refusal import Kind, Refusal, invalid
+from jevons.gateway import wording
 from jevons.gateway.attempt import Attempt
+from jevons.gateway.governor import Governor, Passage
 from jevons.gateway.settings import UpstreamSettings
 from jevons.ledger.bill import request_entries
 from jevons.ledger.ledger import Ledger
@@ -22,7 +25,10 @@ from jevons.meter.models import ModelFacts, model_facts
 from jevons.meter.overrides import override_line
 from jevons.meter.pricebook import PriceBook, request_units
 from jevons.meter.tokens import InputCount, MessageCounter, remote_input
-from jevons.policy.govern import Admit, Deny, Terms, decide
+from jevons.policy import govern
+from jevons.policy.accounts import Account
+from jevons.policy.amounts import Amounts
+from jevons.policy.govern import Admit, Deny, Terms, decide, is_cut
 from jevons.policy.route import Target
 
 FREE = Price("free", "", 1, (PriceTier(-1, {}),))
@@ -32,18 +38,18 @@ FREE = Price("free", "", 1, (PriceTier(-1, {}),))
 class Gate:
     """Decides with the ledger's accounts and the price book; keeps the token counts of messages seen before."""
 
-    def __init__(self, ledger: Ledger, book: PriceBook, secret: bytes, on_entry: Callable[[Entry], None]) -> None:
+    def __init__(self, ledger: Ledger, book: PriceBook, governor: Governor, on_entry: Callable[[Entry], None]) -> None:
         """`on_entry` is told of every entry as it is posted."""
         self._on_entry = on_entry
         self.ledger = ledger
         self.book = book
-        self._secret = secret
+        self.governor = governor
         self._counter = MessageCounter()
 
     async def admit(
         self,
         ask: Ask,
-        caller: Caller,
+        passage: Passage,
         target: Target,
         settings: UpstreamSettings,
         entry_id: int,
@@ -52,18 +58,13 @@ class Gate:
         """A reserved attempt, its hold durable. Raises Refusal (402, 429, 400) or LedgerUnavailable."""
         provider = settings.price_provider
         about = model_facts(provider, target.model)
-        links = chain(self._secret, ask.messages)
-        count = await self._count(ask, about, links)
-        terms = self._terms(ask, caller, target, settings, provider, about, count, entry_id)
-        verdict = await self._verdict(caller, terms)
-        hold = Hold(
-            id=entry_id,
-            key_id=caller.key_id,
-            run_id=caller.run_id,
-            dialect=ask.dialect,
-            model=ask.model,
-            target=target.model,
-            upstream=target.upstream,
+        count = await self._count(ask, about, passage.links)
+        cap_max = self.governor.judge(passage, ask, target.model, count.tokens)
+        terms = self._terms(ask, passage, target, settings, provider, about, count, entry_id, cap_max)
+        path, verdict = await self._verdict(passage, target.model, terms)
+        hold = hold_of(passage, ask.dialect, ask.model, target, entry_id)
+        hold = msgspec.structs.replace(
+            hold,
             stream=ask.stream,
             held_nusd=verdict.held_nusd,
             list_held_nusd=verdict.list_held_nusd,
@@ -72,20 +73,45 @@ class Gate:
             output_tokens=ask.choices * (verdict.output_cap or ask.output_cap or terms.output_max),
             price_book=self.book.hash,
             price_row=terms.price.row,
-            chain=links.head,
-            messages=len(ask.messages),
             idempotency_key=idempotency[0],
             body_digest=idempotency[1],
         )
         # There is no await between the verdict and `take`'s first step: what was decided is what is reserved.
         unseen = ask.reasons or bool(ask.server_tools)  # what a provider's own tool reads and writes is not seen either
-        attempt = await self.take(hold, terms.price, target.dialect, settings, about, reasons=unseen)
+        attempt = await self.take(
+            hold, terms.price, target.dialect, settings, about, reasons=unseen, reserved=(path, verdict.amounts)
+        )
+        attempt.passage = passage
         if verdict.output_cap != ask.output_cap:
             attempt.output_cap = verdict.output_cap
+        self.governor.remember(passage, count.tokens)
         return attempt, verdict
 
+    async def admit_plain(self, passage: Passage, target: Target, settings: UpstreamSettings, terms: Terms) -> Attempt:
+        """A reserved attempt at an operator's own door, which has no messages. Raises as `admit`."""
+        path, verdict = await self._verdict(passage, target.model, terms)
+        hold = msgspec.structs.replace(
+            hold_of(passage, "pass", target.model, target, passage.request),
+            held_nusd=verdict.held_nusd,
+            list_held_nusd=verdict.list_held_nusd,
+            price_book=terms.price.book,
+            price_row=terms.price.row,
+        )
+        about = model_facts(settings.price_provider, target.model)
+        attempt = await self.take(hold, terms.price, target.dialect, settings, about, reserved=(path, verdict.amounts))
+        attempt.passage = passage
+        return attempt
+
     async def take(
-        self, hold: Hold, price: Price, dialect: Dialect, settings: UpstreamSettings, about: ModelFacts, *, reasons: bool = False
+        self,
+        hold: Hold,
+        price: Price,
+        dialect: Dialect,
+        settings: UpstreamSettings,
+        about: ModelFacts,
+        *,
+        reasons: bool = False,
+        reserved: tuple[tuple[Account, ...], Amounts] | None = None,
     ) -> Attempt:
         """An attempt whose hold is reserved at once and durable on return. Raises LedgerUnavailable."""
         attempt = Attempt(
@@ -100,7 +126,7 @@ class Gate:
             on_entry=self._on_entry,
         )
         check_repeat(self.ledger, hold.key_id, (hold.idempotency_key, hold.body_digest))
-        durable = self.ledger.take(hold)
+        durable = self.ledger.take(hold, *(reserved or (None, None)))
         try:
             await durable
         except asyncio.CancelledError:
@@ -108,29 +134,13 @@ class Gate:
             raise
         return attempt
 
-    async def count_here(self, ask: Ask, caller: Caller, target: Target, settings: UpstreamSettings, entry_id: int) -> int:
+    async def count_here(self, ask: Ask, passage: Passage, target: Target, settings: UpstreamSettings, entry_id: int) -> int:
         """Our own count for the count_tokens door, where the upstream has none: an upper bound or estimate, and an entry of cost 0."""
         about = model_facts(settings.price_provider, target.model)
-        links = chain(self._secret, ask.messages)
-        count = await self._count(ask, about, links)
-        hold = Hold(
-            id=entry_id,
-            key_id=caller.key_id,
-            run_id=caller.run_id,
-            dialect=ask.dialect,
-            model=ask.model,
-            target=target.model,
-            upstream=target.upstream,
-            stream=False,
-            held_nusd=0,
-            list_held_nusd=0,
-            input_tokens=count.tokens,
-            input_bound=count.bound,
-            output_tokens=0,
-            price_book=self.book.hash,
-            price_row=FREE.row,
-            chain=links.head,
-            messages=len(ask.messages),
+        count = await self._count(ask, about, passage.links)
+        hold = hold_of(passage, ask.dialect, ask.model, target, entry_id)
+        hold = msgspec.structs.replace(
+            hold, input_tokens=count.tokens, input_bound=count.bound, price_book=self.book.hash, price_row=FREE.row
         )
         attempt = await self.take(hold, FREE, ask.dialect, settings, about)
         await attempt.resolve(Outcome.FREE)
@@ -149,28 +159,29 @@ class Gate:
     def _terms(
         self,
         ask: Ask,
-        caller: Caller,
+        passage: Passage,
         target: Target,
         settings: UpstreamSettings,
         provider: str,
         about: ModelFacts,
         count: InputCount,
         entry_id: int,
+        cap_max: int | None,
     ) -> Terms:
         if ask.dialect is Dialect.COUNT_TOKENS:
-            return Terms(FREE, 0, 0, billed=False)
+            return Terms(FREE, 0, 0, billed=False, step=False)
         context = price_context(ask, settings)
         price = self.book.dearest(provider, target.model, admitted_ms(entry_id), context)
         if price is None:
             raise unpriced(provider, target.model, ["input", "output"], self.book.suggest(target.model))
         units = list(request_units(price))
-        limited = self.ledger.accounts[caller.key_id].limit_nusd is not None
+        limited = bool(ask.server_tools) and is_cut(self.governor.path(passage, target.model))
         for unit, bound in ask.server_tools:
             if bound is not None:
                 units.append((unit, bound))
             elif limited:
                 raise invalid(
-                    f"The provider bills each use of this tool ({unit}), the key has a limit, and the request does not bound the uses."
+                    f"The provider bills each use of this tool ({unit}), the caller has a limit, and the request does not bound the uses."
                     " Set max_uses on the tool (Messages) or max_tool_calls (Responses).",
                     param="tools",
                     code="unbounded_tool",
@@ -183,60 +194,63 @@ class Gate:
             output_cap=ask.output_cap,
             choices=ask.choices,
             thinking_budget=ask.thinking_budget,
-            default_output_tokens=caller.default_output_tokens,
+            default_output_tokens=passage.caller.default_output_tokens,
             units=tuple(units),
             billed=settings.billed,
+            step=attempt_of(entry_id) == 0,
+            cap_max=cap_max,
         )
 
-    async def _verdict(self, caller: Caller, terms: Terms) -> Admit:
+    async def _verdict(self, passage: Passage, model: str, terms: Terms) -> tuple[tuple[Account, ...], Admit]:
         """Admit, or wait a little for open holds, or refuse. Its last step and the reservation are not separated by an await."""
         deadline = 0.0
         while True:
+            path = self.governor.path(passage, model)
             try:
-                verdict = decide(self.ledger.accounts[caller.key_id], terms)
+                verdict = decide(path, terms)
             except UnpricedKind as error:
-                provider, _, model = terms.price.row.partition("/")
-                raise unpriced(provider, model.partition("@")[0], error.kinds, []) from None
+                provider, _, name = terms.price.row.partition("/")
+                raise unpriced(provider, name.partition("@")[0], error.kinds, []) from None
             if isinstance(verdict, Admit):
-                return verdict
+                if verdict.observed:
+                    self.governor.observed(passage, verdict.observed)
+                return path, verdict
             if isinstance(verdict, Deny):
-                raise self._denied(caller, verdict.needed_nusd)
+                raise self.governor.denied(passage, wording.short(verdict.account, verdict.needed, passage.at_ms))
+            if isinstance(verdict, govern.Ask):
+                raise self.governor.ask(passage, verdict.account)
             now = time.monotonic()
             deadline = deadline or now + HOLD_WAIT_MAX_S
             if now >= deadline:
-                raise Refusal(
-                    Kind.RATE_LIMIT,
-                    429,
-                    f"Key {caller.key_name!r} has the money, but open calls hold it; one of them will be settled soon.",
-                    code="holds_open",
-                    retry_after_s=1,
-                    detail=self._standing(caller, verdict.needed_nusd),
-                )
+                raise self.governor.denied(passage, wording.holds_open(verdict.account, verdict.needed))
             await asyncio.wait((self.ledger.on_resolved(),), timeout=deadline - now)
 
-    def _denied(self, caller: Caller, needed_nusd: int) -> Refusal:
-        standing = self._standing(caller, needed_nusd)
-        account = self.ledger.accounts[caller.key_id]
-        return Refusal(
-            Kind.BUDGET,
-            402,
-            f"Key {caller.key_name!r} has spent {format_usd(account.posted_nusd)} of its limit of"
-            f" {format_usd(account.limit_nusd or 0)}; this call may cost up to {format_usd(needed_nusd)}. Raise the limit"
-            f" with `jevons keys limit {caller.key_name} AMOUNT`, or ask for less output.",
-            code="insufficient_quota",
-            detail=standing,
-        )
 
-    def _standing(self, caller: Caller, needed_nusd: int) -> dict[str, object]:
-        account = self.ledger.accounts[caller.key_id]
-        return {
-            "scope": f"key:{caller.key_name}",
-            "limit_nusd": account.limit_nusd,
-            "spent_nusd": account.posted_nusd,
-            "held_nusd": account.held_nusd,
-            "needed_nusd": needed_nusd,
-            "window": "total",
-        }
+def hold_of(passage: Passage, dialect: str, model: str, target: Target, entry_id: int) -> Hold:
+    """The hold of an attempt as far as its passage and target say: nothing is held yet."""
+    run = passage.run
+    return Hold(
+        id=entry_id,
+        key_id=passage.caller.key_id,
+        run_id=run.label if run is not None else None,
+        dialect=dialect,
+        model=model,
+        target=target.model,
+        upstream=target.upstream,
+        stream=False,
+        held_nusd=0,
+        list_held_nusd=0,
+        input_tokens=0,
+        input_bound="exact",
+        output_tokens=0,
+        price_book="",
+        price_row="",
+        chain=passage.links.head,
+        messages=len(passage.links.links),
+        agent=passage.caller.agent,
+        parent_run_id=run.parent.label if run is not None and run.parent is not None else None,
+        run_source=passage.source if run is not None else "",
+    )
 
 
 def price_context(ask: Ask, settings: UpstreamSettings, answered_tier: str = "") -> dict[str, str]:

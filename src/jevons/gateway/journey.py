@@ -11,7 +11,7 @@ import time
 
 import msgspec
 
-from jevons.core.ask import Ask, Caller, Dialect
+from jevons.core.ask import Ask, Dialect
 from jevons.core.entry import Outcome, admitted_ms, request_text
 from jevons.core.limits import (
     ATTEMPTS_MAX,
@@ -25,6 +25,7 @@ from jevons.core.usage import Usage
 from jevons.gateway.attempt import Attempt
 from jevons.gateway.client import Client, Scope
 from jevons.gateway.gate import Gate, price_context
+from jevons.gateway.governor import Passage
 from jevons.gateway.outbound import Outgoing, headers_for
 from jevons.gateway.patience import Patience
 from jevons.gateway.relay import End, Relay, stream_usage
@@ -86,18 +87,45 @@ class Failed(Exception):
 class Journey:
     """One request. `run` answers the client or raises Refusal, LedgerUnavailable, Aborted."""
 
-    def __init__(
-        self, gate: Gate, lives: dict[str, Live], client: Client, scope: Scope, ask: Ask, caller: Caller, request: int
-    ) -> None:
+    def __init__(self, gate: Gate, lives: dict[str, Live], client: Client, scope: Scope, ask: Ask, passage: Passage) -> None:
         self._gate = gate
         self._lives = lives
         self._client = client
         self._scope = scope
         self._ask = ask
-        self._caller = caller
-        self._request = request
+        self._passage = passage
+        self._request = passage.request
+        self._task = asyncio.current_task()
+        self._cut: Refusal | None = None
+        """Why the operator stopped it."""
+        passage.cut = self.cut
+
+    def cut(self, refusal: Refusal) -> None:
+        """Stop this call now, whatever it waits for; its client is told why."""
+        if self._cut is None and self._task is not None:
+            self._cut = refusal
+            self._task.cancel()
 
     async def run(self, targets: tuple[Target, ...], idempotency: tuple[bytes, bytes]) -> None:
+        """Raises Refusal, LedgerUnavailable or Aborted."""
+        try:
+            await self._run(targets, idempotency)
+        except asyncio.CancelledError:
+            if not self._was_cut():
+                raise
+            assert self._cut is not None
+            raise self._cut from None
+        finally:
+            self._passage.cut = None
+
+    def _was_cut(self) -> bool:
+        """Was the task cancelled by `cut`? Asking takes the cancellation back."""
+        if self._cut is None or self._task is None or not self._task.cancelling():
+            return False
+        self._task.uncancel()
+        return True
+
+    async def _run(self, targets: tuple[Target, ...], idempotency: tuple[bytes, bytes]) -> None:
         failed: Failed | None = None
         number = 0
         for target in targets:
@@ -110,7 +138,7 @@ class Journey:
                     address = await live.address()
                     attempt, verdict = await self._gate.admit(
                         self._ask,
-                        self._caller,
+                        self._passage,
                         target,
                         live.settings,
                         self._request + number,
@@ -121,11 +149,14 @@ class Journey:
                         raise
                     break  # no money for another try, or nobody there: the last error stands
                 number += 1
+                self._gate.governor.open(attempt.hold.id, self._passage, target.model)
                 try:
                     await self._attempt(live, address, target, outgoing, attempt, verdict)
                     return
                 except Failed as error:
                     failed = error
+                finally:
+                    self._gate.governor.closed(attempt.hold.id)
                 if attempt.sent:
                     idempotency = (b"", b"")  # it stands with the first attempt that an upstream may have seen
                 if not failed.again:
@@ -142,7 +173,7 @@ class Journey:
             failed.refusal.spent = failed.again
             raise failed.refusal
         status, headers, body = failed.reply
-        own = own_headers(self._request, self._gate.ledger, failed.attempt, cost=True)
+        own = own_headers(self._request, failed.attempt, cost=True)
         if failed.again:
             headers = [*(pair for pair in headers if pair[0] != b"x-should-retry"), (b"x-should-retry", b"false")]
         await self._client.answer(status, [*headers, *own], body)
@@ -185,6 +216,9 @@ class Journey:
             raise await self._broken(attempt, Outcome.ERROR, refusal, again=attempt.status == 0) from None
         except asyncio.CancelledError:
             outcome = Outcome.CANCELLED
+            if self._was_cut():
+                assert self._cut is not None
+                raise await self._broken(attempt, Outcome.STOPPED, self._cut, again=False) from None
             if not self._client.left() and not patience.expired():
                 raise
         finally:
@@ -252,7 +286,7 @@ class Journey:
                 answer_id=request_text(self._request),
                 created_s=int(time.time()),
             )
-        headers = passed_headers(answer.headers) + own_headers(self._request, self._gate.ledger, attempt, cost=True)
+        headers = passed_headers(answer.headers) + own_headers(self._request, attempt, cost=True)
         await self._client.answer(answer.status, headers, body)
         return outcome
 
@@ -274,7 +308,7 @@ class Journey:
             headers = (
                 passed_headers(answer.headers) if translator is None else [(b"content-type", b"text/event-stream; charset=utf-8")]
             )
-            await self._client.start(answer.status, headers + own_headers(self._request, self._gate.ledger, attempt, cost=False))
+            await self._client.start(answer.status, headers + own_headers(self._request, attempt, cost=False))
 
         relay = Relay(answer, attempt, reader, self._client, patience, begin, translator)
         try:
@@ -347,7 +381,9 @@ class Journey:
     async def _broken(self, attempt: Attempt, outcome: Outcome, refusal: Refusal, *, again: bool) -> Exception:
         """What a broken attempt raises once its post is on disk: another try while the client has seen nothing, else the end of a begun stream."""
         if attempt.settled is None:
-            await attempt.resolve(outcome)
+            attempt.resolve(outcome)
+        assert attempt.durable is not None
+        await attempt.durable
         if self._client.started:
             return Aborted(refusal)
         return Failed(refusal, None, attempt, again=again and not self._client.gone)

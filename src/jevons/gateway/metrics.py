@@ -59,7 +59,7 @@ class Metrics(Collector):
         )
         remaining = GaugeMetricFamily("jevons_budget_remaining_usd", "What a key may still spend", labels=["key"])
         for key in self._ledger.keys.values():
-            available = self._ledger.accounts[key.id].available_nusd
+            available = self._ledger.accounts[key.id].available
             if available is not None and key.revoked_ms is None:
                 remaining.add_metric([key.name], available / 1e9)
         yield remaining

@@ -5,23 +5,24 @@ Each call is an attempt like any other: held, sent, posted. Answers are passed o
 
 import fnmatch
 
-from jevons.core.ask import Caller, Dialect
-from jevons.core.entry import Hold, Outcome
-from jevons.core.money import format_usd, parse_usd
+from jevons.core.ask import Dialect
+from jevons.core.entry import Outcome
+from jevons.core.money import parse_usd
 from jevons.core.price import Price, PriceTier
 from jevons.core.refusal import Kind, Refusal
 from jevons.core.usage import REQUESTS, Usage
 from jevons.gateway.attempt import Attempt
 from jevons.gateway.client import Client, Scope
 from jevons.gateway.gate import Gate
+from jevons.gateway.governor import Passage
 from jevons.gateway.outbound import headers_for, passed_url
 from jevons.gateway.patience import Patience
 from jevons.gateway.reply import own_headers, passed_headers
 from jevons.gateway.settings import Pass
 from jevons.gateway.upstream import Broken, NotSent, TimedOut
 from jevons.gateway.upstreams import Live
-from jevons.meter.models import model_facts
-from jevons.policy.accounts import fits
+from jevons.policy.govern import Terms
+from jevons.policy.route import Target
 
 
 def find_pass(lives: dict[str, Live], method: str, path: str) -> tuple[Live, Pass] | None:
@@ -34,10 +35,10 @@ def find_pass(lives: dict[str, Live], method: str, path: str) -> tuple[Live, Pas
 
 
 async def forward(
-    gate: Gate, live: Live, rule: Pass, client: Client, caller: Caller, scope: Scope, path: str, body: bytes, request: int
+    gate: Gate, live: Live, rule: Pass, client: Client, passage: Passage, scope: Scope, path: str, body: bytes
 ) -> None:
     """One call through such a door. Raises Refusal or LedgerUnavailable."""
-    attempt = await _admit(gate, live, rule, caller, path, request)
+    attempt = await _admit(gate, live, rule, passage, path)
     outcome = Outcome.ERROR
     patience = Patience()
     try:
@@ -54,7 +55,7 @@ async def forward(
         if answer.status < 300:
             attempt.usage, outcome = Usage(other=((REQUESTS, 1),)), Outcome.OK
         await attempt.resolve(outcome)
-        reply = passed_headers(answer.headers) + own_headers(request, gate.ledger, attempt, cost=True)
+        reply = passed_headers(answer.headers) + own_headers(passage.request, attempt, cost=True)
         await client.answer(answer.status, reply, data)
     except NotSent as error:
         attempt.sent = False
@@ -70,38 +71,10 @@ async def forward(
             attempt.resolve(outcome)
 
 
-async def _admit(gate: Gate, live: Live, rule: Pass, caller: Caller, path: str, request: int) -> Attempt:
+async def _admit(gate: Gate, live: Live, rule: Pass, passage: Passage, path: str) -> Attempt:
     price = Price(f"{live.settings.name}{rule.path}", "", 1, (PriceTier(-1, {REQUESTS: parse_usd(rule.price_usd)}),))
-    list_nusd = price.tiers[0].nums[REQUESTS]
-    held = list_nusd if live.settings.billed else 0
-    account = gate.ledger.accounts[caller.key_id]
-    if not fits(account, held):
-        raise Refusal(
-            Kind.BUDGET,
-            402,
-            f"Key {caller.key_name!r} has {format_usd(account.available_nusd or 0)} left; this call costs {format_usd(held)}.",
-            code="insufficient_quota",
-        )
-    hold = Hold(
-        id=request,
-        key_id=caller.key_id,
-        run_id=caller.run_id,
-        dialect="pass",
-        model=path,
-        target=path,
-        upstream=live.settings.name,
-        stream=False,
-        held_nusd=held,
-        list_held_nusd=list_nusd,
-        input_tokens=0,
-        input_bound="exact",
-        output_tokens=0,
-        price_book=price.book,
-        price_row=price.row,
-        chain=b"",
-        messages=0,
-    )
-    return await gate.take(hold, price, Dialect.CHAT, live.settings, model_facts(live.provider, path))
+    terms = Terms(price, 0, 0, units=((REQUESTS, 1),), billed=live.settings.billed)
+    return await gate.admit_plain(passage, Target(live.settings.name, path, Dialect.CHAT), live.settings, terms)
 
 
 def _unreachable(live: Live, error: Exception) -> Refusal:

@@ -149,3 +149,18 @@ class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def dialects(self) -> frozenset[Dialect]:
         return frozenset(self.defaults.paths) | frozenset(Dialect(name) for name in self.paths)
+
+
+class GovernorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[governor]`: how runs are found, how questions and agents are dealt with."""
+
+    infer_runs: bool = True
+    """Requests that name no run are joined by their history."""
+    approval_s: int = 0
+    """How long a question stays open before it counts as denied; 0 = the default, 15 minutes."""
+    holds: Literal["strict", "packed"] = "strict"
+    """packed: hold what the caller's answers usually need, and more as they grow."""
+    tell_agent: bool = False
+    """A short note at the end of a request, once half of a limit is used or a warning is due."""
+    public_url: str = ""
+    """Where people reach this gateway, for links; "" = where it listens."""

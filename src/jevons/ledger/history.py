@@ -3,6 +3,7 @@
 A connection of its own, read-only. What is on disk counts; whoever asks has seen to it that nothing of the account is on its way there.
 """
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -76,6 +77,14 @@ class History:
         if first_ms is None and budget_nusd is None:
             return None
         return Record(parent, first_ms, children, budget_nusd)
+
+    def run_of_response(self, key_id: int, response_id: str) -> str | None:
+        """The run of the call that made a stored response; None if this key made no such response, or in no run."""
+        found = self.db.execute(
+            "SELECT run_id FROM stored_responses JOIN entries ON entries.id = entry_id WHERE digest = ? AND entries.key_id = ?",
+            (hashlib.sha256(response_id.encode()).digest(), key_id),
+        ).fetchone()
+        return found[0] if found is not None else None
 
     @property
     def db(self) -> apsw.Connection:

@@ -27,6 +27,7 @@ class Run:
     __slots__ = (
         "budget_nusd",
         "children",
+        "degraded_to",
         "context_tokens",
         "depth",
         "first_ms",
@@ -54,6 +55,8 @@ class Run:
         """Which child of its parent it is; 0 for a root, and for one that was admitted before."""
         self.budget_nusd: int | None = None
         """What its own calls have tightened its budget to."""
+        self.degraded_to = ""
+        """The cheaper model that its present turn goes on with."""
         self.context_tokens = 0
         """Input tokens of its first call in this process; 0 before it."""
         self.trail: Any = None

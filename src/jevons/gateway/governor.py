@@ -1,0 +1,274 @@
+"""The governor at the door: which run a request belongs to, who is stopped, what its run has become, whom to ask.
+
+Comes in: a caller and a parsed request. Goes out: a `Passage`, with which the gate admits each attempt, or a Refusal. Money and the other
+counted limits are decided at the gate (`policy.govern`); here are the others. Does not know: upstreams, prices.
+"""
+
+import secrets
+from collections.abc import Callable
+
+from jevons.core.ask import Ask, Caller, Dialect
+from jevons.core.chain import Chain, chain
+from jevons.core.entry import admitted_ms, request_text
+from jevons.core.limits import APPROVAL_TTL_S, NOTES_EVERY_S, RUN_DEPTH_MAX
+from jevons.core.refusal import Refusal, invalid
+from jevons.gateway import wording
+from jevons.gateway.clients import Named
+from jevons.gateway.identify import claimed_run, run_budget
+from jevons.gateway.settings import GovernorSettings
+from jevons.gateway.trails import Trails
+from jevons.ledger.ledger import Ledger
+from jevons.ledger.ops import Approval, Kill, Noted
+from jevons.policy.accounts import Account
+from jevons.policy.bounds import Facts, Passed, judge, output_cap
+from jevons.policy.kills import hits
+from jevons.policy.lineage import Lineage
+from jevons.policy.loops import Loops
+from jevons.policy.rules import Measure, Rule, Who
+from jevons.policy.rules import Scope as Level
+from jevons.policy.runs import Run, TooDeep
+
+NO_LOOPS = Loops(0, 0, 0, "")
+WITHOUT_STEPS = frozenset({Dialect.EMBEDDINGS, Dialect.COUNT_TOKENS})
+"""Doors at which no agent takes a step: no run is inferred there."""
+
+
+class Passage:
+    """One request under the governor. The gate asks for it at each attempt."""
+
+    __slots__ = ("at_ms", "caller", "cut", "degraded", "links", "loops", "path", "request", "run", "source", "warnings", "who")
+
+    def __init__(self, caller: Caller, who: Who, request: int, links: Chain) -> None:
+        self.caller = caller
+        self.who = who
+        self.request = request
+        self.at_ms = admitted_ms(request)
+        self.links = links
+        self.run: Run | None = None
+        self.source = ""
+        self.loops: Loops | None = None
+        self.path: tuple[Account, ...] = ()
+        """The accounts of its latest attempt."""
+        self.warnings: list[str] = []
+        self.degraded = ""
+        self.cut: Callable[[Refusal], None] | None = None
+        """Stops the call under way; set by its journey."""
+
+    @property
+    def lineage(self) -> tuple[str, ...]:
+        return () if self.run is None else tuple([run.label for run in self.run.lineage])
+
+
+class Governor:
+    """Decides on requests, and keeps what it needs of those before."""
+
+    def __init__(self, ledger: Ledger, secret: bytes, settings: GovernorSettings) -> None:
+        self._ledger = ledger
+        self._secret = secret
+        self._settings = settings
+        self._lineage = Lineage()
+        self._trails = Trails(secret)
+        self._open: dict[int, tuple[Passage, str]] = {}
+        """Calls under way: attempt's id -> (passage, model)"""
+        self._noted: dict[tuple[str, str, str], tuple[int, int]] = {}
+        self.address = ""
+        """Where people find this gateway, for the links they get."""
+        ledger.control.on_kill.append(self._cut)
+        ledger.control.on_grant.append(self._granted)
+
+    def enter(self, ask: Ask, caller: Caller, named: Named, request: int) -> Passage:
+        """Find the request's run. Raises Refusal for a run that is too deep, and for whoever is stopped."""
+        passage = Passage(caller, self._who(caller, None), request, chain(self._secret, ask.messages))
+        run = self._run(passage, ask, named)
+        if run is not None:
+            passage.run, passage.who = run, self._who(caller, run.label)
+            budget_nusd = run_budget(named)
+            if budget_nusd is not None:
+                self._ledger.tighten(run, passage.who, budget_nusd, passage.at_ms)
+        self.check_kills(passage, ask.model)
+        return passage
+
+    def enter_plain(self, caller: Caller, request: int, model: str) -> Passage:
+        """The passage of a call that has no messages: an operator's own door. Raises Refusal for whoever is stopped."""
+        passage = Passage(caller, self._who(caller, None), request, chain(self._secret, ()))
+        self.check_kills(passage, model)
+        return passage
+
+    def check_kills(self, passage: Passage, model: str) -> None:
+        """Raises Refusal for whoever is stopped."""
+        for kill in self._ledger.control.kills.values():
+            if hits(kill.subject, passage.who, passage.lineage, model):
+                self.note(passage.at_ms, "denied", passage, "killed", {"kill": kill.id})
+                raise wording.killed(kill.subject, kill.reason)
+
+    def path(self, passage: Passage, model: str) -> tuple[Account, ...]:
+        """The accounts that this call counts in, as they are now."""
+        passage.path = self._ledger.path_of(passage.who, passage.run, model, passage.at_ms)
+        return passage.path
+
+    def judge(self, passage: Passage, ask: Ask, model: str, input_tokens: int) -> int | None:
+        """Hold the run's facts against its limits. Returns the largest output cap they allow; raises Refusal, warns in the passage."""
+        self.check_kills(passage, model)
+        rules = self._ledger.books.bounds(passage.who, passage.run, model)
+        if not rules:
+            return None
+        facts = self._facts(passage, ask, input_tokens, rules)
+        for found in judge(rules, facts, lambda rule: self._raised(passage, rule)):
+            if not found.rule.enforced:
+                self._observe(passage, found)
+            elif found.step == "deny":
+                refusal = wording.passed(found, self._subject(passage, found.rule), facts.why)
+                self.note(passage.at_ms, "denied", passage, found.rule.name, refusal.detail)
+                raise refusal
+            elif found.step == "ask":
+                label, subject = self._label(passage, found.rule), self._subject(passage, found.rule)
+                grants = max(1, found.rule.approve or 0)
+                text = wording.asked(found.rule, subject, found.value, grants, facts.why)
+                raise self._question(passage, label, 0, text, grants)
+            else:
+                passage.warnings.append(f"{found.rule.name}: {found.rule.measure} {found.value} of {found.rule.limit}")
+        return output_cap(rules)
+
+    def ask(self, passage: Passage, account: Account) -> Refusal:
+        """A person is to be asked before more is spent on an account."""
+        grants = max(1, account.rule.approve or 0)
+        text = wording.asked(account.rule, account.subject, account.posted + account.held, grants)
+        return self._question(passage, account.label, account.period.start_ms, text, grants)
+
+    def denied(self, passage: Passage, refusal: Refusal) -> Refusal:
+        """A denial by an account, for the log."""
+        self.note(passage.at_ms, "denied", passage, str(refusal.detail.get("limit_name", "")), refusal.detail)
+        return refusal
+
+    def observed(self, passage: Passage, accounts: tuple[Account, ...]) -> None:
+        """Accounts that are observed would have refused this call."""
+        for account in accounts:
+            self.note(passage.at_ms, "would-deny", passage, account.rule.name, {"account": account.label})
+
+    def open(self, attempt_id: int, passage: Passage, model: str) -> None:
+        """An attempt is under way: a kill finds it here."""
+        self._open[attempt_id] = (passage, model)
+
+    def closed(self, attempt_id: int) -> None:
+        self._open.pop(attempt_id, None)
+
+    def remember(self, passage: Passage, input_tokens: int) -> None:
+        """A request was admitted: what it said leads the next one of its run here."""
+        run = passage.run
+        if run is None:
+            return
+        if not run.context_tokens:
+            run.context_tokens = input_tokens
+        if passage.source.startswith("inferred"):
+            self._lineage.remember(passage.caller.key_id, run.label, passage.links.links, passage.at_ms)
+
+    def note(self, now_ms: int, action: str, passage: Passage, name: str, detail: dict[str, object]) -> None:
+        """A line for the audit log: at once for the first of its kind, then one a minute with their number."""
+        subject = f"run:{passage.who.key}/{passage.run.label}" if passage.run is not None else f"key:{passage.who.key}"
+        kind = (action, subject, name)
+        begun_ms, times = self._noted.get(kind, (0, 0))
+        if now_ms - begun_ms < NOTES_EVERY_S * 1000:
+            self._noted[kind] = (begun_ms, times + 1)
+            return
+        self._noted[kind] = (now_ms, 0)
+        self._ledger.control.note(Noted(now_ms, action, subject, {**detail, "unlogged_before": times} if times else detail))
+
+    def flush_notes(self, now_ms: int) -> None:
+        """Write what was counted and not yet noted; forget what is long past."""
+        for (action, subject, name), (begun_ms, times) in list(self._noted.items()):
+            if times:
+                self._ledger.control.note(Noted(now_ms, action, subject, {"limit_name": name, "times": times}))
+                self._noted[action, subject, name] = (begun_ms, 0)
+            elif now_ms - begun_ms > NOTES_EVERY_S * 1000:
+                del self._noted[action, subject, name]
+
+    def _who(self, caller: Caller, run: str | None) -> Who:
+        return Who(caller.org, caller.team, caller.key_id, caller.key_name, caller.agent, run)
+
+    def _run(self, passage: Passage, ask: Ask, named: Named) -> Run | None:
+        key_id, now_ms = passage.caller.key_id, passage.at_ms
+        claim = claimed_run(named, ask)
+        label, parent = None, None
+        if claim is not None:
+            label, parent, passage.source = claim.run_id, claim.parent_id, claim.source
+        elif ask.previous_response_id is not None:
+            label = self._ledger.history.run_of_response(key_id, ask.previous_response_id)
+            passage.source = "previous_response_id"
+        if label is None and self._settings.infer_runs and ask.dialect not in WITHOUT_STEPS and ask.messages:
+            passage.source = "inferred"
+            found = self._lineage.find(key_id, passage.links.links, now_ms)
+            if found is not None and found.kind == "continues":
+                label = found.run_id
+            else:
+                label, parent = f"auto-{request_text(passage.request).removeprefix('req_')}", found.run_id if found is not None else None
+        if label is None:
+            return None
+        try:
+            return self._ledger.runs.enter(key_id, label, parent, now_ms)
+        except TooDeep:
+            raise invalid(f"Run {label!r} is more than {RUN_DEPTH_MAX} runs deep.", code="run_too_deep", status=403) from None
+
+    def _facts(self, passage: Passage, ask: Ask, input_tokens: int, rules: tuple[Rule, ...]) -> Facts:
+        run = passage.run
+        if run is None:
+            return Facts(input_tokens, ask.thinking_budget)
+        loops = passage.loops
+        if loops is None:
+            loops = NO_LOOPS
+            if any(rule.measure in (Measure.REPEATS, Measure.IDENTICAL, Measure.STALLED) for rule in rules):
+                loops = self._trails.follow(run.trail, ask, passage.links.digests, input_tokens)
+            passage.loops = loops
+        return Facts(
+            context_tokens=input_tokens,
+            thinking_budget=ask.thinking_budget,
+            seconds=(passage.at_ms - run.root.first_ms) // 1000,
+            own_seconds=(passage.at_ms - run.first_ms) // 1000,
+            depth=run.depth,
+            ordinal=run.ordinal,
+            growth_pct=input_tokens * 100 // run.context_tokens if run.context_tokens else 0,
+            repeats=loops.repeats,
+            identical=loops.identical,
+            stalled_tokens=loops.stalled_tokens,
+            why=loops.why,
+        )
+
+    def _subject(self, passage: Passage, rule: Rule) -> str:
+        who = passage.who
+        if passage.run is None or rule.scope not in (Level.RUN, Level.CHILD):
+            return f"key:{who.key}"
+        return f"run:{who.key}/{passage.run.label}"
+
+    def _label(self, passage: Passage, rule: Rule) -> str:
+        return f"{rule.name}:{rule.measure} {self._subject(passage, rule)}"
+
+    def _raised(self, passage: Passage, rule: Rule) -> int:
+        return self._ledger.control.grants.get((self._label(passage, rule), 0), 0)
+
+    def _observe(self, passage: Passage, found: Passed) -> None:
+        if found.step == "warn":
+            return
+        action = "would-deny" if found.step == "deny" else "would-ask"
+        self.note(passage.at_ms, action, passage, found.rule.name, {"measure": found.rule.measure, "value": found.value})
+
+    def _question(self, passage: Passage, label: str, window_ms: int, text: str, grants: int) -> Refusal:
+        """Ask a person, or say what became of the question."""
+        control, now_ms = self._ledger.control, passage.at_ms
+        approval = control.asked(label, window_ms)
+        if approval is None or approval.state == "approved":
+            expires_ms = now_ms + (self._settings.approval_s or APPROVAL_TTL_S) * 1000
+            approval = Approval(f"apr_{secrets.token_urlsafe(16)}", label, window_ms, text, grants, now_ms, expires_ms)
+            control.ask(approval)
+        refusal = wording.question(approval, f"{self.address}/jevons/v1/approvals/{approval.id}", now_ms)
+        self.note(now_ms, "denied", passage, label, {"reason": refusal.detail["reason"], "approval": approval.id})
+        return refusal
+
+    def _granted(self, label: str, window_ms: int, granted: int) -> None:
+        for account in self._ledger.books.accounts.values():
+            if account.period.start_ms == window_ms and account.label == label:
+                account.granted = granted
+
+    def _cut(self, kill: Kill) -> None:
+        """Stop every call under way that a new kill concerns."""
+        for passage, model in list(self._open.values()):
+            if passage.cut is not None and hits(kill.subject, passage.who, passage.lineage, model):
+                passage.cut(wording.killed(kill.subject, kill.reason))
