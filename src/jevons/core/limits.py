@@ -93,6 +93,10 @@ RETRY_HELPS_MAX_S = 60
 """A limit that has room again this soon is answered by 429 and Retry-After; a longer wait is nobody's plan, and 402 stops the client."""
 HOLD_RETRY_AFTER_S = 1
 """What a client is told to wait when only open calls are in its way."""
+NOTE_FRAME_TOKENS = 16
+"""What a provider may wrap around one more block or message, in tokens; OpenAI and Anthropic use three to eight."""
+TOLD_FROM_PCT = 50
+"""Share of a limit from which an agent is told of it, where notes are on: before that a note only costs tokens."""
 NOTES_EVERY_S = 60
 """Denials of one kind within this time share a line of the audit log, with their number: a client in a loop must not fill the disk."""
 APPROVAL_TTL_S = 900

@@ -60,6 +60,9 @@ class Gate:
         about = model_facts(provider, target.model)
         count = await self._count(ask, about, passage.links)
         cap_max = self.governor.judge(passage, ask, target.model, count.tokens)
+        noted = self.governor.tell(passage, target.model)
+        if noted:
+            count = InputCount(count.tokens + noted, count.bound)
         terms = self._terms(ask, passage, target, settings, provider, about, count, entry_id, cap_max)
         path, verdict = await self._verdict(passage, target.model, terms)
         hold = hold_of(passage, ask.dialect, ask.model, target, entry_id)

@@ -10,12 +10,13 @@ from collections.abc import Callable
 from jevons.core.ask import Ask, Caller, Dialect
 from jevons.core.chain import Chain, chain
 from jevons.core.entry import admitted_ms, request_text
-from jevons.core.limits import APPROVAL_TTL_S, NOTES_EVERY_S, RUN_DEPTH_MAX
+from jevons.core.limits import APPROVAL_TTL_S, NOTE_FRAME_TOKENS, NOTES_EVERY_S, RUN_DEPTH_MAX
 from jevons.core.refusal import Refusal, invalid
 from jevons.gateway import wording
 from jevons.gateway.clients import Named
 from jevons.gateway.identify import claimed_run, run_budget
 from jevons.gateway.settings import GovernorSettings
+from jevons.gateway.standing import note_for
 from jevons.gateway.trails import Trails
 from jevons.ledger.ledger import Ledger
 from jevons.ledger.ops import Approval, Kill, Noted
@@ -36,7 +37,21 @@ WITHOUT_STEPS = frozenset({Dialect.EMBEDDINGS, Dialect.COUNT_TOKENS})
 class Passage:
     """One request under the governor. The gate asks for it at each attempt."""
 
-    __slots__ = ("at_ms", "caller", "cut", "degraded", "links", "loops", "path", "request", "run", "source", "warnings", "who")
+    __slots__ = (
+        "at_ms",
+        "caller",
+        "cut",
+        "degraded",
+        "links",
+        "loops",
+        "note",
+        "path",
+        "request",
+        "run",
+        "source",
+        "warnings",
+        "who",
+    )
 
     def __init__(self, caller: Caller, who: Who, request: int, links: Chain) -> None:
         self.caller = caller
@@ -51,6 +66,8 @@ class Passage:
         """The accounts of its latest attempt."""
         self.warnings: list[str] = []
         self.degraded = ""
+        self.note = ""
+        """What the agent is told at the end of its request."""
         self.cut: Callable[[Refusal], None] | None = None
         """Stops the call under way; set by its journey."""
 
@@ -105,6 +122,13 @@ class Governor:
         """The accounts that this call counts in, as they are now."""
         passage.path = self._ledger.path_of(passage.who, passage.run, model, passage.at_ms)
         return passage.path
+
+    def tell(self, passage: Passage, model: str) -> int:
+        """Put the note to the agent into the passage, if it is due. Returns by how many tokens it can lengthen the request."""
+        if not self._settings.tell_agent:
+            return 0
+        passage.note = note_for(self.path(passage, model), passage.warnings)
+        return len(passage.note.encode()) + NOTE_FRAME_TOKENS if passage.note else 0
 
     def judge(self, passage: Passage, ask: Ask, model: str, input_tokens: int) -> int | None:
         """Hold the run's facts against its limits. Returns the largest output cap they allow; raises Refusal, warns in the passage."""
@@ -200,7 +224,10 @@ class Governor:
             if found is not None and found.kind == "continues":
                 label = found.run_id
             else:
-                label, parent = f"auto-{request_text(passage.request).removeprefix('req_')}", found.run_id if found is not None else None
+                label, parent = (
+                    f"auto-{request_text(passage.request).removeprefix('req_')}",
+                    found.run_id if found is not None else None,
+                )
         if label is None:
             return None
         try:

@@ -1,6 +1,6 @@
 """What is sent upstream: URL, headers and body. Same dialect: the client's bytes but for the declared changes.
 
-Declared: model name, output cap, `stream_options.include_usage`. Stripped: Jevons' credentials and labels, cookies, hop-by-hop headers.
+Declared: model name, output cap, `stream_options.include_usage`, a note to the agent. Stripped: Jevons' credentials and labels, cookies, hop-by-hop headers.
 """
 
 from collections.abc import Iterable
@@ -13,6 +13,7 @@ from jevons.core.refusal import Kind, Refusal, invalid
 from jevons.gateway.settings import UpstreamSettings
 from jevons.policy.route import Target
 from jevons.wire.body import edit, read_fields
+from jevons.wire.note import note_edit
 from jevons.wire.translate import translate_request
 
 HOP_BY_HOP = frozenset(
@@ -113,6 +114,7 @@ class Outgoing:
         if settings.kind == "local":
             _check_local(ask)
         self._ask = ask
+        self._dialect = target.dialect
         self._changes: dict[str, bytes] = {}
         self.asks_usage = False
         """We ask for the usage of a stream although the client did not: its chunk is stripped again."""
@@ -133,14 +135,19 @@ class Outgoing:
         if self.asks_usage:
             self._changes["stream_options"] = _with_usage(ask)
 
-    def body(self, output_cap: int | None, held_output: int) -> bytes:
-        """The bytes to send. `output_cap` None: what the client sent stays; a translated request must name one, then `held_output`."""
+    def body(self, output_cap: int | None, held_output: int, note: str = "") -> bytes:
+        """The bytes to send. `output_cap` None: what the client sent stays; a translated request must name one, then `held_output`.
+
+        `note`: told to the agent at the end of the request.
+        """
         changes = self._changes
         if self._body is not self._ask.body:
             output_cap = output_cap or self._ask.output_cap or held_output
             changes = dict.fromkeys(self._cap_names, str(output_cap).encode())
         elif output_cap is not None and output_cap != self._ask.output_cap:
             changes = changes | dict.fromkeys(self._cap_names, str(output_cap).encode())
+        if note:
+            changes = changes | note_edit(self._fields, self._dialect, note)
         return edit(self._body, self._fields, changes) if changes else self._body
 
 

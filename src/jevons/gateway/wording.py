@@ -100,7 +100,11 @@ def question(approval: Approval, url: str, now_ms: int) -> Refusal:
 
 def asked(rule: Rule, subject: str, value: int, grants: int, why: str = "") -> str:
     """The question, for whoever decides."""
-    came = f"has come to {amount(rule.measure, value)}" if rule.counted else why or f"has come to {amount(rule.measure, value)} ({rule.measure})"
+    came = (
+        f"has come to {amount(rule.measure, value)}"
+        if rule.counted
+        else why or f"has come to {amount(rule.measure, value)} ({rule.measure})"
+    )
     return f"{whom(subject)} {came}; {_named(rule)} asks from {amount(rule.measure, rule.approve or 0)} on. A yes allows {amount(rule.measure, grants)} more."
 
 
