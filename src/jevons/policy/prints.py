@@ -1,0 +1,102 @@
+"""Prints of texts: near for texts that say the same in nearly the same words, far apart for all others.
+
+Comes in: a secret and a text. Goes out: a `Print`, which says nothing to whoever lacks the secret. Does not know: turns, runs, loops.
+
+A print is a simhash (Charikar, "Similarity Estimation Techniques from Rounding Algorithms", 2002) of 64 bits over the text's word
+triples: two texts that share a fraction s of their triples differ in 64 × arccos(s) / π bits on average. Numbers, dates, identifiers
+and names are data, not wording: texts that differ in one of them are far apart.
+"""
+
+import re
+from collections.abc import Iterable
+from hashlib import blake2b
+from itertools import filterfalse, islice
+from operator import itemgetter, xor
+from typing import NamedTuple
+
+from jevons.core.limits import PRINT_TEXT_CHARS_MAX, PRINT_WORDS_MEMO_MAX
+
+NEAR_BITS = 12
+"""Texts are near up to this distance: half of the pairs that share five of six triples, as when one word in 20 is another; unrelated texts
+are 32 ± 4 apart, so that twelve is five standard deviations away from them."""
+WORDED_MIN = 8
+"""A text of fewer words ("yes", "positive", "please go on") has no wording to compare."""
+
+_LANES = 64
+_LANE_BITS = 16
+_ONES = sum(1 << (_LANE_BITS * lane) for lane in range(_LANES))
+_HALF = 1 << (_LANE_BITS - 1)
+_words = re.compile(r"\w+").findall
+_names = re.compile(r"(?<=[\w,;] )[A-Z]\w+").findall
+"""Words with a capital that begin no sentence."""
+_first, _second, _third = itemgetter(0), itemgetter(1), itemgetter(2)
+
+
+class Print(NamedTuple):
+    """The print of one text."""
+
+    bits: int
+    """The 64 bits of the simhash, each at the top of 16."""
+    worded: bool
+    """Long enough for its wording to be compared."""
+
+
+class Prints:
+    """Makes prints under one secret, and remembers the bits of words."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret
+        self._memo: dict[str, tuple[int, int, int]] = {}
+
+    def of(self, text: str) -> Print:
+        """The print of a text. About 10 us + 0.4 us a word. A text too long to be compared by its words is near to itself only."""
+        if len(text) > PRINT_TEXT_CHARS_MAX:
+            return self.exact(text)
+        words = _words(text)
+        data = " ".join([*filterfalse(str.isalpha, words), *_names(text)])
+        bits = _majority([self._bits(word) for word in map(str.casefold, words)])
+        return Print(bits ^ self._drawn(data) if data else bits, len(words) >= WORDED_MIN)
+
+    def exact(self, text: str) -> Print:
+        """A print that is near only to that of the very same text."""
+        return Print(self._drawn(text), True)
+
+    def _drawn(self, text: str) -> int:
+        """64 bits that follow from the text as if by chance, each at the top of its lane."""
+        return _spread(self._hashed(text, 8)) * _HALF
+
+    def _bits(self, word: str) -> tuple[int, int, int]:
+        """The bits of a word as the first, second and third of a triple."""
+        bits = self._memo.get(word)
+        if bits is None:
+            if len(self._memo) >= PRINT_WORDS_MEMO_MAX:
+                self._memo.clear()
+            drawn = self._hashed(word, 24)
+            bits = self._memo[word] = (_spread(drawn[:8]), _spread(drawn[8:16]), _spread(drawn[16:]))
+        return bits
+
+    def _hashed(self, text: str, size: int) -> bytes:
+        return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=size, key=self._secret, person=b"print").digest()
+
+
+def near(one: int, other: int) -> bool:
+    """Are the bits of two prints those of texts in nearly the same words?"""
+    return (one ^ other).bit_count() <= NEAR_BITS
+
+
+def _majority(words: list[tuple[int, int, int]]) -> int:
+    """For each lane, the bit that more than half of the triples have; 0 for a text of one or two words that are drawn with 0.
+
+    A triple's bits are those of its three words in their places, by XOR (simple tabulation); one sum counts all lanes at once.
+    """
+    if len(words) < 3:
+        votes, count = sum(map(_first, words)), len(words)
+    else:
+        triples: Iterable[int] = map(xor, map(_first, words), map(_second, islice(words, 1, None)))
+        votes, count = sum(map(xor, triples, map(_third, islice(words, 2, None)))), len(words) - 2
+    return (votes + (_HALF - 1 - count // 2) * _ONES) & (_HALF * _ONES)
+
+
+def _spread(bits: bytes) -> int:
+    """Eight bytes, one bit to a lane."""
+    return int(f"{int.from_bytes(bits):064b}".replace("0", "0000").replace("1", "0001"), 16)
