@@ -82,6 +82,8 @@ class Caller(msgspec.Struct, frozen=True):
     models: tuple[str, ...] = ()
     """Model allow-list as shell patterns; empty = all."""
     denial_status: int | None = None
+    holds: str = ""
+    """strict or packed; empty: as the configuration says."""
 
     @property
     def run_id(self) -> str | None:

@@ -69,16 +69,18 @@ CALL_BYTES_MAX = 64 * 2**20
 """Events of a tool call that are held until it is complete: 128 Ki tokens, each in a chunk of 300 bytes, are 40 MB."""
 FAMILY_MEMO_ENTRIES_MAX = 1_024
 """Header values whose client program is remembered: more than there are programs and versions in use, fewer than a client could invent."""
-LINEAGE_HEADS_MAX = 131_072
-"""Requests without a run id whose chain is remembered to find what continues them, about 300 bytes each; the key with the most lets go first."""
-LINEAGE_HEADS_OF_RUN_MAX = 1_024
+LINEAGE_NAMES_MAX = 131_072
+"""Links by which requests without a run id are found again, two for each, about 300 bytes each; the key that has the most lets go first."""
+LINEAGE_NAMES_OF_RUN_MAX = 2_048
 """Of one run: a conversation that is taken up again before its latest thousand requests is a new run."""
 LINEAGE_TTL_S = 24 * 3600
 """How long a conversation may rest until it is a new run: overnight."""
-IDENTITY_MEMO_ENTRIES_MAX = 32_768
+IDENTITY_MEMO_ENTRIES_MAX = 65_536
 """Messages whose identity is remembered, about 200 bytes each."""
 IDENTITY_BYTES_MAX = 64 * 2**10
-"""A longer message is the same only as its own bytes: decoding it would hold up others (64 KiB take about 0.2 ms)."""
+"""A longer message is the same only as its own bytes: to decode it would hold up others (64 KiB take 0.2 ms)."""
+IDENTITY_NEW_BYTES_MAX = 256 * 2**10
+"""Unknown messages of one request that are decoded, from its end, where clients change what they sent before; under a millisecond."""
 
 # Governor
 RUN_DEPTH_MAX = 32
@@ -93,6 +95,14 @@ RETRY_HELPS_MAX_S = 60
 """A limit that has room again this soon is answered by 429 and Retry-After; a longer wait is nobody's plan, and 402 stops the client."""
 HOLD_RETRY_AFTER_S = 1
 """What a client is told to wait when only open calls are in its way."""
+PACKED_SAMPLES = 128
+"""Latest answers of a caller from which a packed hold is estimated: enough for a 95th percentile, few enough to follow a change."""
+PACKED_SAMPLES_MIN = 20
+"""Below this a 95th percentile says nothing, and holds are strict."""
+PACKED_CALLERS_MAX = 4_096
+"""Callers (key and model) whose answers are remembered, about 3 KB each."""
+PACKED_GROWTH_TOKENS = 256
+"""A packed hold grows by half of itself, at least by this: about two seconds of a fast model, so that a sync is seldom waited for."""
 NOTE_FRAME_TOKENS = 16
 """What a provider may wrap around one more block or message, in tokens; OpenAI and Anthropic use three to eight."""
 TOLD_FROM_PCT = 50
@@ -101,6 +111,12 @@ NOTES_EVERY_S = 60
 """Denials of one kind within this time share a line of the audit log, with their number: a client in a loop must not fill the disk."""
 APPROVAL_TTL_S = 900
 """How long a question to a person stays open before it counts as denied."""
+APPROVAL_ATTEMPTS_PER_MINUTE_MAX = 10
+"""Wrong tokens on the approval page within a minute, before it asks to wait: a person mistypes a few times."""
+APPROVAL_FORM_BYTES_MAX = 4 * 2**10
+"""What the approval page's form sends: a token of 68 characters and a word."""
+STANDING_CALLERS_MAX = 1_000
+"""Callers (key, agent, model) whose accounts `jevons limits` calls up after a restart, the latest first: about a millisecond each."""
 
 # Ledger
 COMMIT_ROWS_MAX = 512
@@ -208,6 +224,10 @@ TRAIL_MESSAGES_KEPT = 8
 last four."""
 TRAIL_MESSAGES_READ_MAX = 256
 """Messages of an unknown history that are read, from its end: more than TRAIL_STEPS_MAX steps, about a millisecond."""
+TRAIL_MESSAGE_BYTES_MAX = 2**20
+"""A larger message is not read for loops: it is an image or a file, and a mebibyte takes about 3 ms."""
+TRAIL_STEPS_SEEN_MAX = 512
+"""Latest steps of all conversations of a run, by which a request that is sent again is told from one that is due again."""
 TRAIL_REQUESTS_MAX = 16
 """Latest different requests of a run whose repetitions are counted."""
 TRAIL_SENDS_PER_REPEAT = 4

@@ -6,18 +6,22 @@ Whatever happens between `hold` and `resolve` (cancellation included), `resolve`
 import asyncio
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from jevons.core.ask import Dialect
 from jevons.core.entry import Entry, Hold, Outcome, admitted_ms
 from jevons.core.limits import SEEN_BYTES_MAX
 from jevons.core.price import Price
 from jevons.core.usage import Usage
-from jevons.gateway.governor import Passage
 from jevons.ledger.ledger import Ledger
 from jevons.meter.tokens import count_text
 from jevons.policy.settle import Ending, Settled, settle
 from jevons.wire.sse import Cutter
 from jevons.wire.visible import visible_text
+
+if TYPE_CHECKING:
+    from jevons.gateway.governor import Passage
+    from jevons.gateway.growing import Growing
 
 
 class Attempt:
@@ -69,7 +73,9 @@ class Attempt:
         """The charge, once resolved."""
         self.durable: asyncio.Future[None] | None = None
         """Done when the entry is on disk; set once resolved."""
-        self.passage: Passage | None = None
+        self.growing: "Growing | None" = None
+        """Set while its hold is packed."""
+        self.passage: "Passage | None" = None
         """Its request under the governor."""
 
     def saw(self, whole: bytes) -> None:

@@ -18,6 +18,8 @@ from jevons.core.refusal import Kind, Refusal, invalid
 from jevons.gateway import wording
 from jevons.gateway.attempt import Attempt
 from jevons.gateway.governor import Governor, Passage
+from jevons.gateway.growing import Growing
+from jevons.gateway.guard import Guard
 from jevons.gateway.settings import UpstreamSettings
 from jevons.ledger.bill import request_entries
 from jevons.ledger.ledger import Ledger
@@ -28,9 +30,12 @@ from jevons.meter.tokens import InputCount, MessageCounter, remote_input
 from jevons.policy import govern
 from jevons.policy.accounts import Account
 from jevons.policy.amounts import Amounts
+from jevons.policy.packed import Outputs
 from jevons.policy.govern import Admit, Deny, Terms, decide, is_cut
 from jevons.policy.route import Target
+from jevons.policy.rules import COUNTED, Measure
 
+OUTPUT = COUNTED.index(Measure.OUTPUT)
 FREE = Price("free", "", 1, (PriceTier(-1, {}),))
 """What a call costs that no provider bills (count_tokens)."""
 
@@ -44,6 +49,7 @@ class Gate:
         self.ledger = ledger
         self.book = book
         self.governor = governor
+        self.outputs = Outputs()
         self._counter = MessageCounter()
 
     async def admit(
@@ -73,7 +79,7 @@ class Gate:
             list_held_nusd=verdict.list_held_nusd,
             input_tokens=terms.input_tokens,
             input_bound=count.bound,
-            output_tokens=ask.choices * (verdict.output_cap or ask.output_cap or terms.output_max),
+            output_tokens=verdict.amounts[OUTPUT],
             price_book=self.book.hash,
             price_row=terms.price.row,
             idempotency_key=idempotency[0],
@@ -85,6 +91,8 @@ class Gate:
             hold, terms.price, target.dialect, settings, about, reasons=unseen, reserved=(path, verdict.amounts)
         )
         attempt.passage = passage
+        if terms.expected_output is not None:
+            attempt.growing = Growing(self.ledger, attempt, terms, verdict.output_cap or terms.output_max, about.count_encoding)
         if verdict.output_cap != ask.output_cap:
             attempt.output_cap = verdict.output_cap
         self.governor.remember(passage, count.tokens)
@@ -126,7 +134,7 @@ class Gate:
             billed=settings.billed,
             visible=about.shows_all(reasons=reasons),
             encoding=about.count_encoding,
-            on_entry=self._on_entry,
+            on_entry=self._entered,
         )
         check_repeat(self.ledger, hold.key_id, (hold.idempotency_key, hold.body_digest))
         durable = self.ledger.take(hold, *(reserved or (None, None)))
@@ -136,6 +144,11 @@ class Gate:
             attempt.abandon()
             raise
         return attempt
+
+    def guard(self, attempt: Attempt, dialect: Dialect) -> Guard | None:
+        """What its stream is to be passed through; None for most."""
+        judge = self.governor.call_judge(attempt.passage) if attempt.passage is not None else None
+        return Guard(dialect, judge, attempt.growing) if judge is not None or attempt.growing is not None else None
 
     async def count_here(self, ask: Ask, passage: Passage, target: Target, settings: UpstreamSettings, entry_id: int) -> int:
         """Our own count for the count_tokens door, where the upstream has none: an upper bound or estimate, and an entry of cost 0."""
@@ -148,6 +161,12 @@ class Gate:
         attempt = await self.take(hold, FREE, ask.dialect, settings, about)
         await attempt.resolve(Outcome.FREE)
         return count.tokens
+
+    def _entered(self, entry: Entry) -> None:
+        key_id = entry.hold.key_id
+        if entry.usage.output and self.governor.packs(self.ledger.by_id[key_id].settings.holds):
+            self.outputs.saw(key_id, entry.hold.target, entry.usage.output)
+        self._on_entry(entry)
 
     async def _count(self, ask: Ask, about: ModelFacts, links: Chain) -> InputCount:
         if ask.remote_context:
@@ -202,7 +221,17 @@ class Gate:
             billed=settings.billed,
             step=attempt_of(entry_id) == 0,
             cap_max=cap_max,
+            expected_output=self._expected(ask, passage, target, about),
         )
+
+    def _expected(self, ask: Ask, passage: Passage, target: Target, about: ModelFacts) -> int | None:
+        """What a packed hold begins with. Only a stream whose whole output is seen can be followed; everything else is strict."""
+        packed = self.governor.packs(passage.caller.holds) and ask.stream and ask.choices == 1
+        if not packed or ask.reasons or ask.server_tools or not about.shows_all(reasons=False):
+            return None
+        if not is_cut(self.governor.path(passage, target.model)):
+            return None
+        return self.outputs.expected(passage.caller.key_id, target.model)
 
     async def _verdict(self, passage: Passage, model: str, terms: Terms) -> tuple[tuple[Account, ...], Admit]:
         """Admit, or wait a little for open holds, or refuse. Its last step and the reservation are not separated by an await."""

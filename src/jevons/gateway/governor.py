@@ -14,6 +14,7 @@ from jevons.core.limits import APPROVAL_TTL_S, NOTE_FRAME_TOKENS, NOTES_EVERY_S,
 from jevons.core.refusal import Refusal, invalid
 from jevons.gateway import wording
 from jevons.gateway.clients import Named
+from jevons.gateway.conversations import Conversations, Trace
 from jevons.gateway.identify import claimed_run, run_budget
 from jevons.gateway.settings import GovernorSettings
 from jevons.gateway.standing import note_for
@@ -23,7 +24,6 @@ from jevons.ledger.ops import Approval, Kill, Noted
 from jevons.policy.accounts import Account
 from jevons.policy.bounds import Facts, Passed, judge, output_cap
 from jevons.policy.kills import hits
-from jevons.policy.lineage import Lineage
 from jevons.policy.loops import Loops
 from jevons.policy.rules import Measure, Rule, Who
 from jevons.policy.rules import Scope as Level
@@ -49,6 +49,7 @@ class Passage:
         "request",
         "run",
         "source",
+        "trace",
         "warnings",
         "who",
     )
@@ -61,6 +62,9 @@ class Passage:
         self.links = links
         self.run: Run | None = None
         self.source = ""
+        """What named the run."""
+        self.trace: Trace | None = None
+        """How the run was inferred, if it was."""
         self.loops: Loops | None = None
         self.path: tuple[Account, ...] = ()
         """The accounts of its latest attempt."""
@@ -83,7 +87,7 @@ class Governor:
         self._ledger = ledger
         self._secret = secret
         self._settings = settings
-        self._lineage = Lineage()
+        self._conversations = Conversations(secret)
         self._trails = Trails(secret)
         self._open: dict[int, tuple[Passage, str]] = {}
         """Calls under way: attempt's id -> (passage, model)"""
@@ -153,6 +157,10 @@ class Governor:
                 passage.warnings.append(f"{found.rule.name}: {found.rule.measure} {found.value} of {found.rule.limit}")
         return output_cap(rules)
 
+    def packs(self, holds: str) -> bool:
+        """Does a caller with this setting have packed holds?"""
+        return (holds or self._settings.holds) == "packed"
+
     def ask(self, passage: Passage, account: Account) -> Refusal:
         """A person is to be asked before more is spent on an account."""
         grants = max(1, account.rule.approve or 0)
@@ -183,8 +191,8 @@ class Governor:
             return
         if not run.context_tokens:
             run.context_tokens = input_tokens
-        if passage.source.startswith("inferred"):
-            self._lineage.remember(passage.caller.key_id, run.label, passage.links.links, passage.at_ms)
+        if passage.trace is not None:
+            self._conversations.remember(passage.caller.key_id, run.label, passage.trace, passage.at_ms)
 
     def note(self, now_ms: int, action: str, passage: Passage, name: str, detail: dict[str, object]) -> None:
         """A line for the audit log: at once for the first of its kind, then one a minute with their number."""
@@ -220,7 +228,8 @@ class Governor:
             passage.source = "previous_response_id"
         if label is None and self._settings.infer_runs and ask.dialect not in WITHOUT_STEPS and ask.messages:
             passage.source = "inferred"
-            found = self._lineage.find(key_id, passage.links.links, now_ms)
+            passage.trace = self._conversations.trace(key_id, ask.messages, passage.links, now_ms)
+            found = passage.trace.found
             if found is not None and found.kind == "continues":
                 label = found.run_id
             else:

@@ -87,6 +87,7 @@ def identify(known: Mapping[bytes, Key], headers: Headers, named: Named, path_ke
         default_output_tokens=settings.default_output_tokens,
         models=settings.models,
         denial_status=settings.denial_status,
+        holds=settings.holds,
     )
 
 

@@ -277,6 +277,8 @@ class Journey:
         if outcome is Outcome.FREE:
             attempt.usage = Usage()
         await attempt.resolve(Outcome.CANCELLED if self._client.gone else outcome)
+        if (refusal := self._gate.governor.judge_answer(self._passage, target.dialect, body)) is not None:
+            raise refusal
         if target.dialect is not self._ask.dialect:
             body = translate_answer(
                 body,
@@ -310,7 +312,8 @@ class Journey:
             )
             await self._client.start(answer.status, headers + own_headers(self._request, attempt, cost=False))
 
-        relay = Relay(answer, attempt, reader, self._client, patience, begin, translator)
+        guard = self._gate.guard(attempt, target.dialect)
+        relay = Relay(answer, attempt, reader, self._client, patience, begin, translator, guard)
         try:
             end = await relay.run()
         finally:
@@ -320,15 +323,21 @@ class Journey:
             raise BrokenStream("the stream ended without its last event")
         if end is End.FAILED and not reader.ended:
             raise Broken("it reported an error inside the stream")
+        if end is End.SHORT:
+            await answer.close()  # every token from here on is paid for and read by nobody
+            attempt.finish = "length"
+        if guard is not None and guard.refusal is not None:
+            attempt.complete = end is End.WHOLE
+            raise await self._broken(attempt, Outcome.OK, guard.refusal, again=False)
         attempt.complete = end is End.WHOLE
-        outcome = Outcome.OK if end is End.WHOLE else Outcome.ERROR
+        outcome = Outcome.ERROR if end is End.FAILED else Outcome.OK
         durable = attempt.resolve(Outcome.CANCELLED if self._client.gone else outcome)
         self._client.interrupt_on_leave(False)  # a client that closes now has had its answer
         await durable
         if not self._client.started:
             await begin()
         await self._client.body(self._cost_comment(attempt) + relay.terminal, more=False)
-        if not relay.terminal:
+        if not relay.terminal or end is End.SHORT:
             return outcome
         await self._finish_reading(answer)
         return outcome

@@ -12,6 +12,7 @@ from jevons.core.limits import IN_FLIGHT_S
 from jevons.core.usage import Usage
 from jevons.gateway.attempt import Attempt
 from jevons.gateway.client import Client
+from jevons.gateway.guard import Guard
 from jevons.gateway.patience import Patience
 from jevons.gateway.upstream import Answer
 from jevons.meter.usage import Flavour, chat_usage, merge_messages_usage, messages_usage, responses_usage, unusable
@@ -28,6 +29,8 @@ class End(enum.Enum):
     """The upstream reported an error inside the stream."""
     CUT = "cut"
     """The upstream closed without an end."""
+    SHORT = "short"
+    """We ended it: no more could be held."""
 
 
 class Relay:
@@ -42,8 +45,10 @@ class Relay:
         patience: Patience,
         begin: Callable[[], Awaitable[None]],
         translator: StreamTranslator | None,
+        guard: Guard | None = None,
     ) -> None:
         """`begin` sends the client its status and headers; it is called before the first event goes out."""
+        self._guard = guard
         self._answer = answer
         self._attempt = attempt
         self._reader = reader
@@ -67,13 +72,15 @@ class Relay:
             self._attempt.mark_first_byte()
             whole = cutter.feed(chunk)
             if whole and await self._pass(whole):
-                return End.FAILED if reader.failed else End.WHOLE
+                return self._end()
         if (rest := cutter.rest()) and await self._pass(rest + b"\n\n"):
-            return End.FAILED if reader.failed else End.WHOLE
+            return self._end()
         if reader.failed:
             return End.FAILED
         if not reader.complete:
             return End.CUT
+        if self._guard is not None:
+            await self._send(self._translated(await self._guard.rest()))
         if self._translator is not None:
             await self._send(self._translator.finish())
             self._check_told()
@@ -84,6 +91,13 @@ class Relay:
         """Relay a run of events; True when the terminal event was among them."""
         now, later = self._reader.feed(whole)
         self._attempt.saw(whole)
+        if self._guard is not None:
+            now = await self._guard.feed(now)
+            if later and not self._guard.cut:
+                now += await self._guard.rest()
+            if self._guard.cut:
+                ending, later = self._guard.ending(self._attempt.input_usage)
+                now += ending
         if self._translator is not None:
             now = self._translate(now)
             if later:
@@ -91,7 +105,15 @@ class Relay:
                 later = self._translator.take_terminal()
         await self._send(now)
         self.terminal = later
-        return self._reader.ended
+        return self._reader.ended or (self._guard is not None and self._guard.cut)
+
+    def _end(self) -> End:
+        if self._guard is not None and self._guard.cut:
+            return End.SHORT
+        return End.FAILED if self._reader.failed else End.WHOLE
+
+    def _translated(self, whole: bytes) -> bytes:
+        return whole if self._translator is None else self._translate(whole)
 
     async def _send(self, data: bytes) -> None:
         if data and not self._client.gone:

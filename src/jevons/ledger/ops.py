@@ -75,6 +75,8 @@ class KeySettings(msgspec.Struct, frozen=True, omit_defaults=True):
     denial_status: int | None = None
     team: str = ""
     org: str = "default"
+    holds: Literal["", "strict", "packed"] = ""
+    """"" = as the configuration says."""
 
 
 class Key(msgspec.Struct, frozen=True):

@@ -39,6 +39,8 @@ class Terms(msgspec.Struct, frozen=True):
     """False for a retry of our own: it is no request of the client's."""
     cap_max: int | None = None
     """A rule's largest output cap."""
+    expected_output: int | None = None
+    """Packed: output tokens to begin with; more is held as the answer grows. None = strict."""
 
 
 class Admit(msgspec.Struct, frozen=True):
@@ -95,12 +97,12 @@ def decide(path: Sequence[Account], terms: Terms) -> Verdict:
         wanted, cap = terms.output_cap or terms.output_max, None
     else:
         wanted = cap = _wanted_output(terms)
-    amounts = _amounts(terms, wanted)
+    amounts = _amounts(terms, _held_output(terms, wanted))
     verdict: Verdict
-    if all(not account.enforced or account.fits(amounts[account.index]) for account in path):
+    if terms.expected_output is None and all(not account.enforced or account.fits(amounts[account.index]) for account in path):
         verdict = Admit(cap, _clamped(terms, cap), amounts, _observed(path, amounts))
     else:
-        verdict = _when_short(path, terms, wanted)
+        verdict = _largest_that_fits(path, terms, wanted)
     if isinstance(verdict, Admit):
         for account in path:
             if account.enforced and account.asks:
@@ -108,24 +110,28 @@ def decide(path: Sequence[Account], terms: Terms) -> Verdict:
     return verdict
 
 
-def _when_short(path: Sequence[Account], terms: Terms, wanted: int) -> Verdict:
-    """The cap is cut to what could be had if no other call were in flight: a call is never cut because of its neighbours."""
+def _largest_that_fits(path: Sequence[Account], terms: Terms, wanted: int) -> Verdict:
+    """The cap is cut to what could be had if no other call were in flight: a call is never cut because of its neighbours.
+
+    A packed hold is smaller than its cap: it is cut later, should there be no more by then.
+    """
     limits = [account for account in path if account.enforced and account.limit is not None]
     least = min(wanted, _least_output(terms))
     if (short := _short_of(limits, _amounts(terms, least))) is not None:
         return Deny(short, _amounts(terms, least)[short.index])
-    low, high = least, wanted
+    low, high = (wanted, wanted) if _short_of(limits, _amounts(terms, wanted)) is None else (least, wanted)
     while low < high:  # worst_case grows with the cap, tiers make it piecewise linear: bisect instead of inverting it
         middle = (low + high + 1) // 2
         if _short_of(limits, _amounts(terms, middle)) is None:
             low = middle
         else:
             high = middle - 1
-    amounts = _amounts(terms, low)
+    amounts = _amounts(terms, _held_output(terms, low))
     for account in limits:
         if not account.fits(amounts[account.index]):
             return Wait(account, amounts[account.index])
-    return Admit(low, _clamped(terms, low), amounts, _observed(path, amounts))
+    cap = low if is_cut(path) or terms.cap_max is not None else None
+    return Admit(cap, _clamped(terms, cap), amounts, _observed(path, amounts))
 
 
 def _short_of(limits: Sequence[Account], amounts: Amounts) -> Account | None:
@@ -152,6 +158,19 @@ def _clamped(terms: Terms, cap: int | None) -> bool:
         return False
     asked = terms.output_cap if terms.output_cap is not None else _default_output(terms)
     return cap < asked
+
+
+def _held_output(terms: Terms, cap: int) -> int:
+    """Output tokens per answer that the hold is for."""
+    return cap if terms.expected_output is None else min(cap, terms.expected_output)
+
+
+def more_output(terms: Terms, held_output: int, more: int) -> Amounts:
+    """What `more` output tokens add to a hold for `held_output` ones."""
+    before = worst_case(terms.price, terms.input_tokens, held_output, terms.units)
+    after = worst_case(terms.price, terms.input_tokens, held_output + more, terms.units)
+    grown = after - before
+    return (grown if terms.billed else 0, grown, more, 0, 0, 0, more, more, 0, 0)
 
 
 def _wanted_output(terms: Terms) -> int:

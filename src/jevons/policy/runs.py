@@ -7,9 +7,10 @@ Does not know: headers, the disk.
 
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from jevons.core.limits import RUN_DEPTH_MAX
+from jevons.policy.loops import Trail
 
 
 class Record(NamedTuple):
@@ -59,7 +60,7 @@ class Run:
         """The cheaper model that its present turn goes on with."""
         self.context_tokens = 0
         """Input tokens of its first call in this process; 0 before it."""
-        self.trail: Any = None
+        self.trail = Trail()
         self.known = False
         """The ledger may have entries of it from before."""
 

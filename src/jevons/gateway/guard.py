@@ -1,0 +1,66 @@
+"""What stands between an upstream's stream and the client where a caller is governed more closely: tool calls are judged whole, and a
+packed hold grows before more is relayed.
+
+Comes in: runs of whole events. Goes out: what may be relayed, and the end of an answer that is cut. Does not know: rules, money.
+"""
+
+from collections.abc import Callable
+
+from jevons.core.ask import Dialect
+from jevons.core.refusal import Refusal
+from jevons.core.usage import Usage
+from jevons.gateway.growing import Growing
+from jevons.wire.blocks import Blocks
+from jevons.wire.cut import Ending
+from jevons.wire.tool_calls import ToolCall
+
+Judge = Callable[[ToolCall], Refusal | None]
+
+
+class Guard:
+    """One stream."""
+
+    def __init__(self, dialect: Dialect, judge: Judge | None, growing: Growing | None) -> None:
+        self._dialect = dialect
+        self._judge = judge
+        self._growing = growing
+        self._blocks = Blocks(dialect)
+        self._ending = Ending(dialect) if growing is not None else None
+        self.refusal: Refusal | None = None
+        """Why a tool call of the answer is not relayed. What comes after it is read for its usage, and not relayed either."""
+        self.cut = False
+        """No more could be held: the answer ends here."""
+
+    async def feed(self, whole: bytes) -> bytes:
+        """What may be relayed of these events and of those held back."""
+        passed: list[bytes] = []
+        for segment in self._blocks.feed(whole):
+            if not await self._passes(segment.raw, segment.calls):
+                break
+            passed.append(segment.raw)
+        return b"".join(passed)
+
+    async def rest(self) -> bytes:
+        """What was held back when the stream ended."""
+        segment = self._blocks.rest()
+        return segment.raw if segment.raw and await self._passes(segment.raw, segment.calls) else b""
+
+    def ending(self, usage: Usage | None) -> tuple[bytes, bytes]:
+        """(events, terminal event) that end an answer which was cut, in the upstream's dialect."""
+        assert self._ending is not None and self._growing is not None
+        return self._ending.length(self._growing.output_tokens, usage)
+
+    async def _passes(self, raw: bytes, calls: tuple[ToolCall, ...]) -> bool:
+        if self.refusal is not None or self.cut:
+            return False
+        if self._judge is not None:
+            for call in calls:
+                self.refusal = self.refusal or self._judge(call)
+            if self.refusal is not None:
+                return False
+        if self._growing is not None and self._ending is not None:
+            if not await self._growing.cover(self._dialect, raw):
+                self.cut = True
+                return False
+            self._ending.saw(raw)
+        return True
