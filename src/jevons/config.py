@@ -5,14 +5,16 @@ A mistake is told with the file, the place and what is expected there; nothing i
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
 
 from jevons.gateway.settings import KINDS, GovernorSettings, UpstreamSettings
+from jevons.policy.access import Access
 from jevons.policy.route import Alias
+from jevons.policy.rules import Limit, rules_of
 
 PORT = 4141
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
@@ -53,6 +55,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Host names that are answered to (against DNS rebinding); add your own when others reach the gateway. Empty = any."""
     upstreams: tuple[UpstreamSettings, ...] = ()
     models: tuple[Alias, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    access: tuple[Access, ...] = ()
     engine: EngineSection = EngineSection()
     ledger: LedgerSection = LedgerSection()
     governor: GovernorSettings = GovernorSettings()
@@ -86,7 +90,21 @@ def load(file: Path | None, environ: Mapping[str, str] = os.environ) -> Config:
         config = msgspec.convert(table, Config)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{file or 'the environment'}: {error}. The reference is docs/configuration.md.") from None
+    _check_limits(file, config.limits)
     return config
+
+
+def _check_limits(file: Path | None, limits: Sequence[Limit]) -> None:
+    """Raises ConfigError for a limit that makes no sense, and for a second one of its name."""
+    names: set[str] = set()
+    for place, limit in enumerate(limits):
+        try:
+            rules_of(msgspec.structs.replace(limit, mode="enforce"))  # one that is off must make sense too
+            if limit.name in names:
+                raise ValueError(f"limit {limit.name!r} is there twice; each needs a name of its own")
+        except ValueError as error:
+            raise ConfigError(f"{file}: {error} - at `$.limits[{place}]`. The reference is docs/configuration.md.") from None
+        names.add(limit.name)
 
 
 def _section(table: Mapping[str, object], name: str) -> dict[str, object]:

@@ -58,9 +58,11 @@ def serve(config: Config, home: Home) -> None:
 
 async def _serve(config: Config, home: Home) -> None:
     sock = _listen(config)
-    store = SqliteStore(home.ledger, synchronous=config.ledger.synchronous, backups=home.backups)
+    store = SqliteStore(
+        home.ledger, audit_key=home.secret("audit"), synchronous=config.ledger.synchronous, backups=home.backups
+    )
     settled = settle_open_holds(store, _now_ms())
-    ledger = Ledger(store, home.ledger, asyncio.get_running_loop(), durable=config.ledger.enabled)
+    ledger = Ledger(store, home.ledger, asyncio.get_running_loop(), limits=config.limits, durable=config.ledger.enabled)
     welcome = Welcome(config, home)
     engine = _engine(config, home, welcome.engine_changed) if config.engine.enabled else None
     try:
@@ -84,7 +86,7 @@ async def _serve(config: Config, home: Home) -> None:
 
 def _app(config: Config, home: Home, ledger: Ledger, engine: Engine | None, address: str) -> App:
     metrics = Metrics(ledger)
-    governor = Governor(ledger, home.secret("installation"), config.governor)
+    governor = Governor(ledger, home.secret("installation"), config.governor, config.access)
     governor.address = config.governor.public_url or address
     gate = Gate(ledger, open_book(home.path), governor, metrics.count)
     try:

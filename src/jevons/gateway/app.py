@@ -76,7 +76,7 @@ class App:
         path_key, path = split_path(scope["path"])
         client, named = Client(receive, send), dict(scope["headers"])
         request = self._gate.ledger.next_request(int(time.time() * 1000))
-        if path.startswith("/jevons/v1/admin"):
+        if path.startswith(("/jevons/v1/admin", "/jevons/v1/approvals")):
             try:
                 self._check_host(named)
             except Refusal as refused:
@@ -133,7 +133,7 @@ class App:
                 if (here := self._counted_here(ask.model, caller)) is not None:
                     await self._count(ask, caller, named, here, client, request)
                     return
-            passage = self._gate.governor.enter(ask, caller, named, request)
+            ask, passage = self._gate.governor.enter(ask, caller, named, request)
             targets = self._targets(ask.model, dialect, caller)
             targets = degraded(ask, passage, targets, self._table, self._gate, self._lives)
             if ask.previous_response_id is not None:
@@ -198,7 +198,7 @@ class App:
         return offered(self._table, model)
 
     async def _count(self, ask: Ask, caller: Caller, named: Named, target: Target, client: Client, request: int) -> None:
-        passage = self._gate.governor.enter(ask, caller, named, request)
+        ask, passage = self._gate.governor.enter(ask, caller, named, request)
         count = await self._gate.count_here(ask, passage, target, self._lives[target.upstream].settings, request)
         headers = [*about.JSON, *own_headers(request, None, cost=True)]
         await client.answer(200, headers, msgspec.json.encode({"input_tokens": count}))

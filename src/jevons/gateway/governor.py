@@ -15,12 +15,14 @@ from jevons.core.refusal import Refusal, invalid
 from jevons.gateway import wording
 from jevons.gateway.clients import Named
 from jevons.gateway.conversations import Conversations, Trace
+from jevons.gateway.fence import Fence, Note
 from jevons.gateway.identify import claimed_run, run_budget
 from jevons.gateway.settings import GovernorSettings
 from jevons.gateway.standing import note_for
 from jevons.gateway.trails import Trails
 from jevons.ledger.ledger import Ledger
 from jevons.ledger.ops import Approval, Kill, Noted
+from jevons.policy.access import Access
 from jevons.policy.accounts import Account
 from jevons.policy.bounds import Facts, Passed, judge, output_cap
 from jevons.policy.kills import hits
@@ -28,6 +30,7 @@ from jevons.policy.loops import Loops
 from jevons.policy.rules import Measure, Rule, Who
 from jevons.policy.rules import Scope as Level
 from jevons.policy.runs import Run, TooDeep
+from jevons.wire.tool_calls import ToolCall, calls_in
 
 NO_LOOPS = Loops(0, 0, 0, "")
 WITHOUT_STEPS = frozenset({Dialect.EMBEDDINGS, Dialect.COUNT_TOKENS})
@@ -46,6 +49,7 @@ class Passage:
         "loops",
         "note",
         "path",
+        "removed_tools",
         "request",
         "run",
         "source",
@@ -63,6 +67,8 @@ class Passage:
         self.run: Run | None = None
         self.source = ""
         """What named the run."""
+        self.removed_tools: tuple[str, ...] = ()
+        """Tools of the request that were denied, and are not offered to the model."""
         self.trace: Trace | None = None
         """How the run was inferred, if it was."""
         self.loops: Loops | None = None
@@ -83,10 +89,11 @@ class Passage:
 class Governor:
     """Decides on requests, and keeps what it needs of those before."""
 
-    def __init__(self, ledger: Ledger, secret: bytes, settings: GovernorSettings) -> None:
+    def __init__(self, ledger: Ledger, secret: bytes, settings: GovernorSettings, access: tuple[Access, ...] = ()) -> None:
         self._ledger = ledger
         self._secret = secret
         self._settings = settings
+        self._fence = Fence(access)
         self._conversations = Conversations(secret)
         self._trails = Trails(secret)
         self._open: dict[int, tuple[Passage, str]] = {}
@@ -97,9 +104,14 @@ class Governor:
         ledger.control.on_kill.append(self._cut)
         ledger.control.on_grant.append(self._granted)
 
-    def enter(self, ask: Ask, caller: Caller, named: Named, request: int) -> Passage:
-        """Find the request's run. Raises Refusal for a run that is too deep, and for whoever is stopped."""
-        passage = Passage(caller, self._who(caller, None), request, chain(self._secret, ask.messages))
+    def enter(self, ask: Ask, caller: Caller, named: Named, request: int) -> tuple[Ask, Passage]:
+        """The request without tools that are denied, and its passage. Raises Refusal: whoever is stopped, what is denied, a run too deep."""
+        who = self._who(caller, None)
+        ask, removed = self._fence.sift(
+            ask, who, lambda action, name, detail: self._note_key(request, caller, action, name, detail)
+        )
+        passage = Passage(caller, who, request, chain(self._secret, ask.messages))
+        passage.removed_tools = removed
         run = self._run(passage, ask, named)
         if run is not None:
             passage.run, passage.who = run, self._who(caller, run.label)
@@ -107,7 +119,8 @@ class Governor:
             if budget_nusd is not None:
                 self._ledger.tighten(run, passage.who, budget_nusd, passage.at_ms)
         self.check_kills(passage, ask.model)
-        return passage
+        self._fence.check_model(passage.who, ask.model, self._noter(passage))
+        return ask, passage
 
     def enter_plain(self, caller: Caller, request: int, model: str) -> Passage:
         """The passage of a call that has no messages: an operator's own door. Raises Refusal for whoever is stopped."""
@@ -157,6 +170,17 @@ class Governor:
                 passage.warnings.append(f"{found.rule.name}: {found.rule.measure} {found.value} of {found.rule.limit}")
         return output_cap(rules)
 
+    def call_judge(self, passage: Passage) -> Callable[[ToolCall], Refusal | None] | None:
+        """What judges the tool calls of its answer; None = nothing to judge."""
+        return self._fence.call_judge(passage.who, self._noter(passage))
+
+    def judge_answer(self, passage: Passage, dialect: Dialect, body: bytes) -> Refusal | None:
+        """Why a whole answer must not be passed on: it calls a tool that is denied."""
+        judge = self.call_judge(passage)
+        if judge is None or dialect in WITHOUT_STEPS:
+            return None
+        return next((refusal for call in calls_in(dialect, body) if (refusal := judge(call)) is not None), None)
+
     def packs(self, holds: str) -> bool:
         """Does a caller with this setting have packed holds?"""
         return (holds or self._settings.holds) == "packed"
@@ -197,6 +221,12 @@ class Governor:
     def note(self, now_ms: int, action: str, passage: Passage, name: str, detail: dict[str, object]) -> None:
         """A line for the audit log: at once for the first of its kind, then one a minute with their number."""
         subject = f"run:{passage.who.key}/{passage.run.label}" if passage.run is not None else f"key:{passage.who.key}"
+        self._note(now_ms, action, subject, name, detail)
+
+    def _note_key(self, request: int, caller: Caller, action: str, name: str, detail: dict[str, object]) -> None:
+        self._note(admitted_ms(request), action, f"key:{caller.key_name}", name, detail)
+
+    def _note(self, now_ms: int, action: str, subject: str, name: str, detail: dict[str, object]) -> None:
         kind = (action, subject, name)
         begun_ms, times = self._noted.get(kind, (0, 0))
         if now_ms - begun_ms < NOTES_EVERY_S * 1000:
@@ -213,6 +243,9 @@ class Governor:
                 self._noted[action, subject, name] = (begun_ms, 0)
             elif now_ms - begun_ms > NOTES_EVERY_S * 1000:
                 del self._noted[action, subject, name]
+
+    def _noter(self, passage: Passage) -> Note:
+        return lambda action, name, detail: self.note(passage.at_ms, action, passage, name, detail)
 
     def _who(self, caller: Caller, run: str | None) -> Who:
         return Who(caller.org, caller.team, caller.key_id, caller.key_name, caller.agent, run)

@@ -11,7 +11,6 @@ from jevons.core.refusal import Refusal
 from jevons.core.usage import Usage
 from jevons.gateway.growing import Growing
 from jevons.wire.blocks import Blocks
-from jevons.wire.cut import Ending
 from jevons.wire.tool_calls import ToolCall
 
 Judge = Callable[[ToolCall], Refusal | None]
@@ -24,6 +23,8 @@ class Guard:
         self._dialect = dialect
         self._judge = judge
         self._growing = growing
+        from jevons.wire.cut import Ending
+
         self._blocks = Blocks(dialect)
         self._ending = Ending(dialect) if growing is not None else None
         self.refusal: Refusal | None = None

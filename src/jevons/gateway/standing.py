@@ -26,6 +26,8 @@ def standing_headers(passage: "Passage") -> list[tuple[bytes, bytes]]:
     warnings = passage.warnings + [f"{account.label} is past its warning" for account in passage.path if account.warns]
     if warnings:
         headers.append((b"x-jevons-warning", "; ".join(warnings).encode("ascii", "replace")))
+    if passage.removed_tools:
+        headers.append((b"x-jevons-tools-removed", ", ".join(passage.removed_tools).encode("ascii", "replace")))
     if passage.degraded:
         headers.append((b"x-jevons-degraded", passage.degraded.encode("ascii", "replace")))
     return headers

@@ -11,7 +11,7 @@ from jevons.ledger.errors import LedgerError
 from jevons.ledger.ops import Approval, Decided, Kill, Lifted, LimitPut, LimitRemoved, Noted
 from jevons.ledger.sqlite import Snapshot
 from jevons.ledger.writer import Writer
-from jevons.policy.rules import Limit, Rule, rules_of
+from jevons.policy.rules import BUILT_IN, Limit, Rule, rules_of
 
 
 class Control:
@@ -45,8 +45,13 @@ class Control:
 
     @property
     def limits(self) -> list[tuple[Limit, str]]:
-        """Every limit with where it stands."""
-        return [(limit, "jevons.toml") for limit in self.configured.values()] + [(limit, "") for limit in self.stored.values()]
+        """Every limit with where it stands: jevons.toml, built in, or "" for those set while serving."""
+        named = self.configured.keys() | self.stored.keys()
+        return [
+            *((limit, "jevons.toml") for limit in self.configured.values()),
+            *((limit, "") for limit in self.stored.values()),
+            *((limit, "built in") for limit in BUILT_IN if limit.name not in named),
+        ]
 
     async def put_limit(self, limit: Limit, now_ms: int) -> None:
         """Raises LedgerError for a limit that makes no sense or stands in jevons.toml; LedgerUnavailable."""

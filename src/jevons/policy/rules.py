@@ -68,6 +68,8 @@ class Measure(enum.StrEnum):
 
 COUNTED = tuple(list(Measure)[:10])
 """Measures of accounts, in the order of an `Amounts`."""
+SUMMED = frozenset(COUNTED) - {Measure.CONCURRENT}
+"""What a window sums. The others are as they are at the instant of a call, whatever the window."""
 MONEY = frozenset({Measure.USD, Measure.LIST_USD})
 OF_A_RUN = frozenset(
     {Measure.SECONDS, Measure.DEPTH, Measure.CHILDREN, Measure.GROWTH, Measure.REPEATS, Measure.IDENTICAL, Measure.STALLED}
@@ -123,6 +125,10 @@ class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     degrade_to: tuple[str, ...] = ()
 
 
+BUILT_IN = (Limit("loops", scope="run", repeats=20, warn=5, approve=10, mode="observe"),)
+"""Limits that hold until one of their name is set: a run that repeats itself is noted."""
+
+
 class Rule(msgspec.Struct, frozen=True):
     """One measure limited for one scope."""
 
@@ -175,7 +181,12 @@ def applies(rule: Rule, who: Who, model: str) -> bool:
     if rule.scope in (Scope.RUN, Scope.CHILD) and who.run is None:
         return False
     pairs = ((rule.org, who.org), (rule.team, who.team), (rule.key, who.key), (rule.agent, who.agent), (rule.model, model))
-    return all(pattern == "*" or fnmatchcase(name, pattern) for pattern, name in pairs)
+    return all(matches(name, pattern) for pattern, name in pairs)
+
+
+def matches(name: str, pattern: str) -> bool:
+    """Is the name the pattern, or one that the shell pattern covers? So "claude-opus[1m]" is found by its own name."""
+    return pattern in ("*", name) or fnmatchcase(name, pattern)
 
 
 def subject(scope: Scope, who: Who, run: str | None = None) -> str:
@@ -221,6 +232,8 @@ def _rules_of(limit: Limit) -> tuple[Rule, ...]:
     money = [measure for measure in amounts if measure in MONEY]
     if limit.degrade_at is not None and (not money or not limit.degrade_to):
         raise ValueError("degrade_at needs a limit in usd and the cheaper models in degrade_to")
+    if limit.degrade_at is None and limit.degrade_to:
+        raise ValueError("degrade_to needs degrade_at, the share of the limit from which calls go to the cheaper models")
     if limit.degrade_at is not None and not 0 <= limit.degrade_at <= 1:
         raise ValueError("degrade_at is a share of the limit: 0 to 1")
     if limit.mode == "off":
@@ -233,7 +246,7 @@ def _rules_of(limit: Limit) -> tuple[Rule, ...]:
             scope=scope,
             measure=measure,
             limit=amount,
-            window=span,
+            window=span if measure in SUMMED else Window(),
             enforced=limit.mode == "enforce",
             org=limit.org,
             team=limit.team,
@@ -245,7 +258,8 @@ def _rules_of(limit: Limit) -> tuple[Rule, ...]:
             degrade_pct=round((limit.degrade_at or 0) * 100) if degrades else None,
             degrade_to=limit.degrade_to if degrades else (),
         )
-        if not (rule.warn or 0) <= (rule.approve or amount) <= amount:
+        points = [point for point in (rule.warn, rule.approve, amount) if point is not None]
+        if points != sorted(points):
             raise ValueError("warn, approve and the limit ascend")
         rules.append(rule)
     return tuple(rules)
@@ -255,7 +269,7 @@ def _amount(measure: Measure, value: Number) -> int:
     if measure in MONEY:
         amount = parse_usd(repr(value) if isinstance(value, float) else str(value))
     elif measure is Measure.GROWTH:
-        amount = round(float(value) * 100)
+        amount = _hundredths(value)
     elif isinstance(value, int):
         amount = value
     else:
@@ -263,3 +277,10 @@ def _amount(measure: Measure, value: Number) -> int:
     if not 0 <= amount < 2**62:
         raise ValueError(f"{measure} is {value}; it must be 0 or more, and fit 62 bits")
     return amount
+
+
+def _hundredths(value: Number) -> int:
+    try:
+        return round(float(value) * 100)
+    except (ValueError, OverflowError):
+        raise ValueError(f"{Measure.GROWTH} is a number such as 2.5, not {value!r}") from None
