@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jevons.core.chain import chain, chain_links, identity, identity_links, loop_key
+from jevons.core.chain import chain, chain_links, identity, identity_links, links_after, loop_key
 
 SECRET, OTHER = b"s" * 32, b"t" * 32
 
@@ -30,6 +30,13 @@ def test_links_are_equal_exactly_as_far_as_the_prefix(a: list[bytes], b: list[by
     assert not set(left[shared:]) & set(right[shared:])
     assert len(left) == len(a)
     assert all(len(link) == 16 for link in left)
+
+
+@given(st.lists(st.binary(max_size=9), max_size=6), st.lists(st.binary(max_size=9), max_size=6))
+def test_links_go_on_from_where_they_ended(first: list[bytes], then: list[bytes]) -> None:
+    whole = chain(SECRET, first + then)
+    added = links_after(SECRET, whole.digests[len(first) :], chain(SECRET, first).head)
+    assert chain_links(SECRET, first) + added == whole.links
 
 
 def test_a_border_between_messages_counts() -> None:

@@ -42,7 +42,7 @@ class Chain(msgspec.Struct, frozen=True):
 def chain(secret: bytes, messages: Sequence[bytes]) -> Chain:
     """Digest every message once, and chain the digests. About 2 us + 1.5 us per KB for each message."""
     digests = tuple([blake2b(raw, digest_size=DIGEST_BYTES, key=secret, person=b"message").digest() for raw in messages])
-    return Chain(digests, _links(secret, digests))
+    return Chain(digests, links_after(secret, digests))
 
 
 def chain_links(secret: bytes, messages: Sequence[bytes]) -> tuple[bytes, ...]:
@@ -69,7 +69,16 @@ def identity(secret: bytes, message: bytes) -> bytes:
 
 def identity_links(secret: bytes, messages: Sequence[bytes]) -> tuple[bytes, ...]:
     """Identity links chained: what tells that two requests belong to one conversation."""
-    return _links(secret, [identity(secret, message) for message in messages])
+    return links_after(secret, [identity(secret, message) for message in messages])
+
+
+def links_after(secret: bytes, digests: Iterable[bytes], link: bytes = _NO_LINK) -> tuple[bytes, ...]:
+    """One link per digest, chained on from `link`: what a longer request adds to the links of a shorter one."""
+    links = []
+    for digest in digests:
+        link = blake2b(link + digest, digest_size=DIGEST_BYTES, key=secret, person=b"link").digest()
+        links.append(link)
+    return tuple(links)
 
 
 def loop_key(secret: bytes, tool: str, arguments: object, result: object) -> bytes:
@@ -90,14 +99,6 @@ def _decoded(text: str | bytes) -> object:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return text if isinstance(text, bytes) else [text]
-
-
-def _links(secret: bytes, digests: Iterable[bytes]) -> tuple[bytes, ...]:
-    link, links = _NO_LINK, []
-    for digest in digests:
-        link = blake2b(link + digest, digest_size=DIGEST_BYTES, key=secret, person=b"link").digest()
-        links.append(link)
-    return tuple(links)
 
 
 def _keyed(secret: bytes, purpose: bytes, value: object) -> bytes:

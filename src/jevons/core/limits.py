@@ -70,7 +70,7 @@ CALL_BYTES_MAX = 64 * 2**20
 FAMILY_MEMO_ENTRIES_MAX = 1_024
 """Header values whose client program is remembered: more than there are programs and versions in use, fewer than a client could invent."""
 LINEAGE_NAMES_MAX = 131_072
-"""Links by which requests without a run id are found again, two for each, about 300 bytes each; the key that has the most lets go first."""
+"""Links by which requests without a run id are found again, two for each, about 250 bytes each; the key that has the most lets go first."""
 LINEAGE_NAMES_OF_RUN_MAX = 2_048
 """Of one run: a conversation that is taken up again before its latest thousand requests is a new run."""
 LINEAGE_TTL_S = 24 * 3600
