@@ -175,6 +175,14 @@ def test_members_that_are_no_labels_are_passed_over(bad: object) -> None:
     assert run_of(ask_of(metadata={"session_id": bad}, prompt_cache_key="p")) == RunClaim("p", None, "prompt_cache_key")
 
 
+def test_a_response_that_is_continued_says_more_than_a_cache_key() -> None:
+    """Its run is looked up by whoever knows the response."""
+    continued = {"previous_response_id": "resp_1", "prompt_cache_key": "p"}
+    assert run_of(ask_of(Dialect.RESPONSES, **continued)) is None
+    named = run_of(ask_of(Dialect.RESPONSES, **continued, metadata={"session_id": "s"}))
+    assert named == RunClaim("s", None, "metadata.session_id")
+
+
 def test_a_traceparent_is_no_run() -> None:
     assert run_of(ask_of(), traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", tracestate="a=b") is None
 

@@ -94,7 +94,7 @@ def identify(known: Mapping[bytes, Key], headers: Headers, named: Named, path_ke
 def claimed_run(named: Named, ask: Ask | None = None) -> RunClaim | None:
     """The run that the headers name, else (given the ask) the body. None = nothing names one; a `traceparent` does not.
 
-    `previous_response_id` comes before `prompt_cache_key`, and is for the caller to resolve: it knows whose response that was.
+    `previous_response_id` comes before `prompt_cache_key`, which then does not count: whose response that was is known elsewhere.
     `x-jevons-parent-run-id` also holds for a run that the client named its own way, unless that has a parent of its own: an orchestrator
     can so start a Claude Code under itself. Raises Refusal (400) for a label of ours that is none.
     """
@@ -151,7 +151,11 @@ def _run_in_body(ask: Ask) -> RunClaim | None:
             return RunClaim(run, None, "metadata.session_id")
         if ask.dialect in (Dialect.MESSAGES, Dialect.COUNT_TOKENS) and (run := _session_of(_text(metadata.user_id))) is not None:
             return RunClaim(run, None, "metadata.user_id")
-    if "prompt_cache_key" in fields and (run := label(_text(fields["prompt_cache_key"]))) is not None:
+    if (
+        "prompt_cache_key" in fields
+        and ask.previous_response_id is None
+        and (run := label(_text(fields["prompt_cache_key"]))) is not None
+    ):
         return RunClaim(run, None, "prompt_cache_key")
     return None
 
