@@ -5,58 +5,26 @@ Writes go through the serving process while one runs, else straight to the ledge
 
 import sys
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import click
 import msgspec
 
 from jevons import __version__
 from jevons.cli import tables
+from jevons.cli.audit import audit
+from jevons.cli.governing import approve, kill, limits
+from jevons.cli.keys import keys
 from jevons.cli.operator import Operator
+from jevons.cli.options import NEGATIVE, Day, as_json, show
 from jevons.config import ConfigError, first_config, found_keys, home_path, load
 from jevons.core.entry import parse_request_text
 from jevons.core.money import format_usd, parse_usd
 from jevons.core.usage import Usage
-from jevons.ledger.bill import By, accounts, bill
+from jevons.ledger.bill import By, bill
 from jevons.ledger.errors import LedgerError
 from jevons.ledger.home import Home, write_private
-from jevons.ledger.ops import KeySettings
-
-as_json = click.option("--json", "json", is_flag=True, help="One JSON document with stable keys; money in *_nusd integers.")
-
-NEGATIVE = {"ignore_unknown_options": True}
-"""An amount may begin with a minus, which is no option."""
-
-
-class Dollars(click.ParamType["int | None"]):
-    """An amount such as 5, 0.25 or $100; "none" where a limit may be absent."""
-
-    name = "usd"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
-        if value is None or isinstance(value, int):
-            return value
-        if str(value).lower() == "none":
-            return None
-        try:
-            return parse_usd(str(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-class Day(click.ParamType[int]):
-    """A UTC day, 2026-11-21, as Unix milliseconds of its start."""
-
-    name = "day"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        try:
-            return int(datetime.strptime(str(value), "%Y-%m-%d").replace(tzinfo=UTC).timestamp() * 1000)
-        except ValueError:
-            self.fail(f"{value!r} is not a day; write 2026-11-21", param, ctx)
 
 
 def main() -> None:
@@ -94,6 +62,10 @@ def commands() -> None:
 
     It keeps everything under JEVONS_HOME (~/.jevons).
     """
+
+
+for command in (keys, limits, kill, approve, audit):
+    commands.add_command(command)
 
 
 @commands.command()
@@ -144,56 +116,9 @@ def doctor(json: bool) -> None:
     from jevons.cli.doctor import examine
 
     findings = examine(Home(home_path()))
-    _print(json, {"findings": [finding.as_dict() for finding in findings]}, lambda: tables.findings(findings))
+    show(json, {"findings": [finding.as_dict() for finding in findings]}, lambda: tables.findings(findings))
     if any(finding.verdict == "bad" for finding in findings):
         raise click.exceptions.Exit(1)
-
-
-@commands.group()
-def keys() -> None:
-    """Client keys: make, list, limit, revoke."""
-
-
-@keys.command("create")
-@click.argument("name")
-@click.option("--limit-usd", "limit_nusd", type=Dollars(), help="Total that the key may ever spend; none = metered, not limited.")
-@click.option("--output-tokens", type=int, help="Output cap for calls that send none (default 8192).")
-@click.option("--model", "models", multiple=True, metavar="PATTERN", help="Allow only these models; may be repeated.")
-@click.option("--denial-status", type=click.IntRange(400, 499), help="Status of a budget denial, instead of 402.")
-@as_json
-def create_key(
-    name: str, limit_nusd: int | None, output_tokens: int | None, models: tuple[str, ...], denial_status: int | None, json: bool
-) -> None:
-    """Make a key. It is shown once."""
-    made = Operator(Home(home_path())).create_key(name, limit_nusd, KeySettings(output_tokens, models, denial_status))
-    _print(
-        json, made, lambda: click.echo(f"{made['key']}\nThis is the only time it is shown. Its limit: {_limit_text(limit_nusd)}.")
-    )
-
-
-@keys.command("list")
-@as_json
-def list_keys(json: bool) -> None:
-    """Keys with what they spent and may spend."""
-    found = accounts(Home(home_path()).ledger)
-    _print(json, {"keys": found}, lambda: tables.keys(found))
-
-
-@keys.command("limit", context_settings=NEGATIVE)
-@click.argument("name")
-@click.argument("amount", type=Dollars())
-def limit_key(name: str, amount: int | None) -> None:
-    """Set a key's total limit in dollars; "none" lifts it."""
-    Operator(Home(home_path())).set_limit(name, amount)
-    click.echo(f"Key {name}: limit {_limit_text(amount)}.")
-
-
-@keys.command("revoke")
-@click.argument("name")
-def revoke_key(name: str) -> None:
-    """Refuse a key from now on."""
-    Operator(Home(home_path())).revoke_key(name)
-    click.echo(f"Key {name} is revoked.")
 
 
 @commands.command("bill")
@@ -205,7 +130,7 @@ def revoke_key(name: str) -> None:
 def show_bill(by: By, since_ms: int | None, until_ms: int | None, key: str | None, json: bool) -> None:
     """What was spent, by day, model, key or run."""
     found = bill(Home(home_path()).ledger, by=by, since_ms=since_ms or 0, until_ms=until_ms, key=key)
-    _print(json, found, lambda: tables.bill(found, by))
+    show(json, found, lambda: tables.bill(found, by))
 
 
 @commands.command(short_help="What is being spent right now.")
@@ -218,7 +143,7 @@ def top(once: bool, json: bool) -> None:
     ledger = Home(home_path()).ledger
     if json or once:
         picture = now(ledger)
-        _print(json, picture, lambda: tables.now(picture))
+        show(json, picture, lambda: tables.now(picture))
     else:
         watch(ledger)
 
@@ -235,7 +160,7 @@ def tokens(text: str | None, encoding: str, json: bool) -> None:
     found = pieces(content or "", encoding)
     shown = [{"text": piece.decode("utf-8", "backslashreplace"), "id": number} for piece, number in found]
     document = {"encoding": encoding, "tokens": len(found), "characters": len(content or ""), "pieces": shown}
-    _print(json, document, lambda: tables.tokens(document))
+    show(json, document, lambda: tables.tokens(document))
 
 
 @commands.command()
@@ -271,7 +196,7 @@ def cost(
         provider,
         context,
     )
-    _print(json, msgspec.to_builtins(found), lambda: click.echo(format_explanation(found)))
+    show(json, msgspec.to_builtins(found), lambda: click.echo(format_explanation(found)))
 
 
 @commands.group(short_help="The price book and your own prices.")
@@ -289,7 +214,7 @@ def show_prices(model: str, provider: str | None, json: bool) -> None:
     from jevons.meter.pricebook import open_book
 
     found = price_history(open_book(Home(home_path()).path), model, int(time.time() * 1000), provider)
-    _print(json, {"prices": msgspec.to_builtins(found)}, lambda: tables.prices(found))
+    show(json, {"prices": msgspec.to_builtins(found)}, lambda: tables.prices(found))
 
 
 @prices.command("update")
@@ -300,7 +225,7 @@ def update_prices(source: str | None, json: bool) -> None:
     from jevons.meter.genai import DEFAULT_SOURCE, update
 
     done = update(Home(home_path()).path, source or DEFAULT_SOURCE)
-    _print(json, msgspec.to_builtins(done, enc_hook=str), lambda: click.echo(f"{done} Restart `jevons serve` to use it."))
+    show(json, msgspec.to_builtins(done, enc_hook=str), lambda: click.echo(f"{done} Restart `jevons serve` to use it."))
 
 
 @commands.command()
@@ -328,14 +253,3 @@ def adjust(key: str, amount: str, reason: str, request: str | None) -> None:
         raise click.UsageError(f"{request!r} is not a request id; it looks like req_ and 15 digits or letters a to f.")
     Operator(Home(home_path())).adjust(key, nusd, reason, request)
     click.echo(f"Key {key}: adjusted by {format_usd(nusd)}.")
-
-
-def _print(json: bool, document: Any, table: Callable[[], None]) -> None:
-    if json:
-        click.echo(msgspec.json.encode(document).decode())
-    else:
-        table()
-
-
-def _limit_text(nusd: int | None) -> str:
-    return "none" if nusd is None else format_usd(nusd)

@@ -1,4 +1,5 @@
-"""Operator's writes: through the admin API of the process that serves, else straight to the ledger under the same lock."""
+"""Operator's writes, and readings of what is held in memory: through the admin API of the process that serves, else straight to the
+ledger under the same lock."""
 
 import asyncio
 import time
@@ -11,14 +12,16 @@ from urllib.parse import quote
 
 import msgspec
 
+from jevons.config import load
 from jevons.core.entry import parse_request_text
 from jevons.gateway.admin import PREFIX
-from jevons.ledger import admin
+from jevons.ledger import admin, standing
 from jevons.ledger.errors import LedgerError
 from jevons.ledger.home import Home, HomeLock
 from jevons.ledger.ledger import Ledger, settle_open_holds
 from jevons.ledger.ops import KeySettings
 from jevons.ledger.sqlite import SqliteStore
+from jevons.policy.rules import Limit
 
 ADMIN_TIMEOUT_S = 60
 """A backup of a large ledger takes a while."""
@@ -40,16 +43,71 @@ class Operator:
         made: dict[str, Any] = self._do("POST", "/keys", {"name": name, "limit_nusd": limit_nusd, "settings": settings}, directly)
         return made
 
-    def revoke_key(self, name: str) -> None:
-        self._do("DELETE", f"/keys/{quote(name, safe='')}", None, lambda ledger: admin.revoke_key(ledger, name, _now_ms()))
+    def change_key(self, name: str, changes: admin.KeyChanges) -> dict[str, Any]:
+        """All settings of the key, as they are now."""
 
-    def set_limit(self, name: str, limit_nusd: int | None) -> None:
-        self._do(
-            "PUT",
-            f"/keys/{quote(name, safe='')}/limit",
-            {"limit_nusd": limit_nusd},
-            lambda ledger: admin.set_limit(ledger, name, limit_nusd),
-        )
+        async def directly(ledger: Ledger) -> dict[str, Any]:
+            return {"settings": msgspec.to_builtins(await admin.change_key(ledger, name, changes, _now_ms()))}
+
+        settings: dict[str, Any] = self._do("PATCH", f"/keys/{_quoted(name)}", changes, directly)["settings"]
+        return settings
+
+    def revoke_key(self, name: str) -> None:
+        self._do("DELETE", f"/keys/{_quoted(name)}", None, lambda ledger: admin.revoke_key(ledger, name, _now_ms()))
+
+    def set_key_limit(self, name: str, limit_nusd: int | None) -> None:
+        body = {"limit_nusd": limit_nusd}
+        path = f"/keys/{_quoted(name)}/limit"
+        self._do("PUT", path, body, lambda ledger: admin.set_limit(ledger, name, limit_nusd, _now_ms()))
+
+    def limits(self, accounts_max: int) -> dict[str, Any]:
+        """Every limit with its accounts (ledger.standing)."""
+        path = f"/limits?accounts={accounts_max}"
+        found: dict[str, Any] = self._see(path, lambda ledger: standing.limits(ledger, _now_ms(), accounts_max))
+        return found
+
+    def put_limit(self, limit: Limit) -> None:
+        self._do("PUT", f"/limits/{_quoted(limit.name)}", limit, lambda ledger: admin.put_limit(ledger, limit, _now_ms()))
+
+    def remove_limit(self, name: str) -> None:
+        self._do("DELETE", f"/limits/{_quoted(name)}", None, lambda ledger: admin.remove_limit(ledger, name, _now_ms()))
+
+    def kill(self, subject: str, reason: str) -> dict[str, Any]:
+        """The new kill, with the calls under way that it stops."""
+
+        async def directly(ledger: Ledger) -> dict[str, Any]:
+            return standing.kill(*await admin.kill(ledger, subject, reason, _now_ms()))
+
+        made: dict[str, Any] = self._do("POST", "/kills", {"subject": subject, "reason": reason}, directly)
+        return made
+
+    def kills(self) -> list[dict[str, Any]]:
+        async def directly(ledger: Ledger) -> dict[str, Any]:
+            return {"kills": standing.kills(ledger)}
+
+        found: list[dict[str, Any]] = self._see("/kills", directly)["kills"]
+        return found
+
+    def lift(self, kill_id: int) -> None:
+        self._do("DELETE", f"/kills/{kill_id}", None, lambda ledger: admin.lift(ledger, kill_id, _now_ms()))
+
+    def approvals(self, count_max: int) -> list[dict[str, Any]]:
+        """Questions, newest first."""
+
+        async def directly(ledger: Ledger) -> dict[str, Any]:
+            return {"approvals": standing.approvals(ledger, _now_ms(), count_max)}
+
+        found: list[dict[str, Any]] = self._see(f"/approvals?limit={count_max}", directly)["approvals"]
+        return found
+
+    def decide(self, approval_id: str, approved: bool) -> dict[str, Any]:
+        """The question as it is answered now."""
+
+        async def directly(ledger: Ledger) -> dict[str, Any]:
+            return standing.approval(await admin.decide(ledger, approval_id, approved, _now_ms()), _now_ms())
+
+        decided: dict[str, Any] = self._do("POST", f"/approvals/{_quoted(approval_id)}", {"approve": approved}, directly)
+        return decided
 
     def adjust(self, name: str, nusd: int, reason: str, request: str | None) -> None:
         entry_id = parse_request_text(request) if request else None
@@ -58,6 +116,12 @@ class Operator:
 
     def back_up(self, target: Path) -> None:
         self._do("POST", "/backup", {"path": str(target)}, lambda ledger: admin.back_up(ledger, target))
+
+    def _see(self, path: str, directly: Callable[[Ledger], Awaitable[Any]]) -> Any:
+        """A reading: it makes no ledger where there is none. If nobody serves it settles what a crash left open, as any start does."""
+        if not self._home.ledger.exists():
+            raise LedgerError(f"There is no ledger at {self._home.ledger} yet. `make run` or `jevons serve` makes one.")
+        return self._do("GET", path, None, directly)
 
     def _do(self, method: str, path: str, body: object, directly: Callable[[Ledger], Awaitable[Any]]) -> Any:
         try:
@@ -69,9 +133,10 @@ class Operator:
         return self._through_server(method, path, body)
 
     async def _directly(self, work: Callable[[Ledger], Awaitable[Any]]) -> Any:
-        store = SqliteStore(self._home.ledger, backups=self._home.backups)
+        config = load(self._home.config if self._home.config.exists() else None)
+        store = SqliteStore(self._home.ledger, audit_key=self._home.secret("audit"), backups=self._home.backups)
         settle_open_holds(store, _now_ms())
-        ledger = Ledger(store, self._home.ledger, asyncio.get_running_loop())
+        ledger = Ledger(store, self._home.ledger, asyncio.get_running_loop(), limits=config.limits)
         try:
             return await work(ledger)
         finally:
@@ -100,6 +165,10 @@ def _reason(error: urllib.error.HTTPError) -> str:
         return str(msgspec.json.decode(error.read())["error"])
     except (msgspec.DecodeError, KeyError, TypeError):
         return f"the serving process answered {error.code}"
+
+
+def _quoted(name: str) -> str:
+    return quote(name, safe="")
 
 
 def _now_ms() -> int:

@@ -19,7 +19,7 @@ def bill(document: dict[str, Any], by: str) -> None:
     if not rows:
         console.print("Nothing was spent in this time. `jevons top` shows what is going on now.")
         return
-    table = _table(by, "calls", "input", "cached", "written", "output", "list", "billed", title=None)
+    table = plain(by, "calls", "input", "cached", "written", "output", "list", "billed", title=None)
     for row in rows:
         written = row["cache_write_5m"] + row["cache_write_1h"]
         counts = [row["entries"], row["input"], row["cache_read"], written, row["output"]]
@@ -36,7 +36,7 @@ def keys(found: list[dict[str, Any]]) -> None:
     if not found:
         console.print("No keys yet. `jevons keys create NAME` makes one.")
         return
-    table = _table("key", "begins", "limit", "spent", "held now", "overrun", "made", title=None)
+    table = plain("key", "begins", "limit", "spent", "held now", "overrun", "made", title=None)
     for key in found:
         name = f"[strike]{key['name']}[/] (revoked)" if key["revoked_ms"] else key["name"]
         limit = "none" if key["limit_nusd"] is None else format_usd(key["limit_nusd"])
@@ -55,7 +55,7 @@ def top_table(picture: dict[str, Any]) -> Table:
     """Open calls above, the latest entries below, today's total in the title."""
     spent = f"today {format_usd(picture['today_nusd'])} in {count(picture['today_entries'], 'call')}"
     title = f"{spent} · held {format_usd(picture['held_nusd'])} in {count(len(picture['holds']), 'open call')}"
-    table = _table("", "key", "model", "tokens in", "out", "cost", "how", title=title)
+    table = plain("", "key", "model", "tokens in", "out", "cost", "how", title=title)
     for hold in picture["holds"][-20:]:
         table.add_row(
             "[yellow]open[/]",
@@ -106,7 +106,7 @@ def findings(found: list[Finding]) -> None:
         console.print(finding.text, markup=False, soft_wrap=True)
 
 
-def _table(first: str, *columns: str, title: str | None) -> Table:
+def plain(first: str, *columns: str, title: str | None) -> Table:
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="dim")
     table.add_column(first)
     texts = {"key", "model", "how", "begins", "made"}

@@ -1,6 +1,7 @@
 """The admin API: its own token, loopback included; request keys never work here. No CORS, so no page of another site can read it.
 
-POST /keys, GET /keys, DELETE /keys/{name}, PUT /keys/{name}/limit, POST /adjustments, POST /backup, under /jevons/v1/admin.
+Under /jevons/v1/admin: keys, limits, kills, approvals, the audit log, adjustments, backup. The approval page (approvals.py) stands
+beside it. Bodies and answers are JSON; a mistake is {"error"} with 400, or 404 where the path names what is not there.
 """
 
 import asyncio
@@ -8,22 +9,28 @@ import hmac
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from jevons.core.entry import parse_request_text
-from jevons.ledger import admin
+from jevons.gateway.approvals import ApprovalPage
+from jevons.ledger import admin, audit, standing
 from jevons.ledger.bill import accounts
 from jevons.ledger.errors import LedgerError, LedgerUnavailable
 from jevons.ledger.ledger import Ledger
 from jevons.ledger.ops import KeySettings
+from jevons.policy.rules import Limit
 from jevons.wire.body import BAD_JSON
 
 PREFIX = "/jevons/v1/admin"
+ROWS_DEFAULT = 100
+ROWS_MAX = 10_000
 
 
 class NewKey(msgspec.Struct, forbid_unknown_fields=True):
@@ -32,8 +39,17 @@ class NewKey(msgspec.Struct, forbid_unknown_fields=True):
     settings: KeySettings = KeySettings()
 
 
-class NewLimit(msgspec.Struct, forbid_unknown_fields=True):
+class NewKeyLimit(msgspec.Struct, forbid_unknown_fields=True):
     limit_nusd: int | None
+
+
+class NewKill(msgspec.Struct, forbid_unknown_fields=True):
+    subject: str
+    reason: str = ""
+
+
+class Answer(msgspec.Struct, forbid_unknown_fields=True):
+    approve: bool
 
 
 class NewAdjustment(msgspec.Struct, forbid_unknown_fields=True):
@@ -52,35 +68,49 @@ class AdminApi:
 
     def __init__(self, ledger: Ledger, token: str) -> None:
         self._ledger = ledger
-        self._token = token.encode()
+        self._token = token
 
     def application(self) -> Starlette:
-        routes = [
-            Route(f"{PREFIX}/keys", self._guarded(self._create_key), methods=["POST"]),
-            Route(f"{PREFIX}/keys", self._guarded(self._list_keys), methods=["GET"]),
-            Route(f"{PREFIX}/keys/{{name}}", self._guarded(self._revoke_key), methods=["DELETE"]),
-            Route(f"{PREFIX}/keys/{{name}}/limit", self._guarded(self._set_limit), methods=["PUT"]),
-            Route(f"{PREFIX}/adjustments", self._guarded(self._adjust), methods=["POST"]),
-            Route(f"{PREFIX}/backup", self._guarded(self._back_up), methods=["POST"]),
-        ]
-        return Starlette(routes=routes)
+        """All of it, with the approval page."""
+        doors = (
+            ("POST", "/keys", self._create_key),
+            ("GET", "/keys", self._list_keys),
+            ("PATCH", "/keys/{name}", self._change_key),
+            ("DELETE", "/keys/{name}", self._revoke_key),
+            ("PUT", "/keys/{name}/limit", self._set_key_limit),
+            ("GET", "/limits", self._list_limits),
+            ("GET", "/limits/{name}", self._show_limit),
+            ("PUT", "/limits/{name}", self._put_limit),
+            ("DELETE", "/limits/{name}", self._remove_limit),
+            ("POST", "/kills", self._kill),
+            ("GET", "/kills", self._list_kills),
+            ("DELETE", "/kills/{id:int}", self._lift),
+            ("GET", "/approvals", self._list_approvals),
+            ("POST", "/approvals/{id}", self._decide),
+            ("GET", "/audit", self._list_audit),
+            ("GET", "/audit/head", self._audit_head),
+            ("POST", "/adjustments", self._adjust),
+            ("POST", "/backup", self._back_up),
+        )
+        routes = [Route(PREFIX + path, self._guarded(handle), methods=[method]) for method, path, handle in doors]
+        page = ApprovalPage(self._ledger, self._token)
+        return Starlette(routes=[*routes, *page.routes()], exception_handlers={HTTPException: _no_such_door})
 
     def _guarded(self, handle: Callable[[Request], Awaitable[object]]) -> Callable[[Request], Awaitable[Response]]:
         async def guarded(request: Request) -> Response:
             scheme, _, token = request.headers.get("authorization", "").partition(" ")
-            if scheme.lower() != "bearer" or not hmac.compare_digest(token.strip().encode(), self._token):
-                return _json(
-                    {
-                        "error": "The admin API needs its own token: `Authorization: Bearer` with the content of JEVONS_HOME/admin.token."
-                    },
-                    401,
+            if scheme.lower() != "bearer" or not hmac.compare_digest(token.strip().encode(), self._token.encode()):
+                return _error(
+                    "The admin API needs its own token: `Authorization: Bearer` with the content of JEVONS_HOME/admin.token.", 401
                 )
             try:
                 return _json(await handle(request))
             except LedgerUnavailable as error:
-                return _json({"error": str(error)}, 503)
+                return _error(str(error), 503)
+            except admin.Unknown as error:
+                return _error(str(error), 404 if request.path_params else 400)
             except (LedgerError, *BAD_JSON) as error:
-                return _json({"error": str(error)}, 400)
+                return _error(str(error), 400)
 
         return guarded
 
@@ -92,14 +122,67 @@ class AdminApi:
     async def _list_keys(self, request: Request) -> object:
         return {"keys": await asyncio.to_thread(accounts, self._ledger.path)}
 
+    async def _change_key(self, request: Request) -> object:
+        changes = msgspec.json.decode(await request.body(), type=admin.KeyChanges)
+        settings = await admin.change_key(self._ledger, request.path_params["name"], changes, _now_ms())
+        return {"key": request.path_params["name"], "settings": settings}
+
     async def _revoke_key(self, request: Request) -> object:
         await admin.revoke_key(self._ledger, request.path_params["name"], _now_ms())
         return {"revoked": request.path_params["name"]}
 
-    async def _set_limit(self, request: Request) -> object:
-        new = msgspec.json.decode(await request.body(), type=NewLimit)
-        await admin.set_limit(self._ledger, request.path_params["name"], new.limit_nusd)
+    async def _set_key_limit(self, request: Request) -> object:
+        new = msgspec.json.decode(await request.body(), type=NewKeyLimit)
+        await admin.set_limit(self._ledger, request.path_params["name"], new.limit_nusd, _now_ms())
         return {"key": request.path_params["name"], "limit_nusd": new.limit_nusd}
+
+    async def _list_limits(self, request: Request) -> object:
+        return await standing.limits(self._ledger, _now_ms(), _count(request, "accounts"))
+
+    async def _show_limit(self, request: Request) -> object:
+        return await standing.limit(self._ledger, request.path_params["name"], _now_ms(), _count(request, "accounts"))
+
+    async def _put_limit(self, request: Request) -> object:
+        """The body has the members of a [[limits]] table; its name is the path's."""
+        name = request.path_params["name"]
+        members: dict[str, Any] = msgspec.json.decode(await request.body(), type=dict[str, Any])
+        if members.setdefault("name", name) != name:
+            raise LedgerError(f"The body names the limit {members['name']!r}, the path {name!r}. Limits keep their names.")
+        limit = msgspec.convert(members, Limit)
+        await admin.put_limit(self._ledger, limit, _now_ms())
+        return {"limit": limit}
+
+    async def _remove_limit(self, request: Request) -> object:
+        await admin.remove_limit(self._ledger, request.path_params["name"], _now_ms())
+        return {"removed": request.path_params["name"]}
+
+    async def _kill(self, request: Request) -> object:
+        new = msgspec.json.decode(await request.body(), type=NewKill)
+        made, open_calls = await admin.kill(self._ledger, new.subject, new.reason, _now_ms())
+        return standing.kill(made, open_calls)
+
+    async def _list_kills(self, request: Request) -> object:
+        return {"kills": standing.kills(self._ledger)}
+
+    async def _lift(self, request: Request) -> object:
+        await admin.lift(self._ledger, request.path_params["id"], _now_ms())
+        return {"lifted": request.path_params["id"]}
+
+    async def _list_approvals(self, request: Request) -> object:
+        return {"approvals": standing.approvals(self._ledger, _now_ms(), _count(request, "limit"))}
+
+    async def _decide(self, request: Request) -> object:
+        answer = msgspec.json.decode(await request.body(), type=Answer)
+        decided = await admin.decide(self._ledger, request.path_params["id"], answer.approve, _now_ms())
+        return standing.approval(decided, _now_ms())
+
+    async def _list_audit(self, request: Request) -> object:
+        count, action = _count(request, "limit"), request.query_params.get("action")
+        return {"rows": await asyncio.to_thread(audit.rows, self._ledger.path, count, action)}
+
+    async def _audit_head(self, request: Request) -> object:
+        head = await asyncio.to_thread(admin.audit_head, self._ledger.path)
+        return {"rows": head.seq, "anchor": str(head)}
 
     async def _adjust(self, request: Request) -> object:
         new = msgspec.json.decode(await request.body(), type=NewAdjustment)
@@ -115,6 +198,27 @@ class AdminApi:
             raise LedgerError("A backup needs an absolute path.")
         await admin.back_up(self._ledger, target)
         return {"backup": str(target)}
+
+
+def _count(request: Request, name: str) -> int:
+    """How many rows are wanted."""
+    return _number(request, name, ROWS_DEFAULT, ROWS_MAX)
+
+
+def _number(request: Request, name: str, default: int, most: int) -> int:
+    text = request.query_params.get(name, str(default))
+    if not text.isascii() or not text.isdecimal() or len(text) > 19 or int(text) > most:
+        raise LedgerError(f"{name}={text!r} is not a whole number from 0 to {most:,}.")
+    return int(text)
+
+
+async def _no_such_door(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    return _error(f"{request.method} {request.url.path} is not part of the admin API; see docs/doors.md.", status)
+
+
+def _error(message: str, status: int) -> Response:
+    return _json({"error": message}, status)
 
 
 def _json(body: object, status: int = 200) -> Response:

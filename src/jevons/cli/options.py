@@ -1,0 +1,65 @@
+"""What several commands share: option types, --json, and how a document is shown."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+import msgspec
+
+from jevons.core.money import parse_usd
+
+as_json = click.option("--json", "json", is_flag=True, help="One JSON document with stable keys; money in *_nusd integers.")
+
+NEGATIVE = {"ignore_unknown_options": True}
+"""An amount may begin with a minus, which is no option."""
+
+
+class Dollars(click.ParamType["int | None"]):
+    """An amount such as 5, 0.25 or $100; "none" where a limit may be absent."""
+
+    name = "usd"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
+        if value is None or isinstance(value, int):
+            return value
+        if str(value).lower() == "none":
+            return None
+        try:
+            return parse_usd(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Amount(click.ParamType["int | str"]):
+    """A whole number or dollars, as the members of a limit take it."""
+
+    name = "amount"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        text = str(value).strip()
+        try:
+            parse_usd(text)
+        except ValueError:
+            self.fail(f"{text!r} is not an amount; write for example 5, 0.25 or 20000", param, ctx)
+        return int(text) if text.isdecimal() else text
+
+
+class Day(click.ParamType[int]):
+    """A UTC day, 2026-11-21, as Unix milliseconds of its start."""
+
+    name = "day"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            return int(datetime.strptime(str(value), "%Y-%m-%d").replace(tzinfo=UTC).timestamp() * 1000)
+        except ValueError:
+            self.fail(f"{value!r} is not a day; write 2026-11-21", param, ctx)
+
+
+def show(json: bool, document: Any, table: Callable[[], None]) -> None:
+    """Print a document as JSON, or as a table for people."""
+    if json:
+        click.echo(msgspec.json.encode(document).decode())
+    else:
+        table()
