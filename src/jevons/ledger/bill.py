@@ -15,8 +15,9 @@ import msgspec
 from jevons.core.entry import first_id_of_ms, request_text
 from jevons.core.limits import LEDGER_BUSY_S
 from jevons.ledger.errors import LedgerError
-from jevons.ledger.rollup import DAY_MS, HOUR_MS, MEASURES
+from jevons.ledger.rollup import DAY_MS, HOUR_MS, MEASURES, MINUTE_MS, MINUTES_KEPT, OF_ENTRIES
 from jevons.ledger.schema import in_words
+from jevons.policy.books import KEY_TOTAL
 
 By = Literal["day", "model", "key", "run"]
 
@@ -103,37 +104,70 @@ def response_owner(path: Path, response_id: str) -> tuple[int, str] | None:
 
 
 def check(path: Path) -> list[str]:
-    """What is wrong with the ledger, in words; empty if nothing is. Adds up every entry. Raises LedgerError if it cannot be read."""
+    """What is wrong with the ledger, in words; empty if nothing is. Adds up every entry. Raises LedgerError if it cannot be read.
+
+    Each question is one statement, so that a ledger that is being written gives one answer.
+    """
     with reading(path) as db:
         problems = [f"SQLite says: {row[0]}" for row in db.execute("PRAGMA integrity_check") if row[0] != "ok"]
         if problems:
             return problems  # sums of a damaged file say nothing
-        for name, posted, counted in db.execute(
-            "SELECT name, posted_nusd, (SELECT coalesce(sum(billed_nusd), 0) FROM entries WHERE key_id = keys.id)"
-            " + (SELECT coalesce(sum(nusd), 0) FROM adjustments WHERE key_id = keys.id) AS counted FROM keys JOIN accounts ON key_id = id"
-            " WHERE posted_nusd <> counted"
-        ):
-            problems.append(f"key {name}: the account says {posted} nano-USD, its entries and adjustments {counted}")
-        for table, period, period_ms in (("rollup_hour", "hour", HOUR_MS), ("rollup_day", "day", DAY_MS)):
-            groups = f"{period}, key_id, upstream, target"
-            rolled = f"SELECT {groups}, {', '.join(MEASURES)} FROM {table}"
-            counted = (
-                f"SELECT id / {first_id_of_ms(period_ms)} AS {groups}, count(*), {', '.join(f'sum({m})' for m in MEASURES[1:-1])},"
-                " sum(iif(estimate <> '', billed_nusd, 0)) FROM entries GROUP BY 1, 2, 3, 4"
-            )
-            wrong = db.execute(
-                f"SELECT count(*) FROM (SELECT {groups} FROM ({rolled} EXCEPT {counted}) UNION SELECT {groups} FROM ({counted} EXCEPT {rolled}))"
-            ).get
-            if wrong:
-                problems.append(f"{table}: {wrong} sums are not those of the entries")
-        if both := db.execute("SELECT count(*) FROM holds JOIN entries USING (id)").get:
-            problems.append(f"{both} holds are open although their entries are written")
-        uneven = db.execute(
-            "SELECT count(*) FROM entries WHERE list_nusd <> (SELECT coalesce(sum(value ->> 2), 0) FROM json_each(entries.lines))"
-        ).get
-        if uneven:
-            problems.append(f"{uneven} entries whose lines do not sum to them")
-    return problems
+        return [*_wrong_accounts(db), *_wrong_sums(db), *_wrong_rows(db)]
+
+
+def _wrong_accounts(db: apsw.Connection) -> Iterator[str]:
+    for name, posted, counted in db.execute(
+        "SELECT name, posted_nusd, (SELECT coalesce(sum(billed_nusd), 0) FROM entries WHERE key_id = keys.id)"
+        " + (SELECT coalesce(sum(nusd), 0) FROM adjustments WHERE key_id = keys.id) AS counted FROM keys JOIN accounts ON key_id = id"
+        " WHERE posted_nusd <> counted"
+    ):
+        yield f"key {name}: the account says {posted} nano-USD, its entries and adjustments {counted}"
+    for name, overrun, recorded in db.execute(
+        "SELECT name, overrun_nusd, (SELECT coalesce(sum(amount), 0) FROM overruns WHERE account = ? || name) AS recorded"
+        " FROM keys JOIN accounts ON key_id = id WHERE overrun_nusd <> recorded",
+        (f"{KEY_TOTAL.name}:{KEY_TOTAL.measure} key:",),
+    ):
+        yield f"key {name}: the account says {overrun} nano-USD of overrun, the records of it {recorded}"
+
+
+def _wrong_sums(db: apsw.Connection) -> Iterator[str]:
+    for period, period_ms in (("minute", MINUTE_MS), ("hour", HOUR_MS), ("day", DAY_MS)):
+        of_entry = f"id / {first_id_of_ms(period_ms)}"
+        kept = f"(SELECT coalesce(max({of_entry}), 0) FROM entries) - {MINUTES_KEPT}" if period == "minute" else "0"
+        groups = {period: of_entry, "key_id": "key_id", "agent": "agent", "upstream": "upstream", "target": "target"}
+        yield from _unlike(db, f"rollup_{period}", groups, f"{period} >= {kept}", f"{of_entry} >= {kept}")
+    # A run that has called and has no entry yet stands there with nothing.
+    begun = f"({', '.join(MEASURES)}) <> ({', '.join('0' * len(MEASURES))})"
+    yield from _unlike(db, "runs", {"key_id": "key_id", "run_id": "run_id"}, begun, "run_id IS NOT NULL")
+
+
+def _unlike(db: apsw.Connection, table: str, groups: dict[str, str], rolled_where: str, counted_where: str) -> Iterator[str]:
+    """Sums of `table` that are not those of the entries. `groups`: its columns, and each as SQL over an entry."""
+    names = ", ".join(groups)
+    rolled = f"SELECT {names}, {', '.join(MEASURES)} FROM {table} WHERE {rolled_where}"
+    counted = (
+        f"SELECT {', '.join(f'{of_entry} AS {name}' for name, of_entry in groups.items())}, {', '.join(OF_ENTRIES.values())}"
+        f" FROM entries WHERE {counted_where} GROUP BY {', '.join(str(place + 1) for place in range(len(groups)))}"
+    )
+    wrong = db.execute(
+        f"SELECT count(*) FROM (SELECT {names} FROM ({rolled} EXCEPT {counted}) UNION SELECT {names} FROM ({counted} EXCEPT {rolled}))"
+    ).get
+    if wrong:
+        yield f"{table}: {wrong} sums are not those of the entries"
+
+
+def _wrong_rows(db: apsw.Connection) -> Iterator[str]:
+    if both := db.execute("SELECT count(*) FROM holds JOIN entries USING (id)").get:
+        yield f"{both} holds are open although their entries are written"
+    uneven = db.execute(
+        "SELECT count(*) FROM entries WHERE list_nusd <> (SELECT coalesce(sum(value ->> 2), 0) FROM json_each(entries.lines))"
+    ).get
+    if uneven:
+        yield f"{uneven} entries whose lines do not sum to them"
+    for table in ("adjustments", "overruns"):
+        lost = db.execute(f"SELECT count(*) FROM {table} WHERE entry_id NOT IN (SELECT id FROM entries)").get
+        if lost:
+            yield f"{lost} {table} of entries that are not there"
 
 
 def _by_rollup(db: apsw.Connection, by: By, since_ms: int, until_ms: int | None, key: str | None) -> list[dict[str, Any]]:
@@ -148,10 +182,10 @@ def _by_rollup(db: apsw.Connection, by: By, since_ms: int, until_ms: int | None,
 
 
 def _by_run(db: apsw.Connection, since_ms: int, until_ms: int | None, key: str | None) -> list[dict[str, Any]]:
-    sums = ", ".join(f"sum({column}) AS {column}" for column in MEASURES[1:-1])
+    sums = ", ".join(f"{sql} AS {measure}" for measure, sql in OF_ENTRIES.items())
     found = db.execute(
-        f"SELECT run_id AS run, keys.name AS key, count(*) AS entries, {sums}, sum(iif(estimate <> '', billed_nusd, 0)) AS estimated_nusd"
-        " FROM entries JOIN keys ON keys.id = key_id WHERE entries.id >= ? AND entries.id < ? AND (? IS NULL OR keys.name = ?)"
+        f"SELECT run_id AS run, (SELECT name FROM keys WHERE keys.id = key_id) AS key, {sums} FROM entries"
+        " WHERE id >= ? AND id < ? AND (? IS NULL OR key_id = (SELECT id FROM keys WHERE name = ?))"
         " GROUP BY run_id, key_id ORDER BY billed_nusd DESC",
         (first_id_of_ms(since_ms), first_id_of_ms(_end(until_ms)), key, key),
     )

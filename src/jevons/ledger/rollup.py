@@ -5,7 +5,7 @@ An entry belongs to the minute, hour and (UTC) day of its admission.
 
 import apsw
 
-from jevons.core.entry import Entry, Estimate, admitted_ms
+from jevons.core.entry import ATTEMPT_BITS, Entry, Estimate, admitted_ms
 from jevons.policy.amounts import is_step
 
 MINUTE_MS = 60_000
@@ -26,6 +26,15 @@ MEASURES = (
     "billed_nusd",
     "estimated_nusd",
 )
+STEP = f"(id & {2**ATTEMPT_BITS - 1} = 0 AND outcome NOT IN ('void', 'free'))"
+"""Is an entry a step? As `policy.amounts.is_step` says, in SQL."""
+OF_ENTRIES = {
+    **{measure: f"sum({measure})" for measure in MEASURES},
+    "entries": "count(*)",
+    "steps": f"sum({STEP})",
+    "estimated_nusd": "sum(iif(estimate <> '', billed_nusd, 0))",
+}
+"""Each measure as SQL over the entries themselves."""
 _ZERO = (0,) * len(MEASURES)
 
 
