@@ -125,7 +125,9 @@ def _sifted(raw: msgspec.Raw | None, keep: _Keep, namespace: str = "", member: s
             rest = item if all(keep(name) for name in found) else None
         names += found
         left.append(rest)
-    return _Sifted(tuple(names), _array(bytes(raw), items, left) if any(left) or not items else None)
+    if left == items:
+        return _Sifted(tuple(names), bytes(raw))
+    return _Sifted(tuple(names), _array(bytes(raw), items, left) if any(left) else None)
 
 
 def _sifted_input(raw: bytes, keep: _Keep) -> _Sifted:
