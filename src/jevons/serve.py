@@ -87,6 +87,7 @@ async def _serve(config: Config, home: Home) -> None:
 def _app(config: Config, home: Home, ledger: Ledger, engine: Engine | None, address: str) -> App:
     metrics = Metrics(ledger)
     governor = Governor(ledger, home.secret("installation"), config.governor, config.access)
+    governor.recall(_now_ms())
     governor.address = config.governor.public_url or address
     gate = Gate(ledger, open_book(home.path), governor, metrics.count)
     try:

@@ -73,6 +73,8 @@ LINEAGE_NAMES_MAX = 131_072
 """Links by which requests without a run id are found again, two for each, about 250 bytes each; the key that has the most lets go first."""
 LINEAGE_NAMES_OF_RUN_MAX = 2_048
 """Of one run: a conversation that is taken up again before its latest thousand requests is a new run."""
+LINEAGE_RECALLED_MAX = 20_000
+"""Calls of inferred runs that a start reads from the ledger, so that conversations go on in their runs: about 50 ms."""
 LINEAGE_TTL_S = 24 * 3600
 """How long a conversation may rest until it is a new run: overnight."""
 IDENTITY_MEMO_ENTRIES_MAX = 65_536
@@ -223,9 +225,9 @@ TRAIL_MESSAGES_KEPT = 8
 """Latest messages by which a conversation is found again. Clients move cache marks on the last two user messages, which changes the
 last four."""
 TRAIL_MESSAGES_READ_MAX = 256
-"""Messages of an unknown history that are read, from its end: more than TRAIL_STEPS_MAX steps, about a millisecond."""
-TRAIL_MESSAGE_BYTES_MAX = 2**20
-"""A larger message is not read for loops: it is an image or a file, and a mebibyte takes about 3 ms."""
+"""Unknown messages of one request that are read, from its end: more than TRAIL_STEPS_MAX steps, a millisecond or two."""
+TRAIL_MESSAGE_BYTES_MAX = 256 * 2**10
+"""A larger message is not read for loops: mostly it is an image or a file, and it would hold up others for a millisecond."""
 TRAIL_STEPS_SEEN_MAX = 512
 """Latest steps of all conversations of a run, by which a request that is sent again is told from one that is due again."""
 TRAIL_REQUESTS_MAX = 16

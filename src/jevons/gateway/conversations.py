@@ -57,6 +57,10 @@ class Conversations:
         child = trace.found is not None and trace.found.kind == "child"
         self._lineage.remember(key_id, run_id, (trace.head,), now_ms, identity=trace.identity, child=child)
 
+    def recall(self, key_id: int, run_id: str, head: bytes, at_ms: int) -> None:
+        """A request of an earlier process was of that run: it is known by its raw head alone."""
+        self._lineage.remember(key_id, run_id, (head,), at_ms)
+
     def identity_links(
         self, messages: Sequence[bytes], digests: Sequence[bytes], after: bytes | None = None
     ) -> tuple[bytes, ...]:

@@ -85,6 +85,7 @@ class Gate:
             idempotency_key=idempotency[0],
             body_digest=idempotency[1],
         )
+        self.governor.remember(passage, count.tokens)
         # There is no await between the verdict and `take`'s first step: what was decided is what is reserved.
         unseen = ask.reasons or bool(ask.server_tools)  # what a provider's own tool reads and writes is not seen either
         attempt = await self.take(
@@ -95,7 +96,6 @@ class Gate:
             attempt.growing = Growing(self.ledger, attempt, terms, verdict.output_cap or terms.output_max, about.count_encoding)
         if verdict.output_cap != ask.output_cap:
             attempt.output_cap = verdict.output_cap
-        self.governor.remember(passage, count.tokens)
         return attempt, verdict
 
     async def admit_plain(self, passage: Passage, target: Target, settings: UpstreamSettings, terms: Terms) -> Attempt:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from jevons.core.ask import Ask, Caller, Dialect
 from jevons.core.chain import Chain, chain
 from jevons.core.entry import admitted_ms, request_text
-from jevons.core.limits import APPROVAL_TTL_S, NOTE_FRAME_TOKENS, NOTES_EVERY_S, RUN_DEPTH_MAX
+from jevons.core.limits import APPROVAL_TTL_S, LINEAGE_TTL_S, NOTE_FRAME_TOKENS, NOTES_EVERY_S, RUN_DEPTH_MAX
 from jevons.core.refusal import Refusal, invalid
 from jevons.gateway import wording
 from jevons.gateway.clients import Named
@@ -103,6 +103,11 @@ class Governor:
         """Where people find this gateway, for the links they get."""
         ledger.control.on_kill.append(self._cut)
         ledger.control.on_grant.append(self._granted)
+
+    def recall(self, now_ms: int) -> None:
+        """After a start: the runs that were inferred before go on."""
+        for key_id, run_id, head, at_ms in self._ledger.history.inferred(now_ms - LINEAGE_TTL_S * 1000):
+            self._conversations.recall(key_id, run_id, head, at_ms)
 
     def enter(self, ask: Ask, caller: Caller, named: Named, request: int) -> tuple[Ask, Passage]:
         """The request without tools that are denied, and its passage. Raises Refusal: whoever is stopped, what is denied, a run too deep."""

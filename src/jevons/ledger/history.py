@@ -11,7 +11,7 @@ from pathlib import Path
 import apsw
 
 from jevons.core.entry import ATTEMPT_BITS, COUNTER_BITS, first_id_of_ms
-from jevons.core.limits import LEDGER_BUSY_S
+from jevons.core.limits import LEDGER_BUSY_S, LINEAGE_RECALLED_MAX
 from jevons.ledger.ops import Key
 from jevons.ledger.rollup import DAY_MS, HOUR_MS, MINUTE_MS, MINUTES_KEPT
 from jevons.policy.rules import Measure, Rule, Scope, Who
@@ -85,6 +85,15 @@ class History:
             (hashlib.sha256(response_id.encode()).digest(), key_id),
         ).fetchone()
         return found[0] if found is not None else None
+
+    def inferred(self, since_ms: int) -> list[tuple[int, str, bytes, int]]:
+        """(key id, run, head of its chain, Unix ms) of the latest calls whose runs were inferred, oldest first."""
+        found = self.db.execute(
+            f"SELECT e.key_id, e.run_id, e.chain, e.id >> {ATTEMPT_BITS + COUNTER_BITS} FROM entries e JOIN runs r"
+            " ON r.key_id = e.key_id AND r.run_id = e.run_id WHERE e.id >= ? AND r.source = 'inferred' ORDER BY e.id DESC LIMIT ?",
+            (first_id_of_ms(max(0, since_ms)), LINEAGE_RECALLED_MAX),
+        )
+        return list(found)[::-1]
 
     @property
     def db(self) -> apsw.Connection:
