@@ -5,6 +5,7 @@ parts expire: buckets of a minute at most, each counted until its last instant i
 """
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -22,6 +23,8 @@ ROLLING_MAX_MS = 31 * 86_400_000
 _ROLLING = re.compile(r"([1-9]\d{0,5})([smhd])")
 _DAYS_TO_NEXT = {"day": 1, "week": 7, "month": 32, "year": 367}
 """From the start of a period this many days lead into the next one."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_HOUR_MS = 3_600_000
 _UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
@@ -56,12 +59,14 @@ class Window(msgspec.Struct, frozen=True):
         """The account period that an instant belongs to; all of time for a window that is not of the calendar."""
         if self.name not in CALENDAR:
             return FOREVER
-        at = datetime.fromtimestamp(at_ms / 1000, UTC).astimezone(self.zone)
-        if self.name == "hour":  # in real time: where clocks go back an hour comes twice, and each is one of its own
-            start_ms = at_ms - at_ms % 1000 - (at.minute * 60 + at.second) * 1000
-            return Period(start_ms, start_ms + 3_600_000)
-        start = _start_of(self.name, at)
-        return Period(_unix_ms(start), _unix_ms(_start_of(self.name, start + timedelta(days=_DAYS_TO_NEXT[self.name]))))
+        if self.name == "hour":
+            return _hour(at_ms, self.zone)
+        to_next = timedelta(days=_DAYS_TO_NEXT[self.name])
+        start = _start_of(self.name, _local(at_ms, self.zone))
+        after = _start_of(self.name, start + to_next)
+        if _unix_ms(after) <= at_ms:  # clocks went back over midnight: the day that had begun goes on
+            start, after = after, _start_of(self.name, after + to_next)
+        return Period(_unix_ms(start), _unix_ms(after))
 
 
 def window(name: str, zone: str = "UTC") -> Window:
@@ -80,6 +85,38 @@ def window(name: str, zone: str = "UTC") -> Window:
     if not ROLLING_MIN_MS <= found.rolling_ms <= ROLLING_MAX_MS:
         raise ValueError(f"per = {name!r}: a rolling window is from 1s to 31d long")
     return found
+
+
+def _hour(at_ms: int, zone: tzinfo) -> Period:
+    """An hour of real time: where clocks go back an hour comes twice, and each is one of its own.
+
+    Where they move by a part of an hour (Lord Howe), an hour ends with the old time and another begins with the new.
+    """
+    past = _past_hour(at_ms, zone)
+    start_ms, last_ms = at_ms - past, at_ms - past + _HOUR_MS - 1
+    if _past_hour(start_ms, zone):
+        start_ms = _first(start_ms, at_ms, lambda ms: _past_hour(ms, zone) == past - (at_ms - ms))
+    if _past_hour(last_ms, zone) != _HOUR_MS - 1:
+        last_ms = _first(at_ms, last_ms, lambda ms: _past_hour(ms, zone) != past + (ms - at_ms)) - 1
+    return Period(start_ms, last_ms + 1)
+
+
+def _past_hour(at_ms: int, zone: tzinfo) -> int:
+    """Milliseconds since the wall clock was last at minute 0."""
+    at = _local(at_ms, zone)
+    return (at.minute * 60 + at.second) * 1000 + at_ms % 1000
+
+
+def _first(low: int, high: int, holds: Callable[[int], bool]) -> int:
+    """The first number at which it holds, if it does at `high`, not at `low`, and from somewhere between on."""
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if holds(middle) else (middle, high)
+    return high
+
+
+def _local(at_ms: int, zone: tzinfo) -> datetime:
+    return (_EPOCH + timedelta(milliseconds=at_ms)).astimezone(zone)
 
 
 def _start_of(name: str, at: datetime) -> datetime:
