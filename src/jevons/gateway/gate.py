@@ -30,10 +30,11 @@ from jevons.meter.tokens import InputCount, MessageCounter, remote_input
 from jevons.policy import govern
 from jevons.policy.accounts import Account
 from jevons.policy.amounts import Amounts
-from jevons.policy.packed import Outputs
 from jevons.policy.govern import Admit, Deny, Terms, decide, is_cut
+from jevons.policy.packed import Outputs
 from jevons.policy.route import Target
 from jevons.policy.rules import COUNTED, Measure
+from jevons.wire.cut import Ending
 
 OUTPUT = COUNTED.index(Measure.OUTPUT)
 FREE = Price("free", "", 1, (PriceTier(-1, {}),))
@@ -145,10 +146,20 @@ class Gate:
             raise
         return attempt
 
-    def guard(self, attempt: Attempt, dialect: Dialect) -> Guard | None:
-        """What its stream is to be passed through; None for most."""
+    def guard(self, attempt: Attempt, ask: Ask, dialect: Dialect) -> Guard | None:
+        """What its stream is to be passed through; None for most. `dialect`: the upstream's."""
         judge = self.governor.call_judge(attempt.passage) if attempt.passage is not None else None
-        return Guard(dialect, judge, attempt.growing) if judge is not None or attempt.growing is not None else None
+        if judge is None and attempt.growing is None:
+            return None
+        hold = attempt.hold
+        ending = Ending(
+            dialect,
+            model=hold.target,
+            answer_id=request_text(hold.id),
+            created_s=admitted_ms(hold.id) // 1000,
+            include_usage=ask.include_usage,
+        )
+        return Guard(dialect, judge, attempt.growing, ending)
 
     async def count_here(self, ask: Ask, passage: Passage, target: Target, settings: UpstreamSettings, entry_id: int) -> int:
         """Our own count for the count_tokens door, where the upstream has none: an upper bound or estimate, and an entry of cost 0."""

@@ -5,6 +5,7 @@ Comes in: events about to be relayed. Goes out: may they be? Does not know: how 
 
 from jevons.core.ask import Dialect
 from jevons.core.limits import IN_FLIGHT_OUTPUT_TOKENS
+from jevons.core.usage import Usage
 from jevons.gateway.attempt import Attempt
 from jevons.ledger.ledger import Ledger
 from jevons.meter.tokens import count_text
@@ -29,9 +30,9 @@ class Growing:
         """Of the text that is not counted yet: it has at most so many tokens."""
 
     @property
-    def output_tokens(self) -> int:
-        """Counted so far; call after `cover`."""
-        return self._counted
+    def usage(self) -> Usage:
+        """By our own count, as an answer that is cut reports it."""
+        return Usage(input=self._attempt.hold.input_tokens, output=self._counted)
 
     async def cover(self, dialect: Dialect, whole: bytes) -> bool:
         """Hold enough for these events too. False: there is no more to hold, and the answer ends before them."""

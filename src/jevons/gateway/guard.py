@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 from jevons.core.ask import Dialect
 from jevons.core.refusal import Refusal
-from jevons.core.usage import Usage
 from jevons.gateway.growing import Growing
 from jevons.wire.blocks import Blocks
+from jevons.wire.cut import Ending
 from jevons.wire.tool_calls import ToolCall
 
 Judge = Callable[[ToolCall], Refusal | None]
@@ -19,14 +19,13 @@ Judge = Callable[[ToolCall], Refusal | None]
 class Guard:
     """One stream."""
 
-    def __init__(self, dialect: Dialect, judge: Judge | None, growing: Growing | None) -> None:
+    def __init__(self, dialect: Dialect, judge: Judge | None, growing: Growing | None, ending: Ending) -> None:
+        """`ending`: in the upstream's dialect, how its answer is ended if it must be cut."""
         self._dialect = dialect
         self._judge = judge
         self._growing = growing
-        from jevons.wire.cut import Ending
-
         self._blocks = Blocks(dialect)
-        self._ending = Ending(dialect) if growing is not None else None
+        self._ending = ending
         self.refusal: Refusal | None = None
         """Why a tool call of the answer is not relayed. What comes after it is read for its usage, and not relayed either."""
         self.cut = False
@@ -46,10 +45,11 @@ class Guard:
         segment = self._blocks.rest()
         return segment.raw if segment.raw and await self._passes(segment.raw, segment.calls) else b""
 
-    def ending(self, usage: Usage | None) -> tuple[bytes, bytes]:
+    def ending(self) -> tuple[bytes, bytes]:
         """(events, terminal event) that end an answer which was cut, in the upstream's dialect."""
-        assert self._ending is not None and self._growing is not None
-        return self._ending.length(self._growing.output_tokens, usage)
+        assert self._growing is not None
+        usage = self._growing.usage
+        return self._ending.length(usage.output, usage)
 
     async def _passes(self, raw: bytes, calls: tuple[ToolCall, ...]) -> bool:
         if self.refusal is not None or self.cut:
@@ -59,7 +59,7 @@ class Guard:
                 self.refusal = self.refusal or self._judge(call)
             if self.refusal is not None:
                 return False
-        if self._growing is not None and self._ending is not None:
+        if self._growing is not None:
             if not await self._growing.cover(self._dialect, raw):
                 self.cut = True
                 return False

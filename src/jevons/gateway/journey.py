@@ -312,7 +312,7 @@ class Journey:
             )
             await self._client.start(answer.status, headers + own_headers(self._request, attempt, cost=False))
 
-        guard = self._gate.guard(attempt, target.dialect)
+        guard = self._gate.guard(attempt, self._ask, target.dialect)
         relay = Relay(answer, attempt, reader, self._client, patience, begin, translator, guard)
         try:
             end = await relay.run()

@@ -96,7 +96,7 @@ class Relay:
             if later and not self._guard.cut:
                 now += await self._guard.rest()
             if self._guard.cut:
-                ending, later = self._guard.ending(self._attempt.input_usage)
+                ending, later = self._guard.ending()
                 now += ending
         if self._translator is not None:
             now = self._translate(now)
