@@ -33,9 +33,14 @@ async def limits(ledger: Ledger, now_ms: int, accounts_max: int) -> Record:
     of_limits: dict[str, list[Account]] = {}
     budgets: list[Account] = []
     for account in ledger.books.accounts.values():
-        if account.period.start_ms <= now_ms < account.period.end_ms:
-            account.roll(now_ms)
-            (budgets if account.rule is RUN_BUDGET else of_limits.setdefault(account.rule.name, [])).append(account)
+        if not account.period.start_ms <= now_ms < account.period.end_ms:
+            continue
+        if excess := account.roll(now_ms):
+            ledger.books.fresh_excess.append((account, excess))
+        if account.rule is not RUN_BUDGET:
+            of_limits.setdefault(account.rule.name, []).append(account)
+        elif account.limit is not None:
+            budgets.append(account)
     totals = [ledger.accounts[key.id] for key in ledger.by_id.values() if key.revoked_ms is None]
     return {
         "limits": [_limit(one, where, of_limits.get(one.name, []), accounts_max) for one, where in ledger.control.limits],
