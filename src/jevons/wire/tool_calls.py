@@ -42,6 +42,11 @@ def built_in(kind: str) -> str:
     return _VERSION.sub("", kind, count=1)
 
 
+def is_call_item(kind: str) -> bool:
+    """Is an output item of this type a call?"""
+    return kind.endswith("_call") or kind in _CALL_ITEMS
+
+
 def text_of(raw: msgspec.Raw) -> str:
     """A member that should be a string; some upstreams send the object itself where its JSON text belongs."""
     data = bytes(raw)
@@ -125,7 +130,7 @@ class Item(msgspec.Struct):
 
     @property
     def is_call(self) -> bool:
-        return self.type.endswith("_call") or self.type in _CALL_ITEMS
+        return is_call_item(self.type)
 
     def call(self, arguments: str = "") -> ToolCall:
         """`arguments`: what a stream's deltas said, where the item itself never came whole."""
