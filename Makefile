@@ -11,7 +11,7 @@ ENGINE_LOCK := src/jevons/engine/requirements.txt
 # Byte code is written at once, also where PYTHONDONTWRITEBYTECODE is set: without it every start takes seconds longer.
 COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/(pip|setuptools|pkg_resources|pygments)/' .venv/lib
 
-.PHONY: help run test check lint types imports coverage bench-gateway lock clean
+.PHONY: help run test test-agents check lint types imports coverage bench-gateway lock clean
 
 help: ## this list
 	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -21,6 +21,9 @@ run: .venv/run.stamp ## serve on 127.0.0.1:4141 (JEVONS_PORT, JEVONS_HOME; more 
 
 test: .venv/test.stamp ## set up and run every test (some only: make test ARGS="tests/meter -k price")
 	@$(BIN)/python -m pytest $(if $(JEVONS_CI),-p tests.ci_strict) $(ARGS)
+
+test-agents: .venv/test.stamp ## real agents from the package registries, through the gateway (2 GB, once; some only: ARGS="-k codex")
+	@$(BIN)/python -m pytest tests/agents $(ARGS)
 
 check: lint types imports coverage test ## all that a change must pass
 

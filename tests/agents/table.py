@@ -1,0 +1,42 @@
+"""What each agent did, as a table for people."""
+
+import json
+
+from tests.agents.agent import DONE, Agent, Ran, readable
+from tests.agents.tap import Exchange
+
+HEAD = ("agent", "version", "job", "recognised by", "requests", "denied", "after it", "seconds to end", "exit", "it showed")
+SHOWN_CHARACTERS = 60
+
+ROWS: list[tuple[str, ...]] = []
+
+
+def add_row(agent: Agent, job: str, ran: Ran, recognised: str = "") -> None:
+    """One job."""
+    denied = ran.first_denial < len(ran.calls)
+    expected = message_of(ran.denial) if denied else DONE
+    shown = ("our message" if denied else "its work") if expected in ran.output else "…" + ran.output.strip()[-SHOWN_CHARACTERS:]
+    about = (f"no. {ran.first_denial + 1}: {ran.denial.status}", str(len(ran.after_denial)), f"{ran.seconds_to_end:.1f}")
+    row = (
+        agent.name,
+        agent.version,
+        job,
+        recognised,
+        str(len(ran.calls)),
+        *(about if denied else ("", "", "")),
+        str(ran.status),
+        shown,
+    )
+    ROWS.append(row)
+
+
+def message_of(denial: Exchange) -> str:
+    """The sentence for people in an error of any dialect."""
+    return readable(json.loads(denial.answer)["error"]["message"])
+
+
+def table() -> str:
+    """All rows so far, in columns."""
+    rows = [HEAD, *ROWS]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
