@@ -5,23 +5,22 @@ Every name may be a shell pattern: agent:*/claude-code.
 """
 
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 
-from jevons.policy.rules import Who
+from jevons.policy.rules import Who, matches
 
 KINDS = ("everything", "model", "org", "team", "key", "agent", "run")
 
 
 def parse_subject(text: str) -> str:
     """The subject, checked. Raises ValueError that says how one is written."""
-    kind, colon, name = text.strip().partition(":")
+    kind, _, name = text.strip().partition(":")
     fits = not name if kind == "everything" else bool(name) and kind in KINDS
-    if not fits or (kind in ("agent", "run") and "/" not in name):
+    if not fits or (kind in ("team", "agent", "run") and "/" not in name):
         raise ValueError(
             f"{text!r} does not say whom to stop; write everything, key:NAME, agent:KEY/NAME, run:KEY/RUN, team:ORG/NAME, org:NAME or model:NAME"
             " (names may be patterns: agent:*/codex)"
         )
-    return f"{kind}{colon}{name}"
+    return f"{kind}:{name}" if name else kind
 
 
 def hits(subject: str, who: Who, runs: Sequence[str], model: str) -> bool:
@@ -31,13 +30,13 @@ def hits(subject: str, who: Who, runs: Sequence[str], model: str) -> bool:
         case "everything":
             return True
         case "model":
-            return fnmatchcase(model, pattern)
+            return matches(model, pattern)
         case "org":
-            return fnmatchcase(who.org, pattern)
+            return matches(who.org, pattern)
         case "team":
-            return fnmatchcase(f"{who.org}/{who.team}", pattern)
+            return matches(f"{who.org}/{who.team}", pattern)
         case "key":
-            return fnmatchcase(who.key, pattern)
+            return matches(who.key, pattern)
         case "agent":
-            return fnmatchcase(f"{who.key}/{who.agent}", pattern)
-    return any(fnmatchcase(f"{who.key}/{run}", pattern) for run in runs)
+            return matches(f"{who.key}/{who.agent}", pattern)
+    return any(matches(f"{who.key}/{run}", pattern) for run in runs)

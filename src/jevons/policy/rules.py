@@ -75,6 +75,9 @@ OF_A_RUN = frozenset(
     {Measure.SECONDS, Measure.DEPTH, Measure.CHILDREN, Measure.GROWTH, Measure.REPEATS, Measure.IDENTICAL, Measure.STALLED}
 )
 
+RESERVED = frozenset({"key", "run-budget"})
+"""Names of the accounts that every key and every run has without a limit of the operator's (`policy.books`)."""
+
 Mode = Literal["off", "observe", "enforce"]
 Number = int | float | str
 
@@ -214,6 +217,8 @@ def rules_of(limit: Limit) -> tuple[Rule, ...]:
 def _rules_of(limit: Limit) -> tuple[Rule, ...]:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", limit.name):
         raise ValueError("a name has 1 to 64 letters, digits, dots, dashes or underscores")
+    if limit.name in RESERVED:
+        raise ValueError("this name is taken by the accounts that every key and run has; choose another")
     scope = Scope(limit.scope)
     per = limit.per
     if per == "total" and scope in (Scope.RUN, Scope.CHILD):
@@ -246,7 +251,7 @@ def _rules_of(limit: Limit) -> tuple[Rule, ...]:
             scope=scope,
             measure=measure,
             limit=amount,
-            window=span if measure in SUMMED else Window(),
+            window=span if measure in SUMMED or per == "run" else Window(),
             enforced=limit.mode == "enforce",
             org=limit.org,
             team=limit.team,
