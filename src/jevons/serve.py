@@ -23,6 +23,7 @@ from jevons.core.limits import (
     GC_ALLOCATIONS,
     LOCAL_CONTEXT_TOKENS,
     LOCAL_SLOTS,
+    NOTES_EVERY_S,
     SHUTDOWN_GRACE_S,
     SHUTDOWN_SETTLE_S,
 )
@@ -67,7 +68,11 @@ async def _serve(config: Config, home: Home) -> None:
     engine = _engine(config, home, welcome.engine_changed) if config.engine.enabled else None
     try:
         address = f"http://{_shown(config.host)}:{sock.getsockname()[1]}"
-        app = _app(config, home, ledger, engine, address)
+        governor = Governor(ledger, home.secret("installation"), config.governor, config.access)
+        governor.address = config.governor.public_url or address
+        governor.recall(_now_ms())
+        app = _app(config, home, ledger, engine, governor)
+        notes = asyncio.create_task(_flush_notes(governor))
         first_key = "" if ledger.keys else (await admin.create_key(ledger, "default", None, KeySettings(), _now_ms()))[1]
         write_private(home.address, msgspec.json.encode({"pid": os.getpid(), "address": address}).decode())
         if engine is not None:
@@ -77,6 +82,8 @@ async def _serve(config: Config, home: Home) -> None:
         gc.freeze()  # what was built to start with stays; collections look only at what requests leave behind,
         gc.set_threshold(GC_ALLOCATIONS, 20, 20)  # and seldom: a request makes hundreds of objects, next to none in cycles
         await _run(app, sock)
+        notes.cancel()
+        governor.flush_notes(_now_ms())
     finally:
         home.address.unlink(missing_ok=True)
         if engine is not None:
@@ -84,11 +91,8 @@ async def _serve(config: Config, home: Home) -> None:
         ledger.close()
 
 
-def _app(config: Config, home: Home, ledger: Ledger, engine: Engine | None, address: str) -> App:
+def _app(config: Config, home: Home, ledger: Ledger, engine: Engine | None, governor: Governor) -> App:
     metrics = Metrics(ledger)
-    governor = Governor(ledger, home.secret("installation"), config.governor, config.access)
-    governor.recall(_now_ms())
-    governor.address = config.governor.public_url or address
     gate = Gate(ledger, open_book(home.path), governor, metrics.count)
     try:
         lives = {settings.name: live(settings) for settings in config.upstreams}
@@ -109,6 +113,13 @@ def _app(config: Config, home: Home, ledger: Ledger, engine: Engine | None, addr
         return ""
 
     return App(gate, lives, table, metrics, api, config.hosts, ready)
+
+
+async def _flush_notes(governor: Governor) -> None:
+    """Once a minute what was counted of denials goes to the audit log."""
+    while True:
+        await asyncio.sleep(NOTES_EVERY_S)
+        governor.flush_notes(_now_ms())
 
 
 def _local(engine: Engine) -> Live:

@@ -87,9 +87,9 @@ IDENTITY_NEW_BYTES_MAX = 256 * 2**10
 # Governor
 RUN_DEPTH_MAX = 32
 """Runs that started one another. Agents nest two or three deep; each level is looked at with every call."""
-RUNS_KEPT_MAX = 65_536
-"""Runs in memory, about 1 KB each; older ones are found again in the ledger."""
-ACCOUNTS_KEPT_MAX = 262_144
+RUNS_KEPT_MAX = 8_192
+"""Runs in memory, a few KB each with what they did lately; older ones are found again in the ledger."""
+ACCOUNTS_KEPT_MAX = 65_536
 """Accounts in memory before those without open holds are let go."""
 LEDGER_FLUSH_S = 5.0
 """How long a change of limits waits until everything before it is on disk; a commit takes about a millisecond."""

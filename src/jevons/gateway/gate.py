@@ -37,6 +37,7 @@ from jevons.policy.rules import COUNTED, Measure
 from jevons.wire.cut import Ending
 
 OUTPUT = COUNTED.index(Measure.OUTPUT)
+NOTHING: Amounts = (0,) * 10
 FREE = Price("free", "", 1, (PriceTier(-1, {}),))
 """What a call costs that no provider bills (count_tokens)."""
 
@@ -123,9 +124,12 @@ class Gate:
         about: ModelFacts,
         *,
         reasons: bool = False,
-        reserved: tuple[tuple[Account, ...], Amounts] | None = None,
+        reserved: tuple[tuple[Account, ...], Amounts],
     ) -> Attempt:
-        """An attempt whose hold is reserved at once and durable on return. Raises LedgerUnavailable."""
+        """An attempt whose hold is reserved at once and durable on return. Raises LedgerUnavailable.
+
+        `reserved`: its path, and what is held on it.
+        """
         attempt = Attempt(
             self.ledger,
             hold,
@@ -138,7 +142,7 @@ class Gate:
             on_entry=self._entered,
         )
         check_repeat(self.ledger, hold.key_id, (hold.idempotency_key, hold.body_digest))
-        durable = self.ledger.take(hold, *(reserved or (None, None)))
+        durable = self.ledger.take(hold, *reserved)
         try:
             await durable
         except asyncio.CancelledError:
@@ -169,7 +173,7 @@ class Gate:
         hold = msgspec.structs.replace(
             hold, input_tokens=count.tokens, input_bound=count.bound, price_book=self.book.hash, price_row=FREE.row
         )
-        attempt = await self.take(hold, FREE, ask.dialect, settings, about)
+        attempt = await self.take(hold, FREE, ask.dialect, settings, about, reserved=((), NOTHING))
         await attempt.resolve(Outcome.FREE)
         return count.tokens
 
@@ -202,7 +206,7 @@ class Gate:
         cap_max: int | None,
     ) -> Terms:
         if ask.dialect is Dialect.COUNT_TOKENS:
-            return Terms(FREE, 0, 0, billed=False, step=False)
+            return Terms(FREE, 0, 0, billed=False, step=False, calls=0)
         context = price_context(ask, settings)
         price = self.book.dearest(provider, target.model, admitted_ms(entry_id), context)
         if price is None:

@@ -155,6 +155,9 @@ class Governor:
     def judge(self, passage: Passage, ask: Ask, model: str, input_tokens: int) -> int | None:
         """Hold the run's facts against its limits. Returns the largest output cap they allow; raises Refusal, warns in the passage."""
         self.check_kills(passage, model)
+        if ask.dialect is Dialect.COUNT_TOKENS:
+            return None
+        passage.warnings.clear()
         rules = self._ledger.books.bounds(passage.who, passage.run, model)
         if not rules:
             return None
@@ -258,7 +261,7 @@ class Governor:
     def _run(self, passage: Passage, ask: Ask, named: Named) -> Run | None:
         key_id, now_ms = passage.caller.key_id, passage.at_ms
         claim = claimed_run(named, ask)
-        label, parent = None, None
+        label, parent, new = None, None, False
         if claim is not None:
             label, parent, passage.source = claim.run_id, claim.parent_id, claim.source
         elif ask.previous_response_id is not None:
@@ -271,14 +274,12 @@ class Governor:
             if found is not None and found.kind == "continues":
                 label = found.run_id
             else:
-                label, parent = (
-                    f"auto-{request_text(passage.request).removeprefix('req_')}",
-                    found.run_id if found is not None else None,
-                )
+                label, new = f"auto-{request_text(passage.request).removeprefix('req_')}", True
+                parent = found.run_id if found is not None else None
         if label is None:
             return None
         try:
-            return self._ledger.runs.enter(key_id, label, parent, now_ms)
+            return self._ledger.runs.enter(key_id, label, parent, now_ms, new=new)
         except TooDeep:
             raise invalid(f"Run {label!r} is more than {RUN_DEPTH_MAX} runs deep.", code="run_too_deep", status=403) from None
 

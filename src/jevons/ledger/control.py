@@ -39,6 +39,7 @@ class Control:
         """Told of each kill in the step that makes it."""
         self.on_grant: list[Callable[[str, int, int], None]] = []
         """Told of each change: (account, start of its window, sum)."""
+        self._latest = {(approval.account, approval.window_ms): approval.id for approval in snapshot.approvals}
         for approval in snapshot.approvals:
             self._count(approval)
         self._expand()
@@ -97,11 +98,13 @@ class Control:
     def ask(self, approval: Approval) -> None:
         """Put a question to a person. Not awaited: who asks has been refused already."""
         self.approvals[approval.id] = approval
+        self._latest[approval.account, approval.window_ms] = approval.id
         self._writer.submit(approval)
 
     def asked(self, account: str, window_ms: int) -> Approval | None:
         """The latest question about an account."""
-        return next((a for a in reversed(self.approvals.values()) if (a.account, a.window_ms) == (account, window_ms)), None)
+        latest = self._latest.get((account, window_ms))
+        return self.approvals[latest] if latest is not None else None
 
     async def decide(self, approval_id: str, approved: bool, now_ms: int) -> Approval:
         """Answer a question, in time or late, or change the answer. Raises LedgerError, LedgerUnavailable; then nothing changed."""

@@ -10,8 +10,11 @@ Amounts = tuple[int, int, int, int, int, int, int, int, int, int]
 _NO_STEP = frozenset({Outcome.VOID, Outcome.FREE})
 
 
-def bound(money_nusd: int, list_nusd: int, input_tokens: int, output_tokens: int, *, step: bool) -> Amounts:
-    """The most that a call may come to. Any of its input may turn out cached or written to a cache, any output reasoning."""
+def bound(money_nusd: int, list_nusd: int, input_tokens: int, output_tokens: int, *, step: bool, calls: int = 1) -> Amounts:
+    """The most that a call may come to. Any of its input may turn out cached or written to a cache, any output reasoning.
+
+    `calls`: how many of the calls at once it is; 0 for those that no model answers.
+    """
     return (
         money_nusd,
         list_nusd,
@@ -22,7 +25,7 @@ def bound(money_nusd: int, list_nusd: int, input_tokens: int, output_tokens: int
         output_tokens,
         output_tokens,
         int(step),
-        1,
+        calls,
     )
 
 

@@ -37,6 +37,8 @@ class Terms(msgspec.Struct, frozen=True):
     """False under a subscription or free tier: the account pays nothing, the list price is kept."""
     step: bool = True
     """False for a retry of our own: it is no request of the client's."""
+    calls: int = 1
+    """0 for a call that no model answers (count_tokens): it is none of the calls at once."""
     cap_max: int | None = None
     """A rule's largest output cap."""
     expected_output: int | None = None
@@ -47,7 +49,7 @@ class Admit(msgspec.Struct, frozen=True):
     output_cap: int | None
     """Per answer; what the upstream is told. None: what the client sent stays (an account without a limit is never cut)."""
     clamped: bool
-    """The cap is lower than what the client sent, or was injected below the default, for lack of money."""
+    """The cap is lower than what the client sent, or than what it gets if it sends none: for lack of money, or by a rule."""
     amounts: Amounts
     """What is held on every account of the path."""
     observed: tuple[Account, ...] = ()
@@ -93,24 +95,23 @@ def is_cut(path: Sequence[Account]) -> bool:
 
 def decide(path: Sequence[Account], terms: Terms) -> Verdict:
     """Admit with the largest cap that every account on the path can afford, up to what was asked. Raises UnpricedKind."""
-    if not is_cut(path) and terms.cap_max is None:
-        wanted, cap = terms.output_cap or terms.output_max, None
-    else:
-        wanted = cap = _wanted_output(terms)
-    amounts = _amounts(terms, _held_output(terms, wanted))
-    verdict: Verdict
-    if terms.expected_output is None and all(not account.enforced or account.fits(amounts[account.index]) for account in path):
-        verdict = Admit(cap, _clamped(terms, cap), amounts, _observed(path, amounts))
-    else:
-        verdict = _largest_that_fits(path, terms, wanted)
-    if isinstance(verdict, Admit):
-        for account in path:
-            if account.enforced and account.asks:
-                return Ask(account)
-    return verdict
+    cut = is_cut(path)
+    asked = _asked_output(terms, cut=cut)
+    cap = asked if terms.cap_max is None else min(asked, terms.cap_max)
+    amounts = _amounts(terms, _held_output(terms, cap))
+    if terms.expected_output is not None or not all(not a.enforced or a.fits(amounts[a.index]) for a in path):
+        found = _largest_that_fits(path, terms, cap)
+        if not isinstance(found, int):
+            return found
+        cap, amounts = found, _amounts(terms, _held_output(terms, found))
+    for account in path:
+        if account.enforced and account.asks:
+            return Ask(account)
+    observed = tuple([a for a in path if not a.enforced and not a.fits(amounts[a.index])])
+    return Admit(cap if cut or cap < asked else None, cap < asked, amounts, observed)
 
 
-def _largest_that_fits(path: Sequence[Account], terms: Terms, wanted: int) -> Verdict:
+def _largest_that_fits(path: Sequence[Account], terms: Terms, wanted: int) -> int | Wait | Deny:
     """The cap is cut to what could be had if no other call were in flight: a call is never cut because of its neighbours.
 
     A packed hold is smaller than its cap: it is cut later, should there be no more by then.
@@ -130,8 +131,7 @@ def _largest_that_fits(path: Sequence[Account], terms: Terms, wanted: int) -> Ve
     for account in limits:
         if not account.fits(amounts[account.index]):
             return Wait(account, amounts[account.index])
-    cap = low if is_cut(path) or terms.cap_max is not None else None
-    return Admit(cap, _clamped(terms, cap), amounts, _observed(path, amounts))
+    return low
 
 
 def _short_of(limits: Sequence[Account], amounts: Amounts) -> Account | None:
@@ -143,21 +143,10 @@ def _short_of(limits: Sequence[Account], amounts: Amounts) -> Account | None:
     return None
 
 
-def _observed(path: Sequence[Account], amounts: Amounts) -> tuple[Account, ...]:
-    return tuple([a for a in path if not a.enforced and not a.fits(amounts[a.index])])
-
-
 def _amounts(terms: Terms, output_cap: int) -> Amounts:
     outputs = terms.choices * output_cap
     whole = worst_case(terms.price, terms.input_tokens, outputs, terms.units)
-    return bound(whole if terms.billed else 0, whole, terms.input_tokens, outputs, step=terms.step)
-
-
-def _clamped(terms: Terms, cap: int | None) -> bool:
-    if cap is None:
-        return False
-    asked = terms.output_cap if terms.output_cap is not None else _default_output(terms)
-    return cap < asked
+    return bound(whole if terms.billed else 0, whole, terms.input_tokens, outputs, step=terms.step, calls=terms.calls)
 
 
 def _held_output(terms: Terms, cap: int) -> int:
@@ -173,16 +162,15 @@ def more_output(terms: Terms, held_output: int, more: int) -> Amounts:
     return (grown if terms.billed else 0, grown, more, 0, 0, 0, more, more, 0, 0)
 
 
-def _wanted_output(terms: Terms) -> int:
-    """The cap per answer if money were no matter: the client's own, else the default; within what a rule allows."""
-    wanted = terms.output_cap if terms.output_cap is not None and terms.output_max else _default_output(terms)
-    return wanted if terms.cap_max is None else min(wanted, terms.cap_max)
-
-
-def _default_output(terms: Terms) -> int:
-    """Within the model's maximum; 0 where nothing is generated."""
-    default = terms.default_output_tokens or OUTPUT_TOKENS_DEFAULT
-    return min(terms.output_max, max(default, _least_output(terms)))
+def _asked_output(terms: Terms, *, cut: bool) -> int:
+    """The cap per answer if money were no matter: the client's own, else the default where a limit is a reason to set one."""
+    if not terms.output_max:
+        return 0
+    if terms.output_cap is not None:
+        return terms.output_cap
+    if not cut:
+        return terms.output_max
+    return min(terms.output_max, max(terms.default_output_tokens or OUTPUT_TOKENS_DEFAULT, _least_output(terms)))
 
 
 def _least_output(terms: Terms) -> int:

@@ -17,7 +17,8 @@ class Record(NamedTuple):
     """What the ledger knows of a run."""
 
     parent: str | None
-    first_ms: int
+    first_ms: int | None
+    """None = it has no calls of its own yet: a budget, or children, is all that is known."""
     children: int
     budget_nusd: int | None
 
@@ -28,8 +29,8 @@ class Run:
     __slots__ = (
         "budget_nusd",
         "children",
-        "degraded_to",
         "context_tokens",
+        "degraded_to",
         "depth",
         "first_ms",
         "key_id",
@@ -84,34 +85,60 @@ class Runs:
     def __len__(self) -> int:
         return len(self._runs)
 
-    def enter(self, key_id: int, label: str, parent: str | None, now_ms: int) -> Run:
-        """The run of this label. A run's parent is what its first call said; later claims do not move it. Raises TooDeep."""
+    def enter(self, key_id: int, label: str, parent: str | None, now_ms: int, *, new: bool = False) -> Run:
+        """The run of this label. A run's parent is what its first call said; later claims do not move it. Raises TooDeep.
+
+        `new`: the label was just made; nobody can know of the run.
+        """
         run = self._runs.get((key_id, label))
         if run is not None:
             self._runs.move_to_end((key_id, label))
             return run
-        record = self._recall(key_id, label)
-        if record is not None:
-            parent = record.parent
-        above = self.enter(key_id, parent, None, now_ms) if parent is not None and parent != label else None
-        if (run := self._runs.get((key_id, label))) is not None:
-            return run  # the ledger's own parents led back here
-        if above is not None and above.depth >= RUN_DEPTH_MAX:
+        absent, above = self._line(key_id, label, parent, new)
+        if len(absent) + (above.depth if above is not None else 0) > RUN_DEPTH_MAX:
             raise TooDeep
-        run = Run(key_id, label, above, now_ms)
-        if record is not None:
-            run.first_ms, run.children, run.budget_nusd = record.first_ms, record.children, record.budget_nusd
-            run.known = True
-        elif above is not None:
-            above.children += 1
-            run.ordinal = above.children
-        self._runs[key_id, label] = run
-        return run
+        for label, record in reversed(absent):
+            run = Run(key_id, label, above, now_ms)
+            if record is not None:
+                run.children, run.budget_nusd, run.known = record.children, record.budget_nusd, True
+            if record is not None and record.first_ms is not None:
+                run.first_ms = record.first_ms
+            elif above is not None:
+                above.children += 1
+                run.ordinal = above.children
+            self._runs[key_id, label] = above = run
+        assert above is not None
+        return above
+
+    def _line(self, key_id: int, label: str, parent: str | None, new: bool) -> tuple[list[tuple[str, Record | None]], Run | None]:
+        """The run and those above it that are not in memory, innermost first, with their records; and the run above all these."""
+        absent: list[tuple[str, Record | None]] = []
+        while len(absent) <= RUN_DEPTH_MAX:
+            record = None if new and not absent else self._recall(key_id, label)
+            if record is not None and _called(record):
+                parent = record.parent
+            absent.append((label, record))
+            if parent is None:
+                break
+            if (above := self._runs.get((key_id, parent))) is not None:
+                return absent, above
+            if any(parent == below for below, _ in absent):
+                # A circle. What was only claimed gives way to what is on record, and the run stands alone.
+                return (absent[:1] if parent == absent[0][0] and not _called(absent[0][1]) else absent), None
+            label, parent = parent, None
+        return absent, None
 
     def forget(self, keep: int, open_runs: set[tuple[int, str]]) -> None:
-        """Let go the runs that were used longest ago, down to `keep`; those with open calls and their parents stay."""
-        for key in list(self._runs)[: max(0, len(self._runs) - keep)]:
-            if key not in open_runs:
+        """Let go the runs that were used longest ago, down to about `keep`; those with open calls stay, and whatever is above one that stays."""
+        old = list(self._runs.values())[: max(0, len(self._runs) - keep)]
+        if old:
+            gone = {(run.key_id, run.label) for run in old} - open_runs
+            staying = [run for key, run in self._runs.items() if key not in gone]
+            for key in gone - {(run.key_id, above.label) for run in staying for above in run.lineage}:
                 del self._runs[key]
         for run in self._runs.values():
             run.known = True
+
+
+def _called(record: Record | None) -> bool:
+    return record is not None and record.first_ms is not None
