@@ -14,15 +14,32 @@ from jevons.core.price import Line
 from jevons.core.usage import Usage
 from jevons.ledger.errors import LedgerUnavailable
 from jevons.ledger.ledger import Ledger
-from jevons.ledger.ops import Adjusted, Key, KeyCreated, KeyRevoked, KeySettings, LimitSet, Op, Opened, Posted, Withdrawn
+from jevons.ledger.ops import (
+    Adjusted,
+    Key,
+    KeyCreated,
+    KeyRevoked,
+    KeySettings,
+    LimitSet,
+    Noted,
+    Op,
+    Opened,
+    Overrun,
+    Posted,
+    Withdrawn,
+)
 from jevons.ledger.schema import in_words
 from jevons.ledger.sqlite import SqliteStore, Store
-from jevons.policy import accounts
 from jevons.policy.accounts import Account
+from jevons.policy.books import KEY_TOTAL
+from jevons.policy.windows import FOREVER
 
 NOON_MS = 1_790_000_000_000
 """An instant in 2026; tests never read the clock."""
-TABLES = "keys accounts holds entries adjustments rollup_hour rollup_day idempotency stored_responses".split()
+TABLES = (
+    "keys accounts holds entries adjustments rollup_minute rollup_hour rollup_day runs run_budgets limits overruns kills approvals audit"
+    " idempotency stored_responses"
+).split()
 
 WRONG_TYPE = (
     "PRAGMA writable_schema = ON; UPDATE sqlite_schema"
@@ -102,41 +119,60 @@ def dump_file(path: Path) -> Dump:
         store.close()
 
 
+def total(limit_nusd: int | None) -> Account:
+    """A key's total account, as the ledger makes it."""
+    return Account(KEY_TOTAL, "key:test", FOREVER, limit_nusd)
+
+
+def overruns(key_id: int, excess: int, entry_id: int | None = None) -> tuple[Overrun, ...]:
+    """What a ledger writes of a key's total that came over its limit."""
+    return (Overrun(f"key:usd key:key-{key_id}", 0, excess, "post", NOON_MS, entry_id),) if excess else ()
+
+
+def balance(account: Account) -> tuple[int | None, int, int, int]:
+    """(limit, posted, held, overrun)"""
+    return account.limit, account.posted, account.held, account.overrun
+
+
 def batches(rng: random.Random, count: int) -> list[list[Op]]:
     """Batches as a ledger would write them: two keys, many holds, posts of every kind, now and then an operator's change."""
     following = request_ids()
-    books = {number: Account(10_000) for number in (1, 2)}
+    books = {number: total(10_000) for number in (1, 2)}
     still_open: list[Hold] = []
     made: list[list[Op]] = [[KeyCreated(make_key(number, 10_000)) for number in books]]
     for _ in range(count):
         batch: list[Op] = []
         for _ in range(rng.choice((1, 2, 5, 30))):
             key_id = rng.choice((1, 2))
-            kind = rng.random()
+            book, kind = books[key_id], rng.random()
             if kind < 0.5:
                 idempotency = rng.randbytes(16) if rng.random() < 0.3 else b""
-                hold = make_hold(
-                    following(), rng.randint(0, 200), key_id=key_id, run_id=rng.choice((None, "run")), idempotency_key=idempotency
+                run: dict[str, Any] = rng.choice(
+                    (
+                        {},
+                        {"run_id": "run", "agent": "codex"},
+                        {"run_id": "child", "parent_run_id": "run", "run_source": "inferred"},
+                    )
                 )
-                if accounts.fits(books[key_id], hold.held_nusd):
-                    books[key_id] = accounts.reserve(books[key_id], hold.held_nusd)
+                hold = make_hold(following(), rng.randint(0, 200), key_id=key_id, idempotency_key=idempotency, **run)
+                if book.fits(hold.held_nusd):
+                    book.reserve(0, hold.held_nusd)
                     still_open.append(hold)
                     batch.append(Opened(hold))
             elif kind < 0.93 and still_open:
                 hold = still_open.pop(rng.randrange(len(still_open)))
                 entry = make_entry(hold, rng.randint(0, 250), response_id=rng.choice(("", f"resp_{hold.id}")))
-                before = books[hold.key_id]
-                after = books[hold.key_id] = accounts.post(before, hold.held_nusd, entry.billed_nusd)
-                batch.append(Posted(entry, after.overrun_nusd - before.overrun_nusd))
+                excess = books[hold.key_id].post(0, hold.held_nusd, entry.billed_nusd)
+                batch.append(Posted(entry, excess, overruns(hold.key_id, excess, hold.id)))
             elif kind < 0.96:
-                books[key_id] = accounts.adjust(books[key_id], -500)
+                book.adjust(0, -500)
                 batch.append(Adjusted(key_id, -500, "refund", NOON_MS))
             elif kind < 0.99:
-                limit = (books[key_id].limit_nusd or 0) + 5_000
-                books[key_id] = accounts.set_limit(books[key_id], limit)
-                batch.append(LimitSet(key_id, limit))
+                limit = (book.limit or 0) + 5_000
+                book.set_limit(limit)
+                batch.append(LimitSet(key_id, limit, NOON_MS))
             else:
-                batch.append(KeyRevoked(key_id, NOON_MS))
+                batch += [KeyRevoked(key_id, NOON_MS), Noted(NOON_MS, "denied", f"key:key-{key_id}", {"reason": "revoked"})]
         made.append(batch)
     return made
 

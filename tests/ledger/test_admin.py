@@ -22,7 +22,7 @@ def test_keys_limits_and_corrections_over_a_restart(path: Path) -> None:
             assert keys.find(ledger.keys, secret) == key and key.prefix == secret[:7]
             other, _ = await admin.create_key(ledger, "other", None, KeySettings(), NOON_MS)
             assert (key.id, other.id) == (1, 2)
-            await admin.set_limit(ledger, "agent", 500)
+            await admin.set_limit(ledger, "agent", 500, NOON_MS)
             await admin.adjust(ledger, "agent", -30, "refund", NOON_MS, 16)
             await admin.revoke_key(ledger, "other", NOON_MS + 1)
             await admin.revoke_key(ledger, "other", NOON_MS + 2)
@@ -60,8 +60,8 @@ def test_a_limit_that_makes_no_sense_is_refused(path: Path, limit: int) -> None:
                 await admin.create_key(ledger, "agent", limit, KeySettings(), NOON_MS)
             await admin.create_key(ledger, "agent", 2**62, KeySettings(), NOON_MS)
             with pytest.raises(LedgerError, match="A limit is at least 0"):
-                await admin.set_limit(ledger, "agent", limit)
-            await admin.set_limit(ledger, "agent", None)
+                await admin.set_limit(ledger, "agent", limit, NOON_MS)
+            await admin.set_limit(ledger, "agent", None, NOON_MS)
 
     asyncio.run(scene())
 

@@ -6,14 +6,14 @@ from typing import Any
 import apsw
 import pytest
 
-from jevons.core.entry import Estimate, first_id_of_ms, request_text
+from jevons.core.entry import Estimate, admitted_ms, first_id_of_ms, request_text
 from jevons.ledger import bill as reading
 from jevons.ledger.bill import accounts, bill, check, latest_entries, open_holds, request_entries, response_owner
 from jevons.ledger.errors import LedgerError
 from jevons.ledger.ops import Adjusted, KeyCreated, Opened, Posted
-from jevons.ledger.rollup import DAY_MS
+from jevons.ledger.rollup import DAY_MS, HOUR_MS, MINUTE_MS, MINUTES_KEPT
 from jevons.ledger.sqlite import SqliteStore
-from tests.ledger.making import NOON_MS, SETTINGS, WRONG_TYPE, make_entry, make_hold, make_key
+from tests.ledger.making import NOON_MS, SETTINGS, WRONG_TYPE, make_entry, make_hold, make_key, overruns
 
 MIDNIGHT_MS = NOON_MS // DAY_MS * DAY_MS
 FIRST = first_id_of_ms(MIDNIGHT_MS + 1)
@@ -37,7 +37,8 @@ def filled(path: Path) -> Path:
             Posted(make_entry(one, 30, response_id="resp_1", finish="stop")),
             Posted(make_entry(other, 50, billed_nusd=0)),
             Posted(make_entry(retried, 20, estimate=Estimate.SEEN, first_byte_ms=3)),
-            Adjusted(1, -4, "refund", MIDNIGHT_MS + 7),
+            Adjusted(1, -11, "refund", MIDNIGHT_MS + 7),
+            Adjusted(1, 7, "none", MIDNIGHT_MS + 8, FIRST, 7, overruns(1, 7, FIRST)),
         ]
     )
     store.close()
@@ -142,6 +143,21 @@ DAMAGES = {
     "tokens of days": ("UPDATE rollup_day SET output = output - 1", "rollup_day: 3 sums"),
     "a day's model": ("UPDATE rollup_day SET target = 'other' WHERE key_id = 2", "rollup_day: 2 sums"),
     "an hour that is gone": ("DELETE FROM rollup_hour WHERE key_id = 2", "rollup_hour: 1 sums"),
+    "steps of minutes": ("UPDATE rollup_minute SET steps = 7 WHERE key_id = 2", "rollup_minute: 1 sums"),
+    "a minute's agent": ("UPDATE rollup_minute SET agent = 'codex' WHERE key_id = 2", "rollup_minute: 2 sums"),
+    "a minute that is gone": ("DELETE FROM rollup_minute WHERE key_id = 2", "rollup_minute: 1 sums"),
+    "a run": ("UPDATE runs SET estimated_nusd = 0 WHERE key_id = 1", "runs: 1 sums"),
+    "a run that is gone": ("DELETE FROM runs WHERE key_id = 2", "runs: 1 sums"),
+    "an overrun": (
+        "UPDATE accounts SET overrun_nusd = 9 WHERE key_id = 1",
+        "key key-1: the account says 9 nano-USD of overrun, the records of it 7",
+    ),
+    "the record of an overrun": (
+        "DELETE FROM overruns",
+        "key key-1: the account says 7 nano-USD of overrun, the records of it 0",
+    ),
+    "an overrun's entry": ("UPDATE overruns SET entry_id = 1", "1 overruns of entries that are not there"),
+    "a correction's entry": ("UPDATE adjustments SET entry_id = 1", "2 adjustments of entries that are not there"),
     "lines": (
         "DROP TRIGGER entries_are_never_edited; UPDATE entries SET lines = '[]' WHERE key_id = 2",
         "1 entries whose lines do not sum",
@@ -149,6 +165,25 @@ DAMAGES = {
     "a hold resolved by half": ("UPDATE holds SET id = (SELECT min(id) FROM entries)", "1 holds are open although"),
     "the file itself": (WRONG_TYPE, "SQLite says"),
 }
+
+
+def test_sums_by_the_minute_are_held_against_the_entries_as_far_back_as_they_are_kept(path: Path) -> None:
+    store = SqliteStore(path)
+    old, new = make_hold(FIRST), make_hold(FIRST + first_id_of_ms(MINUTES_KEPT * MINUTE_MS + HOUR_MS))
+    for hold in (old, new):
+        store.apply([*([KeyCreated(make_key())] if hold is old else []), Opened(hold), Posted(make_entry(hold, 30))])
+    assert [minute for (minute,) in store.db.execute("SELECT minute FROM rollup_minute")] == [admitted_ms(new.id) // MINUTE_MS]
+    assert check(path) == []
+    store.close()
+
+
+def test_a_run_that_has_called_and_has_no_entry_yet_is_no_wrong_sum(filled: Path) -> None:
+    store = SqliteStore(filled)
+    store.db.execute("INSERT INTO runs SELECT 1, 'begun', NULL, '', '', 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0")
+    assert check(filled) == []
+    store.db.execute("UPDATE runs SET billed_nusd = 1 WHERE run_id = 'begun'")
+    assert check(filled) == ["runs: 1 sums are not those of the entries"]
+    store.close()
 
 
 @pytest.mark.parametrize(("damage", "words"), DAMAGES.values(), ids=DAMAGES)

@@ -2,6 +2,7 @@
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
@@ -12,6 +13,7 @@ from jevons.ledger.bill import bill, check
 from jevons.ledger.errors import LedgerError
 from jevons.ledger.ledger import settle_open_holds
 from jevons.ledger.ops import KeyCreated, Opened, Posted
+from jevons.ledger.rollup import MEASURES
 from jevons.ledger.schema import APPLICATION_ID, migrations
 from jevons.ledger.sqlite import SqliteStore
 from tests.ledger.failing import FailingDisk
@@ -55,19 +57,80 @@ def test_this_release_keeps_a_ledger_and_it_is_small() -> None:
     assert all(file.stat().st_size < 100_000 for file in KEPT)
 
 
-def test_the_kept_ledger_of_this_release_has_its_schema(tmp_path: Path) -> None:
-    """Until it is released a schema may change; then: remove the file, python -m tests.ledger.keep"""
-
+@pytest.mark.parametrize("copy", KEPT, ids=lambda file: file.stem, indirect=True)
+def test_a_ledger_of_every_release_comes_to_the_schema_of_a_new_one(copy: Path, tmp_path: Path) -> None:
     def tables(file: Path) -> list[tuple[str, str]]:
-        db = apsw.Connection(str(file), flags=apsw.SQLITE_OPEN_READONLY)
-        found = sorted(db.execute("SELECT name, sql FROM sqlite_schema"), key=repr)
-        db.close()
+        store = SqliteStore(file)
+        found = sorted(store.db.execute("SELECT name, sql FROM sqlite_schema"), key=repr)
+        store.close()
         return found
 
-    keep(tmp_path / "new.db")
-    kept = tmp_path / "kept.db"
-    kept.write_bytes((FIXTURES / f"ledger-{jevons.__version__}.db").read_bytes())
-    assert tables(kept) == tables(tmp_path / "new.db")
+    assert tables(copy) == tables(tmp_path / "new.db")
+
+
+@pytest.mark.parametrize("copy", KEPT, ids=lambda file: file.stem, indirect=True)
+def test_a_ledger_of_every_release_sums_to_what_its_entries_say(copy: Path) -> None:
+    before = apsw.Connection(str(copy), flags=apsw.SQLITE_OPEN_READONLY)
+    entries = [
+        dict(zip(names(before, "entries"), row, strict=True)) for row in before.execute("SELECT * FROM entries ORDER BY id")
+    ]
+    accounts = list(before.execute("SELECT * FROM accounts"))
+    before.close()
+    store = SqliteStore(copy)
+    db = store.db
+    for entry, row in zip(entries, db.execute("SELECT * FROM entries ORDER BY id"), strict=True):
+        assert entry.items() <= dict(zip(names(db, "entries"), row, strict=True)).items()
+    assert list(db.execute("SELECT * FROM accounts")) == accounts
+    assert list(
+        db.execute(
+            "SELECT key_id, sum(nusd) FROM (SELECT key_id, billed_nusd AS nusd FROM entries"
+            " UNION ALL SELECT key_id, nusd FROM adjustments) GROUP BY 1"
+        )
+    ) == [(key, posted) for key, _, posted, _ in accounts if posted]
+    for period, width_ms in (("minute", 60_000), ("hour", 3_600_000), ("day", 86_400_000)):
+        periods = [{**entry, "agent": entry.get("agent", ""), period: entry["id"] // 2**18 // width_ms} for entry in entries]
+        summed = sums(periods, (period, "key_id", "agent", "upstream", "target"))
+        found = {
+            row[:5]: row[5:]
+            for row in db.execute(f"SELECT {period}, key_id, agent, upstream, target, {', '.join(MEASURES)} FROM rollup_{period}")
+        }
+        assert found == summed
+    runs = sums([entry for entry in entries if entry["run_id"] is not None], ("key_id", "run_id"))
+    assert runs and {row[:2]: row[2:] for row in db.execute(f"SELECT key_id, run_id, {', '.join(MEASURES)} FROM runs")} == runs
+    for key_id, run_id, first_ms, last_ms in db.execute("SELECT key_id, run_id, first_ms, last_ms FROM runs"):
+        instants = [e["id"] // 2**18 for e in entries if (e["key_id"], e["run_id"]) == (key_id, run_id)]
+        assert (first_ms, last_ms) == (min(instants), max(instants))
+    store.close()
+    assert check(copy) == []
+
+
+def test_what_was_recorded_before_overruns_were_kept_one_by_one_is_kept_as_one(path: Path) -> None:
+    path.write_bytes((FIXTURES / "ledger-0.1.0.db").read_bytes())
+    db = apsw.Connection(str(path))
+    db.execute("UPDATE accounts SET overrun_nusd = 70 WHERE key_id = 1")
+    db.close()
+    store = SqliteStore(path)
+    assert store.load().overruns == {("key:usd key:key-1", 0): 70}
+    assert store.load().posted[1][1] == 70
+    settle_open_holds(store, NOON_MS)
+    store.close()
+    assert check(path) == []
+
+
+def names(db: apsw.Connection, table: str) -> list[str]:
+    return [row[1] for row in db.execute(f"PRAGMA table_info({table})")]
+
+
+def sums(entries: list[dict[str, Any]], group: tuple[str, ...]) -> dict[tuple[Any, ...], tuple[int, ...]]:
+    """Each measure of the rollups, added up entry by entry."""
+    found: dict[tuple[Any, ...], tuple[int, ...]] = {}
+    for entry in entries:
+        is_step = entry["id"] % 16 == 0 and entry["outcome"] not in ("void", "free")
+        made = {"entries": 1, "steps": int(is_step), "estimated_nusd": entry["billed_nusd"] if entry["estimate"] else 0}
+        row = tuple({**entry, **made}[measure] for measure in MEASURES)
+        place = tuple(entry[name] for name in group)
+        found[place] = tuple(a + b for a, b in zip(found.get(place, (0,) * len(row)), row, strict=True))
+    return found
 
 
 def test_entries_refuse_to_be_edited_or_removed(path: Path) -> None:
@@ -196,8 +259,8 @@ def test_a_file_system_without_shared_memory_is_refused(path: Path) -> None:
 def next_release(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, str]]:
     steps = [
         *migrations(),
-        (2, "CREATE TABLE teams (id INTEGER PRIMARY KEY) STRICT;"),
-        (3, "ALTER TABLE keys ADD COLUMN team_id INTEGER;"),
+        (3, "CREATE TABLE teams (id INTEGER PRIMARY KEY) STRICT;"),
+        (4, "ALTER TABLE keys ADD COLUMN team_id INTEGER;"),
     ]
     monkeypatch.setattr(schema, "migrations", lambda: steps)
     return steps
@@ -207,11 +270,11 @@ def test_each_migration_is_preceded_by_a_backup(path: Path, tmp_path: Path, next
     path.write_bytes((FIXTURES / "ledger-0.1.0.db").read_bytes())
     backups = tmp_path / "backups"
     store = SqliteStore(path, backups=backups)
-    assert store.migrated == [2, 3]
-    assert store.db.pragma("user_version") == 3
+    assert store.migrated == [2, 3, 4]
+    assert store.db.pragma("user_version") == 4
     assert store.db.execute("SELECT count(*) FROM teams").get == 0
     store.close()
-    assert sorted(file.name for file in backups.iterdir()) == ["ledger-before-0002.db", "ledger-before-0003.db"]
+    assert sorted(file.name for file in backups.iterdir()) == [f"ledger-before-{n:04d}.db" for n in (2, 3, 4)]
     versions = []
     for file in sorted(backups.iterdir()):
         db = apsw.Connection(str(file), flags=apsw.SQLITE_OPEN_READONLY)
@@ -219,7 +282,7 @@ def test_each_migration_is_preceded_by_a_backup(path: Path, tmp_path: Path, next
             (db.pragma("user_version"), db.pragma("application_id"), db.execute("SELECT count(*) FROM entries").get > 0)
         )
         db.close()
-    assert versions == [(1, APPLICATION_ID, True), (2, APPLICATION_ID, True)]
+    assert versions == [(n, APPLICATION_ID, True) for n in (1, 2, 3)]
     again = SqliteStore(path, backups=backups)
     assert again.migrated == []
     again.close()
@@ -227,7 +290,7 @@ def test_each_migration_is_preceded_by_a_backup(path: Path, tmp_path: Path, next
 
 def test_a_new_ledger_needs_no_backup(path: Path, tmp_path: Path, next_release: list[tuple[int, str]]) -> None:
     store = SqliteStore(path, backups=tmp_path / "backups")
-    assert store.migrated == [1, 2, 3]
+    assert store.migrated == [1, 2, 3, 4]
     store.close()
     assert not (tmp_path / "backups").exists()
 
@@ -236,12 +299,12 @@ def test_a_migration_that_fails_leaves_the_file_at_the_version_before(
     path: Path, tmp_path: Path, next_release: list[tuple[int, str]]
 ) -> None:
     SqliteStore(path).close()
-    next_release.append((4, "CREATE TABLE late (x); INSERT INTO nowhere VALUES (1);"))
+    next_release.append((5, "CREATE TABLE late (x); INSERT INTO nowhere VALUES (1);"))
     with pytest.raises(LedgerError, match="no such table: nowhere"):
         SqliteStore(path, backups=tmp_path / "backups")
     del next_release[-1]
     store = SqliteStore(path)
-    assert store.migrated == [] and store.db.pragma("user_version") == 3
+    assert store.migrated == [] and store.db.pragma("user_version") == 4
     assert store.db.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'late'").get == 0
     store.close()
 

@@ -10,14 +10,13 @@ from jevons.core.limits import IDEMPOTENCY_TTL_S, RESPONSE_OWNER_TTL_S
 from jevons.ledger.bill import check, response_owner
 from jevons.ledger.ops import Adjusted, KeyCreated, KeyRevoked, LimitSet, Opened, Posted, Withdrawn
 from jevons.ledger.sqlite import Snapshot, SqliteStore
-from jevons.policy.accounts import Account
-from tests.ledger.making import NOON_MS, SETTINGS, dump, make_entry, make_hold, make_key
+from tests.ledger.making import NOON_MS, SETTINGS, dump, make_entry, make_hold, make_key, overruns
 
 
 def test_a_new_ledger_is_empty(path: Path) -> None:
     store = SqliteStore(path)
-    assert store.load() == Snapshot([], {}, [], {}, 0)
-    assert store.migrated == [1]
+    assert store.load() == Snapshot([], {}, [], {}, 0, [], {}, [], 0, [])
+    assert store.migrated == [1, 2]
     assert store.db.pragma("synchronous") == 2  # FULL
     store.close()
 
@@ -27,7 +26,13 @@ def test_what_was_written_is_what_a_start_reads(path: Path) -> None:
     key = make_key(1, 1_000, settings=SETTINGS)
     holds = [make_hold(16, 100, run_id="run", idempotency_key=b"k" * 32, body_digest=b"b" * 32), make_hold(32, 50, stream=False)]
     store.apply([KeyCreated(key), *map(Opened, holds)])
-    store.apply([Posted(make_entry(holds[0], 130), 9), Adjusted(1, -7, "refund", NOON_MS, 16, 2), LimitSet(1, 500, 3)])
+    store.apply(
+        [
+            Posted(make_entry(holds[0], 130), 9, overruns(1, 9, 16)),
+            Adjusted(1, -7, "refund", NOON_MS, 16, 2, overruns(1, 2)),
+            LimitSet(1, 500, NOON_MS, 3, overruns(1, 3)),
+        ]
+    )
     store.apply([KeyRevoked(1, NOON_MS + 1)])
     store.apply([])
     store.close()
@@ -35,7 +40,7 @@ def test_what_was_written_is_what_a_start_reads(path: Path) -> None:
     snapshot = store.load()
     (found,) = snapshot.keys
     assert (found.digest, found.limit_nusd, found.settings, found.revoked_ms) == (key.digest, 500, SETTINGS, NOON_MS + 1)
-    assert snapshot.accounts == {1: Account(500, 123, 0, 14)}
+    assert snapshot.posted == {1: (123, 14)}
     assert snapshot.holds == holds[1:]
     assert snapshot.idempotency == {(1, b"k" * 32): (b"b" * 32, 16)}
     assert snapshot.last_id == 32
@@ -51,7 +56,7 @@ def test_a_batch_of_any_size_is_written_whole(path: Path, opened: int, posted: i
     store.apply([KeyCreated(make_key()), *map(Opened, holds), *(Posted(make_entry(hold, 3)) for hold in holds[:posted])])
     assert [hold.id for hold in store.load().holds] == [hold.id for hold in holds[posted:]]
     assert store.db.execute("SELECT count(*), coalesce(sum(billed_nusd), 0) FROM entries").fetchall() == [(posted, 3 * posted)]
-    assert store.load().accounts[1].posted_nusd == 3 * posted
+    assert store.load().posted[1] == (3 * posted, 0)
     store.close()
 
 
@@ -62,7 +67,7 @@ def test_a_batch_with_one_bad_operation_leaves_nothing(path: Path) -> None:
     hold = make_hold(16)
     for bad in (Opened(make_hold(32, 2**64)), KeyCreated(make_key()), Adjusted(1, None, "no amount", NOON_MS)):  # type: ignore[arg-type]
         with pytest.raises((apsw.ConstraintError, OverflowError)):
-            store.apply([Opened(hold), Posted(make_entry(hold, 5)), LimitSet(1, 5), bad])
+            store.apply([Opened(hold), Posted(make_entry(hold, 5)), LimitSet(1, 5, NOON_MS), bad])
         assert dump(store.db) == before
     store.close()
 

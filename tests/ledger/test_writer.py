@@ -17,9 +17,8 @@ from jevons.ledger.errors import LedgerUnavailable
 from jevons.ledger.ledger import Ledger, settle_open_holds
 from jevons.ledger.ops import KeyCreated
 from jevons.ledger.sqlite import SqliteStore
-from jevons.policy.accounts import Account
 from tests.ledger.failing import DoubtfulStore, FailingDisk
-from tests.ledger.making import NOON_MS, caught_up, dump_file, make_entry, make_hold, make_key, running, written
+from tests.ledger.making import NOON_MS, balance, caught_up, dump_file, make_entry, make_hold, make_key, running, written
 
 FULL = ("write", "-wal"), apsw.FullError
 SYNC = ("sync", "-wal"), apsw.IOError
@@ -46,16 +45,16 @@ def test_a_disk_that_fails_refuses_holds_keeps_entries_and_writes_them_once_it_i
             disk.broken = {broken: error}
             with pytest.raises(LedgerUnavailable, match=error.__name__):
                 await ledger.take(holds[3])
-            assert ledger.accounts[1] == Account(1_000, 0, 300)
+            assert balance(ledger.accounts[1]) == (1_000, 0, 300, 0)
             with pytest.raises(LedgerUnavailable, match=error.__name__):
                 await ledger.post(make_entry(holds[0], 70))
             assert not await written(ledger.post(make_entry(holds[1], 80)))
-            assert ledger.accounts[1] == Account(1_000, 150, 100)
+            assert balance(ledger.accounts[1]) == (1_000, 150, 100, 0)
             assert ledger.writer.unwritten > 0 and error.__name__ in ledger.writer.failing
             disk.broken = {}
             await caught_up(ledger)
             assert (ledger.writer.unwritten, ledger.writer.failing) == (0, "")
-            assert ledger.accounts[1] == Account(1_000, 150, 100)
+            assert balance(ledger.accounts[1]) == (1_000, 150, 100, 0)
             await ledger.post(make_entry(holds[2], 90))
             with pytest.raises(KeyError):
                 ledger.post(make_entry(holds[0], 70))
@@ -87,7 +86,7 @@ def test_a_disk_that_fills_up_in_the_middle_of_a_commit_leaves_nothing_of_it(spa
                 shutil.copy(f"{path}{end}", f"{tmp_path / 'crashed.db'}{end}")
             disk.broken = {}
             await caught_up(ledger)
-            assert ledger.accounts[1] == Account(10_000, 140, 2_000)
+            assert balance(ledger.accounts[1]) == (10_000, 140, 2_000, 0)
 
     asyncio.run(scene())
     assert check(path) == []
@@ -161,7 +160,7 @@ def test_who_left_before_a_commit_failed_is_not_answered(path: Path) -> None:
             other = ledger.take(make_hold(ledger.next_request(NOON_MS), 0))
             assert not await written(other)
             await ledger.post(make_entry(hold, 0, outcome=Outcome.VOID, lines=(), list_nusd=0))
-            assert ledger.accounts[1] == Account(100, 0, 0)
+            assert balance(ledger.accounts[1]) == (100, 0, 0, 0)
 
     asyncio.run(scene())
     assert [outcome for _, outcome, _ in entries(path)] == ["void"]
@@ -178,7 +177,7 @@ def test_a_hold_that_was_resolved_before_its_commit_failed_is_not_undone_twice(p
             posted = ledger.post(make_entry(hold, 0, outcome=Outcome.VOID, lines=(), list_nusd=0))
             assert not await written(durable) and not await written(posted)
             await caught_up(ledger)
-            assert ledger.accounts[1] == Account(100, 0, 0)
+            assert balance(ledger.accounts[1]) == (100, 0, 0, 0)
 
     asyncio.run(scene())
     assert [outcome for _, outcome, _ in entries(path)] == ["void"]
@@ -271,7 +270,7 @@ def test_one_bad_operation_is_refused_alone(path: Path, caplog: pytest.LogCaptur
             bad = make_hold(ledger.next_request(NOON_MS), 2**64)
             answers = [ledger.take(hold) for hold in [*good[:4], bad, *good[4:]]]
             assert [await written(answer) for answer in answers] == [True] * 4 + [False] + [True] * 5
-            assert ledger.accounts[1].held_nusd == 900
+            assert ledger.accounts[1].held == 900
             posts = [ledger.post(make_entry(hold, 5)) for hold in good[:5]]
             posts.insert(2, ledger.post(make_entry(good[5], 2**64)))
             assert [await written(post) for post in posts] == [True, True, False, True, True, True]
@@ -315,20 +314,20 @@ def test_an_operators_change_that_cannot_be_written_is_undone(path: Path, error:
         async with running(path, store) as ledger:
             await ledger.add_key(make_key(1, 1_000))
             await ledger.take(make_hold(ledger.next_request(NOON_MS), 900))
-            before = ledger.accounts[1]
+            before = balance(ledger.accounts[1])
 
             async def fails(change: object) -> None:
                 store.failures = [(error, False)]
                 with pytest.raises(LedgerUnavailable):
                     await change  # type: ignore[misc]
                 await caught_up(ledger)
-                assert ledger.accounts[1] == before
+                assert balance(ledger.accounts[1]) == before
 
             await fails(ledger.adjust(1, 500, "up", NOON_MS))
             await fails(ledger.adjust(1, -500, "down", NOON_MS))
-            await fails(ledger.set_limit(1, 10))
-            await fails(ledger.set_limit(1, 5_000))
-            await fails(ledger.set_limit(1, None))
+            await fails(ledger.set_limit(1, 10, NOON_MS))
+            await fails(ledger.set_limit(1, 5_000, NOON_MS))
+            await fails(ledger.set_limit(1, None, NOON_MS))
             await fails(ledger.add_key(make_key(2)))
             assert list(ledger.accounts) == [1] and len(ledger.keys) == 1
             await ledger.add_key(make_key(2))
@@ -341,15 +340,15 @@ def test_money_that_an_operator_gives_cannot_be_spent_before_it_is_on_disk(path:
     async def scene() -> None:
         async with running(path) as ledger:
             await ledger.add_key(make_key(1, 100))
-            raising = asyncio.ensure_future(ledger.set_limit(1, 500))
+            raising = asyncio.ensure_future(ledger.set_limit(1, 500, NOON_MS))
             await asyncio.sleep(0)
-            assert ledger.accounts[1].limit_nusd == 100
+            assert ledger.accounts[1].limit == 100
             await raising
-            assert ledger.accounts[1].limit_nusd == 500
-            lowering = asyncio.ensure_future(ledger.set_limit(1, 50))
+            assert ledger.accounts[1].limit == 500
+            lowering = asyncio.ensure_future(ledger.set_limit(1, 50, NOON_MS))
             await asyncio.sleep(0)
             await asyncio.sleep(0)
-            assert ledger.accounts[1].limit_nusd == 50
+            assert ledger.accounts[1].limit == 50
             await lowering
 
     asyncio.run(scene())
@@ -360,12 +359,12 @@ def test_operators_who_change_a_limit_at_once_are_served_in_turn(path: Path) -> 
         async with running(path) as ledger:
             await ledger.add_key(make_key(1, 100))
             await asyncio.gather(
-                ledger.set_limit(1, 500),
-                ledger.set_limit(1, 50),
+                ledger.set_limit(1, 500, NOON_MS),
+                ledger.set_limit(1, 50, NOON_MS),
                 ledger.adjust(1, -5, "a", NOON_MS),
                 ledger.adjust(1, 9, "b", NOON_MS),
             )
-            assert ledger.accounts[1] == Account(50, 4, 0)
+            assert balance(ledger.accounts[1]) == (50, 4, 0, 0)
 
     asyncio.run(scene())
     assert dump_file(path)["accounts"] == [(1, 50, 4, 0)]

@@ -233,7 +233,9 @@ class SqliteStore:
         """Once an hour, the sums by the minute that no window needs any more."""
         if minute // 60 != self._pruned_hour:
             self._pruned_hour = minute // 60
-            self.db.execute("DELETE FROM rollup_minute WHERE minute < ?", (minute - MINUTES_KEPT,))
+            self.db.execute(
+                "DELETE FROM rollup_minute WHERE key_id IN (SELECT id FROM keys) AND minute < ?", (minute - MINUTES_KEPT,)
+            )
 
     def _write_rare(self, op: Op) -> None:
         match op:

@@ -64,7 +64,7 @@ CREATE TABLE rollup_minute (
     list_nusd     INTEGER NOT NULL,
     billed_nusd   INTEGER NOT NULL,
     estimated_nusd INTEGER NOT NULL,              -- part of billed_nusd that is an estimate
-    PRIMARY KEY (minute, key_id, agent, upstream, target)
+    PRIMARY KEY (key_id, minute, agent, upstream, target)  -- read for the accounts of one key or a few
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE rollup_hour (
     hour          INTEGER NOT NULL,               -- hours since 1970, of the admission
@@ -109,7 +109,7 @@ INSERT INTO rollup_minute
 SELECT (id >> 18) / 60000, key_id, agent, upstream, target, count(*), sum(id & 15 = 0 AND outcome NOT IN ('void', 'free')), sum(input),
        sum(cache_read), sum(cache_write_5m), sum(cache_write_1h), sum(output), sum(reasoning), sum(list_nusd), sum(billed_nusd),
        sum(iif(estimate = '', 0, billed_nusd))
-FROM entries WHERE id > (SELECT max(id) FROM entries) - ((32 * 86400000) << 18) GROUP BY 1, 2, 3, 4, 5;
+FROM entries WHERE (id >> 18) / 60000 >= (SELECT max(id) >> 18 FROM entries) / 60000 - 32 * 24 * 60 GROUP BY 1, 2, 3, 4, 5;
 INSERT INTO rollup_hour
 SELECT (id >> 18) / 3600000, key_id, agent, upstream, target, count(*), sum(id & 15 = 0 AND outcome NOT IN ('void', 'free')), sum(input),
        sum(cache_read), sum(cache_write_5m), sum(cache_write_1h), sum(output), sum(reasoning), sum(list_nusd), sum(billed_nusd),
@@ -134,11 +134,14 @@ CREATE TABLE overruns (
     account       TEXT NOT NULL,                  -- limit, measure and whom it concerns, as `jevons limits` writes it
     window_ms     INTEGER NOT NULL,               -- start of its window; 0 = no end
     amount        INTEGER NOT NULL,               -- in the unit of the measure; money in nano-USD
-    cause         TEXT NOT NULL,                  -- post, limit, adjustment
+    cause         TEXT NOT NULL,                  -- post, limit, adjustment; unknown = from before this table
     entry_id      INTEGER,
     at_ms         INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX overruns_of_account ON overruns (account, window_ms);
+INSERT INTO overruns (account, window_ms, amount, cause, at_ms)
+SELECT 'key:usd key:' || name, 0, overrun_nusd, 'unknown', coalesce((SELECT max(settled_ms) FROM entries WHERE entries.key_id = id), created_ms)
+FROM keys JOIN accounts ON key_id = id WHERE overrun_nusd > 0;
 
 CREATE TABLE kills (
     id            INTEGER PRIMARY KEY,
