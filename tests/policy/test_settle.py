@@ -29,6 +29,8 @@ HOLD = Hold(
     messages=1,
 )
 WHOLE = 5_200
+ALL_HELD = Usage(input=100, output=500)
+"""The tokens that go with a whole hold: leaving early dodges no limit on tokens."""
 ALLOWANCE = IN_FLIGHT_OUTPUT_TOKENS
 
 ROWS = [
@@ -117,16 +119,16 @@ ROWS = [
     (
         "cancelled, the model may reason unseen",
         Ending(sent=True, status=200, visible=False, seen_output=30),
-        Usage(),
+        ALL_HELD,
         WHOLE,
         "hold",
     ),
-    ("cancelled, not streamed", Ending(sent=True, visible=True, seen_output=None), Usage(), WHOLE, "hold"),
-    ("timed out, not streamed", Ending(sent=True, visible=True, seen_output=None), Usage(), WHOLE, "hold"),
+    ("cancelled, not streamed", Ending(sent=True, visible=True, seen_output=None), ALL_HELD, WHOLE, "hold"),
+    ("timed out, not streamed", Ending(sent=True, visible=True, seen_output=None), ALL_HELD, WHOLE, "hold"),
     (
         "finished without usage, not streamed",
         Ending(sent=True, status=200, visible=True, complete=True),
-        Usage(),
+        ALL_HELD,
         WHOLE,
         "hold",
     ),
@@ -169,9 +171,9 @@ def test_a_fee_for_each_call_is_due_although_the_client_left() -> None:
 
 
 def test_our_own_death_charges_the_whole_hold_once_and_nothing_under_a_subscription() -> None:
-    assert settle_killed(HOLD) == Settled(Usage(), (Line("hold", 1, WHOLE, 0),), WHOLE, WHOLE, Estimate.HOLD)
+    assert settle_killed(HOLD) == Settled(ALL_HELD, (Line("hold", 1, WHOLE, 0),), WHOLE, WHOLE, Estimate.HOLD)
     covered = Hold(**{name: getattr(HOLD, name) for name in HOLD.__struct_fields__} | {"held_nusd": 0})
-    assert settle_killed(covered) == Settled(Usage(), (Line("hold", 1, WHOLE, 0),), WHOLE, 0, Estimate.HOLD)
+    assert settle_killed(covered) == Settled(ALL_HELD, (Line("hold", 1, WHOLE, 0),), WHOLE, 0, Estimate.HOLD)
 
 
 def test_nothing_is_nothing() -> None:
