@@ -13,6 +13,7 @@ from jevons.ledger.ops import Approval
 from jevons.policy.accounts import Account
 from jevons.policy.books import KEY_TOTAL, RUN_BUDGET
 from jevons.policy.bounds import Passed
+from jevons.policy.govern import CUTS
 from jevons.policy.rules import MONEY, Measure, Rule
 
 STOP_CODE = "insufficient_quota"
@@ -23,10 +24,7 @@ def short(account: Account, needed: int, now_ms: int) -> Refusal:
     """An account has not got what a call may need, whatever becomes of the open ones."""
     frees_ms = account.frees_ms(needed)
     wait_s = math.ceil((frees_ms - now_ms) / 1000) if frees_ms is not None else None
-    rule = account.rule
-    spent = f"{whom(account.subject)} has spent {amount(rule.measure, account.posted)} of {_limit_of(account)}"
-    held = f", {amount(rule.measure, account.held)} more is held by open calls" if account.held else ""
-    message = f"{spent}{held}; this call may need up to {amount(rule.measure, needed)}.{_resets(frees_ms)} {remedy(account)}"
+    message = f"{whom(account.subject)} {_used(account, needed)}.{_resets(frees_ms)} {remedy(account)}"
     detail = standing(account, needed, frees_ms)
     if wait_s is not None and wait_s <= RETRY_HELPS_MAX_S:
         return Refusal(Kind.RATE_LIMIT, 429, message, code="limit_reached", retry_after_s=max(1, wait_s), detail=detail)
@@ -56,7 +54,7 @@ def passed(found: Passed, subject: str, why: str) -> Refusal:
         Measure.STALLED: f"grew by {found.value:,} input tokens since anything new happened; {_named(rule)} allows {rule.limit:,}",
         Measure.OUTPUT_CAP: f"needs {found.value:,} output tokens for its thinking; {_named(rule)} allows {rule.limit:,}",
     }[rule.measure]
-    fix = f"Change what the agent does, or raise the limit ({_where(rule)})."
+    fix = f"Change what the agent does, or raise the limit: {_where(rule)}."
     detail: dict[str, object] = {
         "reason": "loop" if rule.measure in (Measure.REPEATS, Measure.IDENTICAL, Measure.STALLED) else "limit",
         "scope": subject,
@@ -149,7 +147,14 @@ def remedy(account: Account) -> str:
         return f"Raise the limit with `jevons keys limit {account.subject.removeprefix('key:')} AMOUNT`, or ask for less output."
     if rule is RUN_BUDGET:
         return "The run's own calls set this budget (x-jevons-run-budget-usd); begin a new run."
-    return f"Raise it ({_where(rule)}), or ask for less."
+    less = (
+        " Or ask for less output."
+        if account.index in CUTS
+        else " Or begin a new run."
+        if account.subject.startswith("run:")
+        else ""
+    )
+    return f"Raise the limit: {_where(rule)}.{less}"
 
 
 def amount(measure: Measure, value: int) -> str:
@@ -161,11 +166,29 @@ def amount(measure: Measure, value: int) -> str:
     return f"{value:,} {measure.replace('_', ' ')}"
 
 
+def _used(account: Account, needed: int) -> str:
+    """What is used up of an account, as a part of a sentence."""
+    measure, limit = account.rule.measure, account.limit or 0
+    if measure in MONEY:
+        held = f", {format_usd(account.held)} more is held by open calls" if account.held else ""
+        return (
+            f"has spent {format_usd(account.posted)} of {_limit_of(account)}{held}; this call may cost up to {format_usd(needed)}"
+        )
+    held = f", and {account.held:,} more are held by open calls" if account.held else ""
+    name = measure.replace("_", " ")
+    used = f"has used {account.posted:,} of the {limit:,} {name} that its {_named(account.rule)} allows{_per(account)}{held}"
+    return used if measure is Measure.STEPS else f"{used}; this call may need up to {needed:,}"
+
+
+def _per(account: Account) -> str:
+    name = account.rule.window.name
+    return "" if name == "total" else f" per {name}"
+
+
 def _limit_of(account: Account) -> str:
     if account.rule is KEY_TOTAL:
         return f"its limit of {format_usd(account.limit or 0)}"
-    per = account.rule.window.name
-    return f"its limit {account.rule.name!r} of {amount(account.rule.measure, account.limit or 0)}{'' if per == 'total' else f' per {per}'}"
+    return f"its {_named(account.rule)} of {amount(account.rule.measure, account.limit or 0)}{_per(account)}"
 
 
 def _named(rule: Rule) -> str:
