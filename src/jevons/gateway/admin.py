@@ -222,7 +222,7 @@ def _error(message: str, status: int) -> Response:
 
 
 def _json(body: object, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(body), status, media_type="application/json")
+    return Response(msgspec.json.encode(body), status, {"x-content-type-options": "nosniff"}, media_type="application/json")
 
 
 def _now_ms() -> int:
