@@ -45,6 +45,14 @@ class Guard:
         segment = self._blocks.rest()
         return segment.raw if segment.raw and await self._passes(segment.raw, segment.calls) else b""
 
+    async def end(self, later: bytes) -> tuple[bytes, bytes]:
+        """(what was held back, the stream's last events): both may be relayed. A Responses stream says its calls again at the end, or only there."""
+        segments = [*self._blocks.feed(later), self._blocks.rest()]
+        raw = b"".join([segment.raw for segment in segments])
+        calls = tuple([call for segment in segments for call in segment.calls])
+        held = raw.removesuffix(later)
+        return (held, later) if await self._passes(held, calls) else (b"", b"")
+
     def ending(self) -> tuple[bytes, bytes]:
         """(events, terminal event) that end an answer which was cut, in the upstream's dialect."""
         assert self._growing is not None

@@ -94,7 +94,8 @@ class Relay:
         if self._guard is not None:
             now = await self._guard.feed(now)
             if later and not self._guard.cut:
-                now += await self._guard.rest()
+                held, later = await self._guard.end(later)
+                now += held
             if self._guard.cut:
                 ending, later = self._guard.ending()
                 now += ending
