@@ -39,6 +39,7 @@ def test_the_bound_of_a_call() -> None:
         "concurrent": 1,
     }
     assert named(bound(0, 0, 0, 0, step=False)) == {"concurrent": 1}
+    assert named(bound(0, 0, 0, 0, step=False, calls=0)) == {}  # tokens counted: no model answers
 
 
 def test_what_a_call_came_to() -> None:
