@@ -1,6 +1,7 @@
 """Small answers about the gateway itself: health, metrics, models, what a request cost."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -35,11 +36,13 @@ async def metrics(client: Client, counters: Metrics) -> None:
     await client.answer(200, [(b"content-type", CONTENT_TYPE)], counters.page())
 
 
-async def models(
-    client: Client, table: Table, book: PriceBook, lives: dict[str, Live], caller: Caller, own: Headers, *, anthropic: bool
-) -> None:
-    """The models that this key may ask for. A pattern such as gpt-* stands for the names of it that have a price."""
-    names = sorted(name for name in _names(table, book, lives) if allowed(caller.models, name))
+def models_of(table: Table, book: PriceBook, lives: dict[str, Live], may_use: Callable[[str], bool]) -> list[str]:
+    """The models that a caller may ask for. A pattern such as gpt-* stands for the names of it that have a price."""
+    return sorted(name for name in _names(table, book, lives) if may_use(name))
+
+
+async def models(client: Client, names: list[str], own: Headers, *, anthropic: bool) -> None:
+    """A list of models, in the shape that the client expects."""
     if anthropic:
         data = [{"type": "model", "id": name, "display_name": name, "created_at": "1970-01-01T00:00:00Z"} for name in names]
         body: dict[str, Any] = {

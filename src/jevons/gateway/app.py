@@ -9,6 +9,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import msgspec
 
@@ -250,7 +251,8 @@ class App:
         own = own_headers(request, None, cost=False)
         if path == "/v1/models" and method == "GET":
             anthropic = b"anthropic-version" in named
-            return await about.models(client, self._table, self._gate.book, self._lives, caller, own, anthropic=anthropic)
+            names = about.models_of(self._table, self._gate.book, self._lives, partial(self._gate.governor.may_use, caller))
+            return await about.models(client, names, own, anthropic=anthropic)
         if path.startswith("/jevons/v1/requests/") and method == "GET":
             return await about.request_cost(client, ledger, caller, own, path.removeprefix("/jevons/v1/requests/"))
         if path.startswith("/v1/responses/") and method in ("GET", "DELETE"):

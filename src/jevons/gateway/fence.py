@@ -24,6 +24,11 @@ class Fence:
     def __init__(self, tables: tuple[Access, ...]) -> None:
         self._tables = tables
 
+    def allows_model(self, who: Who, model: str) -> bool:
+        """May the caller use it? Nothing is noted."""
+        denied = judge_model(self._tables, who, model)
+        return denied is None or not denied.enforced
+
     def check_model(self, who: Who, model: str, note: Note) -> None:
         """Raises Refusal (403) for a model that the caller may not use."""
         denied = judge_model(self._tables, who, model) if self._tables else None

@@ -27,6 +27,7 @@ from jevons.policy.accounts import Account
 from jevons.policy.bounds import Facts, Passed, judge, output_cap
 from jevons.policy.kills import hits
 from jevons.policy.loops import Loops
+from jevons.policy.route import allowed
 from jevons.policy.rules import Measure, Rule, Who
 from jevons.policy.rules import Scope as Level
 from jevons.policy.runs import Run, TooDeep
@@ -177,6 +178,10 @@ class Governor:
             else:
                 passage.warnings.append(f"{found.rule.name}: {found.rule.measure} {found.value} of {found.rule.limit}")
         return output_cap(rules)
+
+    def may_use(self, caller: Caller, model: str) -> bool:
+        """Is the model on the allow-lists of the caller's key and of all tables?"""
+        return allowed(caller.models, model) and self._fence.allows_model(self._who(caller, None), model)
 
     def call_judge(self, passage: Passage) -> Callable[[ToolCall], Refusal | None] | None:
         """What judges the tool calls of its answer; None = nothing to judge."""
