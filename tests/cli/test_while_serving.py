@@ -1,5 +1,6 @@
 """The same commands while a gateway serves: writes go through it, readings come from the file it writes."""
 
+import http.client
 import json
 import os
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.gateway.asking import Gateway, body_of
+from tests.gateway.operating import asking_limit, begun
 from tests.provider import Provider
 from tests.running import ROOT, Jevons, upstream
 
@@ -48,6 +50,50 @@ def test_readings_while_it_serves(serving: Gateway) -> None:
     picture = json.loads(serving.jevons.run("top", "--json"))
     assert picture["entries"][0]["key_name"] == key.name
     assert json.loads(serving.jevons.run("doctor", "--json"))["findings"]
+
+
+def test_the_governor_while_it_serves(serving: Gateway) -> None:
+    """Limits with what open calls hold, kills that cut them, changes of keys: all by the process that serves."""
+    run, key = serving.jevons.run, serving.key()
+    run("keys", "set", key.name, "--team", "search", "--org", "acme")
+    run("limits", "set", "team", "--scope", "team", "--usd", "5", "--per", "month")
+    with begun(serving, key) as answer:
+        found = {one["name"]: one for one in json.loads(run("limits", "--json"))["limits"]}
+        [account] = found["team"]["accounts"]
+        assert account["subject"] == "team:acme/search"
+        assert account["held_nusd"] == serving.account(key)["held_nusd"] > 0
+        shown = run("limits")
+        assert "▒" in shown
+        assert "held of $5.00, until 20" in shown
+        assert "with 1 call under way" in run("kill", f"key:{key.name}", "--reason", "enough")
+        with pytest.raises(http.client.IncompleteRead):
+            answer.read()
+    [made] = json.loads(run("kill", "--json"))["kills"]
+    assert "enough" in serving.post("chat", key, body_of("chat", "gpt-4o")).error["message"]
+    run("kill", "--lift", str(made["id"]))
+    assert serving.post("chat", key, body_of("chat", "gpt-4o")).status == 200
+    run("limits", "set", "team", "--scope", "team", "--usd", "0.000001", "--per", "month")
+    assert serving.post("chat", key, body_of("chat", "gpt-4o")).status == 402
+    over = run("limits")
+    assert f"{'█' * 20}" in over
+    assert "over, until 20" in over
+    run("limits", "remove", "team")
+    assert serving.post("chat", key, body_of("chat", "gpt-4o")).status == 200
+    with pytest.raises(RuntimeError, match="no limit 'team'"):
+        run("limits", "remove", "team")
+    assert json.loads(run("audit", "verify", "--json"))["sound"]
+    actions = [row["action"] for row in json.loads(run("audit", "--json"))["rows"]]
+    assert {"key-change", "limit-set", "kill", "lift", "denied", "overrun", "limit-remove"} <= set(actions)
+
+
+def test_an_answer_while_it_serves(serving: Gateway) -> None:
+    run = serving.jevons.run
+    key, _, call = asking_limit(serving)
+    question = serving.post("chat", key, call).error["jevons"]["approval"]
+    assert question in run("approve")
+    assert run("approve", question).startswith("Approved; the agent may send its request again.")
+    assert serving.post("chat", key, call).status == 200
+    assert "Denied" in run("approve", question, "--deny")
 
 
 def test_a_second_server_on_one_home_is_refused(serving: Gateway) -> None:

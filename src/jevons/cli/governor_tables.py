@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from rich.table import Table
 from rich.text import Text
 
 from jevons.cli.doctor import count
@@ -139,15 +138,11 @@ def _accounts(found: list[Record], known: int) -> None:
     if not found:
         _say("  nobody has called under it yet", style="dim")
         return
-    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
-    table.add_column(overflow="fold")
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
     several = len({account["measure"] for account in found}) > 1
-    for account in found:
-        name = f"  {account['subject']}" + (f" {account['measure']}" if several else "")
-        table.add_row(Text(name), _bar(account), _use(account))
-    console.print(table)
+    names = [account["subject"] + (f" {account['measure']}" if several else "") for account in found]
+    width = max(map(len, names))
+    for name, account in zip(names, found, strict=True):
+        console.print(Text.assemble(f"  {name:<{width}}  ", _bar(account), "  ", _use(account)), soft_wrap=True)
     if known > len(found):
         _say(f"  … and {known - len(found):,} more: --accounts {known}", style="dim")
 

@@ -104,5 +104,5 @@ def _limit_text(nusd: int | None) -> str:
 
 
 def _settings_text(settings: dict[str, object]) -> str:
-    shown = {name: ", ".join(value) if isinstance(value, list) else value for name, value in settings.items()}
+    shown = {name: ", ".join(value) if isinstance(value, list | tuple) else value for name, value in settings.items()}
     return ", ".join(f"{name} {value}" for name, value in shown.items()) or "all is at its default"
