@@ -11,7 +11,7 @@ from jevons.gateway.gate import Gate, price_context
 from jevons.gateway.governor import Passage
 from jevons.gateway.upstreams import Live
 from jevons.policy.degrade import Turn, due, models
-from jevons.policy.route import Table, Target, allowed, choose
+from jevons.policy.route import Table, Target, choose
 from jevons.wire.calls import Said, parts
 
 BYTES_PER_TOKEN = 4
@@ -30,7 +30,7 @@ def degraded(
         if model == ask.model:
             break
         found = choose(table, model, ask.dialect)
-        if found and allowed(passage.caller.models, model) and _is_cheaper(ask, passage, found[0], targets[0], gate, lives):
+        if found and gate.governor.may_use(passage.caller, model) and _is_cheaper(ask, passage, found[0], targets[0], gate, lives):
             if run is not None:
                 run.degraded_to = model
             passage.degraded = f"{ask.model} -> {model}" + (f" ({rule.name})" if rule is not None else "")
