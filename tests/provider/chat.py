@@ -66,6 +66,7 @@ def read(body: dict[str, Any]) -> Prompt:
         must_call=_must_call(body.get("tool_choice")),
         schema=_schema(format_),
         service_tier=body.get("service_tier"),
+        media=sum(map(_media, body["messages"])),
     )
 
 
@@ -97,11 +98,14 @@ def text_of(content: object) -> str:
     return "\n".join(part.get("text") or "" for part in parts if isinstance(part, dict))
 
 
-def _message_tokens(raw: dict[str, Any], message: Message) -> int:
+def _media(raw: dict[str, Any]) -> int:
     content = raw.get("content")
-    media = sum(part.get("type") not in ("text", "refusal") for part in content) if isinstance(content, list) else 0
+    return sum(part.get("type") not in ("text", "refusal") for part in content) if isinstance(content, list) else 0
+
+
+def _message_tokens(raw: dict[str, Any], message: Message) -> int:
     calls = sum(CALL_TOKENS + tokens(call.get("function", {}).get("arguments", "")) for call in raw.get("tool_calls") or ())
-    return MESSAGE_TOKENS + tokens(message.text) + sum(map(tokens, message.results)) + MEDIA_TOKENS * media + calls
+    return MESSAGE_TOKENS + tokens(message.text) + sum(map(tokens, message.results)) + MEDIA_TOKENS * _media(raw) + calls
 
 
 def _check_tool_messages(messages: list[dict[str, Any]]) -> None:
@@ -135,7 +139,9 @@ def usage(bill: Bill, flavour: str) -> dict[str, Any]:
     read_ = bill.input + bill.cache_read + bill.cache_write_5m + bill.cache_write_1h
     if flavour == "gemini":
         return {"completion_tokens": bill.output - bill.reasoning, "prompt_tokens": read_, "total_tokens": read_ + bill.output}
+    searched = {"num_search_queries": bill.searches} if bill.searches else {}
     return {
+        **searched,  # as Perplexity says it; OpenAI's own chat has no place for it
         "prompt_tokens": read_,
         "completion_tokens": bill.output,
         "total_tokens": read_ + bill.output,
@@ -158,7 +164,7 @@ def bill_of(usage_: dict[str, Any], flavour: str) -> Bill:
     if flavour == "gemini":
         reasoning = usage_["total_tokens"] - prompt - output
         output += reasoning
-    return Bill(prompt - cached - written, cached, written, 0, output, reasoning)
+    return Bill(prompt - cached - written, cached, written, 0, output, reasoning, usage_.get("num_search_queries") or 0)
 
 
 def answer(plan: Plan, body: dict[str, Any], flavour: str) -> dict[str, Any]:

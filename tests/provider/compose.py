@@ -47,7 +47,7 @@ def compose(exchange: Exchange, memory: PrefixMemory, store: responses.Store) ->
     answer_id = hashlib.sha256(exchange.id.encode()).hexdigest()[:24]
     plan = make_plan(prompt, script, _cache_use(exchange, memory), answer_id, int(time.time()))
     if script.usage is not None:
-        plan = replace(plan, bill=_bill_of(found, script.usage))
+        plan = replace(plan, bill=_bill_of(found, script.usage, script.searches))
     frames, bill, usage = _written(exchange, plan, store)
     answer = Answer(200, headers(found.flavour, exchange.id, prompt.stream), frames, prompt.stream, bill, usage, script)
     if prompt.stream:
@@ -71,12 +71,12 @@ def _cache_use(exchange: Exchange, memory: PrefixMemory) -> CacheUse:
     return memory.anthropic(scope, segments) if exchange.route.door == "messages" else memory.openai(scope, segments)
 
 
-def _bill_of(found: Route, usage: dict[str, Any]) -> Bill:
-    """What a usage object that a script forces costs."""
+def _bill_of(found: Route, usage: dict[str, Any], searches: int) -> Bill:
+    """What a usage object that a script forces costs. `searches`: those of Responses stand in its items."""
     if found.door == "chat":
         return chat.bill_of(usage, found.flavour)
     if found.door == "responses":
-        return responses.bill_of(usage)
+        return replace(responses.bill_of(usage), searches=searches)
     return embeddings.bill_of(usage) if found.door == "embeddings" else messages.bill_of(usage)
 
 

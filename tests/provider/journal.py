@@ -9,7 +9,7 @@ Three lines per request, joined by `id` (control requests leave none):
 - `ended`: `complete`, `client_gone`, `fault` or `stopped`, with status, the bytes of the body that were written, their SHA-256.
 
 What is billed, always: errors before the answer cost nothing; a complete answer costs its usage object; an answer that was broken
-off (by the client or by a fault) costs its whole input and every token generated until then, reasoning included, seen or not.
+off (by the client or by a fault) costs its whole input, its searches and every token generated until then, reasoning included, seen or not.
 `billed` of a complete answer is on disk before the event or body that reports it is written. A client that closes after the last
 byte of an answer was written has had a complete one.
 """
@@ -18,14 +18,14 @@ import json
 import os
 import time
 from base64 import b64decode
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 
 @dataclass(frozen=True)
 class Bill:
-    """Tokens charged. Kinds are disjoint, but `reasoning` is a part of `output`."""
+    """Tokens and searches charged. Kinds are disjoint, but `reasoning` is a part of `output`."""
 
     input: int = 0
     cache_read: int = 0
@@ -33,10 +33,17 @@ class Bill:
     cache_write_1h: int = 0
     output: int = 0
     reasoning: int = 0
+    searches: int = 0
+    """Web searches, each billed by itself."""
+
+    @property
+    def tokens(self) -> int:
+        """All of them."""
+        return self.input + self.cache_read + self.cache_write_5m + self.cache_write_1h + self.output
 
     def with_output(self, output: int, reasoning: int) -> "Bill":
-        """The same input with less (or more) output."""
-        return Bill(self.input, self.cache_read, self.cache_write_5m, self.cache_write_1h, output, reasoning)
+        """The same input and searches with less (or more) output."""
+        return replace(self, output=output, reasoning=reasoning)
 
 
 @dataclass(frozen=True)

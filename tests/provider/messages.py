@@ -33,6 +33,7 @@ FOREIGN = frozenset(
     }
 )
 """Fields of other dialects: Anthropic answers 400 to them."""
+MEDIA = frozenset({"image", "document"})
 BUDGET_TOKENS_MIN = 1024
 STOP_REASONS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
 
@@ -63,6 +64,7 @@ def read(body: dict[str, Any], counting: bool = False) -> Prompt:
         schema=format_.get("schema") if format_.get("type") == "json_schema" else None,
         thinking=thinking.get("type") in ("enabled", "adaptive"),
         service_tier=body.get("service_tier"),
+        media=sum(block.get("type") in MEDIA for message in body["messages"] for block in _blocks(message.get("content"))),
     )
 
 
@@ -154,7 +156,9 @@ def _block_tokens(block: dict[str, Any]) -> int:
 
 def usage(bill: Bill, tier: str = "standard") -> dict[str, Any]:
     """The usage object of a whole answer."""
+    searched = {"server_tool_use": {"web_search_requests": bill.searches, "web_fetch_requests": 0}} if bill.searches else {}
     return {
+        **searched,
         "input_tokens": bill.input,
         "cache_creation_input_tokens": bill.cache_write_5m + bill.cache_write_1h,
         "cache_read_input_tokens": bill.cache_read,
@@ -183,6 +187,7 @@ def bill_of(usage_: dict[str, Any]) -> Bill:
         hour,
         usage_.get("output_tokens") or 0,
         reasoning,
+        (usage_.get("server_tool_use") or {}).get("web_search_requests") or 0,
     )
 
 
@@ -191,6 +196,7 @@ def answer(plan: Plan) -> dict[str, Any]:
     content: list[dict[str, Any]] = []
     if plan.thinking:
         content.append({"type": "thinking", "thinking": plan.thinking, "signature": _signature(plan)})
+    content += _searches(plan)
     if plan.texts[0]:
         content.append({"type": "text", "text": plan.texts[0]})
     content += [{**_tool_use(plan, call), "input": parsed(call.arguments)} for call in plan.calls]
@@ -223,6 +229,24 @@ def _signature(plan: Plan) -> str:
     return base64.b64encode(f"signed by the stand-in: {plan.id}".encode()).decode()
 
 
+def _searches(plan: Plan) -> list[dict[str, Any]]:
+    """The provider's own searches: each a call and its result."""
+    blocks: list[dict[str, Any]] = []
+    for number in range(plan.bill.searches):
+        name = f"srvtoolu_01{plan.id[:16]}{number}"
+        found = {
+            "type": "web_search_result",
+            "url": "https://example.org/",
+            "title": "Found",
+            "encrypted_content": "c3RhbmQtaW4=",
+        }
+        blocks += [
+            {"type": "server_tool_use", "id": name, "name": "web_search", "input": {"query": f"question {number}"}},
+            {"type": "web_search_tool_result", "tool_use_id": name, "content": [{**found, "page_age": None}]},
+        ]
+    return blocks
+
+
 def _tool_use(plan: Plan, call: Call) -> dict[str, Any]:
     return {"type": "tool_use", "id": f"toolu_01{plan.id[:18]}{call.number}", "name": call.name, "input": {}}
 
@@ -231,7 +255,8 @@ def stream(plan: Plan) -> list[Frame]:
     """The streamed answer."""
     fault = plan.script.fault
     start = {**(plan.usage_forced or usage(plan.bill, _tier(plan))), "output_tokens": 1}
-    start.pop("output_tokens_details", None)
+    for later in ("output_tokens_details", "server_tool_use"):
+        start.pop(later, None)
     opening = _message_object(plan, [], None, start)
     delta: dict[str, Any] = {"delta": {"stop_reason": plan.forced_finish or STOP_REASONS[plan.finish], "stop_sequence": None}}
     delta["usage"] = plan.usage_forced or delta_usage(plan.bill)
@@ -255,6 +280,12 @@ def _content(plan: Plan) -> list[Frame]:
         parts = [({"type": "thinking_delta", "thinking": p}, Kind.REASON) for p in pieces(plan.thinking, steps)]
         parts.append(({"type": "signature_delta", "signature": _signature(plan)}, Kind.OPEN))
         blocks.append(_block(0, {"type": "thinking", "thinking": "", "signature": ""}, parts))
+    for found in _searches(plan):
+        parts = []
+        if found["type"] == "server_tool_use":
+            parts = [({"type": "input_json_delta", "partial_json": json.dumps(found["input"])}, Kind.OPEN)]
+            found = {**found, "input": {}}
+        blocks.append(_block(len(blocks), found, parts))
     if plan.texts[0]:
         deltas = [({"type": "text_delta", "text": p}, Kind.DELTA) for p in pieces(plan.texts[0], steps)]
         blocks.append(_block(len(blocks), {"type": "text", "text": ""}, deltas))

@@ -3,11 +3,11 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tests.provider.journal import Bill
-from tests.provider.prompt import CALL_TOKENS, CacheUse, Prompt, Tool, compact, tokens
+from tests.provider.prompt import CALL_TOKENS, MEDIA_TOKENS, CacheUse, Prompt, Tool, compact, tokens
 from tests.provider.script import Script, ToolScript
 
 THINKING = "Let me think about this."
@@ -60,7 +60,6 @@ def make_plan(prompt: Prompt, script: Script, cache: CacheUse, answer_id: str, c
         kept = prompt.cap - reasoning
         text, calls = _cut(text, calls, kept, visible)
         visible, finish = kept, "length"
-    fresh = prompt.input_tokens - cache.read - cache.written_5m - cache.written_1h
     many = prompt.choices
     return Plan(
         id=answer_id,
@@ -71,10 +70,20 @@ def make_plan(prompt: Prompt, script: Script, cache: CacheUse, answer_id: str, c
         calls=calls,
         finish=finish,
         forced_finish=script.finish,
-        bill=Bill(fresh, cache.read, cache.written_5m, cache.written_1h, many * (reasoning + visible), many * reasoning),
+        bill=replace(_input(prompt, script, cache), output=many * (reasoning + visible), reasoning=many * reasoning),
         script=script,
         prompt=prompt,
     )
+
+
+def _input(prompt: Prompt, script: Script, cache: CacheUse) -> Bill:
+    """What is billed before a word is answered: the prompt, what the provider adds to it, its searches."""
+    if script.input_tokens is not None:
+        return Bill(script.input_tokens, searches=script.searches)
+    fresh = prompt.input_tokens - cache.read - cache.written_5m - cache.written_1h
+    hidden = script.hidden_system_tokens + script.hidden_tool_tokens * len(prompt.tools)
+    media = prompt.media * (script.image_tokens - MEDIA_TOKENS) if script.image_tokens is not None else 0
+    return Bill(fresh + hidden + media, cache.read, cache.written_5m, cache.written_1h, searches=script.searches)
 
 
 def _text(prompt: Prompt, script: Script, calls: tuple[Call, ...]) -> str:

@@ -82,6 +82,8 @@ class Prompt:
     schema: dict[str, Any] | None = None
     thinking: bool = False
     service_tier: str | None = None
+    media: int = 0
+    """Images and files in it."""
 
     @property
     def input_tokens(self) -> int:

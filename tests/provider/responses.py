@@ -12,7 +12,18 @@ from tests.provider.errors import ApiError, openai_error
 from tests.provider.frames import Frame, Kind, event, hidden_reasoning
 from tests.provider.journal import Bill
 from tests.provider.plan import Plan, pieces, slices
-from tests.provider.prompt import CALL_TOKENS, MESSAGE_TOKENS, TOOL_TOKENS, Message, Prompt, Segment, Tool, compact, tokens
+from tests.provider.prompt import (
+    CALL_TOKENS,
+    MEDIA_TOKENS,
+    MESSAGE_TOKENS,
+    TOOL_TOKENS,
+    Message,
+    Prompt,
+    Segment,
+    Tool,
+    compact,
+    tokens,
+)
 
 FOREIGN = frozenset(
     {
@@ -92,6 +103,7 @@ def read(body: dict[str, Any], store: Store, credential: str) -> tuple[Prompt, l
         schema=format_.get("schema") if format_.get("type") == "json_schema" else None,
         thinking=bool((body.get("reasoning") or {}).get("summary")),
         service_tier=body.get("service_tier"),
+        media=sum(map(_media, items)),
     )
     return prompt, items
 
@@ -127,13 +139,19 @@ def _merged(messages: list[Message]) -> list[Message]:
     return out
 
 
+def _media(item: dict[str, Any]) -> int:
+    content = item.get("content")
+    return sum(part.get("type") in ("input_image", "input_file") for part in content) if isinstance(content, list) else 0
+
+
 def _item_tokens(item: dict[str, Any]) -> int:
     message = _message(item)
     if item.get("type") == "reasoning":
         return 0
     if item.get("type") == "function_call":
         return CALL_TOKENS + tokens(item.get("arguments", ""))
-    return MESSAGE_TOKENS + (tokens(message.text) + sum(map(tokens, message.results)) if message else tokens(json.dumps(item)))
+    said = tokens(message.text) + sum(map(tokens, message.results)) if message else tokens(json.dumps(item))
+    return MESSAGE_TOKENS + MEDIA_TOKENS * _media(item) + said
 
 
 def usage(bill: Bill) -> dict[str, Any]:
@@ -208,13 +226,21 @@ def _echoed(tool: dict[str, Any]) -> dict[str, Any]:
 
 
 def _items(plan: Plan) -> list[tuple[dict[str, Any], str]]:
-    """The output items when done, each with its kind: reasoning, message, function_call."""
+    """The output items when done, each with its kind: reasoning, web_search_call, message, function_call."""
     status = "incomplete" if plan.finish == "length" else "completed"
     items: list[tuple[dict[str, Any], str]] = []
     if plan.bill.reasoning:
         summary = [{"type": "summary_text", "text": plan.thinking}] if plan.thinking else []
         reasoning: dict[str, Any] = {"id": f"rs_{plan.id}", "type": "reasoning", "summary": summary}
         items.append((reasoning, "reasoning"))
+    for number in range(plan.bill.searches):
+        action = {"type": "search", "query": f"question {number}", "sources": None}
+        items.append(
+            (
+                {"id": f"ws_{plan.id}{number}", "type": "web_search_call", "status": "completed", "action": action},
+                "web_search_call",
+            )
+        )
     if plan.texts[0] or not plan.calls:
         part = {"type": "output_text", "annotations": [], "logprobs": [], "text": plan.texts[0]}
         items.append(
@@ -284,6 +310,15 @@ def _reasoning_events(plan: Plan, index: int, item: dict[str, Any]) -> Events:
     ]
 
 
+def _search_events(_plan: Plan, index: int, item: dict[str, Any]) -> Events:
+    at, name = {"item_id": item["id"], "output_index": index}, "response.web_search_call"
+    return [
+        ("response.output_item.added", {"output_index": index, "item": {**item, "status": "in_progress"}}, Kind.OPEN),
+        *[(f"{name}.{step}", at, Kind.OPEN) for step in ("in_progress", "searching", "completed")],
+        ("response.output_item.done", {"output_index": index, "item": item}, Kind.OPEN),
+    ]
+
+
 def _message_events(plan: Plan, index: int, item: dict[str, Any]) -> Events:
     at, part = {"item_id": item["id"], "output_index": index, "content_index": 0}, item["content"][0]
     return [
@@ -317,7 +352,12 @@ def _call_events(plan: Plan, index: int, item: dict[str, Any]) -> Events:
     ]
 
 
-_WRITERS = {"reasoning": _reasoning_events, "message": _message_events, "function_call": _call_events}
+_WRITERS = {
+    "reasoning": _reasoning_events,
+    "web_search_call": _search_events,
+    "message": _message_events,
+    "function_call": _call_events,
+}
 
 
 def error_event(error: ApiError, model: str) -> bytes:

@@ -103,7 +103,17 @@ class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     on_disconnect: Literal["stop", "finish"] | None = None
     """When the client leaves: stop and bill what was generated (default for streams), or finish unheard and bill all (others)."""
     ignore_cap: bool = False
-    """Go over the output cap."""
+    """Go over the output cap, with visible output or with reasoning."""
+    input_tokens: int | None = None
+    """What the whole prompt is billed as, whatever it says; nothing of it is cached."""
+    hidden_system_tokens: int = 0
+    """Input of the provider's own that no request shows, on top of the prompt."""
+    hidden_tool_tokens: int = 0
+    """The same for each tool that is offered."""
+    image_tokens: int | None = None
+    """What each image or file costs; None: as `prompt.py` says."""
+    searches: int = 0
+    """Web searches that are made and billed, asked for or not."""
     service_tier: str | None = None
     headers: dict[str, str] = {}
     """Extra headers of the answer."""

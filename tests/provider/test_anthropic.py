@@ -107,6 +107,33 @@ def test_usage_can_be_forced(provider: Provider, claude: anthropic.Anthropic, ma
     assert attempt.bill == Bill(input=5, cache_read=7, cache_write_5m=10, cache_write_1h=20, output=11)
 
 
+def test_searches_stand_in_the_answer_and_on_the_bill(provider: Provider, claude: anthropic.Anthropic, marker: str) -> None:
+    script = user(reply="found it", searches=2, marker=marker)
+    whole = claude.messages.create(model=MODEL, max_tokens=99, messages=script)
+    with claude.messages.stream(model=MODEL, max_tokens=99, messages=script) as stream:
+        streamed = stream.get_final_message()
+    for answer in (whole, streamed):
+        assert [block.type for block in answer.content] == ["server_tool_use", "web_search_tool_result"] * 2 + ["text"]
+        assert answer.usage.server_tool_use is not None
+        assert answer.usage.server_tool_use.web_search_requests == 2
+    assert [attempt.bill and attempt.bill.searches for attempt in provider.attempts(marker)] == [2, 2]
+
+
+def test_more_input_can_be_billed_than_was_sent(provider: Provider, claude: anthropic.Anthropic, marker: str) -> None:
+    image: Any = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="}}
+
+    def billed(**script: Any) -> int:
+        messages = [{"role": "user", "content": [image, {"type": "text", "text": user(marker=marker, **script)[0]["content"]}]}]
+        return claude.messages.create(model=MODEL, max_tokens=9, messages=messages, tools=TOOLS).usage.input_tokens
+
+    plain = billed()
+    assert billed(hidden_system_tokens=1000) == plain + 1000 + 2  # the script has two words more
+    assert billed(hidden_tool_tokens=500) == plain + 500 + 2
+    assert billed(image_tokens=2000) == plain + 2000 - 85 + 2
+    assert billed(input_tokens=12345) == 12345
+    assert [attempt.bill and attempt.bill.tokens for attempt in provider.attempts(marker)][-1] > 12345
+
+
 def test_counting_is_free_and_right(provider: Provider, claude: anthropic.Anthropic) -> None:
     messages = user("one two three")
     counted = claude.messages.count_tokens(model=MODEL, messages=messages, tools=TOOLS).input_tokens

@@ -220,6 +220,52 @@ def test_responses_take_tool_results(gpt: openai.OpenAI) -> None:
     assert second.output_text == "The tools said: rain"
 
 
+def test_searches_stand_in_the_response_and_on_the_bill(provider: Provider, gpt: openai.OpenAI, marker: str) -> None:
+    script: Any = {"reply": "found it", "searches": 2, "reasoning": 8, "marker": marker}
+    whole = gpt.responses.create(model="gpt-5.4", input=user(**script))
+    with gpt.responses.stream(model="gpt-5.4", input=user(**script)) as stream:
+        events = list(stream)
+        streamed = stream.get_final_response()
+    for answer in (whole, streamed):
+        assert [item.type for item in answer.output] == ["reasoning", "web_search_call", "web_search_call", "message"]
+    assert "response.web_search_call.searching" in [event.type for event in events]
+    assert [attempt.bill and attempt.bill.searches for attempt in provider.attempts(marker)] == [2, 2]
+
+
+def test_searches_of_a_chat_are_told_as_perplexity_does(provider: Provider, gpt: openai.OpenAI, marker: str) -> None:
+    answer = gpt.chat.completions.create(model="sonar", messages=user(reply="found it", searches=3, marker=marker))
+    assert answer.usage is not None
+    assert answer.usage.model_dump()["num_search_queries"] == 3
+    [attempt] = provider.attempts(marker)
+    assert attempt.bill is not None
+    assert attempt.bill.searches == 3
+
+
+def test_more_input_can_be_billed_than_was_sent(gpt: openai.OpenAI) -> None:
+    """Each script has two words more than the plain one."""
+    url = "data:image/png;base64,iVBORw0KGgo="
+
+    def chat(**script: Any) -> int:
+        parts: Any = [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": "@@" + json.dumps(script)}]
+        usage = gpt.chat.completions.create(model="gpt-4o", messages=[{"role": "user", "content": parts}], tools=[TOOL]).usage
+        assert usage is not None
+        return usage.prompt_tokens
+
+    def response(**script: Any) -> int:
+        tools: Any = [{"type": "function", "name": "weather", "parameters": {"type": "object"}, "strict": False}]
+        parts = [{"type": "input_image", "image_url": url}, {"type": "input_text", "text": "@@" + json.dumps(script)}]
+        usage = gpt.responses.create(model="gpt-5.4", input=[{"role": "user", "content": parts}], tools=tools).usage  # type: ignore[list-item,misc]
+        assert usage is not None
+        return usage.input_tokens
+
+    for billed in (chat, response):
+        plain = billed(reply="x")
+        assert billed(reply="x", hidden_system_tokens=1000) == plain + 1000 + 2
+        assert billed(reply="x", hidden_tool_tokens=500) == plain + 500 + 2
+        assert billed(reply="x", image_tokens=2000) == plain + 2000 - 85 + 2
+        assert billed(reply="x", input_tokens=12345) == 12345
+
+
 def test_async_streams_run_side_by_side(provider: Provider) -> None:
     async def one(client: openai.AsyncOpenAI, text: str) -> str:
         stream = await client.chat.completions.create(model="gpt-4o", messages=user(reply=text, delay_ms=1), stream=True)
