@@ -6,6 +6,8 @@ reservation can create excess; only a post above its hold, a lowered limit or an
 Does not know: clocks (every instant is given), where it is stored.
 """
 
+from heapq import heappop, heappush
+
 from jevons.policy.rules import Rule
 from jevons.policy.windows import Period
 
@@ -15,7 +17,10 @@ class Account:
 
     __slots__ = (
         "_buckets",
+        "_length_ms",
         "_now_ms",
+        "_starts",
+        "_width_ms",
         "enforced",
         "granted",
         "held",
@@ -42,7 +47,12 @@ class Account:
         """Excess recorded so far; it only grows."""
         self.granted = 0
         """By how much approvals have raised the threshold from which a person is asked."""
-        self._buckets: dict[int, list[int]] | None = {} if rule.window.rolling_ms else None
+        self._length_ms = rule.window.rolling_ms
+        self._width_ms = rule.window.bucket_ms
+        self._buckets: dict[int, list[int]] | None = {} if self._length_ms else None
+        """Start of a bucket -> [posted, held] of what is pinned to it."""
+        self._starts: list[int] = []
+        """Those starts as a heap: a window of a month has 44,640."""
         self._now_ms = 0
 
     @property
@@ -80,23 +90,28 @@ class Account:
         """Has it come to the point from which the agent is warned?"""
         return self.rule.warn is not None and self.posted + self.held >= self.rule.warn
 
-    def roll(self, now_ms: int) -> None:
-        """Let go what is out of a rolling window. Time does not go back."""
+    def roll(self, now_ms: int) -> int:
+        """Let go what is out of a rolling window. Time does not go back.
+
+        Returns the excess this recorded: a correction downwards may leave the window before what was spent thanks to it.
+        """
         if self._buckets is None or now_ms <= self._now_ms:
-            return
+            return 0
         self._now_ms = now_ms
-        keep_from = now_ms - self.rule.window.rolling_ms - self.rule.window.bucket_ms
-        for start in [start for start in self._buckets if start <= keep_from]:
-            posted, held = self._buckets.pop(start)
+        if not self._starts or not self._is_out(self._starts[0]):
+            return 0
+        before = self.excess
+        while self._starts and self._is_out(self._starts[0]):
+            posted, held = self._buckets.pop(heappop(self._starts))
             self.posted -= posted
             self.held -= held
+        return self._record(before)
 
     def bucket(self, at_ms: int) -> int:
         """The bucket that what is admitted at this instant belongs to: pinned now, given back at its post. 0 where nothing expires."""
         if self._buckets is None:
             return 0
-        width = self.rule.window.bucket_ms
-        return max(at_ms, self._now_ms - self.rule.window.rolling_ms) // width * width  # too old to count: as old as counts
+        return max(at_ms, self._now_ms - self._length_ms) // self._width_ms * self._width_ms  # too old to count: as old as counts
 
     def reserve(self, bucket: int, amount: int) -> None:
         """Hold `amount`. Where the rule is enforced, the caller has asked `fits` in the same step."""
@@ -105,12 +120,7 @@ class Account:
 
     def restore(self, bucket: int, posted: int, held: int = 0) -> None:
         """Add what stood in the account before: its posts when it is built, a hold that was granted earlier."""
-        self.posted += posted
-        self.held += held
-        if self._buckets is not None:
-            cell = self._buckets.setdefault(bucket, [0, 0])
-            cell[0] += posted
-            cell[1] += held
+        self._move(bucket, posted, held)
 
     def release(self, bucket: int, held: int) -> None:
         """Undo a hold that never became durable."""
@@ -161,12 +171,13 @@ class Account:
             return None
         if self._buckets is None:
             return None if self.period.start_ms == 0 else self.period.end_ms
-        over = self.posted + self.held + amount - self.limit
+        over, at_ms = self.posted + self.held + amount - self.limit, self._now_ms
         for start in sorted(self._buckets):
-            over -= sum(self._buckets[start])
             if over <= 0:
-                return start + self.rule.window.rolling_ms + self.rule.window.bucket_ms
-        return self._now_ms
+                break
+            over -= sum(self._buckets[start])
+            at_ms = start + self._length_ms + self._width_ms
+        return at_ms
 
     def _recording(self, bucket: int, posted: int, held: int) -> int:
         before = self.excess
@@ -182,12 +193,18 @@ class Account:
 
     def _move(self, bucket: int, posted: int, held: int) -> None:
         if self._buckets is not None:
+            if self._is_out(bucket):
+                return  # its hold went out of the window with it, and its post belongs there too
             cell = self._buckets.get(bucket)
             if cell is None:
-                if posted <= 0 and held <= 0 and bucket <= self._now_ms - self.rule.window.rolling_ms:
-                    return  # what it belongs to is out of the window, and went out whole
                 cell = self._buckets[bucket] = [0, 0]
+                heappush(self._starts, bucket)
             cell[0] += posted
             cell[1] += held
         self.posted += posted
         self.held += held
+        assert self.held >= 0, "a hold resolves once"
+
+    def _is_out(self, bucket: int) -> bool:
+        """Is its last instant out of the window?"""
+        return bucket + self._width_ms <= self._now_ms - self._length_ms

@@ -18,7 +18,8 @@ from jevons.policy.windows import FOREVER, Period
 KEY_TOTAL = Rule("key", Scope.KEY, Measure.USD, 0)
 """Every key has this account, with the limit of `jevons keys limit`, or none."""
 RUN_BUDGET = Rule("run-budget", Scope.RUN, Measure.USD, 0)
-"""What a run's own calls have tightened its budget to (x-jevons-run-budget-usd)."""
+"""What a run's own calls have tightened its budget to (x-jevons-run-budget-usd). Every run has this account, so that a budget that comes
+late finds what was spent and held before."""
 SCOPES = tuple(Scope)
 OF_RUNS = frozenset({Scope.RUN, Scope.CHILD})
 
@@ -81,9 +82,10 @@ class Books:
             found += [self._account(rule, f"run:{who.key}/{run.root.label}", who, run.root, at_ms) for rule in plan.of_runs]
             for rule in plan.of_children:
                 found += [self._account(rule, f"run:{who.key}/{child.label}", who, child, at_ms) for child in run.lineage[1:]]
-            found += [self.budget(node, who) for node in run.lineage if node.budget_nusd is not None]
+            found += [self.budget(node, who) for node in run.lineage]
         for account in found:
-            account.roll(at_ms)
+            if excess := account.roll(at_ms):
+                self.fresh_excess.append((account, excess))
         return tuple(found)
 
     def bounds(self, who: Who, run: Run | None, model: str) -> tuple[Rule, ...]:
