@@ -161,6 +161,10 @@ def test_a_key_s_settings(jevons: Run) -> None:
     told = jevons("keys", "set", "agent", "--team", "", "--output-tokens", "0", "--model", "*", "--denial-status", "400")
     assert told.out == "Key agent is changed: models *, denial_status 400, org acme.\n"
     assert jevons("keys", "list", "--json").json["keys"][0]["settings"] == {"models": ["*"], "denial_status": 400, "org": "acme"}
+    assert jevons("keys", "set", "agent", "--holds", "packed", "--json").json["settings"]["holds"] == "packed"
+    assert "holds" not in jevons("keys", "set", "agent", "--holds", "default", "--json").json["settings"]
+    jevons("keys", "create", "packer", "--holds", "packed")
+    assert jevons("keys", "list", "--json").json["keys"][1]["settings"] == {"holds": "packed"}
     assert "cannot name a team" in jevons("keys", "create", "other", "--team", "a/b").err
 
 

@@ -1,5 +1,7 @@
 """`jevons keys`: make, list, change, limit and revoke the keys of clients."""
 
+from typing import Literal
+
 import click
 from msgspec import UNSET
 
@@ -14,6 +16,9 @@ from jevons.ledger.home import Home
 from jevons.ledger.ops import KeySettings
 
 STATUS = click.IntRange(400, 499)
+Holds = Literal["", "strict", "packed"]
+HOLDS: dict[str, Holds] = {"default": "", "strict": "strict", "packed": "packed"}
+HOLDS_HELP = "strict: the worst case is held. packed: what answers usually need. default: as jevons.toml says."
 
 
 @click.group()
@@ -29,16 +34,17 @@ def keys() -> None:
 @click.option("--denial-status", type=STATUS, help="Status of a budget denial, instead of 402.")
 @click.option("--team", default="", help="The team whose limits it counts in.")
 @click.option("--org", default="default", show_default=True, help="The organisation of its team.")
+@click.option("--holds", type=click.Choice(list(HOLDS)), default="default", help=HOLDS_HELP)
 @as_json
 def create_key(
     name: str, limit_nusd: int | None, output_tokens: int | None, models: tuple[str, ...], denial_status: int | None, team: str, org: str,
-    json: bool,
+    holds: str, json: bool,
 ) -> None:  # fmt: skip
     """Make a key. It is shown once.
 
     Example: jevons keys create alice --limit-usd 20 --team search
     """
-    settings = KeySettings(output_tokens, models, denial_status, team, org)
+    settings = KeySettings(output_tokens, models, denial_status, team, org, HOLDS[holds])
     made = Operator(Home(home_path())).create_key(name, limit_nusd, settings)
     show(
         json, made, lambda: click.echo(f"{made['key']}\nThis is the only time it is shown. Its limit: {_limit_text(limit_nusd)}.")
@@ -60,9 +66,11 @@ def list_keys(json: bool) -> None:
 @click.option("--output-tokens", type=click.IntRange(0), help="Output cap for calls that send none; 0 = the default.")
 @click.option("--model", "models", multiple=True, metavar="PATTERN", help="Allow only these models; '*' = all; may be repeated.")
 @click.option("--denial-status", type=STATUS, help="Status of a budget denial, instead of 402.")
+@click.option("--holds", type=click.Choice(list(HOLDS)), help=HOLDS_HELP)
 @as_json
 def set_key(
-    name: str, team: str | None, org: str | None, output_tokens: int | None, models: tuple[str, ...], denial_status: int | None, json: bool
+    name: str, team: str | None, org: str | None, output_tokens: int | None, models: tuple[str, ...], denial_status: int | None,
+    holds: str | None, json: bool,
 ) -> None:  # fmt: skip
     """Change a key's settings; what is not named stays.
 
@@ -74,6 +82,7 @@ def set_key(
         denial_status=UNSET if denial_status is None else denial_status,
         team=UNSET if team is None else team,
         org=UNSET if org is None else org,
+        holds=UNSET if holds is None else HOLDS[holds],
     )
     if changes == KeyChanges():
         raise click.UsageError("Say what to change, for example --team NAME.")

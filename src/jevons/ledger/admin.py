@@ -7,6 +7,7 @@ Raises LedgerError with what to do; amounts are nano-USD.
 import asyncio
 from collections.abc import Collection
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -38,6 +39,7 @@ class KeyChanges(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     denial_status: int | UnsetType | None = UNSET
     team: str | UnsetType = UNSET
     org: str | UnsetType = UNSET
+    holds: Literal["", "strict", "packed"] | UnsetType = UNSET
 
     def applied(self, settings: KeySettings) -> KeySettings:
         named = {name: getattr(self, name) for name in self.__struct_fields__}
