@@ -41,12 +41,18 @@ def test_responses_count_billed_searches() -> None:
             {"type": "web_search_call", "id": "ws_1", "status": "completed", "action": {"type": "search", "query": "x"}},
             {"type": "web_search_call", "id": "ws_2", "status": "completed", "action": {"type": "open_page", "url": "y"}},
             {"type": "web_search_call", "id": "ws_3", "status": "completed"},
+            {"type": "file_search_call", "id": "fs_1", "status": "completed", "queries": ["x", "y"]},
             {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "hi"}]},
         ],
         "usage": {"input_tokens": 3},
     }))  # fmt: skip
     assert facts == AnswerFacts(
-        b'{"input_tokens": 3}', "resp_1", "gpt-5.5", "incomplete:max_output_tokens", "flex", (("web_searches", 2),)
+        b'{"input_tokens": 3}',
+        "resp_1",
+        "gpt-5.5",
+        "incomplete:max_output_tokens",
+        "flex",
+        (("web_searches", 2), ("storage_searches", 1)),
     )
 
 

@@ -17,6 +17,7 @@ from jevons.meter.usage import (
     messages_usage,
     responses_usage,
     unusable,
+    with_units,
 )
 
 CHAT, RESPONSES, MESSAGES, EMBEDDINGS = "chat", "responses", "messages", "embeddings"
@@ -406,3 +407,13 @@ def test_kinds_are_disjoint_and_sum_to_the_provider_total(
     })  # fmt: skip
     assert sum(n for _, n in usage.counts()) == prompt + output
     assert usage.input_total == prompt
+
+
+def test_units_of_the_answers_items_are_added_once() -> None:
+    """What the usage object says of a kind itself is the provider's own figure."""
+    plain = Usage(input=1, output=2)
+    assert with_units(plain, ()) is plain
+    assert with_units(plain, (("web_searches", 2),)).other == (("web_searches", 2),)
+    told = Usage(input=1, output=2, other=(("web_searches", 3),))
+    both = with_units(told, (("web_searches", 2), ("storage_searches", 1)))
+    assert both.other == (("web_searches", 3), ("storage_searches", 1))

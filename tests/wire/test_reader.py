@@ -182,3 +182,41 @@ def test_odd_usage_is_no_crash(usage: bytes) -> None:
         (Dialect.RESPONSES, b'event: response.completed\ndata: {"type":"response.completed","response":{"usage":%s}}\n\n'),
     ):
         Reader(dialect).feed(raw % usage)
+
+
+@pytest.mark.parametrize("repeated", [True, False])
+def test_searches_of_a_response_are_read_in_passing(repeated: bool) -> None:
+    """From each item as it is done, or from the last event if that repeats them; never from both."""
+    items: list[dict[str, Any]] = [
+        {"type": "web_search_call", "id": "ws_1", "action": {"type": "search", "query": "x"}},
+        {"type": "web_search_call", "id": "ws_2", "action": {"type": "open_page", "url": "y"}},
+        {"type": "file_search_call", "id": "fs_1"},
+    ]
+    said: list[tuple[str, Any]] = [
+        ("response.output_item.done", {"type": "response.output_item.done", "output_index": i, "item": item})
+        for i, item in enumerate(items)
+    ]
+    output = [*items, {"type": "message", "id": "msg_1"}] if repeated else []
+    note = [] if repeated else [{"type": "message", "content": "a _search_call in words"}]
+    said.append(
+        (
+            "response.completed",
+            {
+                "type": "response.completed",
+                "response": {"status": "completed", "output": output, "x": note, "usage": {"input_tokens": 1}},
+            },
+        )
+    )
+    reader = Reader(Dialect.RESPONSES)
+    raws = written(said)
+    assert b"".join(reader.feed(b"".join(raws))) == b"".join(raws)
+    searches = [("web_search_call", "search"), ("web_search_call", "open_page"), ("file_search_call", None)]
+    assert reader.items == searches + ([("message", None)] if repeated else [])
+    assert reader.usages == [b'{"input_tokens":1}']
+
+
+def test_items_that_cannot_be_read_do_not_cost_the_usage() -> None:
+    reader = Reader(Dialect.RESPONSES)
+    odd = {"status": "completed", "output": [{"type": 7}, {"type": "web_search_call"}], "usage": {"input_tokens": 1}}
+    reader.feed(b"".join(written([("response.completed", {"type": "response.completed", "response": odd})])))
+    assert (reader.items, reader.ended, reader.usages) == ([], True, [b'{"input_tokens":1}'])

@@ -34,7 +34,7 @@ from jevons.gateway.upstream import Answer, Broken, NotSent, TimedOut
 from jevons.gateway.upstreams import Live
 from jevons.meter.answer import answer_facts
 from jevons.meter.pricebook import with_request_unit
-from jevons.meter.usage import chat_usage, flavour_of, messages_usage, responses_usage, unusable
+from jevons.meter.usage import chat_usage, flavour_of, messages_usage, responses_usage, unusable, with_units
 from jevons.policy.govern import Admit
 from jevons.policy.route import Target
 from jevons.wire.body import BAD_JSON
@@ -374,7 +374,7 @@ class Journey:
                 usage, problems = chat_usage(raw, flavour_of(settings.price_provider))
         if unusable(problems):
             return None
-        return with_request_unit(usage, attempt.price)
+        return with_request_unit(with_units(usage, units), attempt.price)
 
     def _reprice(self, target: Target, attempt: Attempt, service_tier: str) -> None:
         """The charge takes the row of the admission's instant, under the tier that the answer names."""

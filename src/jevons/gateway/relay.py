@@ -15,7 +15,16 @@ from jevons.gateway.client import Client
 from jevons.gateway.guard import Guard
 from jevons.gateway.patience import Patience
 from jevons.gateway.upstream import Answer
-from jevons.meter.usage import Flavour, chat_usage, merge_messages_usage, messages_usage, responses_usage, unusable
+from jevons.meter.answer import searches
+from jevons.meter.usage import (
+    Flavour,
+    chat_usage,
+    merge_messages_usage,
+    messages_usage,
+    responses_usage,
+    unusable,
+    with_units,
+)
 from jevons.wire.reader import Reader
 from jevons.wire.sse import BrokenStream, Cutter, events
 from jevons.wire.translate import StreamTranslator
@@ -153,4 +162,5 @@ def stream_usage(reader: Reader, flavour: Flavour) -> tuple[Usage | None, Usage 
             usage, problems = merge_messages_usage(reader.usages[0], reader.usages[-1])
         case _:
             usage, problems = responses_usage(reader.usages[-1])
+            usage = with_units(usage, searches(reader.items))
     return (None if unusable(problems) else usage), None

@@ -5,6 +5,8 @@ promises gives empty facts, and the caller settles it like any answer without us
 Does not know: what the usage means (usage.py), prices, errors.
 """
 
+from collections.abc import Iterable
+
 import msgspec
 
 from jevons.core.ask import Dialect
@@ -92,14 +94,15 @@ def answer_facts(dialect: Dialect, body: bytes) -> AnswerFacts:
         return _usage_only(body)
 
 
-def searches(items: list[tuple[str | None, str | None]]) -> tuple[tuple[str, int], ...]:
+def searches(items: Iterable[tuple[str | None, str | None]]) -> tuple[tuple[str, int], ...]:
     """Billed units among (item type, action type) of a response's output.
 
     Only the action `search` of a web search call is billed, not `open_page` or `find_in_page` (OpenAI, web search guide);
-    older answers have no action.
+    older answers have no action. Each file search call is billed (OpenAI, pricing: tools).
     """
-    web = sum(kind == "web_search_call" and action in (None, "search") for kind, action in items)
-    return (("web_searches", web),) if web else ()
+    kinds = [kind for kind, action in items if action in (None, "search")]
+    counts = (("web_searches", kinds.count("web_search_call")), ("storage_searches", kinds.count("file_search_call")))
+    return tuple([pair for pair in counts if pair[1]])
 
 
 def _of_chat(answer: _Chat) -> AnswerFacts:

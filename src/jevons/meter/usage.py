@@ -224,6 +224,13 @@ def merge_messages_usage(start: Raw | None, delta: Raw | None) -> tuple[Usage, P
     return _from_messages(first, problems + more)
 
 
+def with_units(usage: Usage, units: tuple[tuple[str, int], ...]) -> Usage:
+    """The usage with billed units that only the answer's items show; what it reports of a kind itself stands."""
+    told = {kind for kind, _ in usage.other}
+    more = tuple([(kind, n) for kind, n in units if kind not in told])
+    return msgspec.structs.replace(usage, other=(*usage.other, *more)) if more else usage
+
+
 def _from_messages(u: _Messages, problems: list[str]) -> tuple[Usage, Problems]:
     if u.input_tokens is None and u.output_tokens is None:
         return Usage(), (*problems, f"{UNUSABLE} input_tokens or output_tokens")

@@ -17,7 +17,7 @@ _CHAT_FINISH = re.compile(rb'"finish_reason"[ \t]*:[ \t]*"([a-z_]*)"')
 _CHAT_ERROR = re.compile(rb'(?:^|(?<=[\r\n]))data:[ \t]*\{[ \t]*"error"')
 _CHAT_END = re.compile(rb"(?:^|(?<=[\r\n]))data:[ \t]*\[DONE\]")
 _MESSAGES_MARK = re.compile(rb"message_(?:start|delta|stop)|\berror\b")
-_RESPONSES_MARK = re.compile(rb"response\.(?:created|completed|incomplete|failed)|\berror\b")
+_RESPONSES_MARK = re.compile(rb"response\.(?:created|completed|incomplete|failed)|_search_call|\berror\b")
 _RESPONSES_END = ("response.completed", "response.incomplete", "response.failed")
 
 
@@ -60,9 +60,34 @@ class _ResponseEvent(msgspec.Struct):
     response: _Response | None = None
 
 
+class _Action(msgspec.Struct):
+    type: str | None = None
+
+
+class _Item(msgspec.Struct):
+    type: str | None = None
+    action: _Action | None = None
+
+    @property
+    def kind(self) -> tuple[str | None, str | None]:
+        return self.type, self.action.type if self.action else None
+
+
+class _Output(msgspec.Struct):
+    output: list[_Item] | None = None
+
+
+class _Items(msgspec.Struct):
+    """What an event of a response says of items that are done: one, or at its end all."""
+
+    item: _Item | None = None
+    response: _Output | None = None
+
+
 _decode_chat = msgspec.json.Decoder(_ChatChunk).decode
 _decode_message = msgspec.json.Decoder(_MessageEvent).decode
 _decode_response = msgspec.json.Decoder(_ResponseEvent).decode
+_decode_items = msgspec.json.Decoder(_Items).decode
 
 
 _decode_typed = msgspec.json.Decoder(_Typed).decode
@@ -83,6 +108,8 @@ class Reader:
         """`strip_usage`: chat only; the client did not ask for the usage chunk that we asked for, so it is taken out again."""
         self.dialect = dialect
         self._strip = strip_usage
+        self.items: list[tuple[str | None, str | None]] = []
+        """(type, type of its action) of a response's items, if there are searches among them: providers bill these by themselves."""
         self.usages: list[bytes] = []
         """Raw usage objects in order; Anthropic's second completes its first."""
         self.finish = ""
@@ -163,6 +190,8 @@ class Reader:
         passed = 0
         for name, data, raw in events(whole):
             name = name or type_of(data)
+            if b"_search_call" in data and (name in _RESPONSES_END or name == "response.output_item.done"):
+                self._add_items(data)
             if name in _RESPONSES_END or name == "response.created":
                 try:
                     response = _decode_response(data).response or _Response()
@@ -180,6 +209,17 @@ class Reader:
                 self.failed = True
             passed += len(raw)
         return whole, b""
+
+    def _add_items(self, data: bytes) -> None:
+        """The last event repeats all items, with some providers none."""
+        try:
+            done = _decode_items(data)
+        except BAD_JSON:
+            return
+        if done.item is not None:
+            self.items.append(done.item.kind)
+        elif done.response is not None and done.response.output:
+            self.items = [item.kind for item in done.response.output]
 
     def _add(self, usage: msgspec.Raw) -> None:
         raw = bytes(usage)
