@@ -8,7 +8,10 @@ Does not know: what follows from a loop, which run a request belongs to.
 
 from collections.abc import Sequence
 from itertools import chain
-from typing import NamedTuple
+from typing import TypeVar
+
+import msgspec
+from msgspec.structs import replace
 
 from jevons.core.ask import Ask
 from jevons.core.chain import loop_key
@@ -19,14 +22,17 @@ from jevons.core.limits import (
     TRAIL_MESSAGES_READ_MAX,
     TRAIL_OPEN_CALL_BYTES_MAX,
     TRAIL_REQUESTS_MAX,
+    TRAIL_STEPS_MAX,
     TRAIL_STEPS_SEEN_MAX,
 )
 from jevons.policy.loops import NO_TURN, Conversation, History, Loops, Mark, State, Step, Trail, Turn, carried, close, judge
 from jevons.policy.prints import Prints
 from jevons.wire.calls import Call, Part, Result, Said, parts
 
+_T = TypeVar("_T")
 
-class _Place(NamedTuple):
+
+class _Place(msgspec.Struct, frozen=True):
     """Where a request goes on from."""
 
     state: State
@@ -49,12 +55,12 @@ class Trails:
         """Bring the trail up to date with a request, and judge it. `digests`: of `ask.messages`, one each (core.chain)."""
         digests = tuple(digests)
         head = hash((ask.model, ask.previous_response_id, digests))
-        place = _place(trail, ask, digests, head, input_tokens)
+        place = _lowered(_place(trail, ask, digests, head, input_tokens), input_tokens)
         marks, state = self._read(ask, digests, place, input_tokens)
         history = close(state)
         marks = marks[-TRAIL_MESSAGES_KEPT:]
         recent = tuple([mark.digest for mark in marks])
-        state = state._replace(closed=history)
+        state = replace(_kept(state), closed=history)
         trail.conversations.append(Conversation(digests[:1], len(digests), marks, recent, state))
         del trail.conversations[:-TRAIL_CONVERSATIONS_MAX]
         made = history.own - place.state.history.own
@@ -62,8 +68,9 @@ class Trails:
 
     def _read(self, ask: Ask, digests: tuple[bytes, ...], place: _Place, input_tokens: int) -> tuple[tuple[Mark, ...], State]:
         """The marks and the state after all messages."""
-        marks, state = list(place.marks), place.state
-        messages = ask.messages[place.start :]
+        state, start = place.state, max(place.start, len(digests) - TRAIL_MESSAGES_READ_MAX)
+        marks = list(place.marks) if start == place.start else []
+        messages = ask.messages[start:]
         found = [parts(ask.dialect, message) if len(message) <= TRAIL_MESSAGE_BYTES_MAX else () for message in messages]
         flat = list(chain.from_iterable(found))
         done = 0
@@ -74,7 +81,7 @@ class Trails:
                 calls_next = done < len(flat) and type(flat[done]) is Call
                 state = self._part(state, part, calls_next, len(message), tokens)
             if marks or found[offset]:
-                marks.append(Mark(digests[place.start + offset], _kept(state), tokens))
+                marks.append(Mark(digests[start + offset], _kept(state), tokens))
         return tuple(marks), state
 
     def _part(self, state: State, part: Part, calls_next: bool, size: int, tokens: int) -> State:
@@ -84,18 +91,18 @@ class Trails:
             state, turn = State(close(state), NO_TURN), NO_TURN
         if isinstance(part, Call):
             call = (part.id, part.name, part.arguments)
-            turn = turn._replace(calls=(*turn.calls, call), call_bytes=turn.call_bytes + size, tools=True)
+            turn = replace(turn, calls=_latest(turn.calls, call), call_bytes=turn.call_bytes + size, tools=True)
         elif isinstance(part, Result):
-            turn = self._returned(turn, part)._replace(heard=True, tokens=tokens)
+            turn = replace(self._returned(turn, part), heard=True, tokens=tokens)
         elif part.role == "assistant":
             if not calls_next and not turn.tools:
                 printed = self._prints.of(part.text)
-                turn = turn._replace(assistant=(*turn.assistant, printed.bits), worded=turn.worded and printed.worded)
+                turn = replace(turn, assistant=_latest(turn.assistant, printed.bits), worded=turn.worded and printed.worded)
         else:
-            turn = turn._replace(heard=True, tokens=tokens)
+            turn = replace(turn, heard=True, tokens=tokens)
             if turn.assistant and not turn.tools:
                 printed = self._prints.of(part.text) if turn.worded else self._prints.exact(part.text)
-                turn = turn._replace(user=(*turn.user, printed.bits))
+                turn = replace(turn, user=_latest(turn.user, printed.bits))
         return State(state.history, turn)
 
     def _returned(self, turn: Turn, result: Result) -> Turn:
@@ -104,8 +111,8 @@ class Trails:
             if name == result.id:
                 key = loop_key(self._secret, tool, arguments, result.content)
                 calls = tuple([other for other in turn.calls if other is not call])
-                return turn._replace(calls=calls, done=(*turn.done, Step(tool, key)))
-        return turn._replace(done=(*turn.done, Step("", loop_key(self._secret, "", None, result.content))))
+                return replace(turn, calls=calls, done=_latest(turn.done, Step(tool, key)))
+        return replace(turn, done=_latest(turn.done, Step("", loop_key(self._secret, "", None, result.content))))
 
 
 def _place(trail: Trail, ask: Ask, digests: tuple[bytes, ...], head: int, input_tokens: int) -> _Place:
@@ -113,51 +120,72 @@ def _place(trail: Trail, ask: Ask, digests: tuple[bytes, ...], head: int, input_
     conversations = trail.conversations
     if ask.previous_response_id is not None and conversations:
         latest = conversations.pop()  # what came before is at the provider
-        return _Place(latest.state, latest.marks, (), len(digests) if head in trail.sends else 0)
-    for conversation in reversed(conversations):
-        recent, length = conversation.recent, conversation.length
-        if recent and digests[length - len(recent) : length] == recent:
-            conversations.remove(conversation)
-            return _Place(conversation.state, conversation.marks, (), length)
+        if head in trail.sends:
+            return _Place(latest.state, latest.marks, start=len(digests))
+        return _Place(State(close(latest.state)), latest.marks)
+    for index in reversed(range(len(conversations))):
+        known = conversations[index]
+        if known.recent and digests[known.length - len(known.recent) : known.length] == known.recent:
+            del conversations[index]
+            return _Place(known.state, known.marks, start=known.length)
     if (overlap := _overlap(conversations, digests)) is not None:
-        conversation, kept, start = overlap
-        conversations.remove(conversation)
-        marks = conversation.marks
-        state = marks[kept - 1].state if kept < len(marks) else conversation.state
-        return _Place(state, marks[:kept], tuple([mark.tokens for mark in marks[kept:]]), start)
+        index, kept, start = overlap
+        known = conversations.pop(index)
+        state = known.marks[kept - 1].state if kept < len(known.marks) else known.state
+        return _Place(state, known.marks[:kept], tuple([mark.tokens for mark in known.marks[kept:]]), start)
     history = History(fresh_tokens=input_tokens)
     if conversations and conversations[-1].first == digests[:1]:
         latest = conversations[-1]
         if len(digests) < latest.length or not latest.state.history.own:
             history = carried(close(latest.state), input_tokens)
-    return _Place(State(history), start=max(0, len(digests) - TRAIL_MESSAGES_READ_MAX))
+    return _Place(State(history))
 
 
-def _overlap(conversations: Sequence[Conversation], digests: tuple[bytes, ...]) -> tuple[Conversation, int, int] | None:
+def _lowered(place: _Place, input_tokens: int) -> _Place:
+    """A context that has shrunk grows from where it is now."""
+    state = place.state
+    if close(state).fresh_tokens <= input_tokens:
+        return place
+    history = replace(state.history, fresh_tokens=input_tokens)
+    closed = state.closed and replace(state.closed, fresh_tokens=input_tokens)
+    return replace(place, state=State(history, state.turn, closed))
+
+
+def _overlap(conversations: Sequence[Conversation], digests: tuple[bytes, ...]) -> tuple[int, int, int] | None:
     """(conversation, marks that still hold, first message to be read): where most of the request was read before.
 
-    Its history was cut at the head, or cache marks moved in its last messages, or it was taken up again further back. Two messages in
-    a row tell so; one alone may be a customary "continue".
+    Cache marks moved in its last messages, or it was taken up again further back, or its history was cut at the head, so that messages
+    are at other places. Two in a row tell so; one alone may be a customary "continue".
     """
-    places = {digest: place for place, digest in enumerate(digests)}
-    best = None
-    for conversation in reversed(conversations):
-        recent = conversation.recent
-        for mark in range(len(recent) - 1, 0, -1):
-            place = conversation.length - len(recent) + mark
-            if digests[place : place + 1] != recent[mark : mark + 1]:
-                place = places.get(recent[mark], 0)
-            if digests[max(0, place - 1) : place + 1] == recent[mark - 1 : mark + 1]:
-                if best is None or place + 1 > best[2]:
-                    best = conversation, mark + 1, place + 1
-                break
-    return best
+    for places in (None, {digest: place for place, digest in enumerate(digests)}):
+        best = None
+        for index in reversed(range(len(conversations))):
+            kept, start = _agreement(conversations[index], digests, places)
+            if start and (best is None or start > best[2]):
+                best = index, kept, start
+        if best is not None:
+            return best
+    return None
+
+
+def _agreement(known: Conversation, digests: tuple[bytes, ...], places: dict[bytes, int] | None) -> tuple[int, int]:
+    """(marks that still hold, first message to be read): at the places where the messages were, or at any; zeros if nowhere."""
+    recent = known.recent
+    for mark in range(len(recent) - 1, 0, -1):
+        place = known.length - len(recent) + mark if places is None else places.get(recent[mark], 0)
+        if digests[max(0, place - 1) : place + 1] == recent[mark - 1 : mark + 1]:
+            return mark + 1, place + 1
+    return 0, 0
+
+
+def _latest(values: tuple[_T, ...], value: _T) -> tuple[_T, ...]:
+    return (*values, value)[-TRAIL_STEPS_MAX:]
 
 
 def _kept(state: State) -> State:
     """What is kept of a state until the next request: arguments of open calls are, if they are small."""
     if state.turn.calls and state.turn.call_bytes > TRAIL_OPEN_CALL_BYTES_MAX:
-        return state._replace(turn=state.turn._replace(calls=()))
+        return replace(state, turn=replace(state.turn, calls=()))
     return state
 
 

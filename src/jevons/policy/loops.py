@@ -7,10 +7,10 @@ Does not know: dialects, messages, how a conversation is found again; it keeps n
 """
 
 from collections import Counter
-from collections.abc import Hashable
-from typing import NamedTuple
+from collections.abc import Hashable, Iterable
 
 import msgspec
+from msgspec.structs import replace
 
 from jevons.core.limits import TRAIL_PERIOD_MAX, TRAIL_SENDS_PER_REPEAT, TRAIL_STEPS_MAX
 from jevons.policy.prints import near
@@ -22,15 +22,15 @@ _NO_SPANS = (0,) * TRAIL_PERIOD_MAX
 _NAME_CHARS_MAX = 64
 
 
-class Step(NamedTuple):
+class Step(msgspec.Struct, frozen=True):
     """One thing the run did."""
 
     tool: str = ""
     """Name of the tool; empty for a turn without tools, and for a result whose call was not seen."""
     key: bytes = b""
     """Loop key (core.chain); empty for a turn without tools."""
-    said: tuple[tuple[int, ...], tuple[int, ...]] = ((), ())
-    """Bits of the prints of a turn without tools: what the assistant said, what it was answered."""
+    said: tuple[int, ...] = ()
+    """Bits of the prints of a turn without tools: of what the assistant said, of what it was answered."""
 
     @property
     def mark(self) -> Hashable:
@@ -38,7 +38,7 @@ class Step(NamedTuple):
         return self.key or self.said
 
 
-class History(NamedTuple):
+class History(msgspec.Struct, frozen=True):
     """The latest steps of one conversation."""
 
     steps: tuple[Step, ...] = ()
@@ -56,10 +56,10 @@ class History(NamedTuple):
     @property
     def repeats(self) -> int:
         """Over all periods, the most whole repetitions of the last steps at the end."""
-        return max(1 + span // period for period, span in enumerate(self.spans, 1)) if self.own else 0
+        return max(1 + span // period for period, span in enumerate(self.spans, 1)) if self.steps else 0
 
 
-class Turn(NamedTuple):
+class Turn(msgspec.Struct, frozen=True):
     """The turn under way: what the model said and called, and what came back so far."""
 
     calls: tuple[tuple[str, str, object], ...] = ()
@@ -81,14 +81,14 @@ class Turn(NamedTuple):
     def steps(self) -> list[Step]:
         """Calls made at once in one order, whichever came back first; or what was said, if no tool was called."""
         if self.tools or self.done:
-            return sorted(self.done, key=_key)
-        return [Step(said=(self.assistant, self.user))] if self.assistant and self.user else []
+            return sorted(self.done, key=_key) if len(self.done) > 1 else list(self.done)
+        return [Step(said=(*self.assistant, *self.user))] if self.assistant and self.user else []
 
 
 NO_TURN = Turn()
 
 
-class State(NamedTuple):
+class State(msgspec.Struct, frozen=True):
     """Where a conversation stands after one of its messages."""
 
     history: History = History()
@@ -97,7 +97,7 @@ class State(NamedTuple):
     """The history with the turn under way, once it was asked for."""
 
 
-class Mark(NamedTuple):
+class Mark(msgspec.Struct, frozen=True):
     """One of the latest messages of a conversation."""
 
     digest: bytes
@@ -106,7 +106,7 @@ class Mark(NamedTuple):
     """Input tokens of the request that brought it."""
 
 
-class Conversation(NamedTuple):
+class Conversation(msgspec.Struct, frozen=True):
     """One growing history of a run, as of its latest request."""
 
     first: tuple[bytes, ...]
@@ -146,40 +146,43 @@ class Loops(msgspec.Struct, frozen=True):
 
 def add(history: History, step: Step, tokens: int) -> History:
     """The history with one more step, which came with a request of `tokens` input tokens."""
-    steps, keys, spans, identical, own, fresh_tokens = history
-    again = step.key in keys if step.key else any(same(step, earlier) for earlier in steps)
-    full = len(steps) == TRAIL_STEPS_MAX
+    steps, keys = history.steps, history.keys
+    spans, identical, fresh_tokens = _NO_SPANS, history.identical, tokens
+    again = step.key in keys if step.key else any(same(step, other) for other in steps if not other.key)
     if again:
-        length = len(steps)
-        spans = tuple(
-            [span + 1 if period <= length and same(step, steps[-period]) else 0 for period, span in enumerate(spans, 1)]
-        )
-    else:
-        spans, fresh_tokens = _NO_SPANS, tokens
+        fresh_tokens = history.fresh_tokens
+        spans = tuple([span + 1 if _goes_on(step, steps, period, span) else 0 for period, span in enumerate(history.spans, 1)])
+    full = len(steps) == TRAIL_STEPS_MAX
     steps, keys = (*steps[full:], step), (*keys[full:], step.key)
-    if step.tool:
-        if again or full:
-            identical = max(Counter([step.key for step in steps if step.tool]).values())
-        identical = identical or 1
-    elif full and identical > 1:
-        identical = max(Counter([step.key for step in steps if step.tool]).values(), default=0)
-    return History(steps, keys, spans, identical, own + 1, fresh_tokens)
+    if again or (full and identical > 1):
+        identical = max(_counted(steps).values(), default=0)
+    elif step.tool and not identical:
+        identical = 1
+    return History(steps, keys, spans, identical, history.own + 1, fresh_tokens)
 
 
 def same(one: Step, other: Step) -> bool:
     """Did the run do the same twice? A result whose call was not seen is the same as nothing: it may be of another call."""
-    if one.key:
+    if one.key or other.key:
         return one.key == other.key and one.tool != ""
-    if other.key:
+    return len(one.said) == len(other.said) and all(map(near, one.said, other.said))
+
+
+def _goes_on(step: Step, steps: tuple[Step, ...], period: int, span: int) -> bool:
+    """Is the step the same as the one a period before? In a row that has begun, a turn may be near to the one before that instead: the
+    print of one text in twenty lies a little too far off."""
+    if period > len(steps):
         return False
-    return all(len(a) == len(b) and all(map(near, a, b)) for a, b in zip(one.said, other.said, strict=True))
+    return same(step, steps[-period]) or (
+        span > 0 and step.said != () and 2 * period <= len(steps) and same(step, steps[-2 * period])
+    )
 
 
 def close(state: State) -> History:
     """The history with what the turn under way has brought so far."""
-    history = state.history
     if state.closed is not None:
         return state.closed
+    history = state.history
     for step in state.turn.steps():
         history = add(history, step, state.turn.tokens)
     return history
@@ -189,21 +192,20 @@ def carried(history: History, tokens: int) -> History:
     """What is left of a history that was cut away: its steps if they were a loop, which goes on with the next step that continues it."""
     if history.repeats < CARRIED_MIN:
         return History(fresh_tokens=tokens)
-    return history._replace(own=0, fresh_tokens=tokens)
+    return replace(history, own=0, fresh_tokens=tokens)
 
 
 def judge(history: History, sends: int, tokens: int) -> Loops:
     """`sends`: how often this very request was sent; `tokens`: its input tokens."""
-    repeats = history.repeats
+    repeats = history.repeats if history.own else 0
     stuck = -(-sends // TRAIL_SENDS_PER_REPEAT)
     identical = history.identical if history.own else 0
     stalled = max(0, tokens - history.fresh_tokens) if history.own else 0
     why = []
-    if stuck >= repeats:
-        if stuck > 1:
-            why.append(f"the same request was sent {sends} times")
-    elif repeats > 1:
+    if repeats > stuck:
         why.append(_cycle(history, repeats))
+    elif stuck > 1:
+        why.append(f"the same request was sent {sends} times")
     if identical > max(1, repeats):
         why.append(
             f"of the last {len(history.steps)} steps, {identical} are one call with the same result ({_frequent(history)})"
@@ -224,8 +226,12 @@ def _cycle(history: History, repeats: int) -> str:
 
 
 def _frequent(history: History) -> str:
-    [(key, _)] = Counter([step.key for step in history.steps if step.tool]).most_common(1)
+    [(key, _)] = _counted(history.steps).most_common(1)
     return next(_name(step) for step in history.steps if step.key == key)
+
+
+def _counted(steps: Iterable[Step]) -> Counter[bytes]:
+    return Counter([step.key for step in steps if step.tool])
 
 
 def _name(step: Step) -> str:

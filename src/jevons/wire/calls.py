@@ -60,36 +60,30 @@ def parts(dialect: Dialect, message: bytes) -> tuple[Part, ...]:
 
 
 def _chat(message: dict[str, Any]) -> Iterable[Part]:
-    match message.get("role"):
-        case "assistant":
-            found = [*_tool_calls(message.get("tool_calls")), *_function_call(message.get("function_call"))]
-            text = _text(message.get("content")) or _text(message.get("refusal"))
-            return [Said("assistant", text), *found] if text or not found else found
-        case "user":
-            return (Said("user", _text(message.get("content"))),)
-        case "tool":
-            return (Result(_id(message.get("tool_call_id")), message.get("content")),)
-        case "function":
-            return (Result(_id(message.get("name")), message.get("content")),)
-    return ()
-
-
-def _tool_calls(calls: object) -> Iterable[Call]:
-    for call in _objects(calls):
+    role, content = message.get("role"), message.get("content")
+    if role == "tool":
+        return (Result(_str(message.get("tool_call_id")), content),)
+    if role == "user":
+        return (Said("user", _text(content)),)
+    if role == "function":
+        return (Result(_str(message.get("name")), content),)
+    if role != "assistant":
+        return ()
+    found: list[Part] = []
+    for call in _objects(message.get("tool_calls")):
         tool = call.get("function") or call.get("custom")
         if isinstance(tool, dict):
-            yield Call(_id(call.get("id")), _id(tool.get("name")), tool.get("arguments", tool.get("input")))
-
-
-def _function_call(call: object) -> Iterable[Call]:
-    """Before tools there were functions, one at a time and without an id."""
-    if isinstance(call, dict):
-        name = _id(call.get("name"))
-        yield Call(name, name, call.get("arguments"))
+            found.append(Call(_str(call.get("id")), _str(tool.get("name")), tool.get("arguments", tool.get("input"))))
+    function = message.get("function_call")
+    if isinstance(function, dict):  # before tools there were functions, one at a time and without an id
+        name = _str(function.get("name"))
+        found.append(Call(name, name, function.get("arguments")))
+    text = _text(content) or _text(message.get("refusal"))
+    return [Said("assistant", text), *found] if text or not found else found
 
 
 def _messages(message: dict[str, Any]) -> Iterable[Part]:
-    role, content = message.get("role"), message.get("content")
+    role, content = _str(message.get("role")), message.get("content")
     if role not in _SPEAKERS:
         return ()
     if isinstance(content, str):
@@ -97,11 +91,11 @@ def _messages(message: dict[str, Any]) -> Iterable[Part]:
     found: list[Part] = []
     rest: list[object] = []
     for block in _objects(content):
-        kind = _id(block.get("type"))
+        kind = _str(block.get("type"))
         if kind.endswith("tool_use"):
-            found.append(Call(_id(block.get("id")), _id(block.get("name")), block.get("input")))
+            found.append(Call(_str(block.get("id")), _str(block.get("name")), block.get("input")))
         elif kind.endswith("tool_result"):
-            found.append(Result(_id(block.get("tool_use_id")), block.get("content")))
+            found.append(Result(_str(block.get("tool_use_id")), block.get("content")))
         else:
             rest.append(block)
     text = _text(rest)
@@ -109,19 +103,19 @@ def _messages(message: dict[str, Any]) -> Iterable[Part]:
 
 
 def _responses(item: dict[str, Any]) -> Iterable[Part]:
-    kind, role = item.get("type", "message"), item.get("role")
+    kind, role = item.get("type", "message"), _str(item.get("role"))
     if kind == "message":
         return (Said(role, _text(item.get("content"))),) if role in _SPEAKERS else ()
     if not isinstance(kind, str):
         return ()
     if kind.endswith("_output"):
-        return (Result(_id(item.get("call_id")), _without_codex_head(item.get("output"))),)
+        return (Result(_str(item.get("call_id")), _without_codex_head(item.get("output"))),)
     if not kind.endswith("_call"):
         return ()
     names = ("arguments", "input", "action", "operation", "queries", "code")
     call = Call(
-        _id(item.get("call_id") or item.get("id")),
-        _id(item.get("name")) or kind,
+        _str(item.get("call_id") or item.get("id")),
+        _str(item.get("name")) or kind,
         next((item[name] for name in names if name in item), None),
     )
     if kind == "mcp_call":  # the provider called it: one item has both
@@ -142,9 +136,9 @@ def _text(content: object) -> str:
     for block in content if isinstance(content, list) else ():
         if not isinstance(block, dict):
             texts.append(str(block))
-        elif block.get("type") in _TEXT and isinstance(block.get("text"), str):
+        elif (kind := _str(block.get("type"))) in _TEXT and isinstance(block.get("text"), str):
             texts.append(block["text"])
-        elif block.get("type") not in _UNSEEN:
+        elif kind not in _UNSEEN:
             plain = {key: value for key, value in block.items() if key != "cache_control"}
             texts.append(msgspec.json.encode(plain, order="sorted").decode())
     return "\n".join(texts)
@@ -154,7 +148,7 @@ def _objects(values: object) -> Iterable[dict[str, Any]]:
     return [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
 
 
-def _id(value: object) -> str:
+def _str(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
