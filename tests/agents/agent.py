@@ -66,6 +66,8 @@ class Agent:
     tool: str = ""
     arguments: Callable[[int], dict[str, Any]] = lambda _step: {}
     """Of a tool of its own that does no harm: the step's arguments."""
+    goes_on: int = 0
+    """So many calls for other work it may still make once one was denied."""
     delegate: Callable[[str], dict[str, Any]] | None = None
     """The script of a model that hands this prompt to a subagent."""
 

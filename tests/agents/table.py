@@ -1,6 +1,7 @@
 """What each agent did, as a table for people."""
 
 import json
+from typing import Any
 
 from tests.agents.agent import DONE, Agent, Ran, readable
 from tests.agents.tap import Exchange
@@ -11,22 +12,15 @@ SHOWN_CHARACTERS = 60
 ROWS: list[tuple[str, ...]] = []
 
 
-def add_row(agent: Agent, job: str, ran: Ran, recognised: str = "") -> None:
-    """One job."""
-    denied = ran.first_denial < len(ran.calls)
-    expected = message_of(ran.denial) if denied else DONE
-    shown = ("our message" if denied else "its work") if expected in ran.output else "…" + ran.output.strip()[-SHOWN_CHARACTERS:]
-    about = (f"no. {ran.first_denial + 1}: {ran.denial.status}", str(len(ran.after_denial)), f"{ran.seconds_to_end:.1f}")
-    row = (
-        agent.name,
-        agent.version,
-        job,
-        recognised,
-        str(len(ran.calls)),
-        *(about if denied else ("", "", "")),
-        str(ran.status),
-        shown,
-    )
+def add_row(agent: Agent, job: str, ran: Ran, runs: list[dict[str, Any]]) -> None:
+    """One job; `runs` as the ledger has them."""
+    recognised = ", ".join(sorted({run["source"] for run in runs})) + (f" ({len(runs)} runs)" if len(runs) > 1 else "")
+    expected, about = DONE, ("", "", "")
+    if ran.first_denial < len(ran.calls):
+        expected = message_of(ran.denial)
+        about = (f"no. {ran.first_denial + 1}: {ran.denial.status}", str(len(ran.after_denial)), f"{ran.seconds_to_end:.1f}")
+    shown = "what it should" if expected in ran.output else "…" + ran.output.strip()[-SHOWN_CHARACTERS:]
+    row = (agent.name, agent.version, job, recognised, str(len(ran.calls)), *about, str(ran.status), shown)
     ROWS.append(row)
 
 
