@@ -33,5 +33,5 @@ AGENT = Agent(
     launch=launch,
     run_source=None,
     budget_usd="0.01",
-    goes_on=2,  # it commits without a message of its model's, and begins the next round
+    goes_on=2,  # denied a commit's message by its small model it asks its large one, then commits without and begins the next round
 )
