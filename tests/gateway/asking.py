@@ -17,7 +17,7 @@ from jevons.core.price import charge
 from jevons.core.usage import Usage
 from jevons.ledger.bill import accounts, reading, request_entries
 from jevons.ledger.home import Home
-from jevons.meter.pricebook import PriceBook, open_book
+from jevons.meter.pricebook import PriceBook, open_book, with_request_unit
 from jevons.wire.sse import events
 from tests.provider import Attempt, Bill, Provider
 from tests.running import Jevons
@@ -246,8 +246,11 @@ class Gateway:
             return 0
         price = self._book.price(provider, model, int(time.time() * 1000))
         assert price is not None
-        usage = Usage(bill.input, bill.cache_read, bill.cache_write_5m, bill.cache_write_1h, bill.output, bill.reasoning)
-        return charge(usage, price).nusd
+        searches = (("web_searches", bill.searches),) if bill.searches else ()
+        usage = Usage(
+            bill.input, bill.cache_read, bill.cache_write_5m, bill.cache_write_1h, bill.output, bill.reasoning, searches
+        )
+        return charge(with_request_unit(usage, price), price).nusd
 
 
 def marker() -> str:

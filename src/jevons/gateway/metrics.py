@@ -3,6 +3,7 @@
 Never labelled by run, prompt or request: the number of series stays bounded by keys x upstreams x outcomes.
 """
 
+import time
 from collections import Counter
 from collections.abc import Iterator
 
@@ -12,6 +13,7 @@ from prometheus_client.registry import Collector
 
 from jevons.core.entry import Entry
 from jevons.ledger.ledger import Ledger
+from jevons.policy.books import KEY_TOTAL
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
@@ -24,6 +26,8 @@ class Metrics(Collector):
         self.attempts: Counter[tuple[str, str, str]] = Counter()
         """(upstream, model, outcome)"""
         self.cost_nusd: Counter[tuple[str, str]] = Counter()
+        self.overrun_nusd: Counter[tuple[str, str]] = Counter()
+        """Billed above what was held."""
         self.tokens: Counter[tuple[str, str]] = Counter()
         self.denials: Counter[str] = Counter()
         self._registry = CollectorRegistry(auto_describe=False)
@@ -33,6 +37,8 @@ class Metrics(Collector):
         hold, usage = entry.hold, entry.usage
         self.attempts[hold.upstream, hold.target, entry.outcome] += 1
         self.cost_nusd[hold.upstream, hold.target] += entry.billed_nusd
+        if entry.overrun_nusd:
+            self.overrun_nusd[hold.upstream, hold.target] += entry.overrun_nusd
         for kind, n in usage.counts():
             self.tokens[hold.upstream, kind] += n
 
@@ -44,15 +50,20 @@ class Metrics(Collector):
         for labels, n in self.attempts.items():
             attempts.add_metric(list(labels), n)
         cost = CounterMetricFamily("jevons_cost_usd", "Billed cost of settled attempts", labels=["upstream", "model"])
-        for (upstream, model), nusd in self.cost_nusd.items():
-            cost.add_metric([upstream, model], nusd / 1e9)
+        overrun = CounterMetricFamily("jevons_overrun_usd", "Billed above what was held", labels=["upstream", "model"])
+        for family, counted in ((cost, self.cost_nusd), (overrun, self.overrun_nusd)):
+            for (upstream, model), nusd in counted.items():
+                family.add_metric([upstream, model], nusd / 1e9)
         tokens = CounterMetricFamily("jevons_tokens", "Tokens of settled attempts", labels=["upstream", "kind"])
         for (upstream, kind), n in self.tokens.items():
             tokens.add_metric([upstream, kind], n)
         denials = CounterMetricFamily("jevons_denials", "Requests refused", labels=["reason"])
         for reason, n in self.denials.items():
             denials.add_metric([reason], n)
-        yield from (attempts, cost, tokens, denials)
+        over = GaugeMetricFamily("jevons_accounts_over", "Accounts over their limit, which admit nothing", labels=["limit"])
+        for limit, n in self._over().items():
+            over.add_metric([limit], n)
+        yield from (attempts, cost, overrun, tokens, denials, over)
         yield GaugeMetricFamily("jevons_holds_open", "Holds not yet resolved", value=len(self._ledger.open_holds))
         yield GaugeMetricFamily(
             "jevons_entries_unwritten", "Entries waiting for the disk to come back", value=self._ledger.writer.unwritten
@@ -63,3 +74,12 @@ class Metrics(Collector):
             if available is not None and key.revoked_ms is None:
                 remaining.add_metric([key.name], available / 1e9)
         yield remaining
+
+    def _over(self) -> Counter[str]:
+        """Accounts of now that are over their limit, by the limit's name; one of none too, so that an alarm has a zero to fall back to."""
+        ledger, now_ms = self._ledger, int(time.time() * 1000)
+        over = Counter({limit.name: 0 for limit, _ in ledger.control.limits} | {KEY_TOTAL.name: 0})
+        for account in (*ledger.books.accounts.values(), *ledger.accounts.values()):
+            if account.enforced and account.excess and account.period.start_ms <= now_ms < account.period.end_ms:
+                over[account.rule.name] += 1
+        return over
