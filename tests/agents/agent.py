@@ -33,8 +33,6 @@ class Job:
     key: str
     prompt: str
     steps: int
-    limited: bool = False
-    """The key has a limit in money."""
 
 
 @dataclass(frozen=True)

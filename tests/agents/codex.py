@@ -11,8 +11,6 @@ VERSION = "0.169.0"
 def launch(program: Path, job: Job) -> Launch:
     """Its commands run without a sandbox: not every machine can make the one that it wants."""
     command = [str(program), "exec", "--skip-git-repo-check", "-s", "danger-full-access", "-c", f'openai_base_url="{job.url}/v1"']
-    if job.limited:  # it offers its model a search that the provider bills by use, and bounds no uses: docs/clients.md
-        command += ["-c", 'web_search="disabled"']
     return Launch([*command, "-m", "gpt-5.5", job.prompt], {"CODEX_API_KEY": job.key})
 
 

@@ -18,6 +18,8 @@ AGENTS = (codex.AGENT, claude_code.AGENT, opencode.AGENT, aider.AGENT, openai_ag
 STEPS = 3
 STEPS_OF_A_LONG_JOB = 30
 STEP_CAP = 3
+NO_SEARCH = {"name": "no-search", "tools_deny": ["web_search"]}
+"""Codex offers its model a search that the provider bills by use and nobody bounds: no budget could hold."""
 
 pytestmark = pytest.mark.timeout(2 * INSTALL_TIMEOUT_S + 2 * RUN_TIMEOUT_S)
 each_agent = pytest.mark.parametrize("agent", AGENTS, ids=lambda agent: agent.name)
@@ -46,8 +48,8 @@ class Bench:
                 upstream("anthropic", provider.url, "anthropic", models=("claude-*",)),
             ]
             limits = [{"name": "work", "scope": "run" if agent.run_source else "key", **limit}] if limit else []
-            with Jevons(self._folder / "jevons", *upstreams, limits=limits) as jevons:
-                job = Job(jevons.url, jevons.key("agent"), prompt, rounds, limited="usd" in limit)
+            with Jevons(self._folder / "jevons", *upstreams, limits=limits, access=[NO_SEARCH]) as jevons:
+                job = Job(jevons.url, jevons.key("agent"), prompt, rounds)
                 try:
                     ran = run_agent(agent, program, job, self._folder, provider.script)
                 except subprocess.TimeoutExpired as late:
