@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 from tests.docs.pages import ROOT, blocks, inline, read
 
 PACKAGE = ROOT / "src" / "jevons"
@@ -22,11 +24,12 @@ def test_every_room_is_in_the_picture() -> None:
             assert re.search(rf"^  {item.name}\b", picture.text, re.MULTILINE), item.name
 
 
-def test_the_request_passes_every_file_of_the_gateway() -> None:
+@pytest.mark.parametrize("room", ["gateway", "ledger", "policy", "wire"])
+def test_the_request_passes_every_file(room: str) -> None:
     text = read("ARCHITECTURE.md")
     aside = {"settings.py", "metrics.py"}  # values, and counters
-    for file in (PACKAGE / "gateway").glob("*.py"):
-        assert file.name in PLUMBING | aside or f"`gateway/{file.name}`" in text, file.name
+    for file in (PACKAGE / room).glob("*.py"):
+        assert file.name in PLUMBING | aside or f"`{room}/{file.name}`" in text, f"{room}/{file.name}"
 
 
 def test_named_functions_exist() -> None:

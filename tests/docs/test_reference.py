@@ -7,29 +7,35 @@ import re
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import apsw
 import msgspec
 import pytest
+from starlette.routing import Route
 
 from jevons.config import KNOWN_KEYS, Config, EngineSection, LedgerSection
 from jevons.core import limits
 from jevons.core.entry import Estimate, Outcome
 from jevons.core.refusal import Kind, invalid
+from jevons.gateway.admin import AdminApi
 from jevons.gateway.app import DOORS
 from jevons.gateway.auth_upstream import CLIENT_HEADERS
-from jevons.gateway.clients import FAMILIES
-from jevons.gateway.settings import KINDS, Auth, Pass, UpstreamSettings
+from jevons.gateway.clients import FAMILIES, RUN_HEADERS, RunHeaders
+from jevons.gateway.settings import KINDS, Auth, GovernorSettings, Pass, UpstreamSettings
 from jevons.ledger.home import Home
+from jevons.ledger.ledger import Ledger
 from jevons.ledger.schema import migrate
 from jevons.ledger.sqlite import SqliteStore
 from jevons.meter.overrides import _OTHER_KEYS, QUOTED_KINDS, UNIT_KINDS
+from jevons.policy.access import Access
 from jevons.policy.route import Alias
+from jevons.policy.rules import Limit
 from tests.docs.pages import ROOT, code, read, table
 
 SOURCE = ROOT / "src" / "jevons"
 CONFIGURATION, DOORS_PAGE, LEDGER, PRICES = "docs/configuration.md", "docs/doors.md", "docs/ledger.md", "docs/prices.md"
+CLIENTS = "docs/clients.md"
 
 
 @pytest.mark.parametrize(
@@ -39,16 +45,24 @@ CONFIGURATION, DOORS_PAGE, LEDGER, PRICES = "docs/configuration.md", "docs/doors
         ("`[[upstreams]]`", UpstreamSettings),
         ("`[[upstreams.passes]]`", Pass),
         ("`[[models]]`", Alias),
+        ("`[[limits]]`", Limit),
+        ("`[[access]]`", Access),
+        ("`[governor]`", GovernorSettings),
         ("`[engine]`", EngineSection),
         ("`[ledger]`", LedgerSection),
     ],
 )
 def test_every_setting_with_its_default(heading: str, settings: type[msgspec.Struct]) -> None:
-    documented = {code(row[0])[0]: row[1] for row in table(CONFIGURATION, heading)}
-    assert documented == {field.encode_name: _default(field) for field in msgspec.structs.fields(settings)}
+    """Settings of one default may share a row."""
+    documented = [(name, row[1]) for row in table(CONFIGURATION, heading) for name in code(row[0])]
+    absent = "by kind" if settings is UpstreamSettings else "none"
+    assert sorted(documented) == sorted(
+        (field.encode_name, _default(field, absent)) for field in msgspec.structs.fields(settings)
+    )
 
 
-def _default(field: msgspec.structs.FieldInfo) -> str:
+def _default(field: msgspec.structs.FieldInfo, absent: str) -> str:
+    """`absent`: what it means that there is none."""
     value: Any = field.default
     if value is msgspec.NODEFAULT:
         if field.default_factory is msgspec.NODEFAULT:
@@ -58,7 +72,7 @@ def _default(field: msgspec.structs.FieldInfo) -> str:
         return "table"
     if isinstance(value, tuple) and issubclass(get_args(field.type)[0], msgspec.Struct):
         return "tables"
-    return "by kind" if value is None else f"`{json.dumps(value)}`"
+    return absent if value is None else f"`{json.dumps(value)}`"
 
 
 def test_every_kind() -> None:
@@ -120,27 +134,47 @@ def test_every_header() -> None:
 
 def test_every_error() -> None:
     documented = {code(row[0])[0]: int(row[1]) for row in table(DOORS_PAGE, "Errors")}
+    modules = [ast.parse(text) for text in _sources()]
+    constants = {name: value for module in modules for name, value in _constants(module)}
     raised: dict[str, set[int]] = {}
-    for error, status in chain(*(_refusals(text) for text in _sources())):
+    for error, status in chain(*(_refusals(module, constants) for module in modules)):
         raised.setdefault(error, set()).update(status)
     assert set(documented) == set(raised)
     for error, status in documented.items():
         assert not raised[error] or status in raised[error], error
 
 
-def _refusals(text: str) -> Iterator[tuple[str, set[int]]]:
-    """(code, status if it is written there) of each refusal that a module makes."""
-    for node in ast.walk(ast.parse(text)):
+def _constants(module: ast.Module) -> Iterator[tuple[str, str]]:
+    """Texts that a module names: STOP_CODE = "…"."""
+    for node in module.body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            yield from ((target.id, node.value.value) for target in node.targets if isinstance(target, ast.Name))
+
+
+def _refusals(module: ast.Module, constants: dict[str, str]) -> Iterator[tuple[str, set[int]]]:
+    """(code, status if it is written there) of each refusal that a module makes. `constants`: names by which a code may be given."""
+    for node in ast.walk(module):
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or not node.args:
             continue
-        words = {keyword.arg: keyword.value.value for keyword in node.keywords if isinstance(keyword.value, ast.Constant)}
+        said = {keyword.arg: _written(keyword.value, constants) for keyword in node.keywords}
+        words = {name: value for name, value in said.items() if value is not None}
         if node.func.id == "invalid":
             yield words.get("code", "invalid_request"), {words.get("status", 400)}
         elif node.func.id == "Refusal" and isinstance(node.args[0], ast.Attribute) and node.args[0].attr in Kind.__members__:
-            status = node.args[1].value if isinstance(node.args[1], ast.Constant) else None
+            status = _written(node.args[1], {})
             yield words.get("code", Kind[node.args[0].attr]), {status} if status else set()
         elif node.func.id == "_gateway_error":
             yield "upstream_error", {502}
+
+
+def _written(node: ast.expr, constants: dict[str, str]) -> Any:
+    """The value that stands there, by itself or by its name; None for what is worked out."""
+    match node:
+        case ast.Constant(value):
+            return value
+        case ast.Name(name) | ast.Attribute(_, name):
+            return constants.get(name)
+    return None
 
 
 def test_an_error_without_a_code_of_its_own() -> None:
@@ -148,15 +182,38 @@ def test_an_error_without_a_code_of_its_own() -> None:
 
 
 def test_every_client_family() -> None:
-    rows = table(DOORS_PAGE, "Limits of a key, and what happens at them")
+    rows = table(DOORS_PAGE, "Limits of a caller, and what happens at them")
     documented = {(shown, int(row[1])) for row in rows for shown in code(row[0]) or [""]}
     patterns = {(f"{f.header}: {match}", f.status) for f in FAMILIES for match in f.match if f.status is not None}
     assert documented == {*patterns, ("", 402)}
 
 
+def test_every_client_program_and_what_names_its_run() -> None:
+    rows = {row[0]: [code(cell) for cell in row[1:]] for row in table(CLIENTS, "Which agent, which run")}
+    named = {f"`{f.name}`": [[f"{f.header}: {match}" for match in f.match], _run_headers(f.runs)] for f in FAMILIES}
+    others = [_run_headers(runs) for runs in RUN_HEADERS[len([f for f in FAMILIES if f.runs is not None]) :]]
+    assert rows == {**named, "any other": [[], list(dict.fromkeys(chain(*others)))]}
+
+
+def _run_headers(runs: RunHeaders | None) -> list[str]:
+    return [name for name in (runs.run, runs.child, runs.parent) if name] if runs is not None else []
+
+
 def test_every_door() -> None:
     documented = [code(row[0])[0] for row in table(DOORS_PAGE, "Endpoints")]
     assert all(f"POST {door}" in documented for door in DOORS)
+
+
+def test_every_door_of_the_operator() -> None:
+    routes = [route for route in AdminApi(cast(Ledger, None), "").application().routes if isinstance(route, Route)]
+    doors = {
+        f"{method} {re.sub(':[a-z]+}', '}', route.path)}"
+        for route in routes
+        for method in route.methods or ()
+        if method != "HEAD"
+    }
+    documented = [code(row[0])[0] for row in table(DOORS_PAGE, "Admin API")]
+    assert sorted(documented) == sorted(doors)
 
 
 def test_every_table_and_column(tmp_path: Path) -> None:
