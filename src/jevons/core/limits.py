@@ -109,8 +109,13 @@ NOTE_FRAME_TOKENS = 16
 """What a provider may wrap around one more block or message, in tokens; OpenAI and Anthropic use three to eight."""
 TOLD_FROM_PCT = 50
 """Share of a limit from which an agent is told of it, where notes are on: before that a note only costs tokens."""
+DEGRADED_TURNS_MAX = 64
+"""Latest turns of a run that go on with a cheaper model; one that is forgotten while a tool works goes on with the model it asks for."""
 NOTES_EVERY_S = 60
 """Denials of one kind within this time share a line of the audit log, with their number: a client in a loop must not fill the disk."""
+NOTED_RUNS_MAX = 256
+"""Kinds of denials within that time of which each run has lines of its own. Beyond it runs share their key's: a client that is refused, and
+begins a new run each time, must not fill the disk either."""
 APPROVAL_TTL_S = 900
 """How long a question to a person stays open before it counts as denied."""
 APPROVAL_ATTEMPTS_PER_MINUTE_MAX = 10

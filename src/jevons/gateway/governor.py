@@ -4,13 +4,15 @@ Comes in: a caller and a parsed request. Goes out: a `Passage`, with which the g
 counted limits are decided at the gate (`policy.govern`); here are the others. Does not know: upstreams, prices.
 """
 
+import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from jevons.core.ask import Ask, Caller, Dialect
 from jevons.core.chain import Chain, chain
 from jevons.core.entry import admitted_ms, request_text
-from jevons.core.limits import APPROVAL_TTL_S, LINEAGE_TTL_S, NOTE_FRAME_TOKENS, NOTES_EVERY_S, RUN_DEPTH_MAX
+from jevons.core.limits import APPROVAL_TTL_S, LINEAGE_TTL_S, NOTE_FRAME_TOKENS, NOTED_RUNS_MAX, NOTES_EVERY_S, RUN_DEPTH_MAX
 from jevons.core.refusal import Refusal, invalid
 from jevons.gateway import wording
 from jevons.gateway.clients import Named
@@ -19,6 +21,7 @@ from jevons.gateway.fence import Fence, Note
 from jevons.gateway.identify import claimed_run, run_budget
 from jevons.gateway.settings import GovernorSettings
 from jevons.gateway.standing import note_for
+from jevons.gateway.stop import Stop
 from jevons.gateway.trails import Trails
 from jevons.ledger.ledger import Ledger
 from jevons.ledger.ops import Approval, Kill, Noted
@@ -44,10 +47,11 @@ class Passage:
     __slots__ = (
         "at_ms",
         "caller",
-        "cut",
         "degraded",
+        "degraded_to",
         "links",
         "loops",
+        "models",
         "note",
         "path",
         "removed_tools",
@@ -76,11 +80,19 @@ class Passage:
         self.path: tuple[Account, ...] = ()
         """The accounts of its latest attempt."""
         self.warnings: list[str] = []
+        self.degraded_to = ""
+        """The cheaper model that it goes on with."""
         self.degraded = ""
+        """The same with the model that was asked for and the limit, as the client is told."""
         self.note = ""
         """What the agent is told at the end of its request."""
-        self.cut: Callable[[Refusal], None] | None = None
-        """Stops the call under way; set by its journey."""
+        self.models: tuple[str, ...] = ()
+        """The model that it asks for, and the one that its latest attempt goes to."""
+
+    @property
+    def subject(self) -> str:
+        """Whom it is for, as the audit log says it."""
+        return f"key:{self.who.key}" if self.run is None else f"run:{self.who.key}/{self.run.label}"
 
     @property
     def lineage(self) -> tuple[str, ...]:
@@ -97,8 +109,8 @@ class Governor:
         self._fence = Fence(access)
         self._conversations = Conversations(secret)
         self._trails = Trails(secret)
-        self._open: dict[int, tuple[Passage, str]] = {}
-        """Calls under way: attempt's id -> (passage, model)"""
+        self._open: dict[int, tuple[Passage, Stop]] = {}
+        """Requests under way by their id: sent, waiting for a hold, or between two attempts."""
         self._noted: dict[tuple[str, str, str], tuple[int, int]] = {}
         self.address = ""
         """Where people find this gateway, for the links they get."""
@@ -112,25 +124,26 @@ class Governor:
 
     def enter(self, ask: Ask, caller: Caller, named: Named, request: int) -> tuple[Ask, Passage]:
         """The request without tools that are denied, and its passage. Raises Refusal: whoever is stopped, what is denied, a run too deep."""
-        who = self._who(caller, None)
-        ask, removed = self._fence.sift(
-            ask, who, lambda action, name, detail: self._note_key(request, caller, action, name, detail)
-        )
-        passage = Passage(caller, who, request, chain(self._secret, ask.messages))
-        passage.removed_tools = removed
-        run = self._run(passage, ask, named)
-        if run is not None:
-            passage.run, passage.who = run, self._who(caller, run.label)
-            budget_nusd = run_budget(named)
-            if budget_nusd is not None:
-                self._ledger.tighten(run, passage.who, budget_nusd, passage.at_ms)
-        self.check_kills(passage, ask.model)
+        passage = Passage(caller, self._who(caller, None), request, chain(self._secret, ask.messages))
+        passage.models = (ask.model,)
+        self.check_kills(passage, ask.model)  # what can be refused without its run makes none
         self._fence.check_model(passage.who, ask.model, self._noter(passage))
+        ask, passage.removed_tools = self._fence.sift(ask, passage.who, self._noter(passage))
+        passage.run = self._run(passage, ask, named)
+        budget_nusd = run_budget(named)
+        if passage.run is not None:
+            passage.who = self._who(caller, passage.run.label)
+            self.check_kills(passage, ask.model)
+            if budget_nusd is not None:
+                self._ledger.tighten(passage.run, passage.who, budget_nusd, passage.at_ms)
+        elif budget_nusd is not None and ask.dialect is not Dialect.COUNT_TOKENS:
+            raise invalid("x-jevons-run-budget-usd is there, and no run: name it in x-jevons-run-id.", code="invalid_run_budget")
         return ask, passage
 
     def enter_plain(self, caller: Caller, request: int, model: str) -> Passage:
         """The passage of a call that has no messages: an operator's own door. Raises Refusal for whoever is stopped."""
         passage = Passage(caller, self._who(caller, None), request, chain(self._secret, ()))
+        passage.models = (model,)
         self.check_kills(passage, model)
         return passage
 
@@ -155,7 +168,10 @@ class Governor:
 
     def judge(self, passage: Passage, ask: Ask, model: str, input_tokens: int) -> int | None:
         """Hold the run's facts against its limits. Returns the largest output cap they allow; raises Refusal, warns in the passage."""
+        passage.models = (ask.model, model)
         self.check_kills(passage, model)
+        if model != ask.model:
+            self._fence.check_target(passage.who, model, self._noter(passage))
         if ask.dialect is Dialect.COUNT_TOKENS:
             return None
         passage.warnings.clear()
@@ -214,12 +230,23 @@ class Governor:
         for account in accounts:
             self.note(passage.at_ms, "would-deny", passage, account.rule.name, {"account": account.label})
 
-    def open(self, attempt_id: int, passage: Passage, model: str) -> None:
-        """An attempt is under way: a kill finds it here."""
-        self._open[attempt_id] = (passage, model)
+    @contextmanager
+    def under_way(self, passage: Passage) -> Iterator[Stop]:
+        """While a request is made, a kill finds it here, whatever it waits for. Raises Refusal if it was stopped."""
+        stop = Stop()
+        self._open[passage.request] = (passage, stop)
+        try:
+            yield stop
+        except asyncio.CancelledError:
+            if (stopped := stop.was_cut()) is None:
+                raise
+            raise stopped from None
+        finally:
+            self.answered(passage)
 
-    def closed(self, attempt_id: int) -> None:
-        self._open.pop(attempt_id, None)
+    def answered(self, passage: Passage) -> None:
+        """What is on its way to the client whole is done and charged: nobody stops it any more."""
+        self._open.pop(passage.request, None)
 
     def remember(self, passage: Passage, input_tokens: int) -> None:
         """A request was admitted: what it said leads the next one of its run here."""
@@ -232,30 +259,30 @@ class Governor:
             self._conversations.remember(passage.caller.key_id, run.label, passage.trace, passage.at_ms)
 
     def note(self, now_ms: int, action: str, passage: Passage, name: str, detail: dict[str, object]) -> None:
-        """A line for the audit log: at once for the first of its kind, then one a minute with their number."""
-        subject = f"run:{passage.who.key}/{passage.run.label}" if passage.run is not None else f"key:{passage.who.key}"
-        self._note(now_ms, action, subject, name, detail)
+        """A line for the audit log: at once for the first of its kind, then one a minute with their number.
 
-    def _note_key(self, request: int, caller: Caller, action: str, name: str, detail: dict[str, object]) -> None:
-        self._note(admitted_ms(request), action, f"key:{caller.key_name}", name, detail)
-
-    def _note(self, now_ms: int, action: str, subject: str, name: str, detail: dict[str, object]) -> None:
-        kind = (action, subject, name)
+        A run has lines of its own, unless there are very many: then they share those of their key.
+        """
+        kind = (action, passage.subject, name)
+        if passage.run is not None and kind not in self._noted and len(self._noted) >= NOTED_RUNS_MAX:
+            kind = (action, f"key:{passage.who.key}", name)
         begun_ms, times = self._noted.get(kind, (0, 0))
         if now_ms - begun_ms < NOTES_EVERY_S * 1000:
             self._noted[kind] = (begun_ms, times + 1)
             return
         self._noted[kind] = (now_ms, 0)
-        self._ledger.control.note(Noted(now_ms, action, subject, {**detail, "unlogged_before": times} if times else detail))
+        noted = Noted(now_ms, action, kind[1], {**detail, "unlogged_before": times} if times else detail)
+        self._ledger.control.note(noted)
 
     def flush_notes(self, now_ms: int) -> None:
         """Write what was counted and not yet noted; forget what is long past."""
-        for (action, subject, name), (begun_ms, times) in list(self._noted.items()):
+        for kind, (begun_ms, times) in list(self._noted.items()):
             if times:
+                action, subject, name = kind
                 self._ledger.control.note(Noted(now_ms, action, subject, {"limit_name": name, "times": times}))
-                self._noted[action, subject, name] = (begun_ms, 0)
+                self._noted[kind] = (begun_ms, 0)
             elif now_ms - begun_ms > NOTES_EVERY_S * 1000:
-                del self._noted[action, subject, name]
+                del self._noted[kind]
 
     def _noter(self, passage: Passage) -> Note:
         return lambda action, name, detail: self.note(passage.at_ms, action, passage, name, detail)
@@ -284,9 +311,12 @@ class Governor:
         if label is None:
             return None
         try:
-            return self._ledger.runs.enter(key_id, label, parent, now_ms, new=new)
+            run = self._ledger.runs.enter(key_id, label, parent, now_ms, new=new)
         except TooDeep:
             raise invalid(f"Run {label!r} is more than {RUN_DEPTH_MAX} runs deep.", code="run_too_deep", status=403) from None
+        if new and passage.trace is not None:  # also if it is refused: the same request, sent again, is of the same run
+            self._conversations.remember(key_id, label, passage.trace, now_ms)
+        return run
 
     def _facts(self, passage: Passage, ask: Ask, input_tokens: int, rules: tuple[Rule, ...]) -> Facts:
         run = passage.run
@@ -313,10 +343,7 @@ class Governor:
         )
 
     def _subject(self, passage: Passage, rule: Rule) -> str:
-        who = passage.who
-        if passage.run is None or rule.scope not in (Level.RUN, Level.CHILD):
-            return f"key:{who.key}"
-        return f"run:{who.key}/{passage.run.label}"
+        return passage.subject if rule.scope in (Level.RUN, Level.CHILD) else f"key:{passage.who.key}"
 
     def _label(self, passage: Passage, rule: Rule) -> str:
         return f"{rule.name}:{rule.measure} {self._subject(passage, rule)}"
@@ -349,6 +376,6 @@ class Governor:
 
     def _cut(self, kill: Kill) -> None:
         """Stop every call under way that a new kill concerns."""
-        for passage, model in list(self._open.values()):
-            if passage.cut is not None and hits(kill.subject, passage.who, passage.lineage, model):
-                passage.cut(wording.killed(kill.subject, kill.reason))
+        for passage, stop in self._open.values():
+            if any(hits(kill.subject, passage.who, passage.lineage, model) for model in passage.models):
+                stop.cut(wording.killed(kill.subject, kill.reason))

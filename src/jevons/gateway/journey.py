@@ -22,6 +22,7 @@ from jevons.core.limits import (
 )
 from jevons.core.refusal import Kind, Refusal
 from jevons.core.usage import Usage
+from jevons.gateway import degrading
 from jevons.gateway.attempt import Attempt
 from jevons.gateway.client import Client, Scope
 from jevons.gateway.gate import Gate, price_context
@@ -30,6 +31,7 @@ from jevons.gateway.outbound import Outgoing, headers_for
 from jevons.gateway.patience import Patience
 from jevons.gateway.relay import End, Relay, stream_usage
 from jevons.gateway.reply import Headers, own_headers, passed_headers
+from jevons.gateway.stop import Stop
 from jevons.gateway.upstream import Answer, Broken, NotSent, TimedOut
 from jevons.gateway.upstreams import Live
 from jevons.meter.answer import answer_facts
@@ -95,35 +97,12 @@ class Journey:
         self._ask = ask
         self._passage = passage
         self._request = passage.request
-        self._task = asyncio.current_task()
-        self._cut: Refusal | None = None
-        """Why the operator stopped it."""
-        passage.cut = self.cut
-
-    def cut(self, refusal: Refusal) -> None:
-        """Stop this call now, whatever it waits for; its client is told why."""
-        if self._cut is None and self._task is not None:
-            self._cut = refusal
-            self._task.cancel()
+        self._stop: Stop
 
     async def run(self, targets: tuple[Target, ...], idempotency: tuple[bytes, bytes]) -> None:
         """Raises Refusal, LedgerUnavailable or Aborted."""
-        try:
+        with self._gate.governor.under_way(self._passage) as self._stop:
             await self._run(targets, idempotency)
-        except asyncio.CancelledError:
-            if not self._was_cut():
-                raise
-            assert self._cut is not None
-            raise self._cut from None
-        finally:
-            self._passage.cut = None
-
-    def _was_cut(self) -> bool:
-        """Was the task cancelled by `cut`? Asking takes the cancellation back."""
-        if self._cut is None or self._task is None or not self._task.cancelling():
-            return False
-        self._task.uncancel()
-        return True
 
     async def _run(self, targets: tuple[Target, ...], idempotency: tuple[bytes, bytes]) -> None:
         failed: Failed | None = None
@@ -149,14 +128,11 @@ class Journey:
                         raise
                     break  # no money for another try, or nobody there: the last error stands
                 number += 1
-                self._gate.governor.open(attempt.hold.id, self._passage, target.model)
                 try:
                     await self._attempt(live, address, target, outgoing, attempt, verdict)
                     return
                 except Failed as error:
                     failed = error
-                finally:
-                    self._gate.governor.closed(attempt.hold.id)
                 if attempt.sent:
                     idempotency = (b"", b"")  # it stands with the first attempt that an upstream may have seen
                 if not failed.again:
@@ -176,7 +152,12 @@ class Journey:
         own = own_headers(self._request, failed.attempt, cost=True)
         if failed.again:
             headers = [*(pair for pair in headers if pair[0] != b"x-should-retry"), (b"x-should-retry", b"false")]
-        await self._client.answer(status, [*headers, *own], body)
+        await self._answer(status, [*headers, *own], body)
+
+    async def _answer(self, status: int, headers: Headers, body: bytes) -> None:
+        """A whole answer."""
+        self._gate.governor.answered(self._passage)
+        await self._client.answer(status, headers, body)
 
     async def _attempt(
         self, live: Live, address: str, target: Target, outgoing: Outgoing, attempt: Attempt, verdict: Admit
@@ -216,9 +197,8 @@ class Journey:
             raise await self._broken(attempt, Outcome.ERROR, refusal, again=attempt.status == 0) from None
         except asyncio.CancelledError:
             outcome = Outcome.CANCELLED
-            if self._was_cut():
-                assert self._cut is not None
-                raise await self._broken(attempt, Outcome.STOPPED, self._cut, again=False) from None
+            if (stopped := self._stop.was_cut()) is not None:
+                raise await self._broken(attempt, Outcome.STOPPED, stopped, again=False) from None
             if not self._client.left() and not patience.expired():
                 raise
         finally:
@@ -268,8 +248,7 @@ class Journey:
             raise Broken("it answered 200 with something that is not JSON")
         attempt.complete = True
         attempt.finish = facts.finish
-        if self._ask.stored:
-            attempt.response_id = facts.id
+        self._stored(attempt, facts.id)
         if facts.usage_raw:
             attempt.usage = self._usage(target, attempt, facts.usage_raw, facts.units)
         self._reprice(target, attempt, facts.service_tier)
@@ -289,7 +268,7 @@ class Journey:
                 created_s=int(time.time()),
             )
         headers = passed_headers(answer.headers) + own_headers(self._request, attempt, cost=True)
-        await self._client.answer(answer.status, headers, body)
+        await self._answer(answer.status, headers, body)
         return outcome
 
     async def _stream(self, target: Target, attempt: Attempt, answer: Answer, patience: Patience, strip: bool) -> Outcome:
@@ -359,9 +338,14 @@ class Journey:
         elif final is not None:
             attempt.input_usage = final  # some providers count along; of a stream that broke, only the input is final
         attempt.finish = reader.finish
-        if self._ask.stored:
-            attempt.response_id = reader.response_id
+        self._stored(attempt, reader.response_id)
         self._reprice(target, attempt, reader.service_tier or "")
+
+    def _stored(self, attempt: Attempt, response_id: str) -> None:
+        """The provider keeps the answer under this id, if it was asked to."""
+        if self._ask.stored:
+            attempt.response_id = response_id
+            degrading.stored(self._passage, response_id)
 
     def _usage(self, target: Target, attempt: Attempt, raw: bytes, units: tuple[tuple[str, int], ...]) -> Usage | None:
         settings = self._lives[target.upstream].settings

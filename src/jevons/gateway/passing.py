@@ -3,6 +3,7 @@
 Each call is an attempt like any other: held, sent, posted. Answers are passed on as they come, whole. A price of "0" is stated free.
 """
 
+import asyncio
 import fnmatch
 
 from jevons.core.ask import Dialect
@@ -19,6 +20,7 @@ from jevons.gateway.outbound import headers_for, passed_url
 from jevons.gateway.patience import Patience
 from jevons.gateway.reply import own_headers, passed_headers
 from jevons.gateway.settings import Pass
+from jevons.gateway.stop import Stop
 from jevons.gateway.upstream import Broken, NotSent, TimedOut
 from jevons.gateway.upstreams import Live
 from jevons.policy.govern import Terms
@@ -38,6 +40,13 @@ async def forward(
     gate: Gate, live: Live, rule: Pass, client: Client, passage: Passage, scope: Scope, path: str, body: bytes
 ) -> None:
     """One call through such a door. Raises Refusal or LedgerUnavailable."""
+    with gate.governor.under_way(passage) as stop:
+        await _forward(gate, live, rule, client, passage, stop, scope, path, body)
+
+
+async def _forward(
+    gate: Gate, live: Live, rule: Pass, client: Client, passage: Passage, stop: Stop, scope: Scope, path: str, body: bytes
+) -> None:
     attempt = await _admit(gate, live, rule, passage, path)
     outcome = Outcome.ERROR
     patience = Patience()
@@ -55,8 +64,12 @@ async def forward(
         if answer.status < 300:
             attempt.usage, outcome = Usage(other=((REQUESTS, 1),)), Outcome.OK
         await attempt.resolve(outcome)
+        gate.governor.answered(passage)
         reply = passed_headers(answer.headers) + own_headers(passage.request, attempt, cost=True)
         await client.answer(answer.status, reply, data)
+    except asyncio.CancelledError:
+        outcome = Outcome.STOPPED if stop.refusal is not None else Outcome.CANCELLED
+        raise
     except NotSent as error:
         attempt.sent = False
         raise _unreachable(live, error) from None
