@@ -134,11 +134,11 @@ class App:
                 if (here := self._counted_here(ask.model, caller)) is not None:
                     await self._count(ask, caller, named, here, client, request)
                     return
-            ask, passage = self._gate.governor.enter(ask, caller, named, request)
             targets = self._targets(ask.model, dialect, caller)
-            targets = degraded(ask, passage, targets, self._table, self._gate, self._lives)
+            ask, passage = self._gate.governor.enter(ask, caller, named, request)
             if ask.previous_response_id is not None:
                 targets = owner_of(ledger, caller, ask.previous_response_id, targets)
+            targets = degraded(ask, passage, targets, self._table, self._gate, self._lives)
             journey = Journey(self._gate, self._lives, client, scope, ask, passage)
             await journey.run(targets, self._idempotency(named, caller, body))
 

@@ -6,6 +6,8 @@ Does not know: limits, money.
 
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from jevons.core.ask import Ask
 from jevons.core.refusal import Kind, Refusal
 from jevons.policy.access import Access, Denied, judge_call, judge_model, judge_tool, judges_tools
@@ -23,6 +25,7 @@ class Fence:
 
     def __init__(self, tables: tuple[Access, ...]) -> None:
         self._tables = tables
+        self._denying = tuple([replace(table, models_allow=()) for table in tables if table.models_deny])
 
     def allows_model(self, who: Who, model: str) -> bool:
         """May the caller use it? Nothing is noted."""
@@ -30,17 +33,12 @@ class Fence:
         return denied is None or not denied.enforced
 
     def check_model(self, who: Who, model: str, note: Note) -> None:
-        """Raises Refusal (403) for a model that the caller may not use."""
-        denied = judge_model(self._tables, who, model) if self._tables else None
-        if denied is not None and _enforced(denied, f"model {model}", note):
-            raise Refusal(
-                Kind.PERMISSION,
-                403,
-                f"Model {model!r} is not allowed here: {_by(denied)}. Ask for another, or have the table changed.",
-                code="model_not_allowed",
-                param="model",
-                detail={"reason": "access", "access": denied.access, "pattern": denied.pattern},
-            )
+        """Raises Refusal (403) for a model that the caller may not ask for."""
+        _check(judge_model(self._tables, who, model) if self._tables else None, model, note)
+
+    def check_target(self, who: Who, model: str, note: Note) -> None:
+        """Raises Refusal (403) for a model that is denied under its own name: an alias, or `upstream/model`, is no way around."""
+        _check(judge_model(self._denying, who, model) if self._denying else None, model, note)
 
     def sift(self, ask: Ask, who: Who, note: Note) -> tuple[Ask, tuple[str, ...]]:
         """(the request without the tools that the caller may not use, their names). Raises Refusal (403) where one of them is forced."""
@@ -68,6 +66,18 @@ class Fence:
             )
 
         return judge
+
+
+def _check(denied: Denied | None, model: str, note: Note) -> None:
+    if denied is not None and _enforced(denied, f"model {model}", note):
+        raise Refusal(
+            Kind.PERMISSION,
+            403,
+            f"Model {model!r} is not allowed here: {_by(denied)}. Ask for another, or have the table changed.",
+            code="model_not_allowed",
+            param="model",
+            detail={"reason": "access", "access": denied.access, "pattern": denied.pattern},
+        )
 
 
 def _enforced(denied: Denied, what: str, note: Note) -> bool:

@@ -30,7 +30,7 @@ class Run:
         "budget_nusd",
         "children",
         "context_tokens",
-        "degraded_to",
+        "degraded",
         "depth",
         "first_ms",
         "key_id",
@@ -57,8 +57,8 @@ class Run:
         """Which child of its parent it is; 0 for a root, and for one that was admitted before."""
         self.budget_nusd: int | None = None
         """What its own calls have tightened its budget to."""
-        self.degraded_to = ""
-        """The cheaper model that its present turn goes on with."""
+        self.degraded: dict[int | str, str] = {}
+        """Turn -> the cheaper model that it goes on with."""
         self.context_tokens = 0
         """Input tokens of its first call in this process; 0 before it."""
         self.trail = Trail()
