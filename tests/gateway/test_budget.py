@@ -1,6 +1,7 @@
 """A key's total limit: what is refused, what is clamped, what waits, at any concurrency. Money is read from the answers themselves."""
 
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -12,7 +13,7 @@ from tests.gateway.test_leaving import hang_up
 from tests.provider.bare import connected, read_until, request_bytes
 
 STOPPED = [family for family in FAMILIES if family.status is not None]
-EXAMPLES = {"codex": "codex_cli_rs", "aider": "aider/0.86.2 litellm", "litellm": "litellm/1.83.0"}
+EXAMPLES = {"codex": "codex_cli_rs", "aider": "aider/0.86.2 litellm", "litellm": "litellm/1.83.0", "openai-raw": "true"}
 
 
 def hold_of(gateway: Gateway, body: dict[str, Any], door: str = "chat") -> int:
@@ -188,6 +189,38 @@ def test_a_family_of_clients_is_stopped_its_own_way(gateway: Gateway, family: Fa
     assert "retry-after" not in got.headers
     served = gateway.post(door, gateway.key(), body_of(door, "gpt-4o"), **shows)
     assert served.status == 200
+
+
+def test_codex_is_told_in_an_event_of_its_stream(gateway: Gateway) -> None:
+    """It shows the words of a failed response, and not those of a 429."""
+    got = gateway.post(
+        "responses", spent_key(gateway), body_of("responses", "gpt-4o") | {"stream": True}, originator="codex_exec"
+    )
+    assert (got.status, got.whole) == (200, True)
+    name, _, data = got.body.decode().partition("\n")
+    failed = json.loads(data.removeprefix("data: "))["response"]
+    assert (name, failed["status"], failed["error"]["code"]) == ("event: response.failed", "failed", "invalid_prompt")
+    assert "has spent" in failed["error"]["message"]
+    chat = gateway.post("chat", spent_key(gateway), body_of("chat", "gpt-4o") | {"stream": True}, originator="codex_exec")
+    assert chat.status == 429
+    told = gateway.post(
+        "responses",
+        spent_key(gateway, denial_status=403),
+        body_of("responses", "gpt-4o") | {"stream": True},
+        originator="codex_exec",
+    )
+    assert told.status == 403
+
+
+def test_opencode_finds_no_number_that_it_takes_for_a_status(gateway: Gateway) -> None:
+    """It looks for them anywhere in a body, and tries again; people read the same words."""
+    key = gateway.key(500_429_524)
+    gateway.post("chat", key, body_of("chat", "gpt-4o", cap=20, tokens_out=60_000, ignore_cap=True))
+    plain = gateway.post("chat", key, body_of("chat", "gpt-4o"), **{"user-agent": "opencode/1.18.33"})
+    other = gateway.post("chat", key, body_of("chat", "gpt-4o"))
+    assert "$0.500429524" in other.error["message"]
+    assert re.search("429|50[0234]|524", plain.body.decode()) is None
+    assert plain.error["message"].replace("\u2060", "") == other.error["message"]
 
 
 @pytest.mark.parametrize("agent", ["opencode/1.18.33 ai-sdk/provider-utils/4.0.23 runtime/bun/1.3.14", "OpenAI/Python 3.54.0"])

@@ -224,3 +224,13 @@ def test_the_local_model_is_asked_directly(proxy: tuple[str, list[str]], tmp_pat
             answer = client.chat.completions.create(model="local", messages=[{"role": "user", "content": "Hi"}], max_tokens=4)
     assert answer.choices[0].finish_reason in ("length", "stop")
     assert asked == []
+
+
+@pytest.mark.parametrize("base", ["/k/{key}/run/fix-login", "/run/fix-login"])
+def test_a_run_can_be_named_in_the_base_path(gateway: Gateway, key: Key, base: str) -> None:
+    """For a client that can be told nothing but a base URL."""
+    path = base.format(key=key.secret) + "/v1/chat/completions"
+    headers = {"content-type": "application/json"} | ({} if "{key}" in base else {"authorization": f"Bearer {key.secret}"})
+    got = ask(gateway.url, "POST", path, json.dumps(body_of("chat", "gpt-4o")).encode(), headers)
+    assert got.status == 200
+    assert gateway.entry_of(got)["run_id"] == got.headers["x-jevons-run-id"] == "fix-login"

@@ -19,7 +19,7 @@ from jevons.core.limits import COUNT_TOKENS_PER_MINUTE_MAX, ROUTE_MEMO_ENTRIES_M
 from jevons.core.refusal import Kind, Refusal, invalid
 from jevons.gateway import about
 from jevons.gateway.client import Client, Receive, Scope, Send
-from jevons.gateway.clients import Named, for_client
+from jevons.gateway.clients import Named, for_client, takes_failed_event
 from jevons.gateway.degrading import degraded
 from jevons.gateway.gate import Gate, check_repeat
 from jevons.gateway.identify import identify, split_path
@@ -27,7 +27,7 @@ from jevons.gateway.inbound import Bodies, Body, ClientGone
 from jevons.gateway.journey import Aborted, Journey
 from jevons.gateway.metrics import Metrics
 from jevons.gateway.passing import find_pass, forward
-from jevons.gateway.reply import own_headers, refuse
+from jevons.gateway.reply import fail, own_headers, refuse
 from jevons.gateway.stored import forward_stored, owner_of
 from jevons.gateway.upstreams import Live
 from jevons.ledger.errors import LedgerUnavailable
@@ -74,8 +74,10 @@ class App:
         self._good_hosts: set[bytes] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path_key, path = split_path(scope["path"])
+        path_key, path_run, path = split_path(scope["path"])
         client, named = Client(receive, send), dict(scope["headers"])
+        if path_run:
+            named.setdefault(b"x-jevons-run-id", path_run.encode())
         request = self._gate.ledger.next_request(int(time.time() * 1000))
         if path.startswith(("/jevons/v1/admin", "/jevons/v1/approvals")):
             try:
@@ -100,6 +102,9 @@ class App:
             if refused.kind is Kind.BUDGET:
                 caller = identify(self._gate.ledger.keys, scope["headers"], named, path_key)
                 refused = for_client(refused, named, caller)
+                if dialect is Dialect.RESPONSES and client.streams and not client.started and takes_failed_event(named, caller):
+                    await fail(client, refused, request, own_headers(request, None, cost=False))
+                    return
             await self._refuse(client, refused, dialect, request)
         except LedgerUnavailable as error:
             message = f"The call was not made or not finished: {error}. Nothing is served unmetered."
@@ -129,6 +134,7 @@ class App:
         with Body(self._bodies) as incoming:
             body = await incoming.read(receive, named)
             ask = parse(dialect, body)
+            client.streams = ask.stream
             if dialect is Dialect.COUNT_TOKENS:
                 self._limit_counting(caller)
                 if (here := self._counted_here(ask.model, caller)) is not None:

@@ -19,6 +19,8 @@ class Client:
         self._timer: asyncio.TimerHandle | None = None
         self._interrupts: asyncio.Task[Any] | None = None
         self.gone = False
+        self.streams = False
+        """It asked for a stream."""
         self.started = False
 
     def watch(self, after_s: float) -> None:

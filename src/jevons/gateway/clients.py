@@ -19,6 +19,9 @@ from jevons.core.refusal import Refusal
 Named = Mapping[bytes, bytes]
 """Headers by lower-cased name; the last of a repeated one."""
 
+_LIKE_A_STATUS = re.compile(r"(?<=4)(?=29)|(?<=5)(?=0[0234]|24)")
+_JOINER = "\u2060"
+"""Has no width: people read the number as before."""
 _LABEL = re.compile(r"[\x21-\x7e]{1,128}")
 
 
@@ -41,6 +44,12 @@ class Family(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Shell patterns of the lower-cased value."""
     status: int | None = None
     """Of a denial for money; None = the default."""
+    failed_event: bool = False
+    """A denial of a streamed Responses request is a `response.failed` event."""
+    plain: bool = False
+    """It takes digits in a denial for a status: words alone."""
+    agent: bool = True
+    """Its name says which program it is."""
     runs: RunHeaders | None = None
 
 
@@ -115,10 +124,17 @@ def _value(named: Named, header: str) -> str | None:
 
 
 def for_client(refusal: Refusal, named: Named, caller: Caller) -> Refusal:
-    """A budget denial in the status that stops this client at once; its key may say which."""
-    status = caller.denial_status
-    if status is None and (family := family_of(named)) is not None:
-        status = family.status
-    return Refusal(
-        refusal.kind, status or refusal.status, refusal.message, code=refusal.code, param=refusal.param, detail=refusal.detail
-    )
+    """A denial in the status and the words that stop this client at once; its key may say which status."""
+    family = family_of(named)
+    status, message, detail = caller.denial_status, refusal.message, refusal.detail
+    if family is not None:
+        status = status or family.status
+        if family.plain:
+            message, detail = _LIKE_A_STATUS.sub(_JOINER, message), {}
+    return Refusal(refusal.kind, status or refusal.status, message, code=refusal.code, param=refusal.param, detail=detail)
+
+
+def takes_failed_event(named: Named, caller: Caller) -> bool:
+    """Is a denial of its streamed Responses request an event of the stream?"""
+    family = family_of(named)
+    return caller.denial_status is None and family is not None and family.failed_event

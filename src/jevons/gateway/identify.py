@@ -22,7 +22,7 @@ from jevons.wire.body import BAD_JSON
 
 Headers = Sequence[tuple[bytes, bytes]]
 
-_KEY_IN_PATH = re.compile(r"/k/([A-Za-z0-9_-]{16,128})(/.*)")
+_BASE_PATH = re.compile(r"(?:/k/([A-Za-z0-9_-]{16,128}))?(?:/run/([\x21-\x2e\x30-\x7e]{1,128}))?(/(?!run/).*)")
 _KEY_HEADERS = frozenset({b"x-jevons-key", b"authorization", b"x-api-key", b"api-key"})
 _SESSION_IN_USER_ID = re.compile(r".*_session_([0-9A-Fa-f-]{36})", re.DOTALL)
 
@@ -38,10 +38,10 @@ _decode_text = msgspec.json.Decoder(str | None).decode
 _decode_metadata = msgspec.json.Decoder(_Metadata | None).decode
 
 
-def split_path(path: str) -> tuple[str, str]:
-    """(key in the base path or "", the door's path)."""
-    match = _KEY_IN_PATH.fullmatch(path)
-    return (match[1], match[2]) if match else ("", path)
+def split_path(path: str) -> tuple[str, str, str]:
+    """(key in the base path or "", run in it or "", the door's path): /k/<key>/run/<run>/v1/…, either part alone too."""
+    match = _BASE_PATH.fullmatch(path)
+    return (match[1] or "", match[2] or "", match[3]) if match else ("", "", path)
 
 
 def presented_key(headers: Headers, path_key: str) -> str:
@@ -125,7 +125,7 @@ def _agent(named: Named) -> str:
     value = named.get(b"x-jevons-agent")
     if value is None:
         family = family_of(named)
-        return "" if family is None else family.name
+        return "" if family is None or not family.agent else family.name
     agent = label(value.decode("latin-1"))
     if agent is None:
         raise invalid("x-jevons-agent must be 1 to 128 visible ASCII characters.", code="invalid_agent")

@@ -1,13 +1,13 @@
 """Headers of our own on every answer, and refusals as answers."""
 
 from jevons.core.ask import Dialect
-from jevons.core.entry import request_text
+from jevons.core.entry import admitted_ms, request_text
 from jevons.core.refusal import Refusal
 from jevons.gateway.attempt import Attempt
 from jevons.gateway.client import Client
 from jevons.gateway.outbound import NOT_RETURNED
 from jevons.gateway.standing import standing_headers
-from jevons.wire.errors import error_body, error_headers
+from jevons.wire.errors import error_body, error_headers, failed_response
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -44,3 +44,9 @@ async def refuse(client: Client, refusal: Refusal, dialect: Dialect, request: in
     """Answer a refusal in the client's dialect."""
     body = error_body(refusal, dialect, request_text(request))
     await client.answer(refusal.status, [*error_headers(refusal), *own], body)
+
+
+async def fail(client: Client, refusal: Refusal, request: int, own: Headers) -> None:
+    """Answer a refusal as the one event of a streamed Responses answer."""
+    body = failed_response(refusal, request_text(request), admitted_ms(request) // 1000)
+    await client.answer(200, [(b"content-type", b"text/event-stream; charset=utf-8"), (b"x-should-retry", b"false"), *own], body)

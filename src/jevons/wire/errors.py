@@ -61,6 +61,16 @@ def error_headers(refusal: Refusal) -> list[tuple[bytes, bytes]]:
     return headers
 
 
+def failed_response(refusal: Refusal, request_id: str, created_s: int) -> bytes:
+    """A denial as the one event of a streamed Responses answer: a client that makes nothing of a status shows its words.
+
+    `invalid_prompt` is the code after which none tries again (measured with Codex).
+    """
+    error = {"code": "invalid_prompt", "message": refusal.message}
+    response = {"id": request_id, "object": "response", "created_at": created_s, "status": "failed", "error": error, "output": []}
+    return event("response.failed", msgspec.json.encode({"type": "response.failed", "sequence_number": 0, "response": response}))
+
+
 def error_event(refusal: Refusal, dialect: Dialect, request_id: str) -> bytes:
     """The event that ends a stream which cannot be finished; the connection is closed after it without a clean end."""
     if dialect in ANTHROPIC:
