@@ -129,6 +129,8 @@ class Governor:
         self.check_kills(passage, ask.model)  # what can be refused without its run makes none
         self._fence.check_model(passage.who, ask.model, self._noter(passage))
         ask, passage.removed_tools = self._fence.sift(ask, passage.who, self._noter(passage))
+        if passage.removed_tools:
+            passage.links = chain(self._secret, ask.messages)
         passage.run = self._run(passage, ask, named)
         budget_nusd = run_budget(named)
         if passage.run is not None:
