@@ -1,0 +1,1 @@
+"""The loop detector on recorded agents: false alarms, and loops planted in them."""
