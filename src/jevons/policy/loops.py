@@ -18,6 +18,10 @@ from jevons.policy.prints import near
 CARRIED_MIN = 3
 """Repetitions that are remembered over a cut of the history. Less may be how each of many like conversations begins."""
 
+ROW_REACH = 8
+"""Earlier turns of a row that the next may be near to. Each differs in its own words and in theirs: no two are as near as both are to
+what is common to them."""
+
 _NO_SPANS = (0,) * TRAIL_PERIOD_MAX
 _NAME_CHARS_MAX = 64
 
@@ -169,13 +173,11 @@ def same(one: Step, other: Step) -> bool:
 
 
 def _goes_on(step: Step, steps: tuple[Step, ...], period: int, span: int) -> bool:
-    """Is the step the same as the one a period before? In a row that has begun, a turn may be near to the one before that instead: the
-    print of one text in twenty lies a little too far off."""
+    """Is the step the same as the one a period before? A turn may be near to an earlier one of a row that has begun."""
     if period > len(steps):
         return False
-    return same(step, steps[-period]) or (
-        span > 0 and step.said != () and 2 * period <= len(steps) and same(step, steps[-2 * period])
-    )
+    reach = min(ROW_REACH, span // period + 1, len(steps) // period) if step.said else 1
+    return any(same(step, steps[-period * back]) for back in range(1, reach + 1))
 
 
 def close(state: State) -> History:

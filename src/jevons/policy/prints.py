@@ -25,6 +25,8 @@ _LANES = 64
 _LANE_BITS = 16
 _ONES = sum(1 << (_LANE_BITS * lane) for lane in range(_LANES))
 _HALF = 1 << (_LANE_BITS - 1)
+_BYTES = [b"".join([bit.encode().replace(b"0", b"\0\0").replace(b"1", b"\0\1") for bit in f"{byte:08b}"]) for byte in range(256)]
+"""Of each byte, its eight bits in lanes."""
 _PUNCTUATION = str.maketrans(
     dict.fromkeys(chain(map(chr, range(0x2010, 0x2070)), "!\"#$%&'()*+,-./:;<=>?@[\\]^`{|}~«»。、，！？：；"), " ")
 )
@@ -53,8 +55,10 @@ class Prints:
         if len(text) > PRINT_TEXT_CHARS_MAX:
             return self.exact(text)
         words = text.casefold().translate(_PUNCTUATION).split()
-        bits = _majority([known or self._learn(word) for known, word in zip(map(self._memo.get, words), words, strict=True)])
-        data = [*filterfalse(str.isalpha, words), *_names(text)]
+        data = list(filterfalse(str.isalpha, words))
+        wording = [word if word.isalpha() else "0" for word in words] if data else words
+        data += _names(text)
+        bits = _majority([known or self._learn(word) for known, word in zip(map(self._memo.get, wording), wording, strict=True)])
         return Print(bits ^ self._drawn(" ".join(data)) if data else bits, len(words) >= WORDED_MIN)
 
     def exact(self, text: str) -> Print:
@@ -97,4 +101,4 @@ def _majority(words: list[tuple[int, int, int]]) -> int:
 
 def _spread(bits: bytes) -> int:
     """Eight bytes, one bit to a lane."""
-    return int(f"{int.from_bytes(bits):064b}".replace("0", "0000").replace("1", "0001"), 16)
+    return int.from_bytes(b"".join([_BYTES[byte] for byte in bits]))
