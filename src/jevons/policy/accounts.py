@@ -108,10 +108,12 @@ class Account:
         return self._record(before)
 
     def bucket(self, at_ms: int) -> int:
-        """The bucket that what is admitted at this instant belongs to: pinned now, given back at its post. 0 where nothing expires."""
-        if self._buckets is None:
-            return 0
-        return max(at_ms, self._now_ms - self._length_ms) // self._width_ms * self._width_ms  # too old to count: as old as counts
+        """The bucket that a new hold admitted at this instant belongs to: pinned now, given back at its post. 0 where nothing expires."""
+        return self.pinned(max(at_ms, self._now_ms - self._length_ms))  # too old to count: as old as counts
+
+    def pinned(self, at_ms: int) -> int:
+        """The bucket of what was admitted at this instant before the account was made, be it out of the window by now."""
+        return 0 if self._buckets is None else at_ms // self._width_ms * self._width_ms
 
     def reserve(self, bucket: int, amount: int) -> None:
         """Hold `amount`. Where the rule is enforced, the caller has asked `fits` in the same step."""

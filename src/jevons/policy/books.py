@@ -153,7 +153,7 @@ class Books:
         )
         for posted_ms, amount in self._history.posted(account.rule, who, run.label if run is not None else None, since_ms):
             if posted_ms < account.period.end_ms:
-                account.restore(account.bucket(posted_ms), amount)
+                account.restore(account.pinned(posted_ms), amount)
         account.roll(at_ms)
         account.overrun = self._history.overrun(account.label, account.period.start_ms)
         account.granted = self._history.granted(account.label, account.period.start_ms)
