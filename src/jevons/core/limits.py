@@ -241,7 +241,7 @@ TRAIL_SENDS_PER_REPEAT = 4
 """A failing request is sent three times by most SDKs; the most stubborn client that was measured sends it 30 times (research: clients)."""
 TRAIL_OPEN_CALL_BYTES_MAX = 16 * 2**10
 """Message with a call that is kept until its result comes with a later request; without it such a call is not compared."""
-PRINT_TEXT_CHARS_MAX = 32 * 2**10
-"""A longer text is compared as a whole, not by its words: these take about a millisecond."""
+PRINT_TEXT_CHARS_MAX = 8 * 2**10
+"""A longer text is compared as a whole, not by its words: these take about half a millisecond."""
 PRINT_WORDS_MEMO_MAX = 8_192
 """Words whose bits are remembered, about 700 bytes each."""
