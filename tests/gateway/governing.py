@@ -136,3 +136,46 @@ def wait_until(done: Any) -> None:
 
 def run_id() -> str:
     return f"run-{marker()[:12]}"
+
+
+class Talk:
+    """A conversation of an agent as its next request repeats it, in any dialect."""
+
+    def __init__(self, door: str, opening: str = "Find it.") -> None:
+        self.door = door
+        self._items: list[dict[str, Any]] = []
+        self.user(opening)
+
+    def user(self, text: str) -> Self:
+        self._items.append({"role": "user", "content": text})
+        return self
+
+    def assistant(self, text: str) -> Self:
+        self._items.append({"role": "assistant", "content": text})
+        return self
+
+    def tool(self, name: str, arguments: dict[str, Any], result: str) -> Self:
+        """The model called it, and this came back."""
+        number = f"call_{len(self._items)}"
+        if self.door == "responses":
+            self._items += [
+                {"type": "function_call", "call_id": number, "name": name, "arguments": json.dumps(arguments)},
+                {"type": "function_call_output", "call_id": number, "output": result},
+            ]
+        elif self.door == "messages":
+            called = {"type": "tool_use", "id": number, "name": name, "input": arguments}
+            returned = {"type": "tool_result", "tool_use_id": number, "content": result}
+            self._items += [{"role": "assistant", "content": [called]}, {"role": "user", "content": [returned]}]
+        else:
+            called = {"id": number, "type": "function", "function": {"name": name, "arguments": json.dumps(arguments)}}
+            self._items += [
+                {"role": "assistant", "content": None, "tool_calls": [called]},
+                {"role": "tool", "tool_call_id": number, "content": result},
+            ]
+        return self
+
+    def body(self, model: str = "", **members: Any) -> dict[str, Any]:
+        """The request that it makes now."""
+        caps = {"max_output_tokens": 100} if self.door == "responses" else {"max_tokens": 100}
+        said = {"input" if self.door == "responses" else "messages": list(self._items)}
+        return {"model": model or MODELS[self.door], **said, **caps, **members}
