@@ -392,5 +392,5 @@ class PathMachine(RuleBasedStateMachine):
             assert not any(self.kept.overruns.values())
 
 
-PathMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=50)
+PathMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=50)
 TestPaths = PathMachine.TestCase

@@ -1,0 +1,58 @@
+"""When calls go on with a cheaper model, and with which."""
+
+import pytest
+
+from jevons.policy.accounts import Account
+from jevons.policy.degrade import Turn, due, models
+from jevons.policy.rules import Measure, Rule, Scope
+from jevons.policy.windows import FOREVER
+
+
+def account(limit: int, used: int, *, pct: int | None = 80, enforced: bool = True, held: int = 0) -> Account:
+    rule = Rule("thrift", Scope.KEY, Measure.USD, limit, enforced=enforced, degrade_pct=pct, degrade_to=("mini", "nano"))
+    made = Account(rule, "key:alice", FOREVER, limit)
+    made.restore(0, used, held)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("one", "is_due"),
+    [
+        (account(1_000, 799), False),
+        (account(1_000, 800), True),
+        (account(1_000, 0, held=800), True),  # what is held may be spent
+        (account(3, 2), False),  # 67 %
+        (account(1_000, 5_000), True),
+        (account(1_000, 0, pct=0), True),
+        (account(1_000, 999, pct=100), False),
+        (account(1_000, 900, enforced=False), False),
+        (account(1_000, 900, pct=None), False),
+        (account(0, 0, pct=0), False),  # nothing can be bought there, by any model
+    ],
+)
+def test_a_share_of_the_limit(one: Account, is_due: bool) -> None:
+    assert due([one]) == (one.rule if is_due else None)
+
+
+def test_the_outermost_says() -> None:
+    outer, inner = account(10, 9), account(10, 10)
+    assert due([account(10, 0), outer, inner]) is outer.rule
+    assert due([]) is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "turn", "current", "found"),
+    [
+        (True, Turn.FRESH, "", ("mini", "nano")),
+        (True, Turn.FRESH, "nano", ("mini", "nano")),
+        (True, Turn.OPEN, "nano", ("nano",)),  # a turn keeps the model it was begun with
+        (True, Turn.OPEN, "", ()),
+        (False, Turn.OPEN, "nano", ("nano",)),  # also when there is money again
+        (True, Turn.BOUND, "", ()),
+        (True, Turn.BOUND, "nano", ()),
+        (False, Turn.FRESH, "", ()),
+        (False, Turn.FRESH, "nano", ()),
+    ],
+)
+def test_which_models_are_tried(asked: bool, turn: Turn, current: str, found: tuple[str, ...]) -> None:
+    assert models(account(10, 9).rule if asked else None, turn, current) == found
