@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from jevons.core.ask import Ask, Dialect
 from jevons.core.chain import chain
-from jevons.core.limits import TRAIL_CONVERSATIONS_MAX, TRAIL_MESSAGE_BYTES_MAX, TRAIL_MESSAGES_KEPT, TRAIL_OPEN_CALL_BYTES_MAX
+from jevons.core.limits import (
+    TRAIL_CONVERSATIONS_MAX,
+    TRAIL_MESSAGE_BYTES_MAX,
+    TRAIL_MESSAGES_KEPT,
+    TRAIL_OPEN_CALL_BYTES_MAX,
+    TRAIL_REQUESTS_MAX,
+    TRAIL_STEPS_MAX,
+    TRAIL_STEPS_SEEN_MAX,
+)
 from jevons.gateway import trails as module
 from jevons.gateway.trails import Trails
 from jevons.policy.loops import Loops, Trail
@@ -439,9 +447,9 @@ def test_a_trail_stays_small() -> None:
     trail = run.trail
     assert len(trail.conversations) <= TRAIL_CONVERSATIONS_MAX
     assert all(len(known.marks) <= TRAIL_MESSAGES_KEPT for known in trail.conversations)
-    assert len(trail.seen) <= 512
-    assert len(trail.sends) <= 16
-    assert sum(map(len, [trail.conversations[-1].state.history.steps])) <= 64
+    assert len(trail.seen) <= TRAIL_STEPS_SEEN_MAX
+    assert len(trail.sends) <= TRAIL_REQUESTS_MAX
+    assert all(len(known.state.history.steps) <= TRAIL_STEPS_MAX for known in trail.conversations)
 
 
 def test_a_request_without_messages() -> None:

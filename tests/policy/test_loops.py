@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from jevons.core.limits import TRAIL_PERIOD_MAX, TRAIL_SENDS_PER_REPEAT, TRAIL_STEPS_MAX
 from jevons.policy.loops import CARRIED_MIN, History, Loops, State, Step, Trail, Turn, add, carried, close, judge, same
 
-SAME, NEARLY, OTHER = (1 << 15) | (1 << 31), 1 << 31, sum(1 << (16 * lane + 15) for lane in range(0, 64, 2))
+SAME, NEARLY, OTHER = 0b11, 0b10, 0x5555_5555_5555_5555
 """Bits of prints: the first two differ in one bit, the third in thirty-odd."""
 
 
@@ -82,8 +82,10 @@ def test_a_row_of_turns_bears_one_that_is_a_little_too_far_off() -> None:
     far = OTHER ^ SAME
     row = (turn(SAME, SAME), turn(NEARLY, SAME), turn(far, SAME), turn(NEARLY, SAME), turn(SAME, SAME))
     assert [made(*row[:length]).repeats for length in range(1, 6)] == [1, 2, 1, 1, 2]
-    middle = SAME ^ (OTHER & ((1 << 500) - 1))  # sixteen bits from the first, more from the other side
-    other = SAME ^ (OTHER & ~((1 << 500) - 1))
+    middle, other = (
+        SAME ^ (OTHER & 0xFFFF_FFFF),
+        SAME ^ (OTHER & ~0xFFFF_FFFF),
+    )  # each sixteen bits from the first, to other sides
     assert same(turn(SAME, SAME), turn(middle, SAME))
     assert same(turn(SAME, SAME), turn(other, SAME))
     assert not same(turn(middle, SAME), turn(other, SAME))
@@ -116,9 +118,7 @@ def test_identical_calls_are_of_the_latest_steps() -> None:
 
 
 def test_the_last_call_leaves_the_window() -> None:
-    history = made(
-        call("A"), call("A"), *[turn(1 << (16 * lane + 15) if lane < 64 else OTHER, lane) for lane in range(TRAIL_STEPS_MAX)]
-    )
+    history = made(call("A"), call("A"), *[turn(SAME, SAME)] * TRAIL_STEPS_MAX)
     assert history.identical == 0
 
 

@@ -78,8 +78,10 @@ def test_another_installation_has_other_prints() -> None:
 def test_remembered_words_are_bounded_and_change_nothing() -> None:
     prints = Prints(b"s" * 32)
     first = prints.of(SORRY)
-    for word in range(PRINT_WORDS_MEMO_MAX + 10):
-        prints.of(f"w{word}")
+    letters = "abcdefghij"
+    words = ("".join(letters[int(digit)] for digit in str(number)) for number in range(PRINT_WORDS_MEMO_MAX + 10))
+    for word in words:
+        prints.of(word)
     assert len(prints._memo) <= PRINT_WORDS_MEMO_MAX
     assert prints.of(SORRY) == first
 

@@ -8,6 +8,7 @@ Does not know: what follows from a loop, which run a request belongs to.
 
 from collections.abc import Sequence
 from itertools import chain
+from sys import intern
 from typing import TypeVar
 
 import msgspec
@@ -111,7 +112,7 @@ class Trails:
             if name == result.id:
                 key = loop_key(self._secret, tool, arguments, result.content)
                 calls = tuple([other for other in turn.calls if other is not call])
-                return replace(turn, calls=calls, done=_latest(turn.done, Step(tool, key)))
+                return replace(turn, calls=calls, done=_latest(turn.done, Step(intern(tool), key)))
         return replace(turn, done=_latest(turn.done, Step("", loop_key(self._secret, "", None, result.content))))
 
 

@@ -26,7 +26,7 @@ _NO_SPANS = (0,) * TRAIL_PERIOD_MAX
 _NAME_CHARS_MAX = 64
 
 
-class Step(msgspec.Struct, frozen=True):
+class Step(msgspec.Struct, frozen=True, gc=False):
     """One thing the run did."""
 
     tool: str = ""

@@ -4,7 +4,7 @@ Comes in: a secret and a text. Goes out: a `Print`, which says nothing to whoeve
 
 A print is a simhash (Charikar, "Similarity Estimation Techniques from Rounding Algorithms", 2002) of 64 bits over the text's word
 triples: two texts that share a fraction s of their triples differ in 64 × arccos(s) / π bits on average. Numbers, dates, identifiers
-and names are data, not wording: texts that differ in one of them are far apart.
+and names are data, not wording: texts that differ in one of them are far apart. So are any two texts in scripts without spaces between words.
 """
 
 import re
@@ -22,9 +22,10 @@ WORDED_MIN = 8
 """A text of fewer words ("yes", "positive", "please go on") has no wording to compare."""
 
 _LANES = 64
-_LANE_BITS = 16
-_ONES = sum(1 << (_LANE_BITS * lane) for lane in range(_LANES))
-_HALF = 1 << (_LANE_BITS - 1)
+_LANE_BYTES = 2
+_HALF = 1 << (8 * _LANE_BYTES - 1)
+_ONES = sum(1 << (8 * _LANE_BYTES * lane) for lane in range(_LANES))
+_DIGITS = bytes.maketrans(b"\x00\x80", b"01")
 _BYTES = [b"".join([bit.encode().replace(b"0", b"\0\0").replace(b"1", b"\0\1") for bit in f"{byte:08b}"]) for byte in range(256)]
 """Of each byte, its eight bits in lanes."""
 _PUNCTUATION = str.maketrans(
@@ -38,7 +39,7 @@ class Print(NamedTuple):
     """The print of one text."""
 
     bits: int
-    """The 64 bits of the simhash, each at the top of 16."""
+    """The simhash: 64 bits."""
     worded: bool
     """Long enough for its wording to be compared."""
 
@@ -66,8 +67,8 @@ class Prints:
         return Print(self._drawn(text), True)
 
     def _drawn(self, text: str) -> int:
-        """64 bits that follow from the text as if by chance, each at the top of its lane."""
-        return _spread(self._hashed(text, 8)) * _HALF
+        """64 bits that follow from the text as if by chance."""
+        return int.from_bytes(self._hashed(text, 8))
 
     def _learn(self, word: str) -> tuple[int, int, int]:
         """The bits of a word as the first, second and third of a triple."""
@@ -96,7 +97,8 @@ def _majority(words: list[tuple[int, int, int]]) -> int:
     else:
         first, second, third = zip(*words, strict=True)
         votes, count = sum(map(xor, map(xor, first, second[1:]), third[2:])), len(words) - 2
-    return (votes + (_HALF - 1 - count // 2) * _ONES) & (_HALF * _ONES)
+    lanes = (votes + (_HALF - 1 - count // 2) * _ONES) & (_HALF * _ONES)
+    return int(lanes.to_bytes(_LANES * _LANE_BYTES)[::_LANE_BYTES].translate(_DIGITS), 2)
 
 
 def _spread(bits: bytes) -> int:
