@@ -118,7 +118,7 @@ class Account:
     def reserve(self, bucket: int, amount: int) -> None:
         """Hold `amount`. Where the rule is enforced, the caller has asked `fits` in the same step."""
         assert amount >= 0 and (not self.enforced or self.fits(amount))
-        self.restore(bucket, 0, amount)
+        self._move(bucket, 0, amount)
 
     def restore(self, bucket: int, posted: int, held: int = 0) -> None:
         """Add what stood in the account before: its posts when it is built, a hold that was granted earlier."""
@@ -131,6 +131,9 @@ class Account:
     def post(self, bucket: int, held: int, spent: int) -> int:
         """Resolve a hold at `spent`, which may be above it: the provider billed it. Returns the excess this recorded."""
         assert spent >= 0
+        if spent <= held:  # most posts: no excess can come of it
+            self._move(bucket, spent, -held)
+            return 0
         return self._recording(bucket, spent, -held)
 
     def grow(self, bucket: int, held: int) -> None:
