@@ -170,6 +170,39 @@ def test_text_beside_calls_does_not_count(dialect: Dialect) -> None:
     assert each(Agent(dialect), moves)[-1].repeats == 4
 
 
+def beside(dialect: Dialect, text: str) -> Callable[[Agent], Agent]:
+    """The same call, and words beside its result: in one message where the dialect can."""
+
+    def move(agent: Agent) -> Agent:
+        search()(agent)
+        if dialect is MESSAGES:
+            agent.items[-1]["content"].append({"type": "text", "text": text})
+        else:
+            agent.items.append({"role": "user", "content": text})
+        return agent
+
+    return move
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_stopped_run_can_be_told_to_do_otherwise(dialect: Dialect) -> None:
+    run, agent = Run(), Agent(dialect)
+    assert each(agent, [search()] * 20, run)[-1].repeats == 20
+    agent.items.append({"role": "user", "content": "Stop that; look into the tests instead."})
+    found = run(agent.ask(), 900)
+    assert (found.repeats, found.identical, found.stalled_tokens) == (1, 0, 0)
+    assert [run(search()(agent).ask()).repeats for _ in range(5)] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_reminders_hide_no_loop(dialect: Dialect) -> None:
+    """Programs put notes beside results: always, the same again, or changing each time."""
+    same = [beside(dialect, "<reminder>The list is empty.</reminder>") if n % 4 == 1 else search() for n in range(20)]
+    assert each(Agent(dialect), same)[-1].repeats == 18
+    changing = [beside(dialect, f"<time>12:{n}</time>") for n in range(10, 30)]
+    assert each(Agent(dialect), changing)[-1].repeats == 19
+
+
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_near_identical_turns(dialect: Dialect) -> None:
     answers = [
@@ -204,9 +237,13 @@ def test_several_messages_of_one_side_are_one_turn() -> None:
     assert [loops.repeats for loops in each(Agent(CHAT), [move] * 3)] == [1, 1, 2, 3]
 
 
+def told(text: str) -> Callable[[Agent], Agent]:
+    return lambda agent: beside(agent.dialect, text)(agent)
+
+
 MOVES = st.sampled_from([
     search(), search("found", q="x"), search("more", q="y"), said(WORDS, "Go on."), said("Done.", "No, go on."),
-    lambda agent: agent.call(("read", {"a": 1}, "1"), ("read", {"a": 2}, "2"), text="Both."),
+    lambda agent: agent.call(("read", {"a": 1}, "1"), ("read", {"a": 2}, "2"), text="Both."), told("Try the tests."), told("Hurry."),
 ])  # fmt: skip
 
 

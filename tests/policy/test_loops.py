@@ -157,10 +157,19 @@ def test_a_turn_is_closed_once() -> None:
 
 @pytest.mark.parametrize("unfinished", [
     Turn(), Turn(assistant=(SAME,)), Turn(user=(SAME,), heard=True), Turn(calls=(("id", "A", {}),), tools=True),
-    Turn(assistant=(SAME,), user=(SAME,), heard=True, tools=True),
+    Turn(calls=(("id", "A", {}),), assistant=(SAME,), heard=True, tools=True),
 ])  # fmt: skip
 def test_what_is_no_step(unfinished: Turn) -> None:
     assert close(State(letters("B"), unfinished)) == letters("B")
+
+
+def test_new_words_beside_results_begin_anew() -> None:
+    told = Turn(done=(call("A"),), tools=True, heard=True, user=(SAME,), tokens=7)
+    begun = close(State(letters("AAA"), told))
+    assert (begun.repeats, begun.identical, begun.fresh_tokens, begun.own) == (0, 0, 7, 4)
+    assert close(State(begun, told)).repeats == 1  # these words are known
+    assert close(State(add(begun, call("A"), 8), replace(told, user=(OTHER,)))).repeats == 0
+    assert close(State(letters("AAA"), replace(told, chatty=True))).repeats == 4
 
 
 def test_a_loop_goes_on_over_a_cut() -> None:

@@ -26,7 +26,7 @@ from jevons.core.limits import (
     TRAIL_STEPS_MAX,
     TRAIL_STEPS_SEEN_MAX,
 )
-from jevons.policy.loops import NO_TURN, Conversation, History, Loops, Mark, State, Step, Trail, Turn, carried, close, judge
+from jevons.policy.loops import Conversation, History, Loops, Mark, State, Step, Trail, Turn, carried, close, judge
 from jevons.policy.prints import Prints
 from jevons.wire.calls import Call, Part, Result, Said, parts
 
@@ -89,7 +89,8 @@ class Trails:
         """The state after one more part. `calls_next`: the model says this beside a call; `size`: bytes of the message."""
         turn = state.turn
         if turn.heard and (type(part) is Call or (type(part) is Said and part.role == "assistant")):
-            state, turn = State(close(state), NO_TURN), NO_TURN
+            turn = Turn(chatty=turn.tools and turn.user != ())
+            state = State(close(state), turn)
         if isinstance(part, Call):
             call = (part.id, part.name, part.arguments)
             turn = replace(turn, calls=_latest(turn.calls, call), call_bytes=turn.call_bytes + size, tools=True)
@@ -101,7 +102,9 @@ class Trails:
                 turn = replace(turn, assistant=_latest(turn.assistant, printed.bits), worded=turn.worded and printed.worded)
         else:
             turn = replace(turn, heard=True, tokens=tokens)
-            if turn.assistant and not turn.tools:
+            if turn.tools:
+                turn = replace(turn, user=_latest(turn.user, self._prints.exact(part.text).bits))
+            elif turn.assistant:
                 printed = self._prints.of(part.text) if turn.worded else self._prints.exact(part.text)
                 turn = replace(turn, user=_latest(turn.user, printed.bits))
         return State(state.history, turn)

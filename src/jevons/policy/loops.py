@@ -22,6 +22,9 @@ ROW_REACH = 8
 """Earlier turns of a row that the next may be near to. Each differs in its own words and in theirs: no two are as near as both are to
 what is common to them."""
 
+HEARD_MAX = 16
+"""Reminders of one program that are told from what a person says: it has a few."""
+
 _NO_SPANS = (0,) * TRAIL_PERIOD_MAX
 _NAME_CHARS_MAX = 64
 
@@ -56,6 +59,8 @@ class History(msgspec.Struct, frozen=True):
     """Steps made since the history began, or was cut."""
     fresh_tokens: int = 0
     """Input tokens at the last step that was new."""
+    heard: tuple[int, ...] = ()
+    """Prints of what users lately said beside results."""
 
     @property
     def repeats(self) -> int:
@@ -77,6 +82,8 @@ class Turn(msgspec.Struct, frozen=True):
     worded: bool = True
     """All that the assistant said can be compared by its wording."""
     user: tuple[int, ...] = ()
+    chatty: bool = False
+    """The turn before had words of the user beside its results: a program adds them, no person speaks."""
     call_bytes: int = 0
     """Size of the messages with the calls."""
     tokens: int = 0
@@ -89,14 +96,11 @@ class Turn(msgspec.Struct, frozen=True):
         return [Step(said=(*self.assistant, *self.user))] if self.assistant and self.user else []
 
 
-NO_TURN = Turn()
-
-
 class State(msgspec.Struct, frozen=True):
     """Where a conversation stands after one of its messages."""
 
     history: History = History()
-    turn: Turn = NO_TURN
+    turn: Turn = Turn()
     closed: History | None = None
     """The history with the turn under way, once it was asked for."""
 
@@ -162,7 +166,7 @@ def add(history: History, step: Step, tokens: int) -> History:
         identical = max(_counted(steps).values(), default=0)
     elif step.tool and not identical:
         identical = 1
-    return History(steps, keys, spans, identical, history.own + 1, fresh_tokens)
+    return History(steps, keys, spans, identical, history.own + 1, fresh_tokens, history.heard)
 
 
 def same(one: Step, other: Step) -> bool:
@@ -181,19 +185,26 @@ def _goes_on(step: Step, steps: tuple[Step, ...], period: int, span: int) -> boo
 
 
 def close(state: State) -> History:
-    """The history with what the turn under way has brought so far."""
+    """The history with what the turn under way has brought so far.
+
+    If somebody says something new beside the results of calls, the history begins anew: a run that was stopped in a loop can be told
+    to do otherwise. Words that come with every result, or the same ones again, are a program's and change nothing.
+    """
     if state.closed is not None:
         return state.closed
-    history = state.history
-    for step in state.turn.steps():
-        history = add(history, step, state.turn.tokens)
+    history, turn = state.history, state.turn
+    for step in turn.steps():
+        history = add(history, step, turn.tokens)
+    if turn.tools and turn.user and not turn.chatty and (words := hash(turn.user)) not in history.heard:
+        heard = (*history.heard, words)[-HEARD_MAX:]
+        history = History(own=history.own, fresh_tokens=turn.tokens, heard=heard)
     return history
 
 
 def carried(history: History, tokens: int) -> History:
     """What is left of a history that was cut away: its steps if they were a loop, which goes on with the next step that continues it."""
     if history.repeats < CARRIED_MIN:
-        return History(fresh_tokens=tokens)
+        return History(fresh_tokens=tokens, heard=history.heard)
     return replace(history, own=0, fresh_tokens=tokens)
 
 
