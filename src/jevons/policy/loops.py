@@ -65,7 +65,9 @@ class History(msgspec.Struct, frozen=True):
     @property
     def repeats(self) -> int:
         """Over all periods, the most whole repetitions of the last steps at the end."""
-        return max(1 + span // period for period, span in enumerate(self.spans, 1)) if self.steps else 0
+        if self.spans == _NO_SPANS:
+            return min(1, len(self.steps))
+        return max(1 + span // period for period, span in enumerate(self.spans, 1))
 
 
 class Turn(msgspec.Struct, frozen=True):
