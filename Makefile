@@ -11,7 +11,7 @@ ENGINE_LOCK := src/jevons/engine/requirements.txt
 # Byte code is written at once, also where PYTHONDONTWRITEBYTECODE is set: without it every start takes seconds longer.
 COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/(pip|setuptools|pkg_resources|pygments)/' .venv/lib
 
-.PHONY: help run test test-agents check lint types imports coverage bench-gateway bench-loops lock clean
+.PHONY: help run test test-agents check lint types imports coverage bench-gateway bench-governor bench-loops lock clean
 
 help: ## this list
 	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -42,6 +42,10 @@ coverage: .venv/test.stamp ## ledger and policy, by their own tests alone: 100 %
 bench-gateway: .venv/test.stamp ## what the gateway costs per request (options: BENCH_ARGS; needs gcc and wrk)
 	@command -v gcc >/dev/null && command -v wrk >/dev/null || { echo 'The benchmark needs gcc and wrk: apt-get install gcc libc6-dev wrk' >&2; exit 1; }
 	@$(BIN)/python -m bench.gateway $(BENCH_ARGS)
+
+bench-governor: .venv/test.stamp ## what limits prevent, and what governing costs (options: BENCH_ARGS; needs gcc and wrk)
+	@command -v gcc >/dev/null && command -v wrk >/dev/null || { echo 'The benchmark needs gcc and wrk: apt-get install gcc libc6-dev wrk' >&2; exit 1; }
+	@$(BIN)/python -m bench.governor $(BENCH_ARGS)
 
 bench-loops: .venv/test.stamp ## the loop detector on recorded agents: false alarms, and loops planted in them (JEVONS_DATA)
 	@$(BIN)/python -m bench.loops
