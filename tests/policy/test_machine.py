@@ -116,6 +116,8 @@ class PathMachine(RuleBasedStateMachine):
         self.rules = {key: msgspec.structs.replace(made, limit=ORDINARY[made.measure] // scale) for key, made in RULES.items()}
         self.calls: list[Call] = []
         self.kept = Kept()
+        self.begun: dict[tuple[int, str], int] = {}
+        """Runs that have called, and those above them: on record before anything is spent."""
         self.budgets: dict[tuple[int, str], int] = {}
         self.total_limits: dict[int, int | None] = {who.key_id: 2_000 // scale for who in CALLERS[:2]}
         self.caused = False
@@ -138,13 +140,11 @@ class PathMachine(RuleBasedStateMachine):
         return Books(list(self.rules.values()), self.kept, self.totals, self.now_ms)
 
     def recall(self, key_id: int, label: str) -> Record | None:
-        own = [post for post in self.kept.posts if post.who.key_id == key_id and post.line[-1:] == (label,)]
-        started = {post.line[-1] for post in self.kept.posts if post.who.key_id == key_id and post.line[-2:-1] == (label,)}
-        budget = self.budgets.get((key_id, label))
-        if not own and not started and budget is None:
+        first_ms, budget = self.begun.get((key_id, label)), self.budgets.get((key_id, label))
+        if first_ms is None and budget is None:
             return None
-        first_ms = min((post.at_ms for post in own), default=None)
-        return Record(PARENTS[label] if own else None, first_ms, len(started), budget)
+        started = sum(key == key_id and PARENTS[child] == label for key, child in self.begun)
+        return Record(PARENTS[label] if first_ms is not None else None, first_ms, started, budget)
 
     def run_of(self, who: Who, label: str | None) -> Run | None:
         return None if label is None else self.runs.enter(who.key_id, label, PARENTS[label], self.now_ms)
@@ -192,6 +192,8 @@ class PathMachine(RuleBasedStateMachine):
         if not isinstance(verdict, Admit):
             assert verdict.account in path and verdict.account.enforced  # what is observed refuses nobody
             return
+        for above in line:
+            self.begun.setdefault((who.key_id, above), at_ms)
         claims = [(account, account.bucket(at_ms)) for account in path]
         for account, bucket in claims:
             account.reserve(bucket, verdict.amounts[account.index])
