@@ -34,7 +34,7 @@ Record = dict[str, Any]
 def runs(path: Path, *, key: str | None = None, agent: str | None = None, since_ms: int = 0, limit: int = 50) -> list[Record]:
     """The latest runs and the trees they belong to: root first, each followed by what it started; the tree used last comes first."""
     with reading(path) as db:
-        latest = db.execute(
+        latest: list[Any] = db.execute(
             "SELECT key_id, name, run_id FROM runs JOIN keys ON keys.id = key_id WHERE last_ms >= :since"
             " AND (:key IS NULL OR name = :key) AND (:agent IS NULL OR agent = :agent) ORDER BY last_ms DESC LIMIT :limit",
             {"since": since_ms, "key": key, "agent": agent, "limit": limit},
@@ -47,7 +47,7 @@ def run(path: Path, run_id: str, key: str | None = None) -> Record:
     """One run with the runs it started ("runs") and its latest calls ("calls"). Raises LedgerError for one that is not there, or
     is there under several keys."""
     with reading(path) as db:
-        found = db.execute(
+        found: list[Any] = db.execute(
             "SELECT key_id, name FROM runs JOIN keys ON keys.id = key_id WHERE run_id = :run AND (:key IS NULL OR name = :key)",
             {"run": run_id, "key": key},
         ).fetchall()
@@ -59,7 +59,7 @@ def run(path: Path, run_id: str, key: str | None = None) -> Record:
             )
         key_id, name = found[0]
         first, *below = _tree(db, key_id, name, run_id)
-        calls = db.execute(
+        calls: list[Any] = db.execute(
             "SELECT id, upstream, target, outcome, input + cache_read + cache_write_5m + cache_write_1h, output, billed_nusd, estimate"
             f" FROM entries WHERE key_id = ? AND run_id = ? ORDER BY id DESC LIMIT {CALLS_SHOWN_MAX}",
             (key_id, run_id),
@@ -69,7 +69,7 @@ def run(path: Path, run_id: str, key: str | None = None) -> Record:
 
 def _root(db: apsw.Connection, key_id: int, run_id: str) -> str:
     for _ in range(RUN_DEPTH_MAX):
-        above = db.execute(
+        above: Any = db.execute(
             "SELECT p.run_id FROM runs c JOIN runs p ON p.key_id = c.key_id AND p.run_id = c.parent_run_id WHERE c.key_id = ? AND c.run_id = ?",
             (key_id, run_id),
         ).get
