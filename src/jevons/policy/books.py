@@ -35,22 +35,28 @@ class History(Protocol):
     def granted(self, label: str, window_ms: int) -> int: ...
 
 
-class _Slot(msgspec.Struct):
-    """One rule for one subject, with the account of the period that was needed last."""
+class _Way(msgspec.Struct, frozen=True):
+    """The accounts of one run, or of calls without a run, as long as their periods last."""
 
-    rule: Rule
-    label: str
-    account: Account | None = None
+    accounts: tuple[Account, ...]
+    rolling: tuple[Account, ...]
+    """Those of them whose window moves with every call."""
+    start_ms: int
+    end_ms: int
 
 
 class _Plan(msgspec.Struct):
-    """The rules that hold for one kind of caller and model."""
+    """The rules that hold for one kind of caller and model, and the ways of its calls."""
 
-    fixed: list[_Slot]
+    fixed: list[tuple[Rule, str]]
+    """With the subject."""
     of_runs: list[Rule]
     of_children: list[Rule]
     bounds: tuple[Rule, ...]
+    """Without a run, in a run, in a run that another started."""
+    bounds_of_runs: tuple[Rule, ...]
     bounds_of_children: tuple[Rule, ...]
+    ways: dict[Run | None, _Way]
 
 
 class Books:
@@ -71,29 +77,20 @@ class Books:
     def path(self, who: Who, run: Run | None, model: str, at_ms: int) -> tuple[Account, ...]:
         """Every account that a call counts in, outermost first."""
         plan = self._plan(who, model)
-        found = []
-        for slot in plan.fixed:
-            account = slot.account
-            if account is None or not account.period.start_ms <= at_ms < account.period.end_ms:
-                account = slot.account = self._account(slot.rule, slot.label, who, None, at_ms)
-            found.append(account)
-        found.append(self._totals[who.key_id])
-        if run is not None:
-            found += [self._account(rule, f"run:{who.key}/{run.root.label}", who, run.root, at_ms) for rule in plan.of_runs]
-            for rule in plan.of_children:
-                found += [self._account(rule, f"run:{who.key}/{child.label}", who, child, at_ms) for child in run.lineage[1:]]
-            found += [self.budget(node, who) for node in run.lineage]
-        for account in found:
+        way = plan.ways.get(run)
+        if way is None or not way.start_ms <= at_ms < way.end_ms:
+            way = plan.ways[run] = self._way(plan, who, run, at_ms)
+        for account in way.rolling:
             if excess := account.roll(at_ms):
                 self.fresh_excess.append((account, excess))
-        return tuple(found)
+        return way.accounts
 
     def bounds(self, who: Who, run: Run | None, model: str) -> tuple[Rule, ...]:
         """The rules that are not counted in accounts."""
         plan = self._plan(who, model)
         if run is None:
-            return tuple(rule for rule in plan.bounds if rule.scope not in OF_RUNS)
-        return plan.bounds_of_children if run.depth > 1 else plan.bounds
+            return plan.bounds
+        return plan.bounds_of_children if run.depth > 1 else plan.bounds_of_runs
 
     def tighten(self, run: Run, who: Who, budget_nusd: int) -> int:
         """A run's own call lowers its budget. Returns the excess this recorded."""
@@ -123,13 +120,30 @@ class Books:
             if len(self._plans) >= ROUTE_MEMO_ENTRIES_MAX:
                 self._plans.clear()
             plan = self._plans[key] = _Plan(
-                fixed=[_Slot(rule, subject(rule.scope, who)) for rule in rules if rule.scope not in OF_RUNS],
+                fixed=[(rule, subject(rule.scope, who)) for rule in rules if rule.scope not in OF_RUNS],
                 of_runs=[rule for rule in rules if rule.scope is Scope.RUN],
                 of_children=[rule for rule in rules if rule.scope is Scope.CHILD],
-                bounds=tuple(rule for rule in bounds if rule.scope is not Scope.CHILD),
+                bounds=tuple(rule for rule in bounds if rule.scope not in OF_RUNS),
+                bounds_of_runs=tuple(rule for rule in bounds if rule.scope is not Scope.CHILD),
                 bounds_of_children=tuple(bounds),
+                ways={},
             )
         return plan
+
+    def _way(self, plan: _Plan, who: Who, run: Run | None, at_ms: int) -> _Way:
+        found = [self._account(rule, label, who, None, at_ms) for rule, label in plan.fixed]
+        found.append(self._totals[who.key_id])
+        if run is not None:
+            found += [self._account(rule, f"run:{who.key}/{run.root.label}", who, run.root, at_ms) for rule in plan.of_runs]
+            for rule in plan.of_children:
+                found += [self._account(rule, f"run:{who.key}/{child.label}", who, child, at_ms) for child in run.lineage[1:]]
+            found += [self.budget(node, who) for node in run.lineage]
+        return _Way(
+            accounts=tuple(found),
+            rolling=tuple(account for account in found if account.rule.window.rolling_ms),
+            start_ms=max(account.period.start_ms for account in found),
+            end_ms=min(account.period.end_ms for account in found),
+        )
 
     def _account(self, rule: Rule, label: str, who: Who, run: Run | None, at_ms: int) -> Account:
         period = self._periods.get(id(rule))
