@@ -105,6 +105,8 @@ PACKED_CALLERS_MAX = 4_096
 """Callers (key and model) whose answers are remembered, about 3 KB each."""
 PACKED_GROWTH_TOKENS = 256
 """A packed hold grows by half of itself, at least by this: about two seconds of a fast model, so that a sync is seldom waited for."""
+CALL_FRAME_TOKENS = 16
+"""What a provider may bill for a tool call beyond its name and arguments; Anthropic and OpenAI use four to twelve."""
 NOTE_FRAME_TOKENS = 16
 """What a provider may wrap around one more block or message, in tokens; OpenAI and Anthropic use three to eight."""
 TOLD_FROM_PCT = 50

@@ -95,7 +95,7 @@ class Gate:
         )
         attempt.passage = passage
         if terms.expected_output is not None:
-            attempt.growing = Growing(self.ledger, attempt, terms, verdict.output_cap or terms.output_max, about.count_encoding)
+            attempt.growing = Growing(self.ledger, attempt, terms, verdict.output_cap or terms.output_max, about)
         if verdict.output_cap != ask.output_cap:
             attempt.output_cap = verdict.output_cap
         return attempt, verdict

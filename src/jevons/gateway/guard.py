@@ -33,25 +33,27 @@ class Guard:
 
     async def feed(self, whole: bytes) -> bytes:
         """What may be relayed of these events and of those held back."""
+        if not await self._covers(whole):
+            return b""
         passed: list[bytes] = []
         for segment in self._blocks.feed(whole):
-            if not await self._passes(segment.raw, segment.calls):
+            if not self._passes(segment.raw, segment.calls):
                 break
             passed.append(segment.raw)
         return b"".join(passed)
 
-    async def rest(self) -> bytes:
+    def rest(self) -> bytes:
         """What was held back when the stream ended."""
         segment = self._blocks.rest()
-        return segment.raw if segment.raw and await self._passes(segment.raw, segment.calls) else b""
+        return segment.raw if segment.raw and self._passes(segment.raw, segment.calls) else b""
 
-    async def end(self, later: bytes) -> tuple[bytes, bytes]:
+    def end(self, later: bytes) -> tuple[bytes, bytes]:
         """(what was held back, the stream's last events): both may be relayed. A Responses stream says its calls again at the end, or only there."""
         segments = [*self._blocks.feed(later), self._blocks.rest()]
         raw = b"".join([segment.raw for segment in segments])
         calls = tuple([call for segment in segments for call in segment.calls])
         held = raw.removesuffix(later)
-        return (held, later) if await self._passes(held, calls) else (b"", b"")
+        return (held, later) if self._passes(held, calls) else (b"", b"")
 
     def ending(self) -> tuple[bytes, bytes]:
         """(events, terminal event) that end an answer which was cut, in the upstream's dialect."""
@@ -59,7 +61,13 @@ class Guard:
         usage = self._growing.usage
         return self._ending.length(usage.output, usage)
 
-    async def _passes(self, raw: bytes, calls: tuple[ToolCall, ...]) -> bool:
+    async def _covers(self, whole: bytes) -> bool:
+        """Hold for what has arrived, relayed or not: it is billed. What is held back of a call when that fails is not relayed."""
+        if self._growing is not None and not self.cut and not await self._growing.cover(self._dialect, whole):
+            self.cut = True
+        return not self.cut
+
+    def _passes(self, raw: bytes, calls: tuple[ToolCall, ...]) -> bool:
         if self.refusal is not None or self.cut:
             return False
         if self._judge is not None:
@@ -68,8 +76,6 @@ class Guard:
             if self.refusal is not None:
                 return False
         if self._growing is not None:
-            if not await self._growing.cover(self._dialect, raw):
-                self.cut = True
-                return False
+            self._growing.framed(len(calls))
             self._ending.saw(raw)
         return True

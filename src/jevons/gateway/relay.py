@@ -89,7 +89,7 @@ class Relay:
         if not reader.complete:
             return End.CUT
         if self._guard is not None:
-            await self._send(self._translated(await self._guard.rest()))
+            await self._send(self._translated(self._guard.rest()))
         if self._translator is not None:
             await self._send(self._translator.finish())
             self._check_told()
@@ -103,9 +103,9 @@ class Relay:
         if self._guard is not None:
             now = await self._guard.feed(now)
             if later and not self._guard.cut:
-                held, later = await self._guard.end(later)
+                held, later = self._guard.end(later)
                 now += held
-            if self._guard.cut:
+            if self._guard.cut and self._guard.refusal is None:
                 ending, later = self._guard.ending()
                 now += ending
         if self._translator is not None:
