@@ -18,6 +18,7 @@ from jevons.cli.governing import approve, kill, limits
 from jevons.cli.keys import keys
 from jevons.cli.operator import Operator
 from jevons.cli.options import NEGATIVE, Day, as_json, show
+from jevons.cli.runs import runs
 from jevons.config import ConfigError, first_config, found_keys, home_path, load
 from jevons.core.entry import parse_request_text
 from jevons.core.money import format_usd, parse_usd
@@ -64,7 +65,7 @@ def commands() -> None:
     """
 
 
-for command in (keys, limits, kill, approve, audit):
+for command in (keys, runs, limits, kill, approve, audit):
     commands.add_command(command)
 
 

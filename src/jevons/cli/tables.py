@@ -109,7 +109,7 @@ def findings(found: list[Finding]) -> None:
 def plain(first: str, *columns: str, title: str | None) -> Table:
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="dim")
     table.add_column(first)
-    texts = {"key", "model", "how", "begins", "made"}
+    texts = {"key", "agent", "model", "how", "begins", "made"}
     for column in columns:
         table.add_column(column, justify="left" if column in texts else "right")
     return table

@@ -1,6 +1,6 @@
 """The admin API: its own token, loopback included; request keys never work here. No CORS, so no page of another site can read it.
 
-Under /jevons/v1/admin: keys, limits, kills, approvals, the audit log, adjustments, backup. The approval page (approvals.py) stands
+Under /jevons/v1/admin: keys, limits, runs, kills, approvals, the audit log, adjustments, backup. The approval page (approvals.py) stands
 beside it. Bodies and answers are JSON; a mistake is {"error"} with 400, or 404 where the path names what is not there.
 """
 
@@ -20,9 +20,9 @@ from starlette.routing import Route
 
 from jevons.core.entry import parse_request_text
 from jevons.gateway.approvals import ApprovalPage
-from jevons.ledger import admin, audit, standing
+from jevons.ledger import admin, audit, runs, standing
 from jevons.ledger.bill import accounts
-from jevons.ledger.errors import LedgerError, LedgerUnavailable
+from jevons.ledger.errors import LedgerError, LedgerUnavailable, Unknown
 from jevons.ledger.ledger import Ledger
 from jevons.ledger.ops import KeySettings
 from jevons.policy.rules import Limit
@@ -87,6 +87,8 @@ class AdminApi:
             ("DELETE", "/kills/{id:int}", self._lift),
             ("GET", "/approvals", self._list_approvals),
             ("POST", "/approvals/{id}", self._decide),
+            ("GET", "/runs", self._list_runs),
+            ("GET", "/runs/{key}/{run:path}", self._show_run),
             ("GET", "/audit", self._list_audit),
             ("GET", "/audit/head", self._audit_head),
             ("POST", "/adjustments", self._adjust),
@@ -107,7 +109,7 @@ class AdminApi:
                 return _json(await handle(request))
             except LedgerUnavailable as error:
                 return _error(str(error), 503)
-            except admin.Unknown as error:
+            except Unknown as error:
                 return _error(str(error), 404 if request.path_params else 400)
             except (LedgerError, *BAD_JSON) as error:
                 return _error(str(error), 400)
@@ -175,6 +177,14 @@ class AdminApi:
         answer = msgspec.json.decode(await request.body(), type=Answer)
         decided = await admin.decide(self._ledger, request.path_params["id"], answer.approve, _now_ms())
         return standing.approval(decided, _now_ms())
+
+    async def _list_runs(self, request: Request) -> object:
+        key, agent, limit = request.query_params.get("key"), request.query_params.get("agent"), _count(request, "limit")
+        return {"runs": await asyncio.to_thread(runs.runs, self._ledger.path, key=key, agent=agent, limit=limit)}
+
+    async def _show_run(self, request: Request) -> object:
+        key, run = request.path_params["key"], request.path_params["run"]
+        return await asyncio.to_thread(runs.run, self._ledger.path, run, key)
 
     async def _list_audit(self, request: Request) -> object:
         count, action = _count(request, "limit"), request.query_params.get("action")

@@ -16,7 +16,7 @@ from jevons.core.entry import admitted_ms
 from jevons.ledger import keys
 from jevons.ledger.audit import MAC_BYTES, Anchor
 from jevons.ledger.bill import reading
-from jevons.ledger.errors import LedgerError, LedgerUnavailable
+from jevons.ledger.errors import LedgerError, LedgerUnavailable, Unknown
 from jevons.ledger.ledger import Ledger
 from jevons.ledger.ops import Approval, Key, KeySettings, Kill
 from jevons.ledger.schema import backup_file
@@ -25,10 +25,6 @@ from jevons.policy.rules import Limit, matches, rules_of
 
 AMOUNT_MAX_NUSD = 2**62
 """Half of what 64 bits hold: sums of an account and of what is done to it stay within them."""
-
-
-class Unknown(LedgerError):
-    """What was named is not there."""
 
 
 class KeyChanges(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

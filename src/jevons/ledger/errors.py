@@ -7,3 +7,7 @@ class LedgerError(Exception):
 
 class LedgerUnavailable(LedgerError):
     """A commit failed (disk full, I/O error). Governed requests are answered 503 until one succeeds."""
+
+
+class Unknown(LedgerError):
+    """What was named is not there."""

@@ -11,7 +11,7 @@ import apsw
 from jevons.core.entry import ATTEMPT_BITS, admitted_ms, request_text
 from jevons.core.limits import RUN_DEPTH_MAX
 from jevons.ledger.bill import reading
-from jevons.ledger.errors import LedgerError
+from jevons.ledger.errors import LedgerError, Unknown
 
 TREE_RUNS_MAX = 1_000
 """Runs of one tree that are shown."""
@@ -44,15 +44,17 @@ def runs(path: Path, *, key: str | None = None, agent: str | None = None, since_
 
 
 def run(path: Path, run_id: str, key: str | None = None) -> Record:
-    """One run with the runs it started ("runs") and its latest calls ("calls"). Raises LedgerError for one that is not there, or
-    is there under several keys."""
+    """One run with the runs it started ("runs", depth counted from it) and its latest calls ("calls").
+
+    Raises Unknown for one that is not there, LedgerError for one that several keys have.
+    """
     with reading(path) as db:
         found: list[Any] = db.execute(
             "SELECT key_id, name FROM runs JOIN keys ON keys.id = key_id WHERE run_id = :run AND (:key IS NULL OR name = :key)",
             {"run": run_id, "key": key},
         ).fetchall()
         if not found:
-            raise LedgerError(f"There is no run {run_id!r}{f' of key {key!r}' if key else ''}. `jevons runs` lists the latest.")
+            raise Unknown(f"There is no run {run_id!r}{f' of key {key!r}' if key else ''}. `jevons runs` lists the latest.")
         if len(found) > 1:
             raise LedgerError(
                 f"Several keys have a run {run_id!r}: {', '.join(name for _, name in found)}. Say which with --key."
