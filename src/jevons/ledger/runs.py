@@ -26,6 +26,11 @@ _TREE = (
     " estimated_nusd, (SELECT count(*) FROM holds WHERE holds.key_id = runs.key_id AND holds.run_id = runs.run_id) AS open_calls"
     f" FROM tree JOIN runs ON run_id = run AND key_id = :key ORDER BY depth, first_ms LIMIT {TREE_RUNS_MAX}"
 )
+_ROOT = (
+    "WITH RECURSIVE above(run, steps) AS (VALUES(:run, 1) UNION SELECT p.run_id, steps + 1 FROM above"
+    " JOIN runs c ON c.key_id = :key AND c.run_id = run JOIN runs p ON p.key_id = :key AND p.run_id = c.parent_run_id"
+    f" WHERE steps <= {RUN_DEPTH_MAX}) SELECT run FROM above ORDER BY steps DESC LIMIT 1"
+)
 _SUMMED = ("steps", "input_tokens", "output_tokens", "list_nusd", "billed_nusd", "open_calls")
 
 Record = dict[str, Any]
@@ -70,15 +75,7 @@ def run(path: Path, run_id: str, key: str | None = None) -> Record:
 
 
 def _root(db: apsw.Connection, key_id: int, run_id: str) -> str:
-    for _ in range(RUN_DEPTH_MAX):
-        above: Any = db.execute(
-            "SELECT p.run_id FROM runs c JOIN runs p ON p.key_id = c.key_id AND p.run_id = c.parent_run_id WHERE c.key_id = ? AND c.run_id = ?",
-            (key_id, run_id),
-        ).get
-        if above is None:
-            break
-        run_id = above
-    return run_id
+    return str(db.execute(_ROOT, {"key": key_id, "run": run_id}).get)
 
 
 def _tree(db: apsw.Connection, key_id: int, key: str, root: str) -> list[Record]:
