@@ -27,9 +27,9 @@ _TREE = (
     f" FROM tree JOIN runs ON run_id = run AND key_id = :key ORDER BY depth, first_ms LIMIT {TREE_RUNS_MAX}"
 )
 _ROOT = (
-    "WITH RECURSIVE above(run, steps) AS (VALUES(:run, 1) UNION SELECT p.run_id, steps + 1 FROM above"
+    "WITH RECURSIVE above(run, up) AS (VALUES(:run, 1) UNION SELECT p.run_id, up + 1 FROM above"
     " JOIN runs c ON c.key_id = :key AND c.run_id = run JOIN runs p ON p.key_id = :key AND p.run_id = c.parent_run_id"
-    f" WHERE steps <= {RUN_DEPTH_MAX}) SELECT run FROM above ORDER BY steps DESC LIMIT 1"
+    f" WHERE up <= {RUN_DEPTH_MAX}) SELECT run FROM above ORDER BY up DESC LIMIT 1"
 )
 _SUMMED = ("steps", "input_tokens", "output_tokens", "list_nusd", "billed_nusd", "open_calls")
 
