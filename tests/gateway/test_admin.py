@@ -29,6 +29,8 @@ DOORS: list[tuple[str, str, Any]] = [
     ("DELETE", "/kills/1", None),
     ("GET", "/approvals", None),
     ("POST", "/approvals/apr_1", {"approve": True}),
+    ("GET", "/runs", None),
+    ("GET", "/runs/default/r", None),
     ("GET", "/audit", None),
     ("GET", "/audit/head", None),
     ("POST", "/adjustments", {"key": "default", "nusd": -1, "reason": "x"}),
@@ -155,6 +157,20 @@ def test_a_question_and_its_answers(gateway: Gateway) -> None:
     gateway.admin("DELETE", f"/limits/{name}")
 
 
+def test_runs(gateway: Gateway) -> None:
+    """A run that another one started stands below it; labels may have slashes."""
+    key = gateway.key()
+    before_ms = int(time.time() * 1000)
+    gateway.post("chat", key, body_of("chat", "gpt-4o"), x_jevons_run_id="r")
+    got = gateway.post("chat", key, body_of("chat", "gpt-4o"), x_jevons_run_id="r/1", x_jevons_parent_run_id="r")
+    found = gateway.admin("GET", f"/runs?key={key.name}&since_ms={before_ms}").json["runs"]
+    assert [(one["run_id"], one["depth"], one["tree_steps"]) for one in found] == [("r", 1, 2), ("r/1", 2, 1)]
+    assert gateway.admin("GET", f"/runs?key={key.name}&agent=codex").json == {"runs": []}
+    assert gateway.admin("GET", f"/runs?key={key.name}&since_ms={before_ms + 10**9}").json == {"runs": []}
+    one = gateway.admin("GET", f"/runs/{key.name}/r/1").json
+    assert (one["run_id"], [call["request"] for call in one["calls"]]) == ("r/1", [got.request])
+
+
 def test_the_audit_log(gateway: Gateway) -> None:
     """Every change is in it, in order, and its head can be kept elsewhere."""
     name = f"limit-{marker()[:8]}"
@@ -205,6 +221,7 @@ BAD: list[tuple[str, str, Any, str]] = [
     ("POST", "/kills", {"subject": "key:nobody"}, "would stop nobody"),
     ("POST", "/kills", {}, "subject"),
     ("POST", "/approvals/apr_1", {}, "approve"),
+    ("GET", "/runs?since_ms=yesterday", None, "since_ms"),
     ("GET", "/audit?limit=many", None, "limit"),
     ("GET", "/audit?limit=10001", None, "10,000"),
     ("POST", "/adjustments", {"key": "nobody", "nusd": 1, "reason": "r"}, "no key"),
@@ -231,6 +248,7 @@ ABSENT: list[tuple[str, str, Any, str]] = [
     ("DELETE", "/kills/999999", None, "No kill 999999"),
     ("DELETE", "/kills/first", None, "not part of the admin API"),
     ("POST", "/approvals/none", {"approve": True}, "no question"),
+    ("GET", "/runs/default/none", None, "no run"),
     ("GET", "/nothing", None, "not part of the admin API"),
 ]
 

@@ -7,7 +7,7 @@ import msgspec
 from rich.text import Text
 
 from jevons.cli.doctor import count
-from jevons.cli.tables import console, plain
+from jevons.cli.tables import console, plain, whole
 from jevons.core.money import format_usd
 from jevons.policy.rules import SUMMED, Limit, Measure, Rule, rules_of
 
@@ -90,7 +90,7 @@ def kills(found: list[Record]) -> None:
     table = plain("kill", "subject", "since", "reason", title=None)
     for kill in found:
         table.add_row(str(kill["id"]), Text(kill["subject"]), clock(kill["created_ms"]), Text(kill["reason"]))
-    console.print(table)
+    whole(table)
     _say("`jevons kill --lift NUMBER` lets them go on.")
 
 

@@ -1,7 +1,9 @@
 """`jevons runs`: sessions of agents as trees, with what each cost. Reads the ledger file by itself."""
 
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import click
@@ -9,10 +11,11 @@ from rich.text import Text
 
 from jevons.cli.doctor import count
 from jevons.cli.options import as_json, show
-from jevons.cli.tables import console, plain
+from jevons.cli.tables import console, plain, whole
 from jevons.config import home_path
 from jevons.core.money import format_usd
 from jevons.ledger import runs as log
+from jevons.ledger.errors import Unknown
 from jevons.ledger.home import Home
 
 RUNS_SHOWN = 30
@@ -28,27 +31,39 @@ Record = dict[str, Any]
 @click.option("--limit", "rows", type=click.IntRange(1), default=RUNS_SHOWN, show_default=True, help="How many of the latest.")
 @as_json
 def runs(run: str | None, key: str | None, agent: str | None, rows: int, json: bool) -> None:
-    """The latest runs as trees: steps, depth and cost, children included. With RUN: that one, call by call.
+    """The latest runs as trees: steps and cost, children included. With RUN (or KEY/RUN): that one, call by call.
 
     Example: jevons runs --agent claude-code
     """
     ledger = Home(home_path()).ledger
     if run is not None:
-        one = log.run(ledger, run, key)
+        one = _found(ledger, run, key)
         show(json, one, lambda: _one(one))
     else:
         found = log.runs(ledger, key=key, agent=agent, limit=rows)
         show(json, {"runs": found}, lambda: _many(found))
 
 
+def _found(ledger: Path, name: str, key: str | None) -> Record:
+    """The run of this label, else the one that is written KEY/RUN, as in `jevons kill`; labels may have slashes of their own."""
+    try:
+        return log.run(ledger, name, key)
+    except Unknown:
+        owner, _, label = name.partition("/")
+        if key is None and label:
+            with suppress(Unknown):
+                return log.run(ledger, label, owner)
+        raise
+
+
 def _many(found: list[Record]) -> None:
     if not found:
-        console.print("No run yet. Agents name theirs by themselves; others are known by their history: jevons runs --help")
+        console.print("No run yet. Agents name theirs by themselves; others are known by their history.", soft_wrap=True)
         return
     table = plain("run", "key", "agent", "steps", "tokens in", "out", "cost", "begins", "lasted", "how", title=None)
     for one in found:
         table.add_row(*_row(one))
-    console.print(table, soft_wrap=True)
+    whole(table)
     if any(one["inferred"] for one in found):
         console.print("? = the client named no run; it was found by its history.", style="dim")
 
@@ -73,7 +88,8 @@ def _row(one: Record) -> list[Text | str]:
 
 def _one(one: Record) -> None:
     _many([one, *one["runs"]])
-    table = plain("call", "model", "tokens in", "out", "cost", "how", title=f"latest calls of {one['run_id']}")
+    console.print(Text(f"Latest calls of {one['run_id']}:"), soft_wrap=True)
+    table = plain("call", "model", "tokens in", "out", "cost", "how", title=None)
     for call in one["calls"][-CALLS_SHOWN:]:
         mark = " ~" if call["estimate"] else ""
         table.add_row(
@@ -84,7 +100,7 @@ def _one(one: Record) -> None:
             format_usd(call["billed_nusd"]) + mark,
             call["outcome"],
         )
-    console.print(table, soft_wrap=True)
+    whole(table)
 
 
 def _span(seconds: int) -> str:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from jevons.cli.doctor import Finding, count
@@ -11,6 +12,8 @@ from jevons.core.money import format_usd
 from jevons.meter.cost import DatedPrice
 
 console = Console(highlight=False)
+WIDTH_MAX = 1_000
+"""Characters of a line that is not cut short."""
 MARKS = {"good": "[green]✓[/]", "bad": "[red]✗[/]", "note": "[yellow]•[/]"}
 
 
@@ -104,6 +107,12 @@ def findings(found: list[Finding]) -> None:
     for finding in found:
         console.print(f"{MARKS[finding.verdict]} {finding.subject}: ", end="")
         console.print(finding.text, markup=False, soft_wrap=True)
+
+
+def whole(table: Table) -> None:
+    """Print a table with nothing cut short, however narrow the terminal: names in it are there to be copied."""
+    wanted = Measurement.get(console, console.options.update(width=WIDTH_MAX), table).maximum
+    Console(highlight=False, width=max(console.width, wanted)).print(table)
 
 
 def plain(first: str, *columns: str, title: str | None) -> Table:

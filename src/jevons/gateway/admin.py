@@ -179,8 +179,9 @@ class AdminApi:
         return standing.approval(decided, _now_ms())
 
     async def _list_runs(self, request: Request) -> object:
-        key, agent, limit = request.query_params.get("key"), request.query_params.get("agent"), _count(request, "limit")
-        return {"runs": await asyncio.to_thread(runs.runs, self._ledger.path, key=key, agent=agent, limit=limit)}
+        only: dict[str, Any] = {name: request.query_params.get(name) for name in ("key", "agent")}
+        only |= {"since_ms": _number(request, "since_ms", 0, 2**62), "limit": _count(request, "limit")}
+        return {"runs": await asyncio.to_thread(runs.runs, self._ledger.path, **only)}
 
     async def _show_run(self, request: Request) -> object:
         key, run = request.path_params["key"], request.path_params["run"]
