@@ -31,6 +31,7 @@ from jevons.wire.body import BAD_JSON
 PREFIX = "/jevons/v1/admin"
 ROWS_DEFAULT = 100
 ROWS_MAX = 10_000
+"""Rows of one answer: a few megabytes. Whoever wants all reads the ledger file."""
 
 
 class NewKey(msgspec.Struct, forbid_unknown_fields=True):
