@@ -50,7 +50,9 @@ class Conversations:
             added = self.identity_links(messages[new], chain.digests[new], found.identity)
             return Trace(found, chain.head, added[-1] if added else found.identity)
         links = self.identity_links(messages, chain.digests)
-        return Trace(self._lineage.find(key_id, links, now_ms), chain.head, links[-1])
+        if found is None or found.kind != "continues":  # of an earlier process' requests only the raw heads are known
+            found = self._lineage.find(key_id, links, now_ms) or found
+        return Trace(found, chain.head, links[-1])
 
     def remember(self, key_id: int, run_id: str, trace: Trace, now_ms: int) -> None:
         """The traced request was of that run. For a new run: after `trace` says None or "child"."""
