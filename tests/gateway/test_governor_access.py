@@ -237,8 +237,8 @@ def test_a_denial_is_in_the_audit_log(fenced: Gateway) -> None:
     fenced.post("chat", key, calls("chat", "gpt-4o", True, DENIED), **{"x-jevons-run-id": "r"})
     wait_until(lambda: rows(fenced, key))
     [row] = rows(fenced, key)
-    assert (row["action"], row["subject"]) == ("denied", f"run:{key.name}/r")
-    assert row["detail"] == {"reason": "access", "what": "call bash", "pattern": "bash"}
+    assert (row["action"], row["subject"]) == ("denied", f"key:{key.name}")
+    assert row["detail"] == {"reason": "access", "what": "call bash", "pattern": "bash", "run": "r"}
 
 
 def rows(gateway: Gateway, key: Key) -> list[dict[str, Any]]:

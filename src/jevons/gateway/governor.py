@@ -27,12 +27,12 @@ from jevons.ledger.ledger import Ledger
 from jevons.ledger.ops import Approval, Kill, Noted
 from jevons.policy.access import Access
 from jevons.policy.accounts import Account
+from jevons.policy.books import OF_RUNS
 from jevons.policy.bounds import Facts, Passed, judge, output_cap
 from jevons.policy.kills import hits
 from jevons.policy.loops import Loops
 from jevons.policy.route import allowed
 from jevons.policy.rules import Measure, Rule, Who
-from jevons.policy.rules import Scope as Level
 from jevons.policy.runs import Run, TooDeep
 from jevons.wire.tool_calls import ToolCall, calls_in
 
@@ -153,7 +153,7 @@ class Governor:
         """Raises Refusal for whoever is stopped."""
         for kill in self._ledger.control.kills.values():
             if hits(kill.subject, passage.who, passage.lineage, model):
-                self.note(passage.at_ms, "denied", passage, "killed", {"kill": kill.id})
+                self.note(passage, "denied", "killed", {"kill": kill.id}, of_run=_is_of_run(kill.subject))
                 raise wording.killed(kill.subject, kill.reason)
 
     def path(self, passage: Passage, model: str) -> tuple[Account, ...]:
@@ -186,7 +186,7 @@ class Governor:
                 self._observe(passage, found)
             elif found.step == "deny":
                 refusal = wording.passed(found, self._subject(passage, found.rule), facts.why)
-                self.note(passage.at_ms, "denied", passage, found.rule.name, refusal.detail)
+                self.note(passage, "denied", found.rule.name, refusal.detail, of_run=found.rule.scope in OF_RUNS)
                 raise refusal
             elif found.step == "ask":
                 label, subject = self._label(passage, found.rule), self._subject(passage, found.rule)
@@ -224,13 +224,15 @@ class Governor:
 
     def denied(self, passage: Passage, refusal: Refusal) -> Refusal:
         """A denial by an account, for the log."""
-        self.note(passage.at_ms, "denied", passage, str(refusal.detail.get("limit_name", "")), refusal.detail)
+        of_run = _is_of_run(str(refusal.detail.get("scope", "")))
+        self.note(passage, "denied", str(refusal.detail.get("limit_name", "")), refusal.detail, of_run=of_run)
         return refusal
 
     def observed(self, passage: Passage, accounts: tuple[Account, ...]) -> None:
         """Accounts that are observed would have refused this call."""
         for account in accounts:
-            self.note(passage.at_ms, "would-deny", passage, account.rule.name, {"account": account.label})
+            of_run = _is_of_run(account.subject)
+            self.note(passage, "would-deny", account.rule.name, {"account": account.label}, of_run=of_run)
 
     @contextmanager
     def under_way(self, passage: Passage) -> Iterator[Stop]:
@@ -260,21 +262,23 @@ class Governor:
         if passage.trace is not None:
             self._conversations.remember(passage.caller.key_id, run.label, passage.trace, passage.at_ms)
 
-    def note(self, now_ms: int, action: str, passage: Passage, name: str, detail: dict[str, object]) -> None:
+    def note(self, passage: Passage, action: str, name: str, detail: dict[str, object], *, of_run: bool = False) -> None:
         """A line for the audit log: at once for the first of its kind, then one a minute with their number.
 
-        A run has lines of its own, unless there are very many: then they share those of their key.
+        `of_run`: what is said is of the run, so that each has lines of its own, unless there are very many; else they are of its key.
         """
-        kind = (action, passage.subject, name)
-        if passage.run is not None and kind not in self._noted and len(self._noted) >= NOTED_RUNS_MAX:
-            kind = (action, f"key:{passage.who.key}", name)
+        now_ms, key = passage.at_ms, f"key:{passage.who.key}"
+        kind = (action, passage.subject if of_run else key, name)
+        if kind not in self._noted and len(self._noted) >= NOTED_RUNS_MAX:
+            kind = (action, key, name)
         begun_ms, times = self._noted.get(kind, (0, 0))
         if now_ms - begun_ms < NOTES_EVERY_S * 1000:
             self._noted[kind] = (begun_ms, times + 1)
             return
         self._noted[kind] = (now_ms, 0)
-        noted = Noted(now_ms, action, kind[1], {**detail, "unlogged_before": times} if times else detail)
-        self._ledger.control.note(noted)
+        if kind[1] == key and passage.run is not None:
+            detail = {**detail, "run": passage.run.label}
+        self._ledger.control.note(Noted(now_ms, action, kind[1], {**detail, "unlogged_before": times} if times else detail))
 
     def flush_notes(self, now_ms: int) -> None:
         """Write what was counted and not yet noted; forget what is long past."""
@@ -287,7 +291,7 @@ class Governor:
                 del self._noted[kind]
 
     def _noter(self, passage: Passage) -> Note:
-        return lambda action, name, detail: self.note(passage.at_ms, action, passage, name, detail)
+        return lambda action, name, detail: self.note(passage, action, name, detail)
 
     def _who(self, caller: Caller, run: str | None) -> Who:
         return Who(caller.org, caller.team, caller.key_id, caller.key_name, caller.agent, run)
@@ -345,7 +349,7 @@ class Governor:
         )
 
     def _subject(self, passage: Passage, rule: Rule) -> str:
-        return passage.subject if rule.scope in (Level.RUN, Level.CHILD) else f"key:{passage.who.key}"
+        return passage.subject if rule.scope in OF_RUNS else f"key:{passage.who.key}"
 
     def _label(self, passage: Passage, rule: Rule) -> str:
         return f"{rule.name}:{rule.measure} {self._subject(passage, rule)}"
@@ -357,7 +361,8 @@ class Governor:
         if found.step == "warn":
             return
         action = "would-deny" if found.step == "deny" else "would-ask"
-        self.note(passage.at_ms, action, passage, found.rule.name, {"measure": found.rule.measure, "value": found.value})
+        detail: dict[str, object] = {"measure": found.rule.measure, "value": found.value}
+        self.note(passage, action, found.rule.name, detail, of_run=found.rule.scope in OF_RUNS)
 
     def _question(self, passage: Passage, label: str, window_ms: int, text: str, grants: int) -> Refusal:
         """Ask a person, or say what became of the question."""
@@ -368,7 +373,9 @@ class Governor:
             approval = Approval(f"apr_{secrets.token_urlsafe(16)}", label, window_ms, text, grants, now_ms, expires_ms)
             control.ask(approval)
         refusal = wording.question(approval, f"{self.address}/jevons/v1/approvals/{approval.id}", now_ms)
-        self.note(now_ms, "denied", passage, label, {"reason": refusal.detail["reason"], "approval": approval.id})
+        detail = {"reason": refusal.detail["reason"], "approval": approval.id}
+        limit, _, subject = label.partition(" ")
+        self.note(passage, "denied", limit.partition(":")[0], detail, of_run=_is_of_run(subject))
         return refusal
 
     def _granted(self, label: str, window_ms: int, granted: int) -> None:
@@ -381,3 +388,7 @@ class Governor:
         for passage, stop in self._open.values():
             if any(hits(kill.subject, passage.who, passage.lineage, model) for model in passage.models):
                 stop.cut(wording.killed(kill.subject, kill.reason))
+
+
+def _is_of_run(subject: str) -> bool:
+    return subject.startswith("run:")
