@@ -12,16 +12,16 @@ from bench.gateway.loads import MODEL, SYSTEM_TEXT, USER_TEXT
 
 ROUND = "@@@@@@@@"
 RUNS = 16
-STEPS = 10
+STEPS = 20
 HISTORY_MESSAGES = 30
 """Of an agent's request in the middle of its run."""
-SHORT_PER_RUN = 10
+SHORT_PER_RUN = 20
 TOOLS = ("read_file", "search_code", "run_tests", "edit_file", "list_files", "web_fetch", "ask_user", "finish")
 
 
 @dataclass(frozen=True)
 class Bodies:
-    """Requests in the order in which they are sent, and the run of each."""
+    """Requests in the order in which they are sent, and of each its run and the run that started this one, with a space between."""
 
     name: str
     lines: tuple[str, ...]
@@ -29,7 +29,7 @@ class Bodies:
 
 
 def short() -> Bodies:
-    """The request of the gateway benchmark (about 800 bytes), each another question; ten in a run."""
+    """The request of the gateway benchmark (about 800 bytes), each another question; twenty in a run."""
     lines, runs = [], []
     for number in range(RUNS * SHORT_PER_RUN):
         messages = [
@@ -37,7 +37,7 @@ def short() -> Bodies:
             {"role": "user", "content": f"{USER_TEXT} (Question {ROUND}-{number})"},
         ]
         lines.append(_line(messages))
-        runs.append(f"run-{number % RUNS}")
+        runs.append(_run(number % RUNS))
     return Bodies("short", tuple(lines), tuple(runs))
 
 
@@ -54,8 +54,13 @@ def agent() -> Bodies:
             for turn in range((HISTORY_MESSAGES - 2) // 2 - STEPS // 2 + step):
                 messages += _turn(run, turn)
             lines.append(_line(messages, tools=tools))
-            runs.append(f"run-{run}")
+            runs.append(_run(run))
     return Bodies("agent", tuple(lines), tuple(runs))
+
+
+def _run(number: int) -> str:
+    """Four runs to a task."""
+    return f"run-{number} task-{number // 4}"
 
 
 def _line(messages: list[dict[str, Any]], **more: Any) -> str:

@@ -1,6 +1,6 @@
 -- wrk script: the requests of a file in turn, each in a run of its own kind; prints one line of JSON at the end, times in microseconds.
 -- In, from the environment: BENCH_BODIES (a file, one JSON body a line, with "@@@@@@@@" where the round of the file goes, so that no
--- request is ever sent twice), BENCH_RUNS (a file, the run of each body, or "" for none), BENCH_HEADERS ("name: value" lines).
+-- request is ever sent twice), BENCH_RUNS (a file, the run of each body and its parent run, or an empty file), BENCH_HEADERS ("name: value" lines).
 local function lines(name)
   local found = {}
   for line in io.lines(os.getenv(name)) do found[#found + 1] = line end
@@ -22,9 +22,10 @@ function request()
   local headers = {}
   for name, value in pairs(common) do headers[name] = value end
   local run = runs[at]
-  if run and run ~= "" then
-    headers["x-jevons-run-id"] = run .. "-" .. round
-    headers["x-jevons-parent-run-id"] = "task-" .. run .. "-" .. round
+  if run then
+    local own, parent = run:match("^(%S+) (%S+)$")
+    headers["x-jevons-run-id"] = own .. "-" .. round
+    headers["x-jevons-parent-run-id"] = parent .. "-" .. round
   end
   return wrk.format("POST", nil, headers, (bodies[at]:gsub("@@@@@@@@", round)))
 end

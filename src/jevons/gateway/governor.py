@@ -298,7 +298,7 @@ class Governor:
 
     def _run(self, passage: Passage, ask: Ask, named: Named) -> Run | None:
         key_id, now_ms = passage.caller.key_id, passage.at_ms
-        claim = claimed_run(named, ask)
+        claim = passage.caller.run or claimed_run(named, ask)
         label, parent, new = None, None, False
         if claim is not None:
             label, parent, passage.source = claim.run_id, claim.parent_id, claim.source

@@ -35,8 +35,13 @@ def standing_headers(passage: "Passage") -> list[tuple[bytes, bytes]]:
 
 def least(path: Sequence[Account], measure: Measure) -> Account | None:
     """The enforced account of a measure with the least left; None = no limit."""
-    limited = [account for account in path if account.limit is not None and account.enforced and account.rule.measure is measure]
-    return min(limited, key=lambda account: account.available or 0, default=None)
+    tightest, left = None, 0
+    for account in path:
+        if account.rule.measure is not measure or not account.enforced or (available := account.available) is None:
+            continue
+        if tightest is None or available < left:
+            tightest, left = account, available
+    return tightest
 
 
 def _reset_s(account: Account, now_ms: int) -> int:

@@ -161,6 +161,8 @@ def _overlap(conversations: Sequence[Conversation], digests: tuple[bytes, ...]) 
     Cache marks moved in its last messages, or it was taken up again further back, or its history was cut at the head, so that messages
     are at other places. Two in a row tell so; one alone may be a customary "continue".
     """
+    if not any(len(known.recent) > 1 for known in conversations):
+        return None
     for places in (None, {digest: place for place, digest in enumerate(digests)}):
         best = None
         for index in reversed(range(len(conversations))):

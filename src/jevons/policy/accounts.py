@@ -109,6 +109,8 @@ class Account:
 
     def bucket(self, at_ms: int) -> int:
         """The bucket that a new hold admitted at this instant belongs to: pinned now, given back at its post. 0 where nothing expires."""
+        if self._buckets is None:
+            return 0
         return self.pinned(max(at_ms, self._now_ms - self._length_ms))  # too old to count: as old as counts
 
     def pinned(self, at_ms: int) -> int:

@@ -10,7 +10,7 @@ import msgspec
 from jevons.core.limits import THINKING_FLOOR_TOKENS
 from jevons.policy.rules import Measure, Rule
 
-DONE = frozenset({Measure.REPEATS, Measure.IDENTICAL})
+DONE = (Measure.REPEATS, Measure.IDENTICAL)
 """These count what has been done already: at the limit the next call is refused. Of the others the limit itself is allowed."""
 
 
