@@ -205,6 +205,18 @@ def test_a_credit_that_leaves_its_window_first_is_put_on_record() -> None:
     assert (hour.posted, desk.books.fresh_excess) == (150, [(hour, 50)])
 
 
+def test_what_left_the_window_before_an_account_was_made_anew_is_not_recorded_twice() -> None:
+    later_ms = NOON_MS + 60_000
+    desk = Desk(limit("hour", per="1h", usd="0.0000001"), since_ms=later_ms)
+    desk.spent(NOON_MS - HOUR_MS, -50)
+    desk.spent(NOON_MS - HOUR_MS // 2, 150)
+    desk.kept.overruns["hour:usd key:alice", 0] = 50  # when the credit left the window
+    hour = desk.path(at_ms=NOON_MS)["hour:usd key:alice"]  # for a call that was admitted before, and is still open
+    assert (hour.posted, hour.overrun) == (150, 50)
+    desk.path(at_ms=later_ms)
+    assert (hour.posted, hour.overrun, desk.books.fresh_excess) == (150, 50, [])
+
+
 def test_the_budget_of_a_run_only_goes_down() -> None:
     desk = Desk()
     run = desk.runs.enter(1, "a", None, NOON_MS)

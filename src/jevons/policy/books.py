@@ -160,15 +160,16 @@ class Books:
         """Put into a new account what was posted before it was made. Whoever is new to this process has no posts under way."""
         if (run is not None and not run.known) or account.period.start_ms > self._since_ms:
             return
+        now_ms = max(at_ms, self._since_ms)  # one made for a call of before is as old as all: what is out by now stays out
         since_ms = (
-            at_ms - account.rule.window.rolling_ms - account.rule.window.bucket_ms
+            now_ms - account.rule.window.rolling_ms - account.rule.window.bucket_ms
             if account.rule.window.rolling_ms
             else account.period.start_ms
         )
         for posted_ms, amount in self._history.posted(account.rule, who, run.label if run is not None else None, since_ms):
             if posted_ms < account.period.end_ms:
                 account.restore(account.pinned(posted_ms), amount)
-        account.roll(at_ms)
+        account.roll(now_ms)
         account.overrun = self._history.overrun(account.label, account.period.start_ms)
         account.granted = self._history.granted(account.label, account.period.start_ms)
         if excess := account.cover():
