@@ -120,5 +120,5 @@ def check_clean_end(agent: Agent, ran: Ran) -> None:
     said = message_of(ran.denial)
     assert "agent" in said  # the key's name
     assert "'work'" in said
-    assert "jevons limits set work" in said
+    assert "`jevons limits` says where 'work' is set" in said
     assert said in ran.output

@@ -109,12 +109,12 @@ def test_every_reason() -> None:
 
 
 def test_every_action_of_the_audit_log() -> None:
-    """Those of changes are written in `ledger.audit`, those of denials noted by the gateway; an answer's is its state."""
+    """Those of changes are written in `ledger.audit`, those of denials noted by the gateway; an answer's is named by its state."""
     calls = [node for node in ast.walk(ast.parse(inspect.getsource(audit))) if isinstance(node, ast.Call)]
     records = [call.args[1] for call in calls if isinstance(call.func, ast.Name) and call.func.id == "Record"]
     changes = {action.value for action in records if isinstance(action, ast.Constant)}
     denials = {action for text in GATEWAY for action in re.findall(r'"(denied|would-[a-z]+)"', text)}
     [state] = [field for field in msgspec.structs.fields(Approval) if field.name == "state"]
-    answers = set(get_args(state.type)) - {"pending"}
+    answers = {f"answer-{one}" for one in get_args(state.type) if one != "pending"}
     documented = {action for row in table(PAGE, "The audit log") for action in code(row[0])}
     assert documented == changes | denials | answers

@@ -63,8 +63,8 @@ def test_every_change_leaves_a_row(logged: Gateway) -> None:
         "kill",
         "limit-set",
         "ask",
-        "denied",
-        "approved",
+        "answer-denied",
+        "answer-approved",
         "limit-remove",
     ]
     assert [row["action"] for row in found] == [*made, "adjust", "overrun", "key-revoke"]

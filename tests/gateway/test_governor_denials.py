@@ -49,7 +49,7 @@ def test_a_denial_in_each_dialect(gateway: Gateway, door: str, stream: bool) -> 
         "this call may cost up to $0.0",
     ):
         assert words in got.error["message"]
-    assert f"jevons limits set {name}" in got.error["message"]
+    assert f"`jevons limits` says where '{name}' is set" in got.error["message"]
     assert found["remedy"] in got.error["message"]
 
 

@@ -196,7 +196,7 @@ def _named(rule: Rule) -> str:
 
 
 def _where(rule: Rule) -> str:
-    return f"[[limits]] {rule.name!r} in jevons.toml, or `jevons limits set {rule.name} …`"
+    return f"`jevons limits` says where {rule.name!r} is set"
 
 
 def _resets(frees_ms: int | None) -> str:

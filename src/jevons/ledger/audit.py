@@ -151,7 +151,7 @@ def records_of(op: Op, key_name: str = "") -> list[Record]:
             return [Record(op.asked_ms, "ask", op.account, {"approval": op.id, "question": op.question})]
         case Decided(approval):
             detail = {"approval": approval.id, "grants": approval.grants}
-            return [Record(approval.decided_ms or 0, approval.state, approval.account, detail)]
+            return [Record(approval.decided_ms or 0, f"answer-{approval.state}", approval.account, detail)]
         case Noted(at_ms, action, subject, detail):
             return [Record(at_ms, action, subject, detail)]
     return []
