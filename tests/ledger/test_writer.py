@@ -225,6 +225,23 @@ def test_a_commit_of_unknown_fate_counts_once(
     assert "refused" not in caplog.text  # it is looked for, not tried
 
 
+def test_a_refused_hold_that_was_written_is_withdrawn_although_the_first_try_fails(path: Path) -> None:
+    store = DoubtfulStore(SqliteStore(path))
+
+    async def scene() -> None:
+        async with running(path, store) as ledger:
+            await ledger.add_key(make_key(1, 1_000))
+            store.failures = [(apsw.IOError("?"), True), (apsw.IOError("?"), False)]
+            refused, taken = (make_hold(ledger.next_request(NOON_MS)) for _ in range(2))
+            assert not await written(ledger.take(refused))
+            assert await written(ledger.take(taken))  # its commit works, what comes before it does not
+            assert ledger.writer.failing
+            await caught_up(ledger)
+            assert [hold.id for hold in store.load().holds] == [taken.id]
+
+    asyncio.run(scene())
+
+
 def test_a_disk_that_stays_broken_loses_no_money_and_says_what_happens(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     disk = FailingDisk()
     store = SqliteStore(path, vfs=disk.name)

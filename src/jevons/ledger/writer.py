@@ -159,7 +159,7 @@ class Writer:
             log.exception("the ledger refused %r", ops[0])
             self._tell(_fail, futures, f"it refused this: {error}")
         else:
-            if self.failing and not self._unwritten:
+            if self.failing and not self._unwritten and not self._doubtful:
                 self._works()
             self._tell(_resolve, futures)
 
