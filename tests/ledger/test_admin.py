@@ -23,7 +23,9 @@ def test_keys_limits_and_corrections_over_a_restart(path: Path) -> None:
             other, _ = await admin.create_key(ledger, "other", None, KeySettings(), NOON_MS)
             assert (key.id, other.id) == (1, 2)
             await admin.set_limit(ledger, "agent", 500, NOON_MS)
-            await admin.adjust(ledger, "agent", -30, "refund", NOON_MS, 16)
+            await ledger.take(hold := make_hold(ledger.next_request(NOON_MS)))
+            await ledger.post(make_entry(hold, 50))
+            await admin.adjust(ledger, "agent", -30, "refund", NOON_MS, hold.id)
             await admin.revoke_key(ledger, "other", NOON_MS + 1)
             await admin.revoke_key(ledger, "other", NOON_MS + 2)
             with pytest.raises(LedgerError, match=r"There is a key 'other' already \(perhaps revoked\)"):
@@ -35,10 +37,10 @@ def test_keys_limits_and_corrections_over_a_restart(path: Path) -> None:
 
     asyncio.run(scene())
     agent, other = accounts(path)
-    assert (agent["limit_nusd"], agent["posted_nusd"], agent["settings"]["denial_status"]) == (500, -30, 429)
+    assert (agent["limit_nusd"], agent["posted_nusd"], agent["settings"]["denial_status"]) == (500, 20, 429)
     assert other["revoked_ms"] == NOON_MS + 1  # the first time counts
     assert bill(path)["adjustments_nusd"] == -30
-    assert dump_file(path)["adjustments"] == [(1, 1, 16, -30, "refund", NOON_MS)]
+    assert dump_file(path)["adjustments"] == [(1, 1, NOON_MS << 18, -30, "refund", NOON_MS)]
 
 
 @pytest.mark.parametrize("name", ["", "x" * 65, "a/b", "tab\tbed", "line\n"])

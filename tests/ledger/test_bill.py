@@ -10,7 +10,7 @@ from jevons.core.entry import Estimate, admitted_ms, first_id_of_ms, request_tex
 from jevons.ledger import bill as reading
 from jevons.ledger.bill import accounts, bill, check, latest_entries, open_holds, request_entries, response_owner
 from jevons.ledger.errors import LedgerError
-from jevons.ledger.ops import Adjusted, KeyCreated, Opened, Posted
+from jevons.ledger.ops import Adjusted, KeyCreated, LimitSet, Opened, Posted
 from jevons.ledger.rollup import DAY_MS, HOUR_MS, MINUTE_MS, MINUTES_KEPT
 from jevons.ledger.sqlite import SqliteStore
 from tests.ledger.making import NOON_MS, SETTINGS, WRONG_TYPE, make_entry, make_hold, make_key, overruns
@@ -175,6 +175,13 @@ def test_sums_by_the_minute_are_held_against_the_entries_as_far_back_as_they_are
     assert [minute for (minute,) in store.db.execute("SELECT minute FROM rollup_minute")] == [admitted_ms(new.id) // MINUTE_MS]
     assert check(path) == []
     store.close()
+
+
+def test_an_overrun_that_no_entry_caused_is_none_of_an_entry_that_is_gone(path: Path) -> None:
+    store = SqliteStore(path)
+    store.apply([KeyCreated(make_key()), LimitSet(1, 0, NOON_MS, 7, overruns(1, 7))])
+    store.close()
+    assert check(path) == []
 
 
 def test_a_run_that_has_called_and_has_no_entry_yet_is_no_wrong_sum(filled: Path) -> None:

@@ -165,7 +165,9 @@ def _wrong_rows(db: apsw.Connection) -> Iterator[str]:
     if uneven:
         yield f"{uneven} entries whose lines do not sum to them"
     for table in ("adjustments", "overruns"):
-        lost = db.execute(f"SELECT count(*) FROM {table} WHERE entry_id NOT IN (SELECT id FROM entries)").get
+        lost = db.execute(
+            f"SELECT count(*) FROM {table} WHERE entry_id IS NOT NULL AND entry_id NOT IN (SELECT id FROM entries)"
+        ).get
         if lost:
             yield f"{lost} {table} of entries that are not there"
 
