@@ -15,7 +15,7 @@ from tests.ledger.making import NOON_MS, SETTINGS, dump, make_entry, make_hold, 
 
 def test_a_new_ledger_is_empty(path: Path) -> None:
     store = SqliteStore(path)
-    assert store.load() == Snapshot([], {}, [], {}, 0, [], {}, [], 0, [])
+    assert store.load() == Snapshot([], {}, [], {}, 0, 0, [], {}, [], 0, [])
     assert store.migrated == [1, 2]
     assert store.db.pragma("synchronous") == 2  # FULL
     store.close()

@@ -4,8 +4,7 @@ A connection of its own, read-only. What is on disk counts; whoever asks has see
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from fnmatch import fnmatchcase
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import apsw
@@ -13,9 +12,10 @@ import apsw
 from jevons.core.entry import ATTEMPT_BITS, COUNTER_BITS, first_id_of_ms
 from jevons.core.limits import LEDGER_BUSY_S, LINEAGE_RECALLED_MAX
 from jevons.ledger.ops import Key
-from jevons.ledger.rollup import DAY_MS, HOUR_MS, MINUTE_MS, MINUTES_KEPT
-from jevons.policy.rules import Measure, Rule, Scope, Who
+from jevons.ledger.rollup import DAY_MS, HOUR_MS, MINUTE_MS, MINUTES_KEPT, STEP
+from jevons.policy.rules import Measure, Rule, Scope, Who, matches
 from jevons.policy.runs import Record
+from jevons.policy.windows import FOREVER
 
 COLUMNS = {
     Measure.USD: "billed_nusd",
@@ -29,7 +29,8 @@ COLUMNS = {
     Measure.STEPS: "steps",
     Measure.CONCURRENT: "0",
 }
-_STEP = f"(id & {2**ATTEMPT_BITS - 1} = 0 AND outcome NOT IN ('void', 'free'))"
+"""Of a sum; of a single entry all but the steps."""
+_AT_MS = f"id >> {ATTEMPT_BITS + COUNTER_BITS}"
 _TREE = "WITH RECURSIVE tree(run) AS (VALUES(:run) UNION SELECT runs.run_id FROM runs JOIN tree ON parent_run_id = run WHERE runs.key_id = :key)"
 
 
@@ -51,12 +52,15 @@ class History:
         self._db: apsw.Connection | None = None
 
     def posted(self, rule: Rule, who: Who, run: str | None, since_ms: int) -> Iterator[tuple[int, int]]:
-        """(instant in Unix ms, amount) of all that counts there since; a minute's amounts at its last instant."""
+        """(instant in Unix ms, amount) of all that counts there since, and perhaps a little from before.
+
+        Sums stand at the last instant of their period, which lies in the same bucket of a rolling window and in the same calendar window.
+        """
         if rule.scope in (Scope.RUN, Scope.CHILD):
             assert run is not None
             yield from self._of_run(rule, who.key_id, run, since_ms)
         else:
-            yield from self._of_rollups(rule, who, since_ms)
+            yield from self._of_sums(rule, who, since_ms)
         if rule.measure is Measure.USD:
             yield from self._adjusted(rule, who, run, since_ms)
 
@@ -77,6 +81,9 @@ class History:
         if first_ms is None and budget_nusd is None:
             return None
         return Record(parent, first_ms, children, budget_nusd)
+
+    def has_entry(self, key_id: int, entry_id: int) -> bool:
+        return self.db.execute("SELECT 1 FROM entries WHERE id = ? AND key_id = ?", (entry_id, key_id)).get is not None
 
     def run_of_response(self, key_id: int, response_id: str) -> str | None:
         """The run of the call that made a stored response; None if this key made no such response, or in no run."""
@@ -112,50 +119,53 @@ class History:
             query = f"{_TREE} SELECT 0, coalesce(sum({COLUMNS[rule.measure]}), 0) FROM runs JOIN tree ON run_id = run WHERE key_id = :key"
             yield from self.db.execute(query, bindings)
             return
-        column = _STEP if rule.measure is Measure.STEPS else COLUMNS[rule.measure]
         query = (
-            f"{_TREE} SELECT id >> {ATTEMPT_BITS + COUNTER_BITS}, agent, target, {column} FROM entries JOIN tree ON run_id = run"
+            f"{_TREE} SELECT {_AT_MS}, agent, target, {_of_entry(rule)} FROM entries JOIN tree ON run_id = run"
             " WHERE key_id = :key AND id >= :since"
         )
-        for at_ms, agent, target, amount in self.db.execute(query, bindings):
-            if fnmatchcase(agent, rule.agent) and fnmatchcase(target, rule.model):
-                yield at_ms, amount
+        yield from _counted(rule, None, self.db.execute(query, bindings))
 
-    def _of_rollups(self, rule: Rule, who: Who, since_ms: int) -> Iterator[tuple[int, int]]:
-        table, width_ms = _table(rule, since_ms)
-        keys = self._counted_keys(rule, who)
+    def _of_sums(self, rule: Rule, who: Who, since_ms: int) -> Iterator[tuple[int, int]]:
+        """Whole periods from the rollups; what the window has of a period at either end from the entries."""
+        end_ms = rule.window.period(since_ms).end_ms
+        period, width_ms = _sums_for(rule)
+        first, after = -(-since_ms // width_ms), end_ms // width_ms
+        if rule.window.rolling_ms and rule.window.bucket_ms < width_ms:
+            first = after  # no sums are as fine as its buckets; it is an hour long at most
         query = (
-            f"SELECT {table}, agent, target, sum({COLUMNS[rule.measure]}) FROM rollup_{table} WHERE {table} >= ?"
-            f" AND key_id IN ({', '.join(map(str, keys))}) GROUP BY 1, 2, 3"
+            f"SELECT {period} * {width_ms} + {width_ms - 1}, agent, target, sum({COLUMNS[rule.measure]}) FROM rollup_{period}"
+            f" WHERE {period} >= ? AND {period} < ? AND key_id IN ({self._counted_keys(rule, who)}) GROUP BY 1, 2, 3"
         )
-        for period, agent, target, amount in self.db.execute(query, (since_ms // width_ms,)):
-            if rule.scope is Scope.AGENT and agent != who.agent:
-                continue
-            if fnmatchcase(agent, rule.agent) and fnmatchcase(target, rule.model):
-                yield period * width_ms + width_ms - 1, amount
+        yield from self._of_entries(rule, who, since_ms, first * width_ms)
+        yield from _counted(rule, who, self.db.execute(query, (first, after)))
+        if end_ms != FOREVER.end_ms:
+            yield from self._of_entries(rule, who, after * width_ms, end_ms)
+
+    def _of_entries(self, rule: Rule, who: Who, since_ms: int, until_ms: int) -> Iterator[tuple[int, int]]:
+        if since_ms < until_ms:
+            query = (
+                f"SELECT {_AT_MS}, agent, target, {_of_entry(rule)} FROM entries"
+                f" WHERE id >= ? AND id < ? AND key_id IN ({self._counted_keys(rule, who)})"
+            )
+            ids = (first_id_of_ms(since_ms), min(first_id_of_ms(until_ms), 2**63 - 1))
+            yield from _counted(rule, who, self.db.execute(query, ids))
 
     def _adjusted(self, rule: Rule, who: Who, run: str | None, since_ms: int) -> Iterator[tuple[int, int]]:
         """Corrections: those of an entry count where it counts; the others for their key, team and organisation."""
-        keys = self._counted_keys(rule, who)
         query = (
-            f"SELECT coalesce(entry_id >> {ATTEMPT_BITS + COUNTER_BITS}, created_ms) AS at_ms, nusd, coalesce(agent, ''), coalesce(target, ''),"
-            f" run_id FROM adjustments LEFT JOIN entries ON entries.id = entry_id"
-            f" WHERE at_ms >= ? AND adjustments.key_id IN ({', '.join(map(str, keys))})"
+            f"SELECT coalesce(entry_id >> {ATTEMPT_BITS + COUNTER_BITS}, created_ms) AS at_ms, coalesce(agent, ''), coalesce(target, ''), nusd,"
+            " run_id FROM adjustments LEFT JOIN entries ON entries.id = entry_id"
+            f" WHERE at_ms >= ? AND adjustments.key_id IN ({self._counted_keys(rule, who)})"
         )
         tree = self._tree(who.key_id, run) if run is not None else None
-        for at_ms, nusd, agent, target, run_id in self.db.execute(query, (since_ms,)):
-            if tree is not None and run_id not in tree:
-                continue
-            if rule.scope is Scope.AGENT and agent != who.agent:
-                continue
-            if fnmatchcase(agent, rule.agent) and fnmatchcase(target, rule.model):
-                yield at_ms, nusd
+        found = self.db.execute(query, (since_ms,))
+        yield from _counted(rule, who, (row[:4] for row in found if tree is None or row[4] in tree))
 
     def _tree(self, key_id: int, run: str) -> set[str]:
         return {label for (label,) in self.db.execute(f"{_TREE} SELECT run FROM tree", {"key": key_id, "run": run})}
 
-    def _counted_keys(self, rule: Rule, who: Who) -> list[int]:
-        """Whose calls count for this account."""
+    def _counted_keys(self, rule: Rule, who: Who) -> str:
+        """Whose calls count for this account: ids with commas between them."""
         found = []
         for key in self._keys.values():
             org, team = key.settings.org, key.settings.team
@@ -163,16 +173,30 @@ class History:
                 Scope.ORG: org == who.org,
                 Scope.TEAM: (org, team) == (who.org, who.team),
             }.get(rule.scope, key.id == who.key_id)
-            if within and fnmatchcase(key.name, rule.key) and fnmatchcase(team, rule.team) and fnmatchcase(org, rule.org):
-                found.append(key.id)
-        return found
+            if within and matches(key.name, rule.key) and matches(team, rule.team) and matches(org, rule.org):
+                found.append(str(key.id))
+        return ", ".join(found)
 
 
-def _table(rule: Rule, since_ms: int) -> tuple[str, int]:
-    """The coarsest sums that tell the window's start: minutes for all that may begin at one, within what is kept of them."""
-    if not since_ms:
+def _counted(rule: Rule, who: Who | None, rows: Iterable[tuple[int, str, str, int]]) -> Iterator[tuple[int, int]]:
+    """Of rows (instant, agent, model, amount) those that the rule counts. `who` is None where they are of one run."""
+    for at_ms, agent, target, amount in rows:
+        if rule.scope is Scope.AGENT and who is not None and agent != who.agent:
+            continue
+        if matches(agent, rule.agent) and matches(target, rule.model):
+            yield at_ms, amount
+
+
+def _of_entry(rule: Rule) -> str:
+    return STEP if rule.measure is Measure.STEPS else COLUMNS[rule.measure]
+
+
+def _sums_for(rule: Rule) -> tuple[str, int]:
+    """The coarsest sums that tell what is in the window, but for its ends."""
+    window = rule.window
+    if window.name == "total":
         return "day", DAY_MS
-    if rule.window.name == "year":
+    if window.name != "hour" and not window.rolling_ms:
         return "hour", HOUR_MS
-    assert rule.window.rolling_ms <= MINUTES_KEPT * MINUTE_MS
+    assert window.rolling_ms <= MINUTES_KEPT * MINUTE_MS
     return "minute", MINUTE_MS

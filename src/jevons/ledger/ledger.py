@@ -6,18 +6,18 @@ whose commit fails is undone. Does not know: dialects, upstreams, why a call cos
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
-from jevons.core.entry import ATTEMPT_BITS, COUNTER_BITS, UNSENT, Entry, Hold, Outcome, admitted_ms, first_id_of_ms
+from jevons.core.entry import ATTEMPT_BITS, COUNTER_BITS, UNSENT, Entry, Hold, Outcome, admitted_ms, first_id_of_ms, request_text
 from jevons.core.limits import ACCOUNTS_KEPT_MAX, COMMIT_ROWS_MAX, IDEMPOTENCY_TTL_S, RUNS_KEPT_MAX
 from jevons.ledger.control import Control
-from jevons.ledger.errors import LedgerUnavailable
+from jevons.ledger.errors import LedgerError, LedgerUnavailable
 from jevons.ledger.history import History
 from jevons.ledger.ops import (
     Adjusted,
+    Began,
     Grown,
     Key,
     KeyChanged,
@@ -109,8 +109,13 @@ class Ledger:
         self._durable = durable
         self._resolved: list[asyncio.Future[None]] = []
         self._operator = asyncio.Lock()
+        self._last_adjusted_ms = snapshot.last_adjusted_ms
+        self._begun: set[tuple[int, str]] = set()
+        """(key id, label) of runs that are on record as begun."""
         self._stale = False
         """The limits changed, and the accounts could not be made anew yet."""
+        self._cause = "limit"
+        """Why an account that is made now may be over its limit."""
         self.writer = Writer(store, loop)
         self.control = Control(self.writer, snapshot, limits)
         self.overruns = snapshot.overruns
@@ -131,8 +136,7 @@ class Ledger:
     def path_of(self, who: Who, run: Run | None, model: str, at_ms: int) -> tuple[Account, ...]:
         """Every account that a call counts in, outermost first."""
         if self._stale or len(self.books.accounts) > ACCOUNTS_KEPT_MAX or len(self.runs) > 2 * RUNS_KEPT_MAX:
-            with suppress(LedgerUnavailable):  # tried again with the next call
-                self._renew()
+            self._renew()
         found = self.books.path(who, run, model, at_ms)
         if self.books.fresh_excess:
             self._record_found(at_ms)
@@ -146,6 +150,8 @@ class Ledger:
         if path is None or amounts is None:
             path = (self.accounts[hold.key_id],)
             amounts = bound(hold.held_nusd, hold.list_held_nusd, hold.input_tokens, hold.output_tokens, step=False)
+        if hold.run_id is not None and (hold.key_id, hold.run_id) not in self._begun:
+            self._begin(hold)
         at_ms = admitted_ms(hold.id)
         claims = [(account, account.bucket(at_ms)) for account in path]
         for account, bucket in claims:
@@ -199,7 +205,12 @@ class Ledger:
         self.writer.submit(RunTightened(who.key_id, run.label, budget_nusd, now_ms))
 
     async def adjust(self, key_id: int, nusd: int, reason: str, created_ms: int, entry_id: int | None = None) -> None:
-        """A dated correction of what an account has spent. Raises LedgerUnavailable; then nothing was corrected."""
+        """A dated correction of what an account has spent; with an entry, wherever that entry counts.
+
+        Raises LedgerError if the key has no such entry, LedgerUnavailable; then nothing was corrected.
+        """
+        if entry_id is not None and not self.history.has_entry(key_id, entry_id):
+            raise LedgerError(f"Key {self.by_id[key_id].name!r} has no request {request_text(entry_id)} to correct.")
         await self._alone(lambda: self._adjust(key_id, nusd, reason, created_ms, entry_id))
 
     async def set_limit(self, key_id: int, limit_nusd: int | None, now_ms: int) -> None:
@@ -218,7 +229,7 @@ class Ledger:
         async def change() -> None:
             await self.writer.submit(KeyChanged(key_id, settings, now_ms))
             self._put_key(msgspec.structs.replace(self.by_id[key_id], settings=settings))
-            self._renew()
+            self._renew("limit")
 
         await self._alone(change)
 
@@ -233,7 +244,7 @@ class Ledger:
 
         async def change() -> None:
             await self.control.put_limit(limit, now_ms)
-            self._renew()
+            self._renew("limit")
 
         await self._alone(change)
 
@@ -242,7 +253,7 @@ class Ledger:
 
         async def change() -> None:
             await self.control.remove_limit(name, now_ms)
-            self._renew()
+            self._renew("limit")
 
         await self._alone(change)
 
@@ -285,7 +296,8 @@ class Ledger:
             raise
         if nusd < 0:
             account.adjust(0, nusd)
-        self._renew()
+        self._last_adjusted_ms = max(self._last_adjusted_ms, created_ms)
+        self._renew("adjustment")
         self._wake()
 
     async def _set_limit(self, key_id: int, limit_nusd: int | None, now_ms: int) -> None:
@@ -317,30 +329,27 @@ class Ledger:
         self.keys[key.digest] = self.by_id[key.id] = key
 
     def _new_books(self) -> Books:
-        return Books(self.control.rules, self.history, self.accounts, self._last_request >> COUNTER_BITS)
+        return Books(
+            self.control.rules, self.history, self.accounts, max(self._last_request >> COUNTER_BITS, self._last_adjusted_ms)
+        )
 
-    def _renew(self) -> None:
+    def _renew(self, cause: str | None = None) -> None:
         """Make the accounts of the limits anew from the disk, with the open holds on them. Blocks for about a commit.
 
-        Raises LedgerUnavailable if the disk is behind; then this is done when a call next asks for its path.
+        If the disk is behind, this is done when a call next asks for its path. `cause`: of what is found over its limit from now on.
         """
-        self._stale = True
-        self.writer.flush()
+        self._stale, self._cause = True, cause or self._cause
+        try:
+            self.writer.flush()
+        except LedgerUnavailable:
+            return
         self._stale = False
+        self._begun.clear()
         self.runs.forget(RUNS_KEPT_MAX, {(call.hold.key_id, call.hold.run_id or "") for call in self.open_holds.values()})
         self.books = self._new_books()
         now_ms = self._last_request >> COUNTER_BITS
         for call in self.open_holds.values():
-            hold, total = call.hold, self.accounts[call.hold.key_id]
-            run = None
-            if hold.run_id is not None:
-                run = self.runs.enter(hold.key_id, hold.run_id, hold.parent_run_id, admitted_ms(hold.id))
-            path = self.books.path(self.who(self.by_id[hold.key_id], hold.agent, hold.run_id), run, hold.target, now_ms)
-            at_ms = admitted_ms(hold.id)
-            call.claims = [(account, account.bucket(at_ms)) for account in path]
-            for account, bucket in call.claims:
-                if account is not total:
-                    account.restore(bucket, 0, call.amounts[account.index])
+            self._claim_again(call, now_ms)
         for account in self.books.accounts.values():
             if excess := account.cover():
                 self.books.fresh_excess.append((account, excess))
@@ -348,9 +357,36 @@ class Ledger:
             self._record_found(now_ms)
         self._wake()
 
+    def _claim_again(self, call: OpenCall, now_ms: int) -> None:
+        """Put an open hold on the new accounts: rolling windows as of now, calendar windows as of its admission."""
+        hold, at_ms, run = call.hold, admitted_ms(call.hold.id), None
+        who = self.who(self.by_id[hold.key_id], hold.agent, hold.run_id)
+        if hold.run_id is not None:
+            run = self.runs.enter(hold.key_id, hold.run_id, hold.parent_run_id, at_ms)
+        self.books.path(who, run, hold.target, now_ms)
+        call.claims = [(account, account.pinned(at_ms)) for account in self.books.path(who, run, hold.target, at_ms)]
+        for account, bucket in call.claims:
+            if account is not self.accounts[hold.key_id]:
+                account.restore(bucket, 0, call.amounts[account.index])
+
     def _record_found(self, now_ms: int) -> None:
         found, self.books.fresh_excess = self.books.fresh_excess, []
-        self.writer.submit(Overran(tuple([self._overrun(account, excess, "limit", now_ms, None) for account, excess in found])))
+        self.writer.submit(
+            Overran(tuple([self._overrun(account, excess, self._cause, now_ms, None) for account, excess in found]))
+        )
+
+    def _begin(self, hold: Hold) -> None:
+        """Put a run and those above it on record before it calls: whoever is asked for what was spent under one of them finds it all,
+        although some have no entry yet."""
+        assert hold.run_id is not None
+        at_ms = admitted_ms(hold.id)
+        run = self.runs.enter(hold.key_id, hold.run_id, hold.parent_run_id, at_ms)
+        for node in run.lineage:
+            if (key := (hold.key_id, node.label)) not in self._begun:
+                self._begun.add(key)
+                agent, source = (hold.agent, hold.run_source) if node is run else ("", "")
+                above = node.parent.label if node.parent is not None else None
+                self.writer.submit(Began(*key, above, agent, source, at_ms))
 
     def _overrun(self, account: Account, excess: int, cause: str, at_ms: int, entry_id: int | None) -> Overrun:
         key = (account.label, account.period.start_ms)

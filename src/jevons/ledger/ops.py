@@ -131,6 +131,18 @@ class LimitRemoved(msgspec.Struct, frozen=True):
     at_ms: int
 
 
+class Began(msgspec.Struct, frozen=True):
+    """A run is about to call for the first time, or one that it started: who started whom is on record before anything is spent."""
+
+    key_id: int
+    run_id: str
+    parent_run_id: str | None
+    agent: str
+    """"" = it has not called itself."""
+    source: str
+    at_ms: int
+
+
 class RunTightened(msgspec.Struct, frozen=True):
     """A run's own call lowered its budget."""
 
@@ -191,7 +203,7 @@ class Noted(msgspec.Struct, frozen=True):
 
 Op = (
     Opened | Withdrawn | Grown | Posted | Overran | Adjusted | KeyCreated | KeyRevoked | KeyChanged | LimitSet | LimitPut | LimitRemoved
-    | RunTightened | Kill | Lifted | Approval | Decided | Noted
+    | Began | RunTightened | Kill | Lifted | Approval | Decided | Noted
 )  # fmt: skip
-Lasting = Posted | KeyRevoked | Kill
+Lasting = Posted | KeyRevoked | Kill | Began | RunTightened
 """What happened for good, and is written later if it cannot be written now."""

@@ -110,5 +110,6 @@ _UPSERT_DAY = _upsert("rollup_day", "day")
 _UPSERT_RUN = (
     f"INSERT INTO runs (key_id, run_id, parent_run_id, agent, source, first_ms, last_ms, {', '.join(MEASURES)})"
     f" VALUES ({', '.join('?' * (7 + len(MEASURES)))}) ON CONFLICT DO UPDATE SET first_ms = min(first_ms, excluded.first_ms),"
-    f" last_ms = max(last_ms, excluded.last_ms), {', '.join(f'{m} = {m} + excluded.{m}' for m in MEASURES)}"
+    f" last_ms = max(last_ms, excluded.last_ms), agent = iif(agent = '', excluded.agent, agent),"
+    f" source = iif(source = '', excluded.source, source), {', '.join(f'{m} = {m} + excluded.{m}' for m in MEASURES)}"
 )

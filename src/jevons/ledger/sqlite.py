@@ -21,6 +21,7 @@ from jevons.ledger.errors import LedgerError
 from jevons.ledger.ops import (
     Adjusted,
     Approval,
+    Began,
     Decided,
     Grown,
     Key,
@@ -41,7 +42,7 @@ from jevons.ledger.ops import (
     RunTightened,
     Withdrawn,
 )
-from jevons.ledger.rollup import MINUTE_MS, MINUTES_KEPT, Rollup
+from jevons.ledger.rollup import MEASURES, MINUTE_MS, MINUTES_KEPT, Rollup
 from jevons.ledger.schema import APPLICATION_ID, in_words, migrate, version_of
 from jevons.policy.rules import Limit
 
@@ -71,6 +72,7 @@ class Snapshot(NamedTuple):
     idempotency: dict[tuple[int, bytes], tuple[bytes, int]]
     """(key id, digest of the Idempotency-Key) -> (digest of the body, entry id)"""
     last_id: int
+    last_adjusted_ms: int
     limits: list[Limit]
     """Those set while serving."""
     overruns: dict[tuple[str, int], int]
@@ -155,6 +157,7 @@ class SqliteStore:
             )
         }
         last_id = max(self.db.execute("SELECT max(id) FROM entries").get or 0, holds[-1].id if holds else 0)
+        last_adjusted_ms = self.db.execute("SELECT coalesce(max(created_ms), 0) FROM adjustments").get
         limits = [
             msgspec.json.decode(text, type=Limit) for (text,) in self.db.execute("SELECT settings FROM limits ORDER BY name")
         ]
@@ -171,7 +174,7 @@ class SqliteStore:
         approvals = [
             Approval(*row) for row in self.db.execute(f"SELECT {', '.join(APPROVAL_COLUMNS)} FROM approvals ORDER BY asked_ms")
         ]
-        return Snapshot(keys, posted, holds, remembered, last_id, limits, overruns, kills, last_kill, approvals)
+        return Snapshot(keys, posted, holds, remembered, last_id, last_adjusted_ms, limits, overruns, kills, last_kill, approvals)
 
     def apply(self, batch: Sequence[Op]) -> None:
         db = self.db
@@ -282,6 +285,18 @@ class SqliteStore:
                 )
             case LimitRemoved(name, _):
                 self.db.execute("DELETE FROM limits WHERE name = ?", (name,))
+            case Began():
+                begun = {
+                    **dict.fromkeys(MEASURES, 0),
+                    "key_id": op.key_id,
+                    "run_id": op.run_id,
+                    "parent_run_id": op.parent_run_id,
+                }
+                begun |= {"agent": op.agent, "source": op.source, "first_ms": op.at_ms, "last_ms": op.at_ms}
+                self.db.execute(
+                    f"INSERT OR IGNORE INTO runs ({', '.join(begun)}) VALUES ({', '.join('?' * len(begun))})",
+                    tuple(begun.values()),
+                )
             case RunTightened(key_id, run_id, budget_nusd):
                 self.db.execute(
                     "INSERT OR REPLACE INTO run_budgets (key_id, run_id, budget_nusd) VALUES (?, ?, ?)",
