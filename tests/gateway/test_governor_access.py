@@ -85,6 +85,13 @@ def test_an_allow_list_lets_through_what_it_names(fenced: Gateway, door: str) ->
     assert "tool_choice" not in second
 
 
+def test_a_name_cannot_say_another_header(fenced: Gateway) -> None:
+    body = body_of("chat", "gpt-4o-mini") | {"tools": [tool("chat", "write\r\nx-forged: 1"), tool("chat", "read")]}
+    got = fenced.post("chat", fenced.key(team="few"), body)
+    assert (got.status, got.headers["x-jevons-tools-removed"]) == (200, "write??x-forged: 1")
+    assert "x-forged" not in got.headers
+
+
 @pytest.mark.parametrize("door", DOORS)
 def test_a_denied_tool_cannot_be_forced(fenced: Gateway, door: str) -> None:
     key, mark = fenced.key(team="fenced"), marker()

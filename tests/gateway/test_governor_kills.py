@@ -11,6 +11,7 @@ import pytest
 
 from tests.gateway.asking import Gateway, Key, body_of, marker
 from tests.gateway.governing import FIRST_WORD, LONG, Call, error_in, killed, limit, run_id, wait_until
+from tests.gateway.test_leaving import leave
 
 SUBJECTS = ["everything", "model", "org", "team", "key", "agent", "run", "run above", "pattern"]
 ROUTES = [("chat", "gpt-4o"), ("messages", "claude-sonnet-4-5"), ("responses", "gpt-4o")]
@@ -53,7 +54,7 @@ def subject(kind: str, key: Key, run: str, model: str = "gpt-4o") -> str:
 
 def labels(run: str) -> dict[str, str]:
     return {
-        "user-agent": "opencode/1.18.33",
+        "x-jevons-agent": "opencode",
         "x-jevons-run-id": run,
         "x-jevons-parent-run-id": f"above-{run}",
     }
@@ -207,6 +208,15 @@ def test_whoever_stops_its_own_way_is_stopped_so(gateway: Gateway, stopped: Key)
         got = gateway.post("responses", stopped, body_of("responses", "gpt-4o"), originator="codex_cli_rs")
         assert (got.status, got.error["code"]) == (429, "insufficient_quota")
         assert "retry-after" not in got.headers
+
+
+def test_an_answer_that_nobody_hears_any_more_ends_too(gateway: Gateway, stopped: Key) -> None:
+    """`on_disconnect = "drain"`: its client has left, and it was to be heard to its end."""
+    mark = marker()
+    leave(gateway, stopped, "chat", True, FIRST_WORD["chat"], "drain/gpt-4o", marker=mark, **LONG)
+    with killed(gateway, f"key:{stopped.name}"):
+        [entry] = gateway.settled(stopped, 1)
+    assert (entry["outcome"], gateway.attempt(mark).how) == ("stopped", "client_gone")
 
 
 def test_what_has_ended_is_not_touched(gateway: Gateway, stopped: Key) -> None:

@@ -311,6 +311,17 @@ def test_a_run_that_has_become_too_much(gateway: Gateway, measure: str, amount: 
         assert gateway.post("chat", key, body_of("chat", "gpt-4o", **then), **{"x-jevons-run-id": "s"}).status == 200
 
 
+def test_a_text_to_embed_is_no_beginning(gateway: Gateway) -> None:
+    """What a run's context grows from is what its model was told first."""
+    key, run = gateway.key(), {"x-jevons-run-id": "r"}
+    limit(gateway, key, scope="run", context_growth=2)
+    small = body_of("embeddings", "text-embedding-3-small", text="word")
+    large = body_of("embeddings", "text-embedding-3-small", text="word " * 5000)
+    talk = body_of("chat", "gpt-4o", text="word " * 500)
+    calls = [("embeddings", small), ("chat", talk), ("embeddings", large), ("chat", talk)]
+    assert [gateway.post(door, key, body, **run).status for door, body in calls] == [200] * 4
+
+
 def test_how_deep_and_how_wide_runs_may_go(gateway: Gateway) -> None:
     key = gateway.key()
     deep, wide = limit(gateway, key, scope="run", depth=2), limit(gateway, key, scope="run", children=2)

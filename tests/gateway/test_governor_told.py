@@ -39,8 +39,8 @@ def test_every_answer_says_how_its_caller_stands(gateway: Gateway, door: str, st
     assert account(gateway, few)["available"] == 2
 
 
-def test_without_a_limit_there_is_nothing_to_say(gateway: Gateway, any_key: Key) -> None:
-    got = gateway.post("chat", any_key, body_of("chat", "gpt-4o"), **{"x-jevons-run-id": "r"})
+def test_without_a_limit_there_is_nothing_to_say(gateway: Gateway) -> None:
+    got = gateway.post("chat", gateway.key(), body_of("chat", "gpt-4o"), **{"x-jevons-run-id": "r"})
     assert got.headers["x-jevons-budget-remaining-nusd"] == "unlimited"
     assert {"x-jevons-budget-reset", "x-jevons-steps-remaining", "x-jevons-warning"}.isdisjoint(got.headers)
 
@@ -67,6 +67,7 @@ def test_a_rolling_window_says_when_all_of_it_is_there_again(gateway: Gateway) -
 def test_a_warning_is_said_from_its_point_on(gateway: Gateway) -> None:
     key = gateway.key()
     name = limit(gateway, key, steps=5, warn=2)
+    limit(gateway, key, steps=5, warn=0, mode="observe")
     found = [gateway.post("chat", key, body_of("chat", "gpt-4o", cap=20)).headers.get("x-jevons-warning") for _ in range(3)]
     assert found[0] is None
     assert found[1:] == [f"{name}:steps key:{key.name} is past its warning"] * 2

@@ -87,7 +87,7 @@ class Gate:
             idempotency_key=idempotency[0],
             body_digest=idempotency[1],
         )
-        self.governor.remember(passage, count.tokens)
+        self.governor.remember(passage, ask, count.tokens)
         # There is no await between the verdict and `take`'s first step: what was decided is what is reserved.
         unseen = ask.reasons or bool(ask.server_tools)  # what a provider's own tool reads and writes is not seen either
         attempt = await self.take(

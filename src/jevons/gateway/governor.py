@@ -252,12 +252,12 @@ class Governor:
         """What is on its way to the client whole is done and charged: nobody stops it any more."""
         self._open.pop(passage.request, None)
 
-    def remember(self, passage: Passage, input_tokens: int) -> None:
+    def remember(self, passage: Passage, ask: Ask, input_tokens: int) -> None:
         """A request was admitted: what it said leads the next one of its run here."""
         run = passage.run
         if run is None:
             return
-        if not run.context_tokens:
+        if not run.context_tokens and ask.dialect not in WITHOUT_STEPS:
             run.context_tokens = input_tokens
         if passage.trace is not None:
             self._conversations.remember(passage.caller.key_id, run.label, passage.trace, passage.at_ms)
@@ -328,6 +328,7 @@ class Governor:
         run = passage.run
         if run is None:
             return Facts(input_tokens, ask.thinking_budget)
+        no_step = ask.dialect in WITHOUT_STEPS
         loops = passage.loops
         if loops is None:
             loops = NO_LOOPS
@@ -341,7 +342,7 @@ class Governor:
             own_seconds=(passage.at_ms - run.first_ms) // 1000,
             depth=run.depth,
             ordinal=run.ordinal,
-            growth_pct=input_tokens * 100 // run.context_tokens if run.context_tokens else 0,
+            growth_pct=0 if no_step or not run.context_tokens else input_tokens * 100 // run.context_tokens,
             repeats=loops.repeats,
             identical=loops.identical,
             stalled_tokens=loops.stalled_tokens,

@@ -11,6 +11,9 @@ from jevons.wire.errors import error_body, error_headers, failed_response
 
 Headers = list[tuple[bytes, bytes]]
 
+_SAFE = bytes(byte if 0x20 <= byte < 0x7F else ord("?") for byte in range(256))
+"""For values with names that clients chose, of models and tools: a line break in one would begin another header."""
+
 
 def own_headers(request: int, attempt: Attempt | None, *, cost: bool) -> Headers:
     """x-jevons-*: on every answer the request id and route; the cost when it is known, else what is held; a cap that we set; what is left."""
@@ -18,12 +21,13 @@ def own_headers(request: int, attempt: Attempt | None, *, cost: bool) -> Headers
     if attempt is None:
         return headers
     hold = attempt.hold
-    headers.append((b"x-jevons-model", hold.target.encode()))
-    headers.append((b"x-jevons-route", f"{hold.upstream}/{hold.target}".encode()))
+    target = hold.target.encode().translate(_SAFE)
+    headers.append((b"x-jevons-model", target))
+    headers.append((b"x-jevons-route", hold.upstream.encode() + b"/" + target))
     if attempt.output_cap is not None:
         headers.append((b"x-jevons-output-cap", str(attempt.output_cap).encode()))
     if attempt.passage is not None:
-        headers += standing_headers(attempt.passage)
+        headers += [(name, value.translate(_SAFE)) for name, value in standing_headers(attempt.passage)]
     if cost and attempt.settled is not None:
         headers.append((b"x-jevons-cost-nusd", str(attempt.settled.billed_nusd).encode()))
     else:

@@ -23,13 +23,15 @@ def standing_headers(passage: "Passage") -> list[tuple[bytes, bytes]]:
         headers.append((b"x-jevons-steps-remaining", str(steps.available).encode()))
     if passage.run is not None:
         headers.append((b"x-jevons-run-id", passage.run.label.encode()))
-    warnings = passage.warnings + [f"{account.label} is past its warning" for account in passage.path if account.warns]
+    warnings = passage.warnings + [
+        f"{account.label} is past its warning" for account in passage.path if account.enforced and account.warns
+    ]
     if warnings:
-        headers.append((b"x-jevons-warning", "; ".join(warnings).encode("ascii", "replace")))
+        headers.append((b"x-jevons-warning", "; ".join(warnings).encode()))
     if passage.removed_tools:
-        headers.append((b"x-jevons-tools-removed", ", ".join(passage.removed_tools).encode("ascii", "replace")))
+        headers.append((b"x-jevons-tools-removed", ", ".join(passage.removed_tools).encode()))
     if passage.degraded:
-        headers.append((b"x-jevons-degraded", passage.degraded.encode("ascii", "replace")))
+        headers.append((b"x-jevons-degraded", passage.degraded.encode()))
     return headers
 
 
