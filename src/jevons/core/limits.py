@@ -87,8 +87,9 @@ IDENTITY_NEW_BYTES_MAX = 256 * 2**10
 # Governor
 RUN_DEPTH_MAX = 32
 """Runs that started one another. Agents nest two or three deep; each level is looked at with every call."""
-RUNS_KEPT_MAX = 8_192
-"""Runs in memory, a few KB each with what they did lately; older ones are found again in the ledger."""
+RUNS_KEPT_MAX = 2_048
+"""Runs in memory: 1 KB for a single call, 20 KB for a long run, 200 KB for one with eight conversations; older ones are found again in
+the ledger."""
 ACCOUNTS_KEPT_MAX = 65_536
 """Accounts in memory before those without open holds are let go."""
 LEDGER_FLUSH_S = 5.0
