@@ -57,8 +57,8 @@ class Agent:
     install: Callable[[], Path]
     """Its program, installed if need be. Raises Unavailable."""
     launch: Callable[[Path, Job], Launch]
-    run_source: str | None
-    """What its run is known by, as the ledger names it: a header, or "inferred". None: nothing that it sends shows its run."""
+    run_source: str
+    """What its run is known by, as the ledger names it: a header, or "inferred"."""
     budget_usd: str
     """Pays for some steps of a long job, not for all. One request of a large agent costs more than a whole job of a small one."""
     tool: str = ""
@@ -95,7 +95,7 @@ class Ran:
     @property
     def first_denial(self) -> int:
         """Index in `calls`; their number if none was denied."""
-        return next((at for at, one in enumerate(self.calls) if one.status >= 400), len(self.calls))
+        return next((at for at, one in enumerate(self.calls) if one.is_denied), len(self.calls))
 
     @property
     def denial(self) -> Exchange:

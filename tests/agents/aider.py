@@ -1,7 +1,8 @@
 """aider, over Chat Completions. It has no tools: it edits a file, runs a test, and tells its model what failed.
 
 Each round is two calls: the edit, and an unstreamed one for the message of its commit, with other words from the beginning. It names no
-session, and writes its history anew for each round, with the file's latest text in the midst: nothing shows that its calls are one run.
+session, and writes its history anew for each round, with the file's latest text in the midst: nothing that it sends shows that its calls
+are one run. So its base URL does: the run's name stands in it.
 """
 
 from pathlib import Path
@@ -22,7 +23,7 @@ def launch(program: Path, job: Job) -> Launch:
     for round_ in range(rounds + 1):
         text = f"{DONE}\n\nwords.txt\n```\nword-{round_}\n```\n"
         answers += [{"reply": text}, {"reply": f"Word {round_}"}]
-    environ = {"OPENAI_API_BASE": f"{job.url}/v1", "OPENAI_API_KEY": job.key}
+    environ = {"OPENAI_API_BASE": f"{job.url}/run/words/v1", "OPENAI_API_KEY": job.key}
     return Launch([*command, "--message", "Write the words."], environ, answers=answers)
 
 
@@ -31,7 +32,7 @@ AGENT = Agent(
     version=locked_version("aider", "aider-chat"),
     install=lambda: from_pypi("aider"),
     launch=launch,
-    run_source=None,
+    run_source="x-jevons-run-id",  # what a run in the base path stands for
     budget_usd="0.01",
     goes_on=2,  # denied a commit's message by its small model it asks its large one, then commits without and begins the next round
 )

@@ -18,15 +18,17 @@ def add_row(agent: Agent, job: str, ran: Ran, runs: list[dict[str, Any]]) -> Non
     expected, about = DONE, ("", "", "")
     if ran.first_denial < len(ran.calls):
         expected = message_of(ran.denial)
-        about = (f"no. {ran.first_denial + 1}: {ran.denial.status}", str(len(ran.after_denial)), f"{ran.seconds_to_end:.1f}")
+        status = f"{ran.denial.status}, failed" if ran.denial.status == 200 else str(ran.denial.status)
+        about = (f"no. {ran.first_denial + 1}: {status}", str(len(ran.after_denial)), f"{ran.seconds_to_end:.1f}")
     shown = "what it should" if expected in ran.output else "…" + ran.output.strip()[-SHOWN_CHARACTERS:]
     row = (agent.name, agent.version, job, recognised, str(len(ran.calls)), *about, str(ran.status), shown)
     ROWS.append(row)
 
 
 def message_of(denial: Exchange) -> str:
-    """The sentence for people in an error of any dialect."""
-    return readable(json.loads(denial.answer)["error"]["message"])
+    """The sentence for people in an error of any dialect, or in the one event of a stream that failed."""
+    answer = json.loads(denial.answer.partition(b"data: ")[2] if denial.status == 200 else denial.answer)
+    return readable(answer.get("response", answer)["error"]["message"])
 
 
 def table() -> str:

@@ -9,7 +9,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -39,6 +38,11 @@ class Exchange:
         path = self.target.partition("?")[0]
         return self.method == "POST" and path.endswith(("/chat/completions", "/responses", "/messages"))
 
+    @property
+    def is_denied(self) -> bool:
+        """It was refused: by a status, or by a stream that says nothing but that it failed."""
+        return self.status >= 400 or self.answer.startswith(b"event: response.failed\n")
+
 
 class Tap:
     """A relay on a free port of 127.0.0.1, in a thread of its own; a context manager."""
@@ -47,12 +51,15 @@ class Tap:
         self._there = urlsplit(url)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._relays: set[asyncio.Task[None]] = set()
+        self._writers: list[asyncio.StreamWriter] = []
+        """Of all connections there were: each is closed before the loop is."""
         self.url = ""
         self.exchanges: list[Exchange] = []
 
     def __enter__(self) -> Self:
         self._thread.start()
-        server = asyncio.run_coroutine_threadsafe(asyncio.start_server(self._relay, "127.0.0.1", 0), self._loop).result()
+        server = asyncio.run_coroutine_threadsafe(asyncio.start_server(self._connected, "127.0.0.1", 0), self._loop).result()
         self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         self._server = server
         return self
@@ -69,17 +76,26 @@ class Tap:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for writer in self._writers:
+            writer.transport.abort()
+        await asyncio.gather(*(writer.wait_closed() for writer in self._writers), return_exceptions=True)
+
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.append(writer)
+        relay = asyncio.create_task(self._relay(reader, writer))
+        self._relays.add(relay)
+        relay.add_done_callback(self._relays.discard)
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection of the agent, and one to the gateway, until either closes."""
         there_reader, there_writer = await asyncio.open_connection(self._there.hostname, self._there.port)
+        self._writers.append(there_writer)
         notes = Notes(self.exchanges)
         pumps = [
             asyncio.create_task(_pump(reader, there_writer, notes.asked)),
             asyncio.create_task(_pump(there_reader, writer, notes.answered)),
         ]
-        with suppress(asyncio.CancelledError):  # the tap is closed
-            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         for pump in pumps:
             pump.cancel()
         await asyncio.gather(*pumps, return_exceptions=True)

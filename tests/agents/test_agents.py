@@ -1,12 +1,12 @@
 """Real agents through a real gateway: a job comes to its end, its run is recognised, and a limit ends it cleanly."""
 
+import json
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from jevons.ledger.bill import reading
 from tests.agents import aider, claude_code, codex, openai_agents, opencode, pydantic_ai
 from tests.agents.agent import DONE, RUN_TIMEOUT_S, Agent, Job, Ran, run_agent, scripted
 from tests.agents.install import INSTALL_TIMEOUT_S, Unavailable
@@ -35,7 +35,7 @@ class Bench:
     def run(self, agent: Agent, prompt: str, rounds: int, **limit: Any) -> tuple[Ran, list[dict[str, Any]]]:
         """What it did, and the runs that the ledger has of it. Fails if it does not end by itself, skips if it cannot be installed.
 
-        `limit`: what each of its runs may use; all its runs together, where nothing shows what a run is.
+        `limit`: what each of its runs may use.
         """
         try:
             with self._capsys.disabled():
@@ -47,7 +47,7 @@ class Bench:
                 upstream("openai", provider.openai_url, models=("gpt-*",)),
                 upstream("anthropic", provider.url, "anthropic", models=("claude-*",)),
             ]
-            limits = [{"name": "work", "scope": "run" if agent.run_source else "key", **limit}] if limit else []
+            limits = [{"name": "work", "scope": "run", **limit}] if limit else []
             with Jevons(self._folder / "jevons", *upstreams, limits=limits, access=[NO_SEARCH]) as jevons:
                 job = Job(jevons.url, jevons.key("agent"), prompt, rounds)
                 try:
@@ -55,16 +55,14 @@ class Bench:
                 except subprocess.TimeoutExpired as late:
                     said = (late.stdout or b"").decode(errors="replace")
                     pytest.fail(f"{agent.name} did not end within {RUN_TIMEOUT_S} s; it said:\n{said}")
-                return ran, runs_in(jevons.ledger)
+                return ran, runs_in(jevons)
 
 
-def runs_in(ledger: Path) -> list[dict[str, Any]]:
-    """All runs, the first to begin first."""
-    names = ("run_id", "parent_run_id", "source", "steps")
-    with reading(ledger) as db:
-        return [
-            dict(zip(names, row, strict=True)) for row in db.execute(f"SELECT {', '.join(names)} FROM runs ORDER BY first_ms")
-        ]
+def runs_in(jevons: Jevons) -> list[dict[str, Any]]:
+    """All runs, the first to begin first, once no call is open."""
+    jevons.settled(0)
+    runs: list[dict[str, Any]] = json.loads(jevons.run("runs", "--json"))["runs"]
+    return sorted(runs, key=lambda run: int(run["first_ms"]))
 
 
 @pytest.fixture
@@ -80,9 +78,8 @@ def test_a_job_is_one_run(bench: Bench, agent: Agent) -> None:
     assert DONE in ran.output
     assert {call.status for call in ran.calls} == {200}
     assert len(ran.calls) > STEPS
-    assert sum(run["steps"] for run in runs) == len(ran.calls)
-    if agent.run_source:
-        assert [(run["source"], run["parent_run_id"]) for run in runs] == [(agent.run_source, None)]
+    [run] = runs
+    assert (run["source"], run["parent_run_id"], run["steps"]) == (agent.run_source, None, len(ran.calls))
 
 
 @each_that_delegates
