@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-LOCKS = ("run", "test", "engine")
+AGENTS = tuple(f"agents/{source.stem}" for source in sorted((ROOT / "requirements" / "agents").glob("*.in")))
+LOCKS = ("run", "test", "engine", *AGENTS)
 
 
 def locked(name: str) -> dict[str, set[str]]:
