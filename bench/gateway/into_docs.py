@@ -1,7 +1,8 @@
 """Puts the figures of a run into the pages that show them: `make bench-gateway | tee run.log; python -m bench.gateway.into_docs run.log`.
 
 Comes in: a file whose last line is the run's JSON. Goes out: README.md and docs/measured.md with every cell that ends in
-`<!-- bench: NAME -->` filled anew; a figure that was not measured leaves an empty cell. Does not know: what the figures mean.
+`<!-- bench: NAME -->` filled anew; a figure that could not be measured (null) leaves an empty cell, one that the run does not have keeps its
+cell: other benchmarks fill it. Does not know: what the figures mean.
 """
 
 import json
@@ -12,7 +13,14 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PAGES = ("README.md", "docs/measured.md")
 CELL = re.compile(r"(?<=\| )[^|\n]*<!-- bench: (\w+) -->")
-UNITS = (("_us", "{:,.0f} µs"), ("rps", "{:,.0f}"), ("_ms", "{:,.2f} ms"), ("mib", "{:,.0f} MiB"), ("start_s", "{:.2f} s"))
+UNITS = (
+    ("_pct", "{:,.3g}"),
+    ("_us", "{:,.0f} µs"),
+    ("rps", "{:,.0f}"),
+    ("_ms", "{:,.2f} ms"),
+    ("mib", "{:,.0f} MiB"),
+    ("start_s", "{:.2f} s"),
+)
 """Part of a figure's name -> how it is written."""
 
 
@@ -26,8 +34,14 @@ def shown(name: str, value: object) -> str:
 
 
 def filled(page: str, figures: dict[str, object]) -> str:
-    """The page with every marked cell filled."""
-    return CELL.sub(lambda cell: f"{shown(cell[1], figures.get(cell[1]))} <!-- bench: {cell[1]} -->".strip(), page)
+    """The page with the marked cells of these figures filled."""
+
+    def fill(cell: re.Match[str]) -> str:
+        if cell[1] not in figures:
+            return cell[0]
+        return f"{shown(cell[1], figures[cell[1]])} <!-- bench: {cell[1]} -->".strip()
+
+    return CELL.sub(fill, page)
 
 
 def main(log: str) -> None:

@@ -16,6 +16,13 @@ def test_cells_are_filled_anew() -> None:
     )
 
 
+def test_the_cells_of_other_benchmarks_stay() -> None:
+    once = filled(PAGE, {"cpu_us_per_request": 151.26})
+    assert filled(once, {"rps_c64": 5123.4}).startswith(
+        "| CPU | 151 µs <!-- bench: cpu_us_per_request --> | 5,123 <!-- bench: rps_c64 --> |"
+    )
+
+
 def test_pages_have_cells_to_fill() -> None:
     for name in PAGES:
         text = read(name)
