@@ -93,7 +93,7 @@ class Control:
         if kill_id not in self.kills:
             raise LedgerError(f"No kill {kill_id} is in force. In force: {', '.join(map(str, self.kills)) or 'none'}.")
         await self._writer.submit(Lifted(kill_id, now_ms))
-        del self.kills[kill_id]
+        self.kills.pop(kill_id, None)  # another may have lifted it meanwhile
 
     def ask(self, approval: Approval) -> None:
         """Put a question to a person. Not awaited: who asks has been refused already."""
@@ -108,12 +108,13 @@ class Control:
 
     async def decide(self, approval_id: str, approved: bool, now_ms: int) -> Approval:
         """Answer a question, in time or late, or change the answer. Raises LedgerError, LedgerUnavailable; then nothing changed."""
-        before = self.approvals.get(approval_id)
-        if before is None:
+        if approval_id not in self.approvals:
             raise LedgerError(f"There is no question {approval_id!r}. `jevons approve` lists them.")
-        after = msgspec.structs.replace(before, state="approved" if approved else "denied", decided_ms=now_ms)
+        after = msgspec.structs.replace(
+            self.approvals[approval_id], state="approved" if approved else "denied", decided_ms=now_ms
+        )
         await self._writer.submit(Decided(after))
-        self._count(before, -1)
+        self._count(self.approvals[approval_id], -1)  # as it is now: another may have answered meanwhile
         self._count(after)
         self.approvals[approval_id] = after
         key = (after.account, after.window_ms)
