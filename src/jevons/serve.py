@@ -59,9 +59,7 @@ def serve(config: Config, home: Home) -> None:
 
 async def _serve(config: Config, home: Home) -> None:
     sock = _listen(config)
-    store = SqliteStore(
-        home.ledger, audit_key=home.secret("audit"), synchronous=config.ledger.synchronous, backups=home.backups
-    )
+    store = SqliteStore(home.ledger, audit_key=home.secret("audit"), synchronous=config.ledger.synchronous, backups=home.backups)
     settled = settle_open_holds(store, _now_ms())
     ledger = Ledger(store, home.ledger, asyncio.get_running_loop(), limits=config.limits, durable=config.ledger.enabled)
     welcome = Welcome(config, home)

@@ -208,3 +208,11 @@ def test_what_is_wrong_is_said(members: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=r"^access ") as error:
         access(**members)
     assert said in str(error.value)
+
+
+def test_a_name_with_brackets_is_found_by_itself() -> None:
+    """A model's name is no pattern of another."""
+    table = Access("big", models_deny=("claude-opus[1m]",), tools_deny=("read[all]",))
+    assert judge_model((table,), ALICE, "claude-opus[1m]") is not None
+    assert judge_model((table,), ALICE, "claude-opusm") is not None  # the pattern that it is, too
+    assert judge_tool((table,), ALICE, "Read[all]") is not None

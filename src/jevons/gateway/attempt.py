@@ -73,9 +73,9 @@ class Attempt:
         """The charge, once resolved."""
         self.durable: asyncio.Future[None] | None = None
         """Done when the entry is on disk; set once resolved."""
-        self.growing: "Growing | None" = None
+        self.growing: Growing | None = None
         """Set while its hold is packed."""
-        self.passage: "Passage | None" = None
+        self.passage: Passage | None = None
         """Its request under the governor."""
 
     def saw(self, whole: bytes) -> None:

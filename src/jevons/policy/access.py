@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 
 import msgspec
 
-from jevons.policy.rules import Mode, Who
+from jevons.policy.rules import Mode, Who, matches
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _ARGUED = re.compile(r"([^()]*)\((.*)\)", re.DOTALL)
@@ -68,7 +68,7 @@ def judges_tools(tables: Sequence[Access], who: Who) -> bool:
 
 def judge_model(tables: Sequence[Access], who: Who, model: str) -> Denied | None:
     """May the caller use the model? An enforced denial comes before an observed one."""
-    return _judge(tables, who, lambda table: _denial(fnmatchcase, model, table.models_allow, table.models_deny))
+    return _judge(tables, who, lambda table: _denial(matches, model, table.models_allow, table.models_deny))
 
 
 def judge_tool(tables: Sequence[Access], who: Who, name: str) -> Denied | None:
@@ -103,7 +103,7 @@ def _judge(tables: Sequence[Access], who: Who, denial: Callable[[Access], str | 
 
 def _holds(table: Access, who: Who) -> bool:
     pairs = ((table.org, who.org), (table.team, who.team), (table.key, who.key), (table.agent, who.agent))
-    return table.mode != "off" and all(pattern == "*" or fnmatchcase(name, pattern) for pattern, name in pairs)
+    return table.mode != "off" and all(matches(name, pattern) for pattern, name in pairs)
 
 
 def _denial(matches: Callable[[str, str], bool], name: str, allow: tuple[str, ...], deny: tuple[str, ...]) -> str | None:
@@ -116,7 +116,7 @@ def _denial(matches: Callable[[str, str], bool], name: str, allow: tuple[str, ..
 
 def _is_tool(name: str, pattern: str) -> bool:
     """Some clients find a tool by its name in any case, so all cases are meant. A pattern of arguments is that of no name."""
-    return fnmatchcase(name.lower(), pattern.lower())
+    return matches(name.lower(), pattern.lower())
 
 
 def _texts(arguments: str) -> Iterator[str]:

@@ -26,7 +26,12 @@ def due(path: Sequence[Account]) -> Rule | None:
     """The outermost rule whose share of money is used up, held money included."""
     for account in path:
         pct = account.rule.degrade_pct
-        if pct is not None and account.enforced and account.limit and (account.posted + account.held) * 100 >= pct * account.limit:
+        if (
+            pct is not None
+            and account.enforced
+            and account.limit
+            and (account.posted + account.held) * 100 >= pct * account.limit
+        ):
             return account.rule
     return None
 
