@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import shutil
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import apsw
@@ -12,10 +13,11 @@ import pytest
 
 from jevons.core.entry import Outcome
 from jevons.core.limits import COMMIT_ROWS_MAX
+from jevons.ledger import writer
 from jevons.ledger.bill import check
 from jevons.ledger.errors import LedgerUnavailable
 from jevons.ledger.ledger import Ledger, settle_open_holds
-from jevons.ledger.ops import KeyCreated
+from jevons.ledger.ops import KeyCreated, Op
 from jevons.ledger.sqlite import SqliteStore
 from tests.ledger.failing import DoubtfulStore, FailingDisk
 from tests.ledger.making import NOON_MS, balance, caught_up, dump_file, make_entry, make_hold, make_key, running, written
@@ -401,6 +403,58 @@ def test_a_revoked_key_stays_refused_and_is_written_when_the_disk_is_back(path: 
 
     asyncio.run(scene())
     assert dump_file(path)["keys"][0][-1] == NOON_MS
+
+
+def test_a_flush_ends_when_all_that_was_submitted_is_on_disk(path: Path) -> None:
+    async def scene() -> None:
+        async with running(path) as ledger:
+            ledger.writer.flush()  # nothing to wait for
+            made = [ledger.writer.submit(KeyCreated(make_key(number))) for number in range(1, 9)]
+            ledger.writer.flush()
+            assert len(dump_file(path)["keys"]) == 8  # in the same turn of the loop
+            await asyncio.gather(*made)
+        ledger.writer.flush()  # nor is there after the end
+
+    asyncio.run(scene())
+
+
+def test_a_flush_says_so_when_the_disk_fails(path: Path) -> None:
+    store = DoubtfulStore(SqliteStore(path))
+
+    async def scene() -> None:
+        async with running(path, store) as ledger:
+            store.failures = [(apsw.FullError("full"), False)]
+            refused = ledger.writer.submit(KeyCreated(make_key()))
+            with pytest.raises(LedgerUnavailable, match="FullError: full"):
+                ledger.writer.flush()
+            assert not await written(refused)
+            await caught_up(ledger)
+            ledger.writer.flush()
+
+    asyncio.run(scene())
+
+
+def test_a_flush_does_not_wait_for_ever_for_a_disk_that_hangs(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "LEDGER_FLUSH_S", 0.01)
+    store, hangs = DoubtfulStore(SqliteStore(path)), threading.Event()
+    write = store.apply
+
+    def apply(batch: Sequence[Op]) -> None:
+        assert hangs.wait(60)
+        write(batch)
+
+    store.apply = apply  # type: ignore[method-assign]
+
+    async def scene() -> None:
+        async with running(path, store) as ledger:
+            slow = ledger.writer.submit(KeyCreated(make_key()))
+            with pytest.raises(LedgerUnavailable, match="it takes too long"):
+                ledger.writer.flush()
+            hangs.set()
+            assert await written(slow)
+
+    asyncio.run(scene())
+    assert len(dump_file(path)["keys"]) == 1
 
 
 def test_an_answer_for_a_loop_that_is_gone_ends_nothing(path: Path) -> None:

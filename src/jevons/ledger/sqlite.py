@@ -265,7 +265,7 @@ class SqliteStore:
                 )
                 self.db.execute("INSERT INTO accounts (key_id, limit_nusd) VALUES (?, ?)", (key.id, key.limit_nusd))
             case KeyRevoked(key_id, revoked_ms):
-                self.db.execute("UPDATE keys SET revoked_ms = coalesce(revoked_ms, ?) WHERE id = ?", (revoked_ms, key_id))
+                self.db.execute("UPDATE keys SET revoked_ms = ? WHERE id = ? AND revoked_ms IS NULL", (revoked_ms, key_id))
             case KeyChanged(key_id, changed, _):
                 self.db.execute("UPDATE keys SET settings = ? WHERE id = ?", (msgspec.json.encode(changed).decode(), key_id))
             case LimitSet(key_id, limit_nusd):
@@ -274,6 +274,8 @@ class SqliteStore:
                 self._record(op.overruns)
             case _:
                 self._write_rule(op)
+        if isinstance(op, KeyRevoked | Kill | RunTightened) and not self.db.changes():
+            return  # it is written again, and was written the first time
         self._note(op)
 
     def _write_rule(self, op: Op) -> None:
@@ -299,7 +301,8 @@ class SqliteStore:
                 )
             case RunTightened(key_id, run_id, budget_nusd):
                 self.db.execute(
-                    "INSERT OR REPLACE INTO run_budgets (key_id, run_id, budget_nusd) VALUES (?, ?, ?)",
+                    "INSERT INTO run_budgets (key_id, run_id, budget_nusd) VALUES (?, ?, ?)"
+                    " ON CONFLICT DO UPDATE SET budget_nusd = excluded.budget_nusd WHERE budget_nusd > excluded.budget_nusd",
                     (key_id, run_id, budget_nusd),
                 )
             case Kill():
