@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from jevons.core.limits import JSON_DEPTH_MAX
 from jevons.core.refusal import Refusal
-from jevons.wire.body import edit, read_fields
+from jevons.wire.body import check_depth, edit, read_fields
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 VALUES = st.recursive(
@@ -90,6 +90,21 @@ def test_depth(opening: str) -> None:
 
 def test_brackets_in_texts_are_not_depth() -> None:
     read_fields(json.dumps({"m": '["{' * 500, "n": [[]] * 500}).encode())
+
+
+@given(written())
+def test_depth_is_met_exactly_whatever_stands_in_texts(case: tuple[bytes, dict[str, Any]]) -> None:
+    body, document = case
+    room = JSON_DEPTH_MAX - depth_of(document)
+    check_depth(b"[" * room + body + b"]" * room)
+    with pytest.raises(Refusal):
+        check_depth(b"[" * (room + 1) + body + b"]" * (room + 1))
+
+
+def depth_of(value: Any) -> int:
+    if not isinstance(value, dict | list):
+        return 0
+    return 1 + max(map(depth_of, value.values() if isinstance(value, dict) else value), default=0)
 
 
 def test_surrogates_in_names_are_not_a_crash() -> None:

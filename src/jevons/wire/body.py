@@ -17,8 +17,8 @@ BAD_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _MEMBER = re.compile(rb'[ \t\r\n]*"((?:[^"\\]|\\.)*)"[ \t\r\n]*:[ \t\r\n]*', re.DOTALL)
 _SPACE = b" \t\r\n"
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_BRACKET = re.compile(rb"[\[\]{}]")
+_ONE_KIND = bytes.maketrans(b"[]", b"{}")
+_NO_BRACKETS = bytes(sign for sign in range(256) if sign not in b'[]{}"')
 
 
 def read_fields(body: bytes) -> dict[str, msgspec.Raw]:
@@ -77,12 +77,19 @@ def edit(body: bytes, fields: dict[str, msgspec.Raw], changes: dict[str, bytes])
 
 
 def check_depth(body: bytes) -> None:
-    """Refuse nesting beyond JSON_DEPTH_MAX."""
-    depth = 0
-    for bracket in _BRACKET.findall(_STRING.sub(b"", body)):
-        depth += 1 if bracket in b"[{" else -1
-        if depth > JSON_DEPTH_MAX:
-            raise invalid(f"The body is nested deeper than {JSON_DEPTH_MAX} levels.", code="invalid_json")
+    """Refuse nesting beyond JSON_DEPTH_MAX, of a body that was decoded. About 4 us per KB: an agent's body always has many brackets.
+
+    Of what stands outside of strings only the brackets are kept, all of one kind; taking out "{}" takes out one level.
+    """
+    if b"\\" in body:
+        body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
+    brackets = b"".join(body.translate(_ONE_KIND, _NO_BRACKETS).split(b'"')[::2])
+    for _ in range(JSON_DEPTH_MAX):
+        if not brackets:
+            return
+        brackets = brackets.replace(b"{}", b"")
+    if brackets:
+        raise invalid(f"The body is nested deeper than {JSON_DEPTH_MAX} levels.", code="invalid_json")
 
 
 def _after_comma(body: bytes, position: int) -> int:
