@@ -76,10 +76,7 @@ class Books:
 
     def path(self, who: Who, run: Run | None, model: str, at_ms: int) -> tuple[Account, ...]:
         """Every account that a call counts in, outermost first."""
-        plan = self._plan(who, model)
-        way = plan.ways.get(run)
-        if way is None or not way.start_ms <= at_ms < way.end_ms:
-            way = plan.ways[run] = self._way(plan, who, run, at_ms)
+        way = self._way(self._plan(who, model), who, run, at_ms)
         for account in way.rolling:
             if excess := account.roll(at_ms):
                 self.fresh_excess.append((account, excess))
@@ -131,19 +128,20 @@ class Books:
         return plan
 
     def _way(self, plan: _Plan, who: Who, run: Run | None, at_ms: int) -> _Way:
-        found = [self._account(rule, label, who, None, at_ms) for rule, label in plan.fixed]
-        found.append(self._totals[who.key_id])
-        if run is not None:
-            found += [self._account(rule, f"run:{who.key}/{run.root.label}", who, run.root, at_ms) for rule in plan.of_runs]
-            for rule in plan.of_children:
-                found += [self._account(rule, f"run:{who.key}/{child.label}", who, child, at_ms) for child in run.lineage[1:]]
-            found += [self.budget(node, who) for node in run.lineage]
-        return _Way(
-            accounts=tuple(found),
-            rolling=tuple(account for account in found if account.rule.window.rolling_ms),
-            start_ms=max(account.period.start_ms for account in found),
-            end_ms=min(account.period.end_ms for account in found),
-        )
+        way = plan.ways.get(run)
+        if way is None or not way.start_ms <= at_ms < way.end_ms:
+            way = plan.ways[run] = self._new_way(plan, who, run, at_ms)
+        return way
+
+    def _new_way(self, plan: _Plan, who: Who, run: Run | None, at_ms: int) -> _Way:
+        if run is None:
+            fixed = [self._account(rule, label, who, None, at_ms) for rule, label in plan.fixed]
+            return _way_of([*fixed, self._totals[who.key_id]])
+        found = [self._account(rule, f"run:{who.key}/{run.root.label}", who, run.root, at_ms) for rule in plan.of_runs]
+        for rule in plan.of_children:
+            found += [self._account(rule, f"run:{who.key}/{child.label}", who, child, at_ms) for child in run.lineage[1:]]
+        found += [self.budget(node, who) for node in run.lineage]
+        return _way_of(found, self._way(plan, who, None, at_ms))
 
     def _account(self, rule: Rule, label: str, who: Who, run: Run | None, at_ms: int) -> Account:
         period = self._periods.get(id(rule))
@@ -174,3 +172,15 @@ class Books:
         account.granted = self._history.granted(account.label, account.period.start_ms)
         if excess := account.cover():
             self.fresh_excess.append((account, excess))
+
+
+def _way_of(accounts: list[Account], outer: _Way | None = None) -> _Way:
+    """The accounts of both."""
+    rolling = tuple([account for account in accounts if account.rule.window.rolling_ms])
+    start_ms = max([account.period.start_ms for account in accounts])
+    end_ms = min([account.period.end_ms for account in accounts])
+    if outer is None:
+        return _Way(tuple(accounts), rolling, start_ms, end_ms)
+    return _Way(
+        (*outer.accounts, *accounts), (*outer.rolling, *rolling), max(start_ms, outer.start_ms), min(end_ms, outer.end_ms)
+    )
