@@ -10,6 +10,7 @@ import statistics
 import sys
 import time
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from bench.gateway import machine, native
 from bench.gateway.__main__ import OUT, laboratory
 from bench.governor import bodies
 from bench.governor.callers import Pace
-from bench.governor.cost import CONNECTIONS, Campaign, Samples, more_us
+from bench.governor.cost import CONNECTIONS, SETUPS, Campaign, Samples, more_us
 from bench.governor.lengths import drawn
 from bench.governor.overshoot import MODES, Outcome, house
 
@@ -116,9 +117,10 @@ def cost_table(samples: Samples) -> str:
     head = "request, connections, setup, CPU µs (range), more than none (range), answers/s, others' cores".split(", ")
     lines = [row(head), row(["---"] * len(head))]
     for (kind, connections, setup), some in samples.items():
-        more = more_us(samples, kind, connections, setup)
-        cpu = sorted(sample.cpu_us for sample in some)
-        added = "" if setup == "none" else f"{statistics.median(more):+.0f} ({more[0]:+.0f} to {more[-1]:+.0f})"
+        cpu, added = sorted(sample.cpu_us for sample in some), ""
+        if any(one.name == setup and one.base for one in SETUPS):
+            more = more_us(samples, kind, connections, setup)
+            added = f"{statistics.median(more):+.0f} ({more[0]:+.0f} to {more[-1]:+.0f})"
         lines.append(
             row(
                 [
@@ -138,15 +140,16 @@ def cost_table(samples: Samples) -> str:
 def cost_figures(samples: Samples) -> dict[str, Any]:
     """`governing_cpu_us` is of the gateway benchmark's short request at 16 connections."""
     figures: dict[str, Any] = {}
-    for kind in (make.__name__ for make in KINDS):
-        for connections in CONNECTIONS:
-            suffix = ("" if kind == "short" else f"_{kind}") + ("" if connections == 16 else f"_c{connections}")
-            figures[f"governing_cpu_us{suffix}"] = round(statistics.median(more_us(samples, kind, connections, "governed")), 1)
-            figures[f"governing_inferred_cpu_us{suffix}"] = round(
-                statistics.median(more_us(samples, kind, connections, "inferred")), 1
-            )
-            none = [sample.cpu_us for sample in samples[kind, connections, "none"]]
-            figures[f"ungoverned_cpu_us{suffix}"] = round(statistics.median(none), 1)
+    for kind, connections in product((make.__name__ for make in KINDS), CONNECTIONS):
+        suffix = ("" if kind == "short" else f"_{kind}") + ("" if connections == 16 else f"_c{connections}")
+        for setup in SETUPS:
+            inferred = "" if setup.names_runs else "_inferred"
+            if setup.base:
+                more = more_us(samples, kind, connections, setup.name)
+                figures[f"governing{inferred}_cpu_us{suffix}"] = round(statistics.median(more), 1)
+            else:
+                cpu = [sample.cpu_us for sample in samples[kind, connections, setup.name]]
+                figures[f"ungoverned{inferred}_cpu_us{suffix}"] = round(statistics.median(cpu), 1)
     figures["others_cores_median"] = round(statistics.median(s.other_cores for some in samples.values() for s in some), 3)
     return figures
 

@@ -1,4 +1,4 @@
-"""CPU per request with six levels, ten rules and loops on, against none: two gateways, loaded in turn by the same requests.
+"""CPU per request with ten rules on six levels and loops on, against none: two gateways, loaded in turn by the same requests.
 
 Comes in: the native stand-in and the cores of bench.gateway. Goes out: samples. Does not know what they are compared with.
 """
@@ -106,23 +106,29 @@ usd = 100000
 """Ten rules on six levels: organisation, team, key, agent, run, child. None is ever reached."""
 
 
+GATEWAYS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "none": (NONE, ()),
+    "governed": (GOVERNED, ("--limit-usd", "1000000", "--team", "bench")),
+}
+"""Configuration, and options of the key."""
+
+
 @dataclass(frozen=True)
 class Setup:
-    """A gateway's limits, and what of a request names its run."""
+    """A gateway and what its requests say of their run; `base`: the setup without limits that gets the same requests."""
 
     name: str
-    config: str
-    key_options: tuple[str, ...] = ()
-    headers: str = ""
-    named_runs: bool = False
+    gateway: str
+    names_runs: bool
+    base: str = ""
 
 
 SETUPS = (
-    Setup("none", NONE),
-    Setup("governed", GOVERNED, ("--limit-usd", "1000000", "--team", "bench"), "\nx-jevons-agent: bench", named_runs=True),
-    Setup("inferred", GOVERNED, ("--limit-usd", "1000000", "--team", "bench"), "\nx-jevons-agent: bench"),
+    Setup("none", "none", names_runs=True),
+    Setup("governed", "governed", names_runs=True, base="none"),
+    Setup("none, no run named", "none", names_runs=False),
+    Setup("governed, runs inferred", "governed", names_runs=False, base="none, no run named"),
 )
-"""`inferred`: the same limits, but the requests name no run, so that it is found by what they repeat; five levels."""
 
 
 @dataclass(frozen=True)
@@ -141,11 +147,12 @@ Samples = dict[tuple[str, int, str], list[Sample]]
 
 
 def more_us(samples: Samples, kind: str, connections: int, setup: str) -> list[float]:
-    """By how much CPU a request of this setup needs more than without limits, round by round, in the order of its size.
+    """By how much CPU a request of this setup needs more than the same one without limits, round by round, in the order of its size.
 
     Rounds in which others were busy are left out where three quiet ones remain.
     """
-    pairs = list(zip(samples[kind, connections, setup], samples[kind, connections, "none"], strict=True))
+    base = next(one.base for one in SETUPS if one.name == setup)
+    pairs = list(zip(samples[kind, connections, setup], samples[kind, connections, base], strict=True))
     quiet = [pair for pair in pairs if max(sample.other_cores for sample in pair) < QUIET_CORES]
     return sorted(own.cpu_us - none.cpu_us for own, none in (quiet if len(quiet) >= 3 else pairs))
 
@@ -161,14 +168,14 @@ class Campaign:
         self._quiet_left_s = quiet_wait_s
         self._standin = lab.standin("standin", lab.load_cpu)
         self._standin.start()
-        self._systems = {setup.name: self._gateway(setup) for setup in SETUPS}
+        self._systems = {name: self._gateway(name) for name in GATEWAYS}
         for kind in kinds:
             self._file(kind, "bodies").write_text("\n".join(kind.lines) + "\n")
             self._file(kind, "runs").write_text("\n".join(kind.runs) + "\n")
         self._file(None, "runs").write_text("")
-        for setup in SETUPS:
-            self._systems[setup.name].start()
-            self._systems[setup.name].check(kinds[0].lines[0].encode())
+        for system in self._systems.values():
+            system.start()
+            system.check(kinds[0].lines[0].encode())
 
     def run(self, rounds: int, connections: tuple[int, ...] = CONNECTIONS) -> Samples:
         """Rounds over all loads and gateways, forwards and backwards, so that a slow minute strikes all alike."""
@@ -182,16 +189,6 @@ class Campaign:
                     samples.setdefault((kind.name, many, setup.name), []).append(self._sample(setup, kind, many))
         return samples
 
-    def pid(self, setup: str) -> int:
-        """The process that serves a setup."""
-        return self._systems[setup].pids()[-1]
-
-    def load(self, setup: str, kind: str, connections: int, seconds: int) -> None:
-        """Load it, for a profiler."""
-        self._load(
-            next(s for s in SETUPS if s.name == setup), next(k for k in self._kinds if k.name == kind), connections, seconds
-        )
-
     def _wait_for_quiet(self) -> None:
         while self._quiet_left_s > 0:
             busy = machine.busy_s()
@@ -201,7 +198,7 @@ class Campaign:
             self._quiet_left_s -= QUIET_PROBE_S
 
     def _sample(self, setup: Setup, kind: Bodies, connections: int) -> Sample:
-        pids, standin = self._systems[setup.name].pids(), self._standin.pids()
+        pids, standin = self._systems[setup.gateway].pids(), self._standin.pids()
         before, began = (machine.cpu_s(pids), machine.cpu_s(standin), machine.busy_s()), time.monotonic()
         said = self._load(setup, kind, connections, self._seconds)
         own, provider, busy = (
@@ -219,11 +216,11 @@ class Campaign:
 
     def _load(self, setup: Setup, kind: Bodies, connections: int, seconds: int) -> dict[str, float]:
         """Raises RuntimeError with the tool's words."""
-        system = self._systems[setup.name]
+        system = self._systems[setup.gateway]
         environment = {
             "BENCH_BODIES": str(self._file(kind, "bodies")),
-            "BENCH_RUNS": str(self._file(kind if setup.named_runs else None, "runs")),
-            "BENCH_HEADERS": f"Authorization: Bearer {system.key}{setup.headers}",
+            "BENCH_RUNS": str(self._file(kind if setup.names_runs else None, "runs")),
+            "BENCH_HEADERS": f"Authorization: Bearer {system.key}\nx-jevons-agent: bench",
         }
         flags = ["-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "20s", "-s", str(SCRIPT)]
         command = ["taskset", "-c", str(self._lab.load_cpu), "wrk", *flags, f"http://127.0.0.1:{system.port}{PATH}"]
@@ -240,19 +237,21 @@ class Campaign:
     def _file(self, kind: Bodies | None, what: str) -> Path:
         return self._lab.directory / f"{kind.name if kind else 'no'}.{what}"
 
-    def _gateway(self, setup: Setup) -> System:
-        home, config = self._lab.directory / setup.name, self._lab.directory / f"{setup.name}.toml"
+    def _gateway(self, name: str) -> System:
+        """Raises RuntimeError without a key."""
+        settings, key_options = GATEWAYS[name]
+        home, config = self._lab.directory / name, self._lab.directory / f"{name}.toml"
         home.mkdir(mode=0o700)
-        config.write_text(BASE.format(port=self._standin.port, model=MODEL) + setup.config)
+        config.write_text(BASE.format(port=self._standin.port, model=MODEL) + settings)
         environment = clean_environment() | {"JEVONS_HOME": str(home)}
-        create = [sys.executable, "-m", "jevons", "keys", "create", "bench", *setup.key_options, "--json"]
+        create = [sys.executable, "-m", "jevons", "keys", "create", "bench", *key_options, "--json"]
         made = subprocess.run(create, env=environment, capture_output=True, text=True, check=False)
         if made.returncode:
-            raise RuntimeError(f"{setup.name}: jevons keys create ended with {made.returncode}: {made.stderr[-800:]}")
+            raise RuntimeError(f"{name}: jevons keys create ended with {made.returncode}: {made.stderr[-800:]}")
         port, key = free_port(), json.loads(made.stdout)["key"]
         command = [sys.executable, "-m", "jevons", "serve", "--config", str(config), "--port", str(port)]
-        log = self._lab.directory / f"{setup.name}.log"
-        system = System(setup.name, port, command, environment, self._lab.gateway_cpu, log, key, health="/health/ready")
+        log = self._lab.directory / f"{name}.log"
+        system = System(name, port, command, environment, self._lab.gateway_cpu, log, key, health="/health/ready")
         self._lab.systems.append(system)
         return system
 
