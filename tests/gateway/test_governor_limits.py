@@ -210,6 +210,19 @@ def test_a_limit_set_today_counts_what_was_spent_in_its_window(gateway: Gateway,
     assert gateway.post("chat", key, body_of("chat", "gpt-4o", cap=100)).status == 200
 
 
+@pytest.mark.parametrize("scope", ["org", "team", "key", "agent", "run", "child"])
+def test_a_limit_set_today_counts_at_every_level(gateway: Gateway, scope: str) -> None:
+    org = f"org-{marker()[:8]}"
+    key, body = gateway.key(org=org, team="t"), body_of("chat", "gpt-4o", cap=20)
+    about = {"x-jevons-agent": "a", "x-jevons-run-id": "c", "x-jevons-parent-run-id": "r"}
+    assert [gateway.post("chat", key, body, **about).status for _ in range(3)] == [200] * 3
+    name = limit(gateway, scope=scope, org=org, steps=3)
+    denial = refused(gateway.post("chat", key, body, **about))
+    assert (denial["limit_name"], denial["spent"]) == (name, 3)
+    limit(gateway, name=name, scope=scope, org=org, steps=4)
+    assert [gateway.post("chat", key, body, **about).status for _ in range(2)] == [200, 402]
+
+
 def test_a_limit_set_today_counts_what_is_open(gateway: Gateway) -> None:
     """A call that was admitted before is held on the new account, and posted to it."""
     key = gateway.key()

@@ -77,6 +77,29 @@ def test_exactly_as_many_are_served_as_there_is_money_for(fixed: Gateway, levels
     assert fixed.post("chat", key, body, **headers).status == 402
 
 
+def test_limits_that_change_under_many_calls(fixed: Gateway) -> None:
+    """Set, raised, lowered, removed while calls come and go: at the end every account says what was billed, and nothing is held."""
+    key, headers, names = limited(fixed, 4, 10**12)
+    kept, changed = limit(fixed, key, scope="run", usd=100), limit(fixed, key, steps=10**6)
+    body = body_of("chat", "gpt-fixed", True, reply="one two three", delay_ms=5)
+    with ThreadPoolExecutor(16) as pool:
+        answers = [pool.submit(fixed.post, "chat", key, body, **headers) for _ in range(200)]
+        step = 0
+        while not all(answer.done() for answer in answers):
+            step += 1
+            limit(fixed, key, changed, **({"steps": 10**6 + step} if step % 3 else {"usd": 1000, "per": "5m"}))
+            if step % 4 == 0:
+                assert fixed.admin("DELETE", f"/limits/{changed}").status == 200
+                limit(fixed, key, changed, steps=10**6)
+    assert {answer.result().status for answer in answers} == {200}
+    limit(fixed, key, changed, scope="agent", usd=1000)
+    assert fixed.post("chat", key, body, **headers).status == 200
+    for name in [*names, kept, changed]:
+        one = account(fixed, name)
+        assert (one["posted_nusd"], one["held_nusd"], one["overrun_nusd"]) == (201 * CALL_NUSD, 0, 0), name
+    assert step > 3
+
+
 @pytest.mark.parametrize("levels", [1, 6])
 def test_sixteen_uncapped_calls_with_money_for_sixteen(gateway: Gateway, levels: int) -> None:
     """At once, each held at the default cap. None waits for another, none is cut."""
