@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from jevons.core.entry import Outcome, first_id_of_ms
+from jevons.core.limits import RUN_DEPTH_MAX
+from jevons.ledger import runs as log
 from jevons.ledger.errors import LedgerError, Unknown
-from jevons.ledger.ops import KeyCreated, Opened, Posted
+from jevons.ledger.ops import Began, KeyCreated, Opened, Posted
 from jevons.ledger.runs import run, runs
 from jevons.ledger.sqlite import SqliteStore
 from tests.ledger.making import NOON_MS, make_entry, make_hold, make_key, request_ids
@@ -91,3 +93,43 @@ def test_a_parent_that_never_called_is_no_root(tmp_path: Path) -> None:
     store.apply([KeyCreated(make_key(1)), Opened(hold), Posted(make_entry(hold, 5))])
     store.close()
     assert [(one["run_id"], one["depth"]) for one in runs(tmp_path / "ledger.db")] == [("child", 1)]
+
+
+def chain_of(path: Path, parents: dict[str, str | None]) -> None:
+    """A call of ten nano-USD in each run."""
+    store = SqliteStore(path, synchronous="OFF")
+    following = request_ids()
+    store.apply([KeyCreated(make_key(1))])
+    for label, parent in parents.items():
+        hold = make_hold(following(), 50, run_id=label, parent_run_id=parent)
+        store.apply([Opened(hold), Posted(make_entry(hold, 10))])
+    store.close()
+
+
+def test_a_run_that_only_those_it_started_have_named_is_their_root(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    chain_of(path, {"child": "root"})
+    store = SqliteStore(path)
+    store.apply([Began(1, "root", None, "", "", NOON_MS)])
+    store.close()
+    root, child = runs(path)
+    assert (root["run_id"], root["entries"], root["tree_billed_nusd"], root["children"]) == ("root", 0, 10, 1)
+    assert (child["run_id"], child["depth"]) == ("child", 2)
+
+
+def test_of_a_tree_too_large_to_show_the_sum_is_that_of_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log, "TREE_RUNS_MAX", 10)
+    path = tmp_path / "ledger.db"
+    chain_of(path, {"root": None, **{f"run-{number}": "root" for number in range(30)}})
+    found = runs(path)
+    assert len(found) == 10
+    assert (found[0]["children"], found[0]["tree_billed_nusd"], found[0]["tree_steps"]) == (30, 310, 31)
+    assert (found[1]["children"], found[1]["tree_billed_nusd"]) == (0, 10)
+
+
+def test_runs_that_started_one_another_as_deep_as_may_be_are_one_tree(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    chain_of(path, {f"run-{n}": f"run-{n - 1}" if n else None for n in range(RUN_DEPTH_MAX)})
+    found = runs(path, limit=1)
+    assert [one["depth"] for one in found] == list(range(1, RUN_DEPTH_MAX + 1))
+    assert found[0]["tree_billed_nusd"] == 10 * RUN_DEPTH_MAX

@@ -1,6 +1,7 @@
 """Reading runs: who started whom, how far each went, what it cost. Own read-only connections; sums come from the rows of runs.
 
-A run's own figures are those of its own calls; `tree_…` counts the runs that it started, and theirs, too.
+A run's own figures are those of its own calls; `tree_…` counts the runs that it started, and theirs, too. Of a tree with more runs than
+are shown, `tree_…` of the root is still that of all, and of the others that of those shown.
 """
 
 from pathlib import Path
@@ -18,13 +19,21 @@ TREE_RUNS_MAX = 1_000
 CALLS_SHOWN_MAX = 1_000
 """Latest calls of one run that are shown."""
 
-_TREE = (
+_BELOW = (
     "WITH RECURSIVE tree(run, depth) AS (VALUES(:root, 1) UNION SELECT run_id, depth + 1 FROM runs JOIN tree ON parent_run_id = run"
     f" WHERE key_id = :key AND depth <= {RUN_DEPTH_MAX})"
-    " SELECT run_id, parent_run_id, agent, source, depth, first_ms, last_ms, entries, steps,"
-    " input + cache_read + cache_write_5m + cache_write_1h AS input_tokens, output AS output_tokens, list_nusd, billed_nusd,"
-    " estimated_nusd, (SELECT count(*) FROM holds WHERE holds.key_id = runs.key_id AND holds.run_id = runs.run_id) AS open_calls"
-    f" FROM tree JOIN runs ON run_id = run AND key_id = :key ORDER BY depth, first_ms LIMIT {TREE_RUNS_MAX}"
+)
+_INPUT = "input + cache_read + cache_write_5m + cache_write_1h"
+_OPEN = "(SELECT count(*) FROM holds WHERE holds.key_id = runs.key_id AND holds.run_id = runs.run_id)"
+_TREE = (
+    f"{_BELOW} SELECT run_id, parent_run_id, agent, source, depth, first_ms, last_ms, entries, steps, {_INPUT} AS input_tokens,"
+    f" output AS output_tokens, list_nusd, billed_nusd, estimated_nusd, {_OPEN} AS open_calls,"
+    " (SELECT count(*) FROM runs c WHERE c.key_id = runs.key_id AND c.parent_run_id = runs.run_id) AS children"
+    " FROM tree JOIN runs ON run_id = run AND key_id = :key ORDER BY depth, first_ms LIMIT :most"
+)
+_SUMS = (
+    f"{_BELOW} SELECT sum(steps), sum({_INPUT}), sum(output), sum(list_nusd), sum(billed_nusd), sum({_OPEN})"
+    " FROM tree JOIN runs ON run_id = run AND key_id = :key"
 )
 _ROOT = (
     "WITH RECURSIVE above(run, up) AS (VALUES(:run, 1) UNION SELECT p.run_id, up + 1 FROM above"
@@ -79,20 +88,23 @@ def _root(db: apsw.Connection, key_id: int, run_id: str) -> str:
 
 
 def _tree(db: apsw.Connection, key_id: int, key: str, root: str) -> list[Record]:
-    found = db.execute(_TREE, {"root": root, "key": key_id})
+    found = db.execute(_TREE, {"root": root, "key": key_id, "most": TREE_RUNS_MAX})
     names = [column[0] for column in found.get_description()]
     records = [{"key": key, **dict(zip(names, row, strict=True))} for row in found]
     below: dict[str, list[Record]] = {}
     for record in records:
         below.setdefault(record["parent_run_id"] or "", []).append(record)
-    return _in_order(records[0], below)
+    ordered = _in_order(records[0], below)
+    if len(records) == TREE_RUNS_MAX:  # there may be more than are shown
+        (sums,) = db.execute(_SUMS, {"root": root, "key": key_id})
+        records[0] |= {f"tree_{name}": total for name, total in zip(_SUMMED, sums, strict=True)}
+    return ordered
 
 
 def _in_order(record: Record, below: dict[str, list[Record]]) -> list[Record]:
     """The run and all it started, depth first, with the sums of its tree."""
     children = [child for child in below.get(record["run_id"], []) if child["depth"] == record["depth"] + 1]
     rows = [row for child in children for row in _in_order(child, below)]
-    record["children"] = len(children)
     record["inferred"] = record["source"] == "inferred"
     record |= {f"tree_{name}": record[name] + sum(row[name] for row in rows) for name in _SUMMED}
     return [record, *rows]
