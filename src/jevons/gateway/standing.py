@@ -24,7 +24,9 @@ def standing_headers(passage: "Passage") -> list[tuple[bytes, bytes]]:
     if passage.run is not None:
         headers.append((b"x-jevons-run-id", passage.run.label.encode()))
     warnings = passage.warnings + [
-        f"{account.label} is past its warning" for account in passage.path if account.enforced and account.warns
+        f"{account.label} is past its warning"
+        for account in passage.path
+        if account.rule.warn is not None and account.enforced and account.warns
     ]
     if warnings:
         headers.append((b"x-jevons-warning", "; ".join(warnings).encode()))

@@ -53,7 +53,7 @@ def judge(rules: Iterable[Rule], facts: Facts, granted: Callable[[Rule], int]) -
         value = value_of(rule, facts)
         if _reached(rule, value):
             found.append(Passed(rule, value, "deny"))
-        elif rule.approve is not None and value >= rule.approve + granted(rule):
+        elif rule.approve is not None and value >= rule.approve and value >= rule.approve + granted(rule):
             found.append(Passed(rule, value, "ask"))
         elif rule.warn is not None and value >= rule.warn:
             found.append(Passed(rule, value, "warn"))

@@ -105,7 +105,7 @@ def decide(path: Sequence[Account], terms: Terms) -> Verdict:
             return found
         cap, amounts = found, _amounts(terms, _held_output(terms, found))
     for account in path:
-        if account.enforced and account.asks:
+        if account.rule.approve is not None and account.enforced and account.asks:
             return Ask(account)
     observed = tuple([a for a in path if not a.enforced and not a.fits(amounts[a.index])])
     return Admit(cap if cut or cap < asked else None, cap < asked, amounts, observed)
