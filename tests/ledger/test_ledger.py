@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+import apsw
 import pytest
 
 from jevons.core.entry import Outcome, admitted_ms
@@ -13,8 +14,11 @@ from jevons.ledger.errors import LedgerUnavailable
 from jevons.ledger.ledger import Ledger, settle_open_holds
 from jevons.ledger.ops import KeyCreated, Opened
 from jevons.ledger.sqlite import ENTRY_COLUMNS, SqliteStore
+from jevons.policy.amounts import Amounts, bound
 from jevons.policy.govern import Admit, Terms, decide
-from tests.ledger.making import NOON_MS, SETTINGS, balance, dump_file, make_entry, make_hold, make_key, running
+from jevons.policy.rules import Limit
+from tests.ledger.failing import DoubtfulStore
+from tests.ledger.making import NOON_MS, SETTINGS, balance, dump_file, make_entry, make_hold, make_key, running, written
 
 PRICE = Price("p/m", "b", 1, (PriceTier(-1, {"input": 1, "output": 1}),))
 
@@ -253,3 +257,106 @@ def test_an_idempotency_key_is_free_again_when_no_upstream_has_seen_the_call(pat
             assert ledger.repeated(1, b"unreachable".ljust(32)) is None
 
     asyncio.run(scene())
+
+
+def test_a_bill_above_its_hold_is_recorded_on_every_account_it_takes_over_and_blocks_them(path: Path) -> None:
+    async def scene() -> None:
+        async with running(path) as ledger:
+            await ledger.add_key(make_key(1, 100))
+            await ledger.put_limit(Limit("org", scope="org", usd="80e-9"), NOON_MS)
+            await ledger.put_limit(Limit("roomy", usd="500e-9"), NOON_MS)
+            path_now = ledger.path_of(ledger.who(ledger.by_id[1]), None, "sent", NOON_MS)
+            hold = make_hold(ledger.next_request(NOON_MS), 60)
+            await ledger.take(hold, path_now, bound(60, 60, 10, 20, step=True))
+            await ledger.post(make_entry(hold, 130))
+            assert {account.rule.name: balance(account) for account in path_now} == {
+                "org": (80, 130, 0, 50),
+                "roomy": (500, 130, 0, 0),
+                "key": (100, 130, 0, 30),
+            }
+            assert [account.fits(0) for account in path_now] == [False, True, False]
+        assert ledger.overruns == {("org:usd org:default", 0): 50, ("key:usd key:key-1", 0): 30}
+        async with running(path) as ledger:
+            assert balance(ledger.accounts[1]) == (100, 130, 0, 30)
+            again = ledger.path_of(ledger.who(ledger.by_id[1]), None, "sent", NOON_MS)
+            assert [account.overrun for account in again] == [50, 0, 30]  # found again, and not recorded twice
+
+    asyncio.run(scene())
+    entry_id = NOON_MS << 18
+    assert [row[1:6] for row in dump_file(path)["overruns"]] == [
+        ("org:usd org:default", 0, 50, "post", entry_id),
+        ("key:usd key:key-1", 0, 30, "post", entry_id),
+    ]
+    assert check(path) == []
+
+
+def more(nusd: int, output_tokens: int) -> Amounts:
+    return (nusd, nusd, output_tokens, 0, 0, 0, output_tokens, output_tokens, 0, 0)
+
+
+def test_a_hold_grows_on_all_its_accounts_or_on_none(path: Path) -> None:
+    async def scene() -> None:
+        async with running(path) as ledger:
+            await ledger.add_key(make_key(1, 1_000))
+            await ledger.put_limit(Limit("tokens", output_tokens=50), NOON_MS)
+            await ledger.put_limit(Limit("seen", usd="150e-9", mode="observe"), NOON_MS)
+            accounts = ledger.path_of(ledger.who(ledger.by_id[1]), None, "sent", NOON_MS)
+            held = {account.rule.name: account for account in accounts}
+            hold = make_hold(ledger.next_request(NOON_MS), 100, output_tokens=20)
+            await ledger.take(hold, accounts, bound(100, 100, 10, 20, step=True))
+            grown = ledger.grow(hold.id, more(70, 30))
+            assert grown is not None
+            bigger, durable = grown
+            assert (bigger.held_nusd, bigger.list_held_nusd, bigger.output_tokens) == (170, 170, 50)
+            assert (held["key"].held, held["tokens"].held, held["seen"].held) == (
+                170,
+                50,
+                170,
+            )  # what is observed refuses nothing
+            await durable
+            assert ledger.grow(hold.id, more(1, 1)) is None
+            assert (held["key"].held, held["tokens"].held, held["seen"].held) == (170, 50, 170)
+            assert [(row["held_nusd"], row["output_tokens"]) for row in open_holds(path)] == [(170, 50)]
+            await ledger.put_limit(Limit("other", usd=1), NOON_MS)  # the accounts are made anew, with all that is held
+            anew = {one.rule.name: one for one in ledger.path_of(ledger.who(ledger.by_id[1]), None, "sent", NOON_MS)}
+            assert (anew["key"].held, anew["tokens"].held, anew["other"].held) == (170, 50, 170)
+
+    asyncio.run(scene())
+    store = SqliteStore(path)
+    assert settle_open_holds(store, NOON_MS) == 1  # the process died: all that was held is charged
+    assert store.load().posted[1] == (170, 0)
+    store.close()
+    assert check(path) == []
+
+
+def test_who_was_not_told_that_more_is_held_relays_no_more(path: Path) -> None:
+    store = DoubtfulStore(SqliteStore(path))
+
+    async def scene() -> None:
+        async with running(path, store) as ledger:
+            await ledger.add_key(make_key(1, 1_000))
+            await ledger.take(hold := make_hold(ledger.next_request(NOON_MS), 100))
+            store.failures = [(apsw.FullError("full"), False)]
+            bigger, durable = ledger.grow(hold.id, more(70, 30)) or (hold, None)
+            assert durable is not None and not await written(durable)
+            assert [row["held_nusd"] for row in open_holds(path)] == [100]
+            await ledger.post(make_entry(bigger, 60))
+            assert balance(ledger.accounts[1]) == (1_000, 60, 0, 0)
+
+    asyncio.run(scene())
+    assert check(path) == []
+
+
+def test_without_a_disk_a_hold_grows_in_memory(path: Path) -> None:
+    async def scene() -> None:
+        ledger = Ledger(SqliteStore(path), path, asyncio.get_running_loop(), durable=False)
+        await ledger.add_key(make_key(1, 1_000))
+        await ledger.take(hold := make_hold(ledger.next_request(NOON_MS), 100))
+        grown = ledger.grow(hold.id, more(70, 30))
+        assert grown is not None
+        await grown[1]
+        assert balance(ledger.accounts[1]) == (1_000, 0, 170, 0)
+        ledger.close()
+
+    asyncio.run(scene())
+    assert dump_file(path)["holds"] == []
