@@ -34,5 +34,5 @@ AGENT = Agent(
     launch=launch,
     run_source="x-jevons-run-id",  # what a run in the base path stands for
     budget_usd="0.01",
-    goes_on=2,  # denied a commit's message by its small model it asks its large one, then commits without and begins the next round
+    goes_on=2,  # a commit's message is asked of its small model, then of its large one (here the same); without one the next round begins
 )
