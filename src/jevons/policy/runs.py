@@ -130,14 +130,14 @@ class Runs:
 
     def forget(self, keep: int, open_runs: set[tuple[int, str]]) -> None:
         """Let go the runs that were used longest ago, down to about `keep`; those with open calls stay, and whatever is above one that stays."""
+        for run in self._runs.values():  # also those let go: a request between two attempts may still have them in hand
+            run.known = True
         old = list(self._runs.values())[: max(0, len(self._runs) - keep)]
         if old:
             gone = {(run.key_id, run.label) for run in old} - open_runs
             staying = [run for key, run in self._runs.items() if key not in gone]
             for key in gone - {(run.key_id, above.label) for run in staying for above in run.lineage}:
                 del self._runs[key]
-        for run in self._runs.values():
-            run.known = True
 
 
 def _called(record: Record | None) -> bool:
