@@ -313,6 +313,7 @@ class Journey:
         durable = attempt.resolve(Outcome.CANCELLED if self._client.gone else outcome)
         self._client.interrupt_on_leave(False)  # a client that closes now has had its answer
         await durable
+        self._gate.governor.answered(self._passage)
         if not self._client.started:
             await begin()
         await self._client.body(self._cost_comment(attempt) + relay.terminal, more=False)
@@ -376,7 +377,8 @@ class Journey:
         if attempt.settled is None:
             attempt.resolve(outcome)
         assert attempt.durable is not None
-        await attempt.durable
+        if not attempt.durable.cancelled():  # a kill that came while it was waited for cancelled it; the post is made all the same
+            await attempt.durable
         if self._client.started:
             return Aborted(refusal)
         return Failed(refusal, None, attempt, again=again and not self._client.gone)
