@@ -100,7 +100,11 @@ class App:
         except Refusal as refused:
             self._metrics.denials[refused.code] += 1
             if refused.kind is Kind.BUDGET:
-                caller = identify(self._gate.ledger.keys, scope["headers"], named, path_key)
+                try:
+                    caller = identify(self._gate.ledger.keys, scope["headers"], named, path_key)
+                except Refusal:  # its key was revoked while it was under way
+                    await self._refuse(client, refused, dialect, request)
+                    return
                 refused = for_client(refused, named, caller)
                 if dialect is Dialect.RESPONSES and client.streams and not client.started and takes_failed_event(named, caller):
                     await fail(client, refused, request, own_headers(request, None, cost=False))
