@@ -18,6 +18,8 @@ from jevons.wire.tools import tool_names, without_tools
 
 Note = Callable[[str, str, dict[str, object]], None]
 """(action, table, detail) for the audit log."""
+_WHAT_CHARS_MAX = 200
+"""Of the name of a model or tool, in the audit log: clients choose them, of any length, and no text of theirs is to come to the disk."""
 
 
 class Fence:
@@ -84,7 +86,7 @@ def _enforced(denied: Denied, what: str, note: Note) -> bool:
     note(
         "denied" if denied.enforced else "would-deny",
         denied.access,
-        {"reason": "access", "what": what, "pattern": denied.pattern},
+        {"reason": "access", "what": what[:_WHAT_CHARS_MAX], "pattern": denied.pattern},
     )
     return denied.enforced
 
