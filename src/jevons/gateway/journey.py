@@ -377,7 +377,7 @@ class Journey:
         if attempt.settled is None:
             attempt.resolve(outcome)
         assert attempt.durable is not None
-        if not attempt.durable.cancelled():  # a kill that came while it was waited for cancelled it; the post is made all the same
+        if not attempt.durable.cancelled():  # by a kill that came while it was waited for; the post is made all the same
             await attempt.durable
         if self._client.started:
             return Aborted(refusal)
