@@ -7,7 +7,7 @@ import msgspec
 from rich.text import Text
 
 from jevons.cli.doctor import count
-from jevons.cli.tables import console, plain, whole
+from jevons.cli.tables import console, plain, printable, whole
 from jevons.core.money import format_usd
 from jevons.policy.rules import SUMMED, Limit, Measure, Rule, rules_of
 
@@ -102,7 +102,7 @@ def approvals(found: list[Record], others: int) -> None:
         }
         state = states.get(one["state"]) or f"{one['state']} {clock(one['decided_ms'])}"
         console.print(Text(one["id"], "bold"), Text(state), soft_wrap=True)
-        console.print(Text(f"  {one['question']}"), soft_wrap=True)
+        console.print(Text(printable(f"  {one['question']}")), soft_wrap=True)
     if found:
         _say("Yes: `jevons approve ID`. No: `jevons approve ID --deny`, or silence.")
         return
@@ -126,7 +126,7 @@ def audit(rows: list[Record]) -> None:
 
 
 def _say(line: str, style: str | None = None) -> None:
-    console.print(line, style=style, markup=False, soft_wrap=True)
+    console.print(printable(line), style=style, markup=False, soft_wrap=True)
 
 
 def clock(at_ms: int) -> str:

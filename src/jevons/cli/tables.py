@@ -6,6 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
+from rich.text import Text
 
 from jevons.cli.doctor import Finding, count
 from jevons.core.money import format_usd
@@ -41,7 +42,7 @@ def keys(found: list[dict[str, Any]]) -> None:
         return
     table = plain("key", "begins", "limit", "spent", "held now", "overrun", "made", title=None)
     for key in found:
-        name = f"[strike]{key['name']}[/] (revoked)" if key["revoked_ms"] else key["name"]
+        name = Text.assemble((key["name"], "strike"), " (revoked)") if key["revoked_ms"] else key["name"]
         limit = "none" if key["limit_nusd"] is None else format_usd(key["limit_nusd"])
         money = [format_usd(key[column]) for column in ("posted_nusd", "held_nusd", "overrun_nusd")]
         table.add_row(
@@ -61,7 +62,7 @@ def top_table(picture: dict[str, Any]) -> Table:
     table = plain("", "key", "model", "tokens in", "out", "cost", "how", title=title)
     for hold in picture["holds"][-20:]:
         table.add_row(
-            "[yellow]open[/]",
+            Text("open", "yellow"),
             hold["key_name"],
             f"{hold['upstream']}/{hold['target']}",
             f"≤{hold['input_tokens']:,}",
@@ -115,8 +116,20 @@ def whole(table: Table) -> None:
     Console(highlight=False, width=max(console.width, wanted)).print(table)
 
 
+def printable(text: str) -> str:
+    """Without signs that steer a terminal: clients choose names of agents, models and tools."""
+    return "".join(sign if sign.isprintable() or sign == "\n" else "?" for sign in text)
+
+
+class _Plain(Table):
+    """Its cells are text, no markup: an agent may be called "[/x]"."""
+
+    def add_row(self, *cells: Any, **settings: Any) -> None:
+        super().add_row(*[Text(printable(cell)) if isinstance(cell, str) else cell for cell in cells], **settings)
+
+
 def plain(first: str, *columns: str, title: str | None) -> Table:
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="dim")
+    table = _Plain(title=title, title_justify="left", box=None, pad_edge=False, header_style="dim")
     table.add_column(first)
     texts = {"key", "agent", "model", "how", "begins", "made"}
     for column in columns:
