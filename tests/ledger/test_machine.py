@@ -611,7 +611,7 @@ async def _awaiting(future: Awaitable[object]) -> None:
 
 @pytest.mark.usefixtures("retry_at_once")
 class TestLedger(LedgerMachine.TestCase):  # type: ignore[name-defined, misc]
-    settings = settings(max_examples=30, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck))
+    settings = settings(max_examples=50, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 class HonestMachine(LedgerMachine):
@@ -620,11 +620,11 @@ class HonestMachine(LedgerMachine):
 
 @pytest.mark.usefixtures("retry_at_once")
 class TestHonestLedger(HonestMachine.TestCase):  # type: ignore[name-defined, misc]
-    settings = settings(max_examples=15, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck))
+    settings = settings(max_examples=30, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @pytest.mark.usefixtures("retry_at_once", "little_memory")
 class TestLedgerOfLittleMemory(LedgerMachine.TestCase):  # type: ignore[name-defined, misc]
     """Accounts and runs are let go all the time, and made anew from the disk."""
 
-    settings = settings(max_examples=15, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck))
+    settings = settings(max_examples=30, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck))
