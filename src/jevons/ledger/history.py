@@ -132,9 +132,12 @@ class History:
         first, after = -(-since_ms // width_ms), end_ms // width_ms
         if rule.window.rolling_ms and rule.window.bucket_ms < width_ms:
             first = after  # no sums are as fine as its buckets; it is an hour long at most
+        apart = "agent, target"
+        if rule.agent == rule.model == "*" and rule.scope is not Scope.AGENT:
+            apart = "'', ''"  # whoever called what: a month of minutes has many rows
         query = (
-            f"SELECT {period} * {width_ms} + {width_ms - 1}, agent, target, sum({COLUMNS[rule.measure]}) FROM rollup_{period}"
-            f" WHERE {period} >= ? AND {period} < ? AND key_id IN ({self._counted_keys(rule, who)}) GROUP BY 1, 2, 3"
+            f"SELECT {period} * {width_ms} + {width_ms - 1}, {apart}, sum({COLUMNS[rule.measure]}) FROM rollup_{period}"
+            f" WHERE {period} >= ? AND {period} < ? AND key_id IN ({self._counted_keys(rule, who)}) GROUP BY {period}, {apart}"
         )
         yield from self._of_entries(rule, who, since_ms, first * width_ms)
         yield from _counted(rule, who, self.db.execute(query, (first, after)))
