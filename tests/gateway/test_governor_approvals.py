@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from jevons.core.limits import QUESTIONS_OF_KEY_MAX
 from tests.gateway.asking import Gateway, Got, Key, body_of
 from tests.gateway.governing import Talk, account, limit, wait_until
 from tests.provider import Provider
@@ -163,3 +164,17 @@ def test_questions_and_answers_survive_a_restart(hasty: Gateway) -> None:
     assert step(hasty, yes).status == 402, "a yes is used up once, restart or not"
     assert step(hasty, no).error["jevons"]["reason"] == "approval_denied"
     assert [len(questions(hasty, key)) for key in (yes, no)] == [2, 1]
+
+
+def test_a_key_has_so_many_questions_and_no_more(gateway: Gateway) -> None:
+    """Each run may ask its own; what begins run after run is refused without a question, and others still ask theirs."""
+    key, other = gateway.key(), gateway.key()
+    for one in (key, other):
+        limit(gateway, one, scope="run", context_tokens=10_000, approve=1)
+    told = [step(gateway, key, run=f"r{number}") for number in range(QUESTIONS_OF_KEY_MAX + 2)]
+    assert [got.status for got in told] == [402] * len(told)
+    assert len(questions(gateway, key)) == QUESTIONS_OF_KEY_MAX
+    assert "approval" not in told[-1].error["jevons"]
+    assert "as many questions open as a key may have" in told[-1].error["message"]
+    one = asked(step(gateway, other))
+    assert questions(gateway, other) == [one]

@@ -119,6 +119,8 @@ NOTES_EVERY_S = 60
 NOTED_RUNS_MAX = 256
 """Kinds of denials within that time of which each run has lines of its own. Beyond it runs share their key's: a client that is refused, and
 begins a new run each time, must not fill the disk either."""
+QUESTIONS_OF_KEY_MAX = 64
+"""Questions to a person that one key may have asked within the time that they stay open: more are refused without one."""
 APPROVAL_TTL_S = 900
 """How long a question to a person stays open before it counts as denied."""
 APPROVAL_ATTEMPTS_PER_MINUTE_MAX = 10

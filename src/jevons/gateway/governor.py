@@ -6,13 +6,22 @@ counted limits are decided at the gate (`policy.govern`); here are the others. D
 
 import asyncio
 import secrets
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from jevons.core.ask import Ask, Caller, Dialect
 from jevons.core.chain import Chain, chain
 from jevons.core.entry import admitted_ms, request_text
-from jevons.core.limits import APPROVAL_TTL_S, LINEAGE_TTL_S, NOTE_FRAME_TOKENS, NOTED_RUNS_MAX, NOTES_EVERY_S, RUN_DEPTH_MAX
+from jevons.core.limits import (
+    APPROVAL_TTL_S,
+    LINEAGE_TTL_S,
+    NOTE_FRAME_TOKENS,
+    NOTED_RUNS_MAX,
+    NOTES_EVERY_S,
+    QUESTIONS_OF_KEY_MAX,
+    RUN_DEPTH_MAX,
+)
 from jevons.core.refusal import Refusal, invalid
 from jevons.gateway import wording
 from jevons.gateway.clients import Named
@@ -111,6 +120,8 @@ class Governor:
         self._trails = Trails(secret)
         self._open: dict[int, tuple[Passage, Stop]] = {}
         """Requests under way by their id: sent, waiting for a hold, or between two attempts."""
+        self._asked: dict[int, deque[int]] = {}
+        """Key id -> when its latest questions end, Unix ms."""
         self._noted: dict[tuple[str, str, str], tuple[int, int]] = {}
         self.address = ""
         """Where people find this gateway, for the links they get."""
@@ -370,6 +381,8 @@ class Governor:
         control, now_ms = self._ledger.control, passage.at_ms
         approval = control.asked(label, window_ms)
         if approval is None or approval.state == "approved":
+            if not self._may_ask(passage):
+                raise wording.too_many_questions(passage.who.key)
             expires_ms = now_ms + (self._settings.approval_s or APPROVAL_TTL_S) * 1000
             approval = Approval(f"apr_{secrets.token_urlsafe(16)}", label, window_ms, text, grants, now_ms, expires_ms)
             control.ask(approval)
@@ -378,6 +391,16 @@ class Governor:
         limit, _, subject = label.partition(" ")
         self.note(passage, "denied", limit.partition(":")[0], detail, of_run=_is_of_run(subject))
         return refusal
+
+    def _may_ask(self, passage: Passage) -> bool:
+        """A key may have so many questions open, and no more: each is a row on the disk, and somebody's time."""
+        asked = self._asked.setdefault(passage.caller.key_id, deque())
+        while asked and asked[0] <= passage.at_ms:
+            asked.popleft()
+        if len(asked) >= QUESTIONS_OF_KEY_MAX:
+            return False
+        asked.append(passage.at_ms + (self._settings.approval_s or APPROVAL_TTL_S) * 1000)
+        return True
 
     def _granted(self, label: str, window_ms: int, granted: int) -> None:
         for account in self._ledger.books.accounts.values():

@@ -96,6 +96,13 @@ def question(approval: Approval, url: str, now_ms: int) -> Refusal:
     return Refusal(Kind.BUDGET, 402, message, code=STOP_CODE, detail=detail)
 
 
+def too_many_questions(key: str) -> Refusal:
+    """A person would be asked, and has enough to answer."""
+    message = f"Key {key!r} has as many questions open as a key may have; a person must answer them first (`jevons approve`)."
+    detail: dict[str, object] = {"reason": "approval", "scope": f"key:{key}", "remedy": "jevons approve"}
+    return Refusal(Kind.BUDGET, 402, message, code=STOP_CODE, detail=detail)
+
+
 def asked(rule: Rule, subject: str, value: int, grants: int, why: str = "") -> str:
     """The question, for whoever decides."""
     came = (
