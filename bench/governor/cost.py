@@ -5,12 +5,14 @@ Comes in: the native stand-in and the cores of bench.gateway. Goes out: samples.
 
 import json
 import os
+import statistics
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 from bench.gateway import machine
 from bench.gateway.campaign import QUIET_CORES
@@ -146,15 +148,21 @@ Samples = dict[tuple[str, int, str], list[Sample]]
 """(kind of request, connections, setup) -> samples, one a round"""
 
 
-def more_us(samples: Samples, kind: str, connections: int, setup: str) -> list[float]:
-    """By how much CPU a request of this setup needs more than the same one without limits, round by round, in the order of its size.
+class More(NamedTuple):
+    """By how much CPU a request needs more than the same one without limits, microseconds."""
 
-    Rounds in which others were busy are left out where three quiet ones remain.
-    """
+    least: float
+    """The least disturbed sample of each compared: others on the machine can only make CPU time longer."""
+    median: float
+    """Of the differences in each round."""
+
+
+def more_us(samples: Samples, kind: str, connections: int, setup: str) -> More:
+    """What a setup adds to its base."""
     base = next(one.base for one in SETUPS if one.name == setup)
-    pairs = list(zip(samples[kind, connections, setup], samples[kind, connections, base], strict=True))
-    quiet = [pair for pair in pairs if max(sample.other_cores for sample in pair) < QUIET_CORES]
-    return sorted(own.cpu_us - none.cpu_us for own, none in (quiet if len(quiet) >= 3 else pairs))
+    own = [sample.cpu_us for sample in samples[kind, connections, setup]]
+    none = [sample.cpu_us for sample in samples[kind, connections, base]]
+    return More(min(own) - min(none), statistics.median(a - b for a, b in zip(own, none, strict=True)))
 
 
 class Campaign:
