@@ -267,6 +267,21 @@ def test_a_disk_that_stays_broken_loses_no_money_and_says_what_happens(path: Pat
     assert [(outcome, nusd) for _, outcome, nusd in entries(path)] == [("killed", 100)]
 
 
+def test_a_kill_that_was_never_written_is_said_to_be_lost(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    disk = FailingDisk()
+
+    async def scene() -> None:
+        async with running(path, SqliteStore(path, vfs=disk.name)) as ledger:
+            await ledger.add_key(make_key(1))
+            disk.broken = dict([FULL])
+            assert not await written(ledger.control.kill("everything", "", NOON_MS))
+            assert not await written(ledger.revoke_key(1, NOON_MS))
+
+    asyncio.run(scene())
+    (said,) = [record.message for record in caplog.records if record.levelno == logging.CRITICAL]
+    assert "Kill, KeyRevoked could not be written" in said and "do not hold after a restart" in said
+
+
 def test_what_is_queued_at_the_end_is_written_although_its_first_commit_fails(path: Path) -> None:
     store = DoubtfulStore(SqliteStore(path))
 

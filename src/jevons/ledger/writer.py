@@ -18,7 +18,7 @@ import apsw
 
 from jevons.core.limits import COMMIT_ROWS_MAX, LEDGER_FLUSH_S, LEDGER_RETRY_S
 from jevons.ledger.errors import LedgerUnavailable
-from jevons.ledger.ops import Lasting, Op, Opened, Posted, Withdrawn
+from jevons.ledger.ops import KeyRevoked, Kill, Lasting, Op, Opened, Posted, Withdrawn
 from jevons.ledger.sqlite import Store
 
 log = logging.getLogger("jevons.ledger")
@@ -118,11 +118,16 @@ class Writer:
                     self._progress.notify_all()
         if self.failing:
             self._catch_up(probe=False)
-        if self._unwritten:
+        entries = sum(isinstance(op, Posted) for op in self._unwritten)
+        if entries:
             log.critical(
                 "%d entries could not be written (%s). Their holds stay in the ledger and are charged whole, as estimates, at the next start.",
-                len(self._unwritten),
+                entries,
                 self.failing,
+            )
+        if lost := [type(op).__name__ for op in self._unwritten if isinstance(op, KeyRevoked | Kill)]:
+            log.critical(
+                "%s could not be written (%s) and do not hold after a restart: say them again.", ", ".join(lost), self.failing
             )
 
     def _next(self) -> tuple[list[Ticket], int, bool]:
