@@ -238,6 +238,8 @@ TRAIL_MESSAGES_READ_MAX = 256
 """Unknown messages of one request that are read, from its end: more than TRAIL_STEPS_MAX steps, a millisecond or two."""
 TRAIL_MESSAGE_BYTES_MAX = 256 * 2**10
 """A larger message is not read for loops: mostly it is an image or a file, and it would hold up others for a millisecond."""
+TRAIL_SILENT_MAX = 4_096
+"""Messages known to have nothing for the loop detector (system prompts, tools), about 150 bytes each; then they are read anew."""
 TRAIL_STEPS_SEEN_MAX = 128
 """Latest steps of all conversations of a run, by which a request that is sent again is told from one that is due again."""
 TRAIL_REQUESTS_MAX = 16

@@ -41,8 +41,9 @@ def least(path: Sequence[Account], measure: Measure) -> Account | None:
     """The enforced account of a measure with the least left; None = no limit."""
     tightest, left = None, 0
     for account in path:
-        if account.rule.measure is not measure or not account.enforced or (available := account.available) is None:
+        if account.limit is None or account.rule.measure is not measure or not account.enforced:
             continue
+        available = account.limit - account.posted - account.held
         if tightest is None or available < left:
             tightest, left = account, available
     return tightest

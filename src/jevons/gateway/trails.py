@@ -14,7 +14,7 @@ from typing import TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from jevons.core.ask import Ask
+from jevons.core.ask import Ask, Dialect
 from jevons.core.chain import loop_key
 from jevons.core.limits import (
     TRAIL_CONVERSATIONS_MAX,
@@ -23,6 +23,7 @@ from jevons.core.limits import (
     TRAIL_MESSAGES_READ_MAX,
     TRAIL_OPEN_CALL_BYTES_MAX,
     TRAIL_REQUESTS_MAX,
+    TRAIL_SILENT_MAX,
     TRAIL_STEPS_MAX,
     TRAIL_STEPS_SEEN_MAX,
 )
@@ -51,6 +52,8 @@ class Trails:
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
         self._prints = Prints(secret)
+        self._silent: dict[Dialect, set[bytes]] = {}
+        """Digests of messages of which no part is looked at."""
 
     def follow(self, trail: Trail, ask: Ask, digests: Sequence[bytes], input_tokens: int) -> Loops:
         """Bring the trail up to date with a request, and judge it. `digests`: of `ask.messages`, one each (core.chain)."""
@@ -72,7 +75,7 @@ class Trails:
         state, start = place.state, max(place.start, len(digests) - TRAIL_MESSAGES_READ_MAX)
         marks = list(place.marks) if start == place.start else []
         messages = ask.messages[start:]
-        found = [parts(ask.dialect, message) if len(message) <= TRAIL_MESSAGE_BYTES_MAX else () for message in messages]
+        found = self._parts(ask, digests, start)
         flat = list(chain.from_iterable(found))
         done = 0
         for offset, message in enumerate(messages):
@@ -84,6 +87,21 @@ class Trails:
             if marks or found[offset]:
                 marks.append(Mark(digests[start + offset], _kept(state), tokens))
         return tuple(marks), state
+
+    def _parts(self, ask: Ask, digests: tuple[bytes, ...], start: int) -> list[Sequence[Part]]:
+        """What each message from `start` on says. System prompts and tools say nothing here, and begin every conversation: they are read once."""
+        silent = self._silent.setdefault(ask.dialect, set())
+        found: list[Sequence[Part]] = []
+        for message, digest in zip(ask.messages[start:], digests[start:], strict=True):
+            if len(message) > TRAIL_MESSAGE_BYTES_MAX or digest in silent:
+                found.append(())
+                continue
+            found.append(said := parts(ask.dialect, message))
+            if not said:
+                if len(silent) >= TRAIL_SILENT_MAX:
+                    silent.clear()
+                silent.add(digest)
+        return found
 
     def _part(self, state: State, part: Part, calls_next: bool, size: int, tokens: int) -> State:
         """The state after one more part. `calls_next`: the model says this beside a call; `size`: bytes of the message."""

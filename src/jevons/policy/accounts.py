@@ -120,7 +120,10 @@ class Account:
     def reserve(self, bucket: int, amount: int) -> None:
         """Hold `amount`. Where the rule is enforced, the caller has asked `fits` in the same step."""
         assert amount >= 0 and (not self.enforced or self.fits(amount))
-        self._move(bucket, 0, amount)
+        if self._buckets is None:
+            self.held += amount
+        else:
+            self._move(bucket, 0, amount)
 
     def restore(self, bucket: int, posted: int, held: int = 0) -> None:
         """Add what stood in the account before: its posts when it is built, a hold that was granted earlier."""

@@ -99,16 +99,17 @@ def decide(path: Sequence[Account], terms: Terms) -> Verdict:
     asked = _asked_output(terms, cut=cut)
     cap = asked if terms.cap_max is None else min(asked, terms.cap_max)
     amounts = _amounts(terms, _held_output(terms, cap))
-    if terms.expected_output is not None or not all(not a.enforced or a.fits(amounts[a.index]) for a in path):
+    short = _not_fitting(path, amounts)
+    if terms.expected_output is not None or any(account.enforced for account in short):
         found = _largest_that_fits(path, terms, cap)
         if not isinstance(found, int):
             return found
         cap, amounts = found, _amounts(terms, _held_output(terms, found))
+        short = _not_fitting(path, amounts)
     for account in path:
         if account.rule.approve is not None and account.enforced and account.asks:
             return Ask(account)
-    observed = tuple([a for a in path if not a.enforced and not a.fits(amounts[a.index])])
-    return Admit(cap if cut or cap < asked else None, cap < asked, amounts, observed)
+    return Admit(cap if cut or cap < asked else None, cap < asked, amounts, observed=tuple(short))
 
 
 def _largest_that_fits(path: Sequence[Account], terms: Terms, wanted: int) -> int | Wait | Deny:
@@ -132,6 +133,11 @@ def _largest_that_fits(path: Sequence[Account], terms: Terms, wanted: int) -> in
         if not account.fits(amounts[account.index]):
             return Wait(account, amounts[account.index])
     return low
+
+
+def _not_fitting(path: Sequence[Account], amounts: Amounts) -> list[Account]:
+    """Accounts without room for so much as they are now; observed ones too."""
+    return [account for account in path if not account.fits(amounts[account.index])]
 
 
 def _short_of(limits: Sequence[Account], amounts: Amounts) -> Account | None:
