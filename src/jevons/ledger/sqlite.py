@@ -59,6 +59,10 @@ APPROVAL_COLUMNS = "id account window_ms question granted asked_ms expires_ms st
 STATEMENT_ROWS = (64, 16, 4, 1)
 """Rows per INSERT: few prepared statements, few steps. Each step gives up the interpreter lock once, and getting it back is what costs."""
 
+_BEGIN_RUN = (
+    f"INSERT OR IGNORE INTO runs (key_id, run_id, parent_run_id, agent, source, first_ms, last_ms, {', '.join(MEASURES)})"
+    f" VALUES (?, ?, ?, ?, ?, ?, ?{', 0' * len(MEASURES)})"
+)
 _encode_lines = msgspec.json.Encoder().encode
 
 
@@ -203,6 +207,8 @@ class SqliteStore:
                 opened.append(op.hold)
             elif isinstance(op, Posted):
                 posted.append(op)
+            elif isinstance(op, Began):  # as often as there are new runs, and nothing for the audit log
+                self.db.execute(_BEGIN_RUN, (op.key_id, op.run_id, op.parent_run_id, op.agent, op.source, op.at_ms, op.at_ms))
             else:
                 self._write_rare(op)
         if opened:
@@ -287,18 +293,6 @@ class SqliteStore:
                 )
             case LimitRemoved(name, _):
                 self.db.execute("DELETE FROM limits WHERE name = ?", (name,))
-            case Began():
-                begun = {
-                    **dict.fromkeys(MEASURES, 0),
-                    "key_id": op.key_id,
-                    "run_id": op.run_id,
-                    "parent_run_id": op.parent_run_id,
-                }
-                begun |= {"agent": op.agent, "source": op.source, "first_ms": op.at_ms, "last_ms": op.at_ms}
-                self.db.execute(
-                    f"INSERT OR IGNORE INTO runs ({', '.join(begun)}) VALUES ({', '.join('?' * len(begun))})",
-                    tuple(begun.values()),
-                )
             case RunTightened(key_id, run_id, budget_nusd):
                 self.db.execute(
                     "INSERT INTO run_budgets (key_id, run_id, budget_nusd) VALUES (?, ?, ?)"
