@@ -21,6 +21,7 @@ from tests.ledger.keep import FIXTURES, STILL_OPEN, keep
 from tests.ledger.making import NOON_MS, SETTINGS, make_entry, make_hold, make_key
 
 KEPT = sorted(FIXTURES.glob("ledger-*.db"))
+NEWEST = migrations()[-1][0]
 
 
 def picture(folder: Path) -> dict[str, tuple[str, int]]:
@@ -259,8 +260,8 @@ def test_a_file_system_without_shared_memory_is_refused(path: Path) -> None:
 def next_release(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, str]]:
     steps = [
         *migrations(),
-        (3, "CREATE TABLE teams (id INTEGER PRIMARY KEY) STRICT;"),
-        (4, "ALTER TABLE keys ADD COLUMN team_id INTEGER;"),
+        (NEWEST + 1, "CREATE TABLE teams (id INTEGER PRIMARY KEY) STRICT;"),
+        (NEWEST + 2, "ALTER TABLE keys ADD COLUMN team_id INTEGER;"),
     ]
     monkeypatch.setattr(schema, "migrations", lambda: steps)
     return steps
@@ -270,11 +271,11 @@ def test_each_migration_is_preceded_by_a_backup(path: Path, tmp_path: Path, next
     path.write_bytes((FIXTURES / "ledger-0.1.0.db").read_bytes())
     backups = tmp_path / "backups"
     store = SqliteStore(path, backups=backups)
-    assert store.migrated == [2, 3, 4]
-    assert store.db.pragma("user_version") == 4
+    assert store.migrated == list(range(2, NEWEST + 3))
+    assert store.db.pragma("user_version") == NEWEST + 2
     assert store.db.execute("SELECT count(*) FROM teams").get == 0
     store.close()
-    assert sorted(file.name for file in backups.iterdir()) == [f"ledger-before-{n:04d}.db" for n in (2, 3, 4)]
+    assert sorted(file.name for file in backups.iterdir()) == [f"ledger-before-{n:04d}.db" for n in range(2, NEWEST + 3)]
     versions = []
     for file in sorted(backups.iterdir()):
         db = apsw.Connection(str(file), flags=apsw.SQLITE_OPEN_READONLY)
@@ -282,7 +283,7 @@ def test_each_migration_is_preceded_by_a_backup(path: Path, tmp_path: Path, next
             (db.pragma("user_version"), db.pragma("application_id"), db.execute("SELECT count(*) FROM entries").get > 0)
         )
         db.close()
-    assert versions == [(n, APPLICATION_ID, True) for n in (1, 2, 3)]
+    assert versions == [(n, APPLICATION_ID, True) for n in range(1, NEWEST + 2)]
     again = SqliteStore(path, backups=backups)
     assert again.migrated == []
     again.close()
@@ -290,7 +291,7 @@ def test_each_migration_is_preceded_by_a_backup(path: Path, tmp_path: Path, next
 
 def test_a_new_ledger_needs_no_backup(path: Path, tmp_path: Path, next_release: list[tuple[int, str]]) -> None:
     store = SqliteStore(path, backups=tmp_path / "backups")
-    assert store.migrated == [1, 2, 3, 4]
+    assert store.migrated == list(range(1, NEWEST + 3))
     store.close()
     assert not (tmp_path / "backups").exists()
 
@@ -299,12 +300,12 @@ def test_a_migration_that_fails_leaves_the_file_at_the_version_before(
     path: Path, tmp_path: Path, next_release: list[tuple[int, str]]
 ) -> None:
     SqliteStore(path).close()
-    next_release.append((5, "CREATE TABLE late (x); INSERT INTO nowhere VALUES (1);"))
+    next_release.append((NEWEST + 3, "CREATE TABLE late (x); INSERT INTO nowhere VALUES (1);"))
     with pytest.raises(LedgerError, match="no such table: nowhere"):
         SqliteStore(path, backups=tmp_path / "backups")
     del next_release[-1]
     store = SqliteStore(path)
-    assert store.migrated == [] and store.db.pragma("user_version") == 4
+    assert store.migrated == [] and store.db.pragma("user_version") == NEWEST + 2
     assert store.db.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'late'").get == 0
     store.close()
 

@@ -113,6 +113,10 @@ class Hold(msgspec.Struct, frozen=True, gc=False):
     """Which header or field named the run; "inferred" = found by its prefix."""
     body_digest: bytes = b""
     idempotency_key: bytes = b""
+    terms: bytes = b""
+    """What the call was decided by, for replay (`policy.terms`); b"" = not recorded."""
+    order: int = 0
+    """Place among all holds and posts of the ledger; 0 = not told."""
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
@@ -136,6 +140,18 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     finish: str = ""
     response_id: str = ""
     """Provider's id of a stored response, so that only its creator may fetch it."""
+    tariff: str = ""
+    """Which of the model's rates were charged (`core.price.tariff_of`)."""
+    tier: str = ""
+    """frontier or commodity, as the model's lineage is; "" = not told."""
+    order: int = 0
+    """Place of this post among all holds and posts of the ledger; 0 = not told."""
+    source: str = ""
+    """"" = metered here; else the kind of import that told it."""
+    requests: int = 1
+    """Calls that it stands for; 0 = an import does not say."""
+    unknown: str = ""
+    """What an import does not say, with commas between: requests, tokens, cache, time, price."""
 
     @property
     def overrun_nusd(self) -> int:

@@ -193,6 +193,8 @@ INSTALL_STOP_GRACE_S = 10.0
 # Models and credentials
 MODEL_FACTS_MEMO_MAX = 4_096
 """Model names whose facts are remembered; names come from clients."""
+LINEAGE_MEMO_MAX = 8_192
+"""Models (by provider and price) whose line is remembered: a look-up goes through some hundred patterns, and there is one for each entry."""
 COUNT_CHUNK_CHARS = 32 * 2**10
 """Text counted at once: the tokenizer holds the interpreter lock (about 2 ms for this much), so long texts are cut where it is exact."""
 AUTH_COMMAND_TIMEOUT_S = 20.0
@@ -252,3 +254,6 @@ PRINT_TEXT_CHARS_MAX = 8 * 2**10
 """A longer text is compared as a whole, not by its words: these take about half a millisecond."""
 PRINT_WORDS_MEMO_MAX = 8_192
 """Words whose bits are remembered, about 700 bytes each."""
+
+TARIFF_MEMO_ENTRIES_MAX = 4_096
+"""Price rows whose tariff is remembered: a fleet uses a few dozen, an import a few hundred."""

@@ -5,8 +5,12 @@ service tier); what remains open is the context tier, since only the usage decid
 Does not know: the price book, providers, dates.
 """
 
+import re
+from functools import lru_cache
+
 import msgspec
 
+from jevons.core.limits import TARIFF_MEMO_ENTRIES_MAX
 from jevons.core.money import allot, round_up
 from jevons.core.usage import INPUT_KINDS, INPUT_MODALITIES, OUTPUT, OUTPUT_PARTS, REASONING, Usage
 
@@ -117,3 +121,23 @@ def worst_case(price: Price, input_tokens: int, output_tokens: int, units: tuple
             numerator += sum(n * tier.nums[kind] for kind, n in units)
         dearest = max(dearest, numerator)
     return round_up(dearest, price.den)
+
+
+_VARIANT = re.compile(r"(?:@(?:\d{4}-\d\d-\d\d)?(\d\d:\d\d-\d\d:\d\dZ)?)?((?:\?[a-z_]+=[^+?]*)*)(?:\+.*)?$")
+
+
+def tariff_of(price: Price, input_total: int) -> str:
+    """Which of a model's rates a row stands for, whatever their date: "" the plain ones, "service_tier=batch", the hours of the day,
+    ">200000" where the size of the input decides; with commas between."""
+    tariff = _variant(price.row)
+    above = price.tier(input_total).above if len(price.tiers) > 1 else -1
+    if above < 0:
+        return tariff
+    return f"{tariff},>{above}" if tariff else f">{above}"
+
+
+@lru_cache(TARIFF_MEMO_ENTRIES_MAX)
+def _variant(row: str) -> str:
+    match = _VARIANT.search(row)
+    assert match is not None  # all of it is optional
+    return ",".join(part for part in (match[1], *match[2].split("?")) if part)

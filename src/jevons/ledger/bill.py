@@ -15,7 +15,7 @@ import msgspec
 from jevons.core.entry import first_id_of_ms, request_text
 from jevons.core.limits import LEDGER_BUSY_S
 from jevons.ledger.errors import LedgerError
-from jevons.ledger.rollup import DAY_MS, HOUR_MS, MEASURES, MINUTE_MS, MINUTES_KEPT, OF_ENTRIES
+from jevons.ledger.rollup import DAY_MS, HOUR_MS, MEASURES, MINUTE_MS, MINUTES_KEPT, OF_ENTRIES, OF_ENTRIES_BY_DAY
 from jevons.ledger.schema import in_words
 from jevons.policy.books import KEY_TOTAL
 
@@ -131,22 +131,33 @@ def _wrong_accounts(db: apsw.Connection) -> Iterator[str]:
 
 
 def _wrong_sums(db: apsw.Connection) -> Iterator[str]:
-    for period, period_ms in (("minute", MINUTE_MS), ("hour", HOUR_MS), ("day", DAY_MS)):
-        of_entry = f"id / {first_id_of_ms(period_ms)}"
-        kept = f"(SELECT coalesce(max({of_entry}), 0) FROM entries) - {MINUTES_KEPT}" if period == "minute" else "0"
-        groups = {period: of_entry, "key_id": "key_id", "agent": "agent", "upstream": "upstream", "target": "target"}
-        yield from _unlike(db, f"rollup_{period}", groups, f"{period} >= {kept}", f"{of_entry} >= {kept}")
+    groups = {column: column for column in ("key_id", "agent", "upstream", "target")}
+    minute, hour, day = (f"id / {first_id_of_ms(ms)}" for ms in (MINUTE_MS, HOUR_MS, DAY_MS))
+    kept = f"(SELECT coalesce(max({minute}), 0) FROM entries WHERE source = '') - {MINUTES_KEPT}"
+    yield from _unlike(
+        db, "rollup_minute", {"minute": minute, **groups}, f"minute >= {kept}", f"{minute} >= {kept} AND source = ''"
+    )
+    yield from _unlike(db, "rollup_hour", {"hour": hour, **groups})
+    yield from _unlike(db, "rollup_day", {"day": day, **groups, "tariff": "tariff"}, measures=OF_ENTRIES_BY_DAY)
     # A run that has called and has no entry yet stands there with nothing.
     begun = f"({', '.join(MEASURES)}) <> ({', '.join('0' * len(MEASURES))})"
     yield from _unlike(db, "runs", {"key_id": "key_id", "run_id": "run_id"}, begun, "run_id IS NOT NULL")
 
 
-def _unlike(db: apsw.Connection, table: str, groups: dict[str, str], rolled_where: str, counted_where: str) -> Iterator[str]:
-    """Sums of `table` that are not those of the entries. `groups`: its columns, and each as SQL over an entry."""
+def _unlike(
+    db: apsw.Connection,
+    table: str,
+    groups: dict[str, str],
+    rolled_where: str = "true",
+    counted_where: str = "true",
+    *,
+    measures: dict[str, str] = OF_ENTRIES,
+) -> Iterator[str]:
+    """Sums of `table` that are not those of the entries. `groups`: its columns, and each as SQL over an entry; so `measures`."""
     names = ", ".join(groups)
-    rolled = f"SELECT {names}, {', '.join(MEASURES)} FROM {table} WHERE {rolled_where}"
+    rolled = f"SELECT {names}, {', '.join(measures)} FROM {table} WHERE {rolled_where}"
     counted = (
-        f"SELECT {', '.join(f'{of_entry} AS {name}' for name, of_entry in groups.items())}, {', '.join(OF_ENTRIES.values())}"
+        f"SELECT {', '.join(f'{of_entry} AS {name}' for name, of_entry in groups.items())}, {', '.join(measures.values())}"
         f" FROM entries WHERE {counted_where} GROUP BY {', '.join(str(place + 1) for place in range(len(groups)))}"
     )
     wrong = db.execute(

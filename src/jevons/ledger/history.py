@@ -171,6 +171,8 @@ class History:
         """Whose calls count for this account: ids with commas between them."""
         found = []
         for key in self._keys.values():
+            if key.settings.source:
+                continue  # imported: what was spent elsewhere
             org, team = key.settings.org, key.settings.team
             within = {
                 Scope.ORG: org == who.org,

@@ -77,6 +77,8 @@ class KeySettings(msgspec.Struct, frozen=True, omit_defaults=True):
     org: str = "default"
     holds: Literal["", "strict", "packed"] = ""
     """"" = as the configuration says."""
+    source: str = ""
+    """"" = a client's key. Else what was imported under this name: no call can use it, and no limit counts it."""
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -201,8 +203,41 @@ class Noted(msgspec.Struct, frozen=True):
     detail: dict[str, object]
 
 
+class ImportRow(msgspec.Struct, frozen=True, gc=False):
+    """A row of another's log."""
+
+    digest: bytes
+    """16 bytes that are the same whenever the row is read, and no other row has."""
+    entry: Entry
+    """Its hold has its key and run; of its id only the millisecond counts."""
+
+
+class FileMark(msgspec.Struct, frozen=True):
+    """How far a file is read."""
+
+    kind: str
+    path: str
+    size: int
+    mtime_ns: int
+    offset: int
+    rows: int
+    set_aside: int
+    at_ms: int
+
+
+class Imported(msgspec.Struct):
+    """Rows of another's log, with how far the file is read then. Those that are in the ledger already are passed over."""
+
+    rows: tuple[ImportRow, ...]
+    mark: FileMark | None = None
+    fresh: int = 0
+    """Set as it is applied: how many rows were new."""
+    fresh_nusd: dict[int, int] = {}
+    """Set as it is applied: key id -> billed cost of these."""
+
+
 Op = (
-    Opened | Withdrawn | Grown | Posted | Overran | Adjusted | KeyCreated | KeyRevoked | KeyChanged | LimitSet | LimitPut | LimitRemoved
+    Opened | Withdrawn | Grown | Posted | Imported | Overran | Adjusted | KeyCreated | KeyRevoked | KeyChanged | LimitSet | LimitPut | LimitRemoved
     | Began | RunTightened | Kill | Lifted | Approval | Decided | Noted
 )  # fmt: skip
 Lasting = Posted | KeyRevoked | Kill | Began | RunTightened

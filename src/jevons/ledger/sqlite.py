@@ -16,6 +16,7 @@ import msgspec
 
 from jevons.core.entry import UNSENT, Entry, Hold, admitted_ms, first_id_of_ms
 from jevons.core.limits import IDEMPOTENCY_TTL_S, LEDGER_BUSY_S, RESPONSE_OWNER_TTL_S
+from jevons.ledger import imported
 from jevons.ledger.audit import append, records_of
 from jevons.ledger.errors import LedgerError
 from jevons.ledger.ops import (
@@ -24,6 +25,7 @@ from jevons.ledger.ops import (
     Began,
     Decided,
     Grown,
+    Imported,
     Key,
     KeyChanged,
     KeyCreated,
@@ -48,12 +50,12 @@ from jevons.policy.rules import Limit
 
 HOLD_COLUMNS = (
     "id key_id run_id dialect model target upstream stream held_nusd list_held_nusd input_tokens input_bound output_tokens "
-    "price_book price_row chain messages agent parent_run_id run_source"
+    "price_book price_row chain messages agent parent_run_id run_source terms held_order"
 ).split()
 ENTRY_COLUMNS = (
     "id key_id run_id dialect model target upstream stream outcome status input cache_read cache_write_5m cache_write_1h output "
     "reasoning lines list_nusd billed_nusd held_nusd overrun_nusd estimate input_bound price_book price_row chain messages finish "
-    "settled_ms first_byte_ms agent"
+    "settled_ms first_byte_ms agent terms held_order posted_order source requests unknown tariff tier"
 ).split()
 APPROVAL_COLUMNS = "id account window_ms question granted asked_ms expires_ms state decided_ms".split()
 STATEMENT_ROWS = (64, 16, 4, 1)
@@ -209,6 +211,8 @@ class SqliteStore:
                 posted.append(op)
             elif isinstance(op, Began):  # as often as there are new runs, and nothing for the audit log
                 self.db.execute(_BEGIN_RUN, (op.key_id, op.run_id, op.parent_run_id, op.agent, op.source, op.at_ms, op.at_ms))
+            elif isinstance(op, Imported):
+                self._write_imported(op)
             else:
                 self._write_rare(op)
         if opened:
@@ -218,14 +222,10 @@ class SqliteStore:
             self._write_posts(posted)
 
     def _write_posts(self, posted: list[Posted]) -> None:
-        _insert(self.db, "entries", ENTRY_COLUMNS, [_entry_row(op) for op in posted])
+        self._write_entries([op.entry for op in posted])
         ids = [op.entry.hold.id for op in posted]
         for part in _parts(ids):
             self.db.execute(f"DELETE FROM holds WHERE id IN ({', '.join('?' * len(part))})", part)
-        rollup = Rollup()
-        for op in posted:
-            rollup.add(op.entry)
-        rollup.write(self.db)
         self._own_responses([op.entry for op in posted if op.entry.response_id])
         unsent = [(op.entry.hold.id,) for op in posted if op.entry.hold.idempotency_key and op.entry.outcome in UNSENT]
         if unsent:
@@ -237,6 +237,25 @@ class SqliteStore:
                 self._record(op.overruns)
                 self._note(op)
         self._forget_minutes(admitted_ms(ids[-1]) // MINUTE_MS)
+
+    def _write_entries(self, entries: list[Entry]) -> None:
+        _insert(self.db, "entries", ENTRY_COLUMNS, [_entry_row(entry) for entry in entries])
+        rollup = Rollup()
+        for entry in entries:
+            rollup.add(entry)
+        rollup.write(self.db)
+
+    def _write_imported(self, op: Imported) -> None:
+        fresh = imported.enter(self.db, op.rows)
+        self._write_entries(fresh)
+        if op.mark is not None:
+            imported.mark(self.db, op.mark)
+        op.fresh, op.fresh_nusd = len(fresh), {}
+        for entry in fresh:
+            key_id = entry.hold.key_id
+            op.fresh_nusd[key_id] = op.fresh_nusd.get(key_id, 0) + entry.billed_nusd
+        for key_id, nusd in op.fresh_nusd.items():
+            self._move(key_id, nusd, 0)
 
     def _forget_minutes(self, minute: int) -> None:
         """Once an hour, the sums by the minute that no window needs any more."""
@@ -371,22 +390,23 @@ def _hold_row(h: Hold) -> tuple[Any, ...]:
     return (
         h.id, h.key_id, h.run_id, h.dialect, h.model, h.target, h.upstream, h.stream, h.held_nusd, h.list_held_nusd, h.input_tokens,
         h.input_bound, h.output_tokens, h.price_book, h.price_row, h.chain, h.messages, h.agent, h.parent_run_id, h.run_source,
+        h.terms, h.order,
     )  # fmt: skip
 
 
 def _hold_of(row: tuple[Any, ...]) -> Hold:
     fields = dict(zip(HOLD_COLUMNS, row, strict=True))
-    return Hold(**{**fields, "stream": bool(fields["stream"])})
+    fields["stream"] = bool(fields["stream"])
+    return Hold(order=fields.pop("held_order"), **fields)
 
 
-def _entry_row(op: Posted) -> tuple[Any, ...]:
-    e = op.entry
+def _entry_row(e: Entry) -> tuple[Any, ...]:
     h, u = e.hold, e.usage
     return (
         h.id, h.key_id, h.run_id, h.dialect, h.model, h.target, h.upstream, h.stream, e.outcome, e.status, u.input, u.cache_read,
         u.cache_write_5m, u.cache_write_1h, u.output, u.reasoning, _encode_lines(e.lines).decode(), e.list_nusd, e.billed_nusd, h.held_nusd,
         e.overrun_nusd, e.estimate, h.input_bound, h.price_book, e.price_row or h.price_row, h.chain, h.messages, e.finish, e.settled_ms, e.first_byte_ms,
-        h.agent,
+        h.agent, h.terms, h.order, e.order, e.source, e.requests, e.unknown, e.tariff, e.tier,
     )  # fmt: skip
 
 
