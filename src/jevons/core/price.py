@@ -123,6 +123,9 @@ def worst_case(price: Price, input_tokens: int, output_tokens: int, units: tuple
     return round_up(dearest, price.den)
 
 
+HELD = "held"
+"""The tariff of what was charged as a whole hold: its money is of no kind of token."""
+
 _VARIANT = re.compile(r"(?:@(?:\d{4}-\d\d-\d\d)?(\d\d:\d\d-\d\d:\d\dZ)?)?((?:\?[a-z_]+=[^+?]*)*)(?:\+.*)?$")
 
 

@@ -112,6 +112,7 @@ class Attempt:
             finish=self.finish,
             response_id=self.response_id,
             price_row=price.row,
+            tariff=settled.tariff,
         )
         self._on_entry(entry)
         self.durable = self._ledger.post(entry)

@@ -61,6 +61,7 @@ def settle_open_holds(store: Store, now_ms: int) -> int:
             billed_nusd=settled.billed_nusd,
             estimate=settled.estimate,
             settled_ms=now_ms,
+            tariff=settled.tariff,
         )
         posts.append(Posted(entry))
     for start in range(0, len(posts), COMMIT_ROWS_MAX):

@@ -8,7 +8,7 @@ import msgspec
 
 from jevons.core.entry import Estimate, Hold
 from jevons.core.limits import IN_FLIGHT_OUTPUT_TOKENS
-from jevons.core.price import Line, Price, UnpricedKind, charge
+from jevons.core.price import HELD, Line, Price, UnpricedKind, charge, tariff_of
 from jevons.core.usage import REQUESTS, Usage
 
 
@@ -37,6 +37,7 @@ class Settled(msgspec.Struct, frozen=True):
     list_nusd: int
     billed_nusd: int
     estimate: Estimate
+    tariff: str = ""
 
 
 NOTHING = Settled(Usage(), (), 0, 0, Estimate.NONE)
@@ -66,12 +67,13 @@ def _charged(hold: Hold, price: Price, usage: Usage, estimate: Estimate, billed:
         cost = charge(usage, price)
     except UnpricedKind:
         return _whole_hold(hold, usage, Estimate.UNPRICED, billed)
-    return Settled(usage, cost.lines, cost.nusd, cost.nusd if billed else 0, estimate)
+    tariff = tariff_of(price, usage.input_total)
+    return Settled(usage, cost.lines, cost.nusd, cost.nusd if billed else 0, estimate, tariff)
 
 
 def _whole_hold(hold: Hold, usage: Usage, estimate: Estimate, billed: bool) -> Settled:
     line = Line("hold", 1, hold.list_held_nusd, 0)
-    return Settled(usage, (line,), hold.list_held_nusd, hold.list_held_nusd if billed else 0, estimate)
+    return Settled(usage, (line,), hold.list_held_nusd, hold.list_held_nusd if billed else 0, estimate, HELD)
 
 
 def settle_killed(hold: Hold) -> Settled:
