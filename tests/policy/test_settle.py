@@ -4,7 +4,7 @@ import pytest
 
 from jevons.core.entry import Estimate, Hold
 from jevons.core.limits import IN_FLIGHT_OUTPUT_TOKENS
-from jevons.core.price import Line, Price, PriceTier
+from jevons.core.price import HELD, Line, Price, PriceTier
 from jevons.core.usage import Usage
 from jevons.policy.settle import NOTHING, Ending, Settled, settle, settle_killed
 
@@ -159,7 +159,7 @@ def test_charge_of_an_ending(ending: Ending, usage: Usage, nusd: int, estimate: 
 @pytest.mark.parametrize("ending", [row[1] for row in ROWS], ids=[row[0] for row in ROWS])
 def test_a_subscription_bills_nothing_and_keeps_the_list_cost(ending: Ending) -> None:
     billed, covered = settle(HOLD, PRICE, ending), settle(HOLD, PRICE, ending, billed=False)
-    assert covered == Settled(billed.usage, billed.lines, billed.list_nusd, 0, billed.estimate)
+    assert covered == Settled(billed.usage, billed.lines, billed.list_nusd, 0, billed.estimate, billed.tariff)
 
 
 def test_a_fee_for_each_call_is_due_although_the_client_left() -> None:
@@ -171,9 +171,9 @@ def test_a_fee_for_each_call_is_due_although_the_client_left() -> None:
 
 
 def test_our_own_death_charges_the_whole_hold_once_and_nothing_under_a_subscription() -> None:
-    assert settle_killed(HOLD) == Settled(ALL_HELD, (Line("hold", 1, WHOLE, 0),), WHOLE, WHOLE, Estimate.HOLD)
+    assert settle_killed(HOLD) == Settled(ALL_HELD, (Line("hold", 1, WHOLE, 0),), WHOLE, WHOLE, Estimate.HOLD, HELD)
     covered = Hold(**{name: getattr(HOLD, name) for name in HOLD.__struct_fields__} | {"held_nusd": 0})
-    assert settle_killed(covered) == Settled(ALL_HELD, (Line("hold", 1, WHOLE, 0),), WHOLE, 0, Estimate.HOLD)
+    assert settle_killed(covered) == Settled(ALL_HELD, (Line("hold", 1, WHOLE, 0),), WHOLE, 0, Estimate.HOLD, HELD)
 
 
 def test_nothing_is_nothing() -> None:
