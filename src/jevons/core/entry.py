@@ -117,6 +117,8 @@ class Hold(msgspec.Struct, frozen=True, gc=False):
     """What the call was decided by, for replay (`policy.terms`); b"" = not recorded."""
     order: int = 0
     """Place among all holds and posts of the ledger; 0 = not told."""
+    tier: str = ""
+    """frontier or commodity, as the model's line is (`meter.lineages`); "" = not told."""
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
@@ -142,8 +144,6 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     """Provider's id of a stored response, so that only its creator may fetch it."""
     tariff: str = ""
     """Which of the model's rates were charged (`core.price.tariff_of`)."""
-    tier: str = ""
-    """frontier or commodity, as the model's lineage is; "" = not told."""
     order: int = 0
     """Place of this post among all holds and posts of the ledger; 0 = not told."""
     source: str = ""

@@ -23,6 +23,7 @@ from jevons.gateway.guard import Guard
 from jevons.gateway.settings import UpstreamSettings
 from jevons.ledger.bill import request_entries
 from jevons.ledger.ledger import Ledger
+from jevons.meter.lineages import lineage_of
 from jevons.meter.models import ModelFacts, model_facts
 from jevons.meter.overrides import override_line
 from jevons.meter.pricebook import PriceBook, request_units
@@ -297,6 +298,7 @@ def hold_of(passage: Passage, dialect: str, model: str, target: Target, entry_id
         agent=passage.caller.agent,
         parent_run_id=run.parent.label if run is not None and run.parent is not None else None,
         run_source=passage.source if run is not None else "",
+        tier=lineage_of(target.upstream, target.model).tier,
     )
 
 

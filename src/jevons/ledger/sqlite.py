@@ -50,7 +50,7 @@ from jevons.policy.rules import Limit
 
 HOLD_COLUMNS = (
     "id key_id run_id dialect model target upstream stream held_nusd list_held_nusd input_tokens input_bound output_tokens "
-    "price_book price_row chain messages agent parent_run_id run_source terms held_order"
+    "price_book price_row chain messages agent parent_run_id run_source terms held_order tier"
 ).split()
 ENTRY_COLUMNS = (
     "id key_id run_id dialect model target upstream stream outcome status input cache_read cache_write_5m cache_write_1h output "
@@ -390,7 +390,7 @@ def _hold_row(h: Hold) -> tuple[Any, ...]:
     return (
         h.id, h.key_id, h.run_id, h.dialect, h.model, h.target, h.upstream, h.stream, h.held_nusd, h.list_held_nusd, h.input_tokens,
         h.input_bound, h.output_tokens, h.price_book, h.price_row, h.chain, h.messages, h.agent, h.parent_run_id, h.run_source,
-        h.terms, h.order,
+        h.terms, h.order, h.tier,
     )  # fmt: skip
 
 
@@ -406,7 +406,7 @@ def _entry_row(e: Entry) -> tuple[Any, ...]:
         h.id, h.key_id, h.run_id, h.dialect, h.model, h.target, h.upstream, h.stream, e.outcome, e.status, u.input, u.cache_read,
         u.cache_write_5m, u.cache_write_1h, u.output, u.reasoning, _encode_lines(e.lines).decode(), e.list_nusd, e.billed_nusd, h.held_nusd,
         e.overrun_nusd, e.estimate, h.input_bound, h.price_book, e.price_row or h.price_row, h.chain, h.messages, e.finish, e.settled_ms, e.first_byte_ms,
-        h.agent, h.terms, h.order, e.order, e.source, e.requests, e.unknown, e.tariff, e.tier,
+        h.agent, h.terms, h.order, e.order, e.source, e.requests, e.unknown, e.tariff, h.tier,
     )  # fmt: skip
 
 

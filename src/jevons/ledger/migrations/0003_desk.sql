@@ -2,6 +2,7 @@
 
 ALTER TABLE holds ADD COLUMN terms BLOB NOT NULL DEFAULT x'';        -- what the call was decided by (msgpack), for replay; empty = from before, or imported
 ALTER TABLE holds ADD COLUMN held_order INTEGER NOT NULL DEFAULT 0;   -- place of this hold among all holds and posts of the ledger
+ALTER TABLE holds ADD COLUMN tier TEXT NOT NULL DEFAULT '';
 ALTER TABLE entries ADD COLUMN terms BLOB NOT NULL DEFAULT x'';
 ALTER TABLE entries ADD COLUMN held_order INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE entries ADD COLUMN posted_order INTEGER NOT NULL DEFAULT 0;
