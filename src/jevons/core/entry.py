@@ -15,6 +15,8 @@ from jevons.core.usage import Usage
 ATTEMPT_BITS = 4
 COUNTER_BITS = 14
 """16,384 requests a millisecond, and milliseconds until the year 3084 in a signed 64-bit id."""
+ORDER_BITS = 20
+"""Events of one millisecond that have a place of their own before the next one's begin."""
 
 _REQUEST_TEXT = re.compile(r"(?:req_)?([0-7][0-9a-f]{14})")  # the first digit: an id fits 63 bits
 
@@ -42,6 +44,11 @@ def attempt_of(entry_id: int) -> int:
 def admitted_ms(entry_id: int) -> int:
     """Unix milliseconds at which the request was admitted: its price instant."""
     return entry_id >> (COUNTER_BITS + ATTEMPT_BITS)
+
+
+def first_order_of_ms(unix_ms: int) -> int:
+    """Smallest place in the order of events that something of that millisecond can have."""
+    return unix_ms << ORDER_BITS
 
 
 class Outcome(enum.StrEnum):

@@ -137,6 +137,8 @@ LEDGER_RETRY_S = 1.0
 """How often the writer tries again by itself while the ledger cannot be written."""
 LEDGER_BUSY_S = 5.0
 """How long a commit or a reader waits for another program that has the ledger file locked."""
+ORDERS_READ_MAX = 4_096
+"""Newest entries in which a start looks for the latest event: a call that outlived more of them is behind the clock by then."""
 IDEMPOTENCY_TTL_S = 24 * 3600
 """How long an Idempotency-Key is remembered (Stripe's floor)."""
 RESPONSE_OWNER_TTL_S = 30 * 24 * 3600
@@ -257,3 +259,53 @@ PRINT_WORDS_MEMO_MAX = 8_192
 
 TARIFF_MEMO_ENTRIES_MAX = 4_096
 """Price rows whose tariff is remembered: a fleet uses a few dozen, an import a few hundred."""
+
+# Pages
+LOGIN_LINK_TTL_S = 300
+"""How long the link of `jevons dashboard` opens a session: long enough to reach for it, too short to be found in a history."""
+SESSION_TTL_S = 7 * 24 * 3600
+"""How long a browser stays signed in: a page that is kept open should last a week."""
+PAGE_FORM_BYTES_MAX = 4 * 2**10
+"""What a form of the pages sends: a subject and a reason."""
+LIVE_EVERY_S = 2.0
+"""How often the live page looks for a commit: a person cannot read faster, and the gateway has better things to do."""
+LIVE_ANYWAY_S = 15.0
+"""How often it is drawn anew without one: runs fall quiet, windows end."""
+LIVE_VIEWERS_MAX = 64
+"""Open live pages. All see the same picture, made once; each costs a connection and what changes on it."""
+LIVE_MINUTES = 60
+"""Minutes of the rate that are drawn."""
+LIVE_RUN_S = 15 * 60
+"""A run that called within this time is live: agents think for minutes, and people read what they wrote."""
+LIVE_RUNS_MAX = 40
+"""Latest live runs that are shown, with their trees."""
+PAGE_ROWS_MAX = 200
+"""Rows of a table on a page; what more there is, is said with its sum, and listed by the command line."""
+
+# Imports
+IMPORT_CHUNK_BYTES = 2**20
+"""Read at once from a file that is imported."""
+IMPORT_HEAD_BYTES = 64 * 2**10
+"""First bytes of a file, by which its shape is known: any header, and most lines of a log."""
+IMPORT_ROW_BYTES_MAX = 64 * 2**20
+"""One row: a line of a session log may hold several images in base64."""
+IMPORT_COUNT_MAX = 2**50
+"""Tokens or calls of one row: a thousand times the largest provider's month; the sum of many still fits 64 bits."""
+IMPORT_NUSD_MAX = 10**15
+"""Cost of one row, a million dollars: the bill of a large company's month; the sum of thousands still fits 64 bits."""
+IMPORT_BATCH_ROWS = 4_096
+"""Rows in one transaction, with the mark that says how far the file is done: about 0.2 s of work, which is what a kill may cost."""
+IMPORT_BATCH_ROWS_SERVING = 512
+"""The same while a gateway serves: its calls wait for the transaction, about 20 ms."""
+IMPORT_BATCH_BYTES_MAX = 16 * 2**20
+"""One batch on its way to the serving process: 512 rows are half a MiB."""
+IMPORT_SETTLE_S = 600
+"""A call of a session log this young may still be written to: it is left for the next import."""
+IMPORT_PENDING_CALLS = 4_096
+"""Latest calls of one session log that wait for further lines of theirs: a call's lines lie within a few dozen."""
+IMPORT_AHEAD_S = 86_400
+"""How far a row may lie in the future before it is a mistake: a day's bucket, and clocks that differ."""
+IMPORT_SET_ASIDE_SHOWN = 10
+"""Rows set aside that are shown with their reason; the file has all."""
+SESSIONS_COUNTED_MAX = 20_000
+"""Session logs that a start counts before it says "more than"."""

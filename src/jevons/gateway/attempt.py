@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from jevons.core.ask import Dialect
 from jevons.core.entry import Entry, Hold, Outcome, admitted_ms
 from jevons.core.limits import SEEN_BYTES_MAX
@@ -16,6 +18,7 @@ from jevons.core.usage import Usage
 from jevons.ledger.ledger import Ledger
 from jevons.meter.tokens import count_text
 from jevons.policy.settle import Ending, Settled, settle
+from jevons.policy.terms import with_answered
 from jevons.wire.sse import Cutter
 from jevons.wire.visible import visible_text
 
@@ -63,6 +66,8 @@ class Attempt:
         self.input_usage: Usage | None = None
         self.charge_price: Price | None = None
         """The row that applies, where the answer shows that it is not the dearest that might have (service tier)."""
+        self.answered: dict[str, str] | None = None
+        """Under what context the answer says that it was made."""
         self.complete = False
         self.behind = False
         """The upstream may have said much that was not read: what was seen says nothing of what was made."""
@@ -97,6 +102,8 @@ class Attempt:
         seen = self._seen_output + self._count_seen() if needs_count else None
         ending = Ending(self.sent, self.status, self.usage, self.input_usage, self.complete, seen, visible)
         price = self.charge_price or self.price
+        if self.answered is not None and (terms := with_answered(self.hold.terms, self.answered)) is not self.hold.terms:
+            self.hold = msgspec.structs.replace(self.hold, terms=terms)
         settled = self.settled = settle(self.hold, price, ending, billed=self._billed)
         entry = Entry(
             hold=self.hold,

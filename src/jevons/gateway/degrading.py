@@ -7,18 +7,17 @@ where these are not sent again (Responses that the provider stores) by the respo
 
 from jevons.core.ask import Ask, Dialect
 from jevons.core.entry import admitted_ms
-from jevons.core.limits import DEGRADED_TURNS_MAX, OUTPUT_TOKENS_DEFAULT
-from jevons.core.price import UnpricedKind, worst_case
-from jevons.gateway.gate import Gate, price_context
+from jevons.core.price import Price
+from jevons.gateway.gate import Gate, price_context, size_tokens
 from jevons.gateway.governor import Passage
 from jevons.gateway.upstreams import Live
-from jevons.policy.degrade import Turn, due, models
+from jevons.policy.degrade import Turn, choice, due, is_cheaper, keep, models
 from jevons.policy.route import Table, Target, choose
 from jevons.policy.runs import Run
 from jevons.wire.calls import Said, parts
 
-BYTES_PER_TOKEN = 4
-"""For comparing two prices at about the size of the request."""
+GLANCE_BYTES = 256
+"""Where a message says its role and the type of its first part."""
 
 
 def degraded(
@@ -28,21 +27,32 @@ def degraded(
     run = passage.run
     rule = due(gate.governor.path(passage, targets[0].model))
     if rule is None and (run is None or not run.degraded):
+        passage.turn = seems(ask)
         return targets
-    turn = turn_of(ask)
-    for model in models(rule, turn, _current(run, ask) if turn is Turn.OPEN else ""):
-        if model == ask.model:
-            break
-        found = choose(table, model, ask.dialect)
-        if ask.previous_response_id is not None:  # only where that lies
-            found = tuple([target for target in found if target.upstream == targets[0].upstream])
-        may_use = found and gate.governor.may_use(passage.caller, model)
-        if may_use and _is_cheaper(ask, passage, found[0], targets[0], gate, lives):
-            passage.degraded_to = model
-            passage.degraded = f"{ask.model} -> {model}" + (f" ({rule.name})" if rule is not None else "")
-            if turn is Turn.FRESH:
-                _keep(run, _begun(ask), model)
-            return found
+    turn = passage.turn = turn_of(ask)
+
+    def found(model: str) -> tuple[Target, ...]:
+        targets_of = choose(table, model, ask.dialect)
+        if ask.previous_response_id is None:
+            return targets_of
+        return tuple([target for target in targets_of if target.upstream == targets[0].upstream])  # only where that lies
+
+    def fits(model: str) -> bool:
+        candidates = found(model)
+        if not candidates or not gate.governor.may_use(passage.caller, model):
+            return False
+        price, than = (_price(ask, passage, target, gate, lives) for target in (candidates[0], targets[0]))
+        return is_cheaper(price, than, size_tokens(ask), ask.output_cap)
+
+    model = choice(models(rule, turn, _current(run, ask) if turn is Turn.OPEN else ""), ask.model, fits)
+    if model:
+        first = targets[0]
+        passage.instead_of = (first.upstream, first.model, lives[first.upstream].settings.price_provider)
+        passage.degraded_to = model
+        passage.degraded = f"{ask.model} -> {model}" + (f" ({rule.name})" if rule is not None else "")
+        if run is not None and turn is Turn.FRESH:
+            keep(run.degraded, _begun(ask), model)
+        return found(model)
     if run is not None and turn is Turn.FRESH:
         run.degraded.pop(_begun(ask), None)  # the same words as an earlier turn
     return targets
@@ -50,8 +60,21 @@ def degraded(
 
 def stored(passage: Passage, response_id: str) -> None:
     """The answer is stored by the provider: a turn that goes on from it goes on with its model."""
-    if passage.degraded_to and response_id:
-        _keep(passage.run, response_id, passage.degraded_to)
+    if passage.degraded_to and response_id and passage.run is not None:
+        keep(passage.run.degraded, response_id, passage.degraded_to)
+
+
+def seems(ask: Ask) -> Turn | None:
+    """Where the conversation stands, as far as a glance shows: for the record, where nothing depends on it now. None = not told."""
+    if not ask.messages:
+        return None
+    last = ask.messages[-1]
+    if ask.dialect is Dialect.RESPONSES and last.startswith(b'"'):
+        return Turn.FRESH
+    head = last[:GLANCE_BYTES]
+    if b'"user"' not in head and b'"user"' not in last[-GLANCE_BYTES:]:
+        return Turn.OPEN
+    return Turn.OPEN if b'"tool_result"' in head else Turn.FRESH
 
 
 def turn_of(ask: Ask) -> Turn:
@@ -88,25 +111,6 @@ def _begun(ask: Ask) -> int:
     return 0
 
 
-def _keep(run: Run | None, turn: int | str, model: str) -> None:
-    if run is not None:
-        run.degraded.pop(turn, None)
-        run.degraded[turn] = model
-        while len(run.degraded) > DEGRADED_TURNS_MAX:
-            del run.degraded[next(iter(run.degraded))]
-
-
-def _is_cheaper(ask: Ask, passage: Passage, candidate: Target, asked: Target, gate: Gate, lives: dict[str, Live]) -> bool:
-    """By the dearest that each may cost for a request of this size. What has no price is not cheaper."""
-    costs = []
-    for target in (candidate, asked):
-        settings = lives[target.upstream].settings
-        at_ms, context = admitted_ms(passage.request), price_context(ask, settings)
-        price = gate.book.dearest(settings.price_provider, target.model, at_ms, context)
-        if price is None:
-            return False
-        try:
-            costs.append(worst_case(price, len(ask.body) // BYTES_PER_TOKEN, ask.output_cap or OUTPUT_TOKENS_DEFAULT))
-        except UnpricedKind:
-            return False
-    return costs[0] < costs[1]
+def _price(ask: Ask, passage: Passage, target: Target, gate: Gate, lives: dict[str, Live]) -> Price | None:
+    settings = lives[target.upstream].settings
+    return gate.book.dearest(settings.price_provider, target.model, admitted_ms(passage.request), price_context(ask, settings))

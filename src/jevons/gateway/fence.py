@@ -26,17 +26,17 @@ class Fence:
     """The tables of an installation."""
 
     def __init__(self, tables: tuple[Access, ...]) -> None:
-        self._tables = tables
+        self.tables = tables
         self._denying = tuple([replace(table, models_allow=()) for table in tables if table.models_deny])
 
     def allows_model(self, who: Who, model: str) -> bool:
         """May the caller use it? Nothing is noted."""
-        denied = judge_model(self._tables, who, model)
+        denied = judge_model(self.tables, who, model)
         return denied is None or not denied.enforced
 
     def check_model(self, who: Who, model: str, note: Note) -> None:
         """Raises Refusal (403) for a model that the caller may not ask for."""
-        _check(judge_model(self._tables, who, model) if self._tables else None, model, note)
+        _check(judge_model(self.tables, who, model) if self.tables else None, model, note)
 
     def check_target(self, who: Who, model: str, note: Note) -> None:
         """Raises Refusal (403) for a model that is denied under its own name: an alias, or `upstream/model`, is no way around."""
@@ -44,19 +44,19 @@ class Fence:
 
     def sift(self, ask: Ask, who: Who, note: Note) -> tuple[Ask, tuple[str, ...]]:
         """(the request without the tools that the caller may not use, their names). Raises Refusal (403) where one of them is forced."""
-        if not self._tables or not judges_tools(self._tables, who):
+        if not self.tables or not judges_tools(self.tables, who):
             return ask, ()
-        denied = {name: found for name in tool_names(ask) if (found := judge_tool(self._tables, who, name)) is not None}
+        denied = {name: found for name in tool_names(ask) if (found := judge_tool(self.tables, who, name)) is not None}
         removed = tuple([name for name, found in denied.items() if _enforced(found, f"tool {name}", note)])
         return (parse(ask.dialect, without_tools(ask, removed)), removed) if removed else (ask, ())
 
     def call_judge(self, who: Who, note: Note) -> Callable[[ToolCall], Refusal | None] | None:
         """What judges the tool calls of this caller's answers; None = nothing to judge."""
-        if not self._tables or not judges_tools(self._tables, who):
+        if not self.tables or not judges_tools(self.tables, who):
             return None
 
         def judge(call: ToolCall) -> Refusal | None:
-            denied = judge_call(self._tables, who, call.name, call.arguments)
+            denied = judge_call(self.tables, who, call.name, call.arguments)
             if denied is None or not _enforced(denied, f"call {call.name}", note):
                 return None
             return Refusal(

@@ -17,7 +17,7 @@ from jevons.core.price import Price, PriceTier, UnpricedKind
 from jevons.core.refusal import Kind, Refusal, invalid
 from jevons.gateway import wording
 from jevons.gateway.attempt import Attempt
-from jevons.gateway.governor import Governor, Passage
+from jevons.gateway.governor import NO_LOOPS, Governor, Passage
 from jevons.gateway.growing import Growing
 from jevons.gateway.guard import Guard
 from jevons.gateway.settings import UpstreamSettings
@@ -26,7 +26,7 @@ from jevons.ledger.ledger import Ledger
 from jevons.meter.lineages import lineage_of
 from jevons.meter.models import ModelFacts, model_facts
 from jevons.meter.overrides import override_line
-from jevons.meter.pricebook import PriceBook, request_units
+from jevons.meter.pricebook import PriceBook
 from jevons.meter.tokens import InputCount, MessageCounter, remote_input
 from jevons.policy import govern
 from jevons.policy.accounts import Account
@@ -35,10 +35,13 @@ from jevons.policy.govern import Admit, Deny, Terms, decide, is_cut
 from jevons.policy.packed import Outputs
 from jevons.policy.route import Target
 from jevons.policy.rules import COUNTED, Measure
+from jevons.policy.terms import LITTLE_KNOWN, NOT_PACKED, Asked, Sort, encode, terms_of, turn_number
 from jevons.wire.cut import Ending
 
 OUTPUT = COUNTED.index(Measure.OUTPUT)
 NOTHING: Amounts = (0,) * 10
+BYTES_PER_TOKEN = 4
+"""For comparing two prices at about the size of a request."""
 FREE = Price("free", "", 1, (PriceTier(-1, {}),))
 """What a call costs that no provider bills (count_tokens)."""
 
@@ -72,7 +75,8 @@ class Gate:
         noted = self.governor.tell(passage, target.model)
         if noted:
             count = InputCount(count.tokens + noted, count.bound)
-        terms = self._terms(ask, passage, target, settings, provider, about, count, entry_id, cap_max)
+        asked = self._asked(ask, passage, target, settings, about, count.tokens, noted)
+        terms = self._terms(asked, passage, target, ask.server_tools, entry_id, cap_max)
         path, verdict = await self._verdict(passage, target.model, terms)
         hold = hold_of(passage, ask.dialect, ask.model, target, entry_id)
         hold = msgspec.structs.replace(
@@ -87,6 +91,7 @@ class Gate:
             price_row=terms.price.row,
             idempotency_key=idempotency[0],
             body_digest=idempotency[1],
+            terms=encode(asked),
         )
         self.governor.remember(passage, ask, count.tokens)
         # There is no await between the verdict and `take`'s first step: what was decided is what is reserved.
@@ -110,6 +115,7 @@ class Gate:
             list_held_nusd=verdict.list_held_nusd,
             price_book=terms.price.book,
             price_row=terms.price.row,
+            terms=encode(Asked(sort=Sort.DOOR, billed=terms.billed, fixed_nusd=verdict.list_held_nusd)),
         )
         about = model_facts(settings.price_provider, target.model)
         attempt = await self.take(hold, terms.price, target.dialect, settings, about, reserved=(path, verdict.amounts))
@@ -172,7 +178,12 @@ class Gate:
         count = await self._count(ask, about, passage.links)
         hold = hold_of(passage, ask.dialect, ask.model, target, entry_id)
         hold = msgspec.structs.replace(
-            hold, input_tokens=count.tokens, input_bound=count.bound, price_book=self.book.hash, price_row=FREE.row
+            hold,
+            input_tokens=count.tokens,
+            input_bound=count.bound,
+            price_book=self.book.hash,
+            price_row=FREE.row,
+            terms=encode(Asked(sort=Sort.HERE)),
         )
         attempt = await self.take(hold, FREE, ask.dialect, settings, about, reserved=((), NOTHING))
         await attempt.resolve(Outcome.FREE)
@@ -194,60 +205,78 @@ class Gate:
             )
         return counter.count(ask.messages, about, ask.dialect, digests=links.digests, extras=ask.extras)
 
-    def _terms(
+    def _asked(
         self,
         ask: Ask,
         passage: Passage,
         target: Target,
         settings: UpstreamSettings,
-        provider: str,
         about: ModelFacts,
-        count: InputCount,
-        entry_id: int,
-        cap_max: int | None,
-    ) -> Terms:
+        input_tokens: int,
+        noted: int,
+    ) -> Asked:
+        """What the attempt is decided by: from this alone it can be decided again."""
         if ask.dialect is Dialect.COUNT_TOKENS:
-            return Terms(FREE, 0, 0, billed=False, step=False, calls=0)
-        context = price_context(ask, settings)
-        price = self.book.dearest(provider, target.model, admitted_ms(entry_id), context)
-        if price is None:
-            raise unpriced(provider, target.model, ["input", "output"], self.book.suggest(target.model))
-        units = list(request_units(price))
-        limited = bool(ask.server_tools) and is_cut(self.governor.path(passage, target.model))
-        for unit, bound in ask.server_tools:
-            if bound is not None:
-                units.append((unit, bound))
-            elif limited:
-                raise invalid(
-                    f"The provider bills each use of this tool ({unit}), the caller has a limit, and the request does not bound the uses."
-                    " Set max_uses on the tool (Messages) or max_tool_calls (Responses).",
-                    param="tools",
-                    code="unbounded_tool",
-                )
-        output_max = 0 if ask.dialect is Dialect.EMBEDDINGS else about.max_output
-        return Terms(
-            price=price,
-            input_tokens=count.tokens,
-            output_max=output_max,
+            return Asked(sort=Sort.COUNT, billed=False)
+        unseen = ask.reasons or bool(ask.server_tools)
+        followable = ask.stream and ask.choices == 1 and not unseen and about.shows_all(reasons=False)
+        found, loops = passage.facts, passage.loops
+        of_run = found is not None and passage.run is not None
+        return Asked(
+            provider=settings.price_provider,
+            context=tuple(price_context(ask, settings).items()),
+            input_tokens=input_tokens,
+            noted=noted,
+            output_max=0 if ask.dialect is Dialect.EMBEDDINGS else about.max_output,
             output_cap=ask.output_cap,
             choices=ask.choices,
             thinking_budget=ask.thinking_budget,
             default_output_tokens=passage.caller.default_output_tokens,
-            units=tuple(units),
+            units=tuple([(unit, bound) for unit, bound in ask.server_tools if bound is not None]) if ask.server_tools else (),
+            unbounded=bool(ask.server_tools) and any(bound is None for _, bound in ask.server_tools),
             billed=settings.billed,
-            step=attempt_of(entry_id) == 0,
-            cap_max=cap_max,
-            expected_output=self._expected(ask, passage, target, about),
+            packing=self._packing(passage, target, followable=followable),
+            followable=followable,
+            size_tokens=size_tokens(ask),
+            turn=turn_number(passage.turn),
+            conversation=int.from_bytes(passage.links.links[0][:4]) if passage.links.links else 0,
+            instead_of=passage.instead_of,
+            facts=(found.seconds, found.own_seconds, found.depth, found.ordinal, found.growth_pct) if found and of_run else None,
+            loops=None if loops is None or loops is NO_LOOPS else (loops.repeats, loops.identical, loops.stalled_tokens),
         )
 
-    def _expected(self, ask: Ask, passage: Passage, target: Target, about: ModelFacts) -> int | None:
+    def _terms(
+        self,
+        asked: Asked,
+        passage: Passage,
+        target: Target,
+        tools: tuple[tuple[str, int | None], ...],
+        entry_id: int,
+        cap_max: int | None,
+    ) -> Terms:
+        if asked.sort == Sort.COUNT:
+            return terms_of(asked, FREE, step=False)
+        price = self.book.dearest(asked.provider, target.model, admitted_ms(entry_id), dict(asked.context))
+        if price is None:
+            raise unpriced(asked.provider, target.model, ["input", "output"], self.book.suggest(target.model))
+        if asked.unbounded and is_cut(self.governor.path(passage, target.model)):
+            unit = next(unit for unit, bound in tools if bound is None)
+            raise invalid(
+                f"The provider bills each use of this tool ({unit}), the caller has a limit, and the request does not bound the uses."
+                " Set max_uses on the tool (Messages) or max_tool_calls (Responses).",
+                param="tools",
+                code="unbounded_tool",
+            )
+        expected = asked.packing if asked.packing > LITTLE_KNOWN else None
+        return terms_of(asked, price, step=attempt_of(entry_id) == 0, cap_max=cap_max, expected_output=expected)
+
+    def _packing(self, passage: Passage, target: Target, *, followable: bool) -> int:
         """What a packed hold begins with. Only a stream whose whole output is seen can be followed; everything else is strict."""
-        packed = self.governor.packs(passage.caller.holds) and ask.stream and ask.choices == 1
-        if not packed or ask.reasons or ask.server_tools or not about.shows_all(reasons=False):
-            return None
+        if not followable or not self.governor.packs(passage.caller.holds):
+            return NOT_PACKED
         if not is_cut(self.governor.path(passage, target.model)):
-            return None
-        return self.outputs.expected(passage.caller.key_id, target.model)
+            return NOT_PACKED
+        return self.outputs.expected(passage.caller.key_id, target.model) or LITTLE_KNOWN
 
     async def _verdict(self, passage: Passage, model: str, terms: Terms) -> tuple[tuple[Account, ...], Admit]:
         """Admit, or wait a little for open holds, or refuse. Its last step and the reservation are not separated by an await."""
@@ -300,6 +329,11 @@ def hold_of(passage: Passage, dialect: str, model: str, target: Target, entry_id
         run_source=passage.source if run is not None else "",
         tier=lineage_of(target.upstream, target.model).tier,
     )
+
+
+def size_tokens(ask: Ask) -> int:
+    """About how long the request is."""
+    return len(ask.body) // BYTES_PER_TOKEN
 
 
 def price_context(ask: Ask, settings: UpstreamSettings, answered_tier: str = "") -> dict[str, str]:

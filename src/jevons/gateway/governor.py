@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import msgspec
+
 from jevons.core.ask import Ask, Caller, Dialect
 from jevons.core.chain import Chain, chain
 from jevons.core.entry import admitted_ms, request_text
@@ -38,6 +40,7 @@ from jevons.policy.access import Access
 from jevons.policy.accounts import Account
 from jevons.policy.books import OF_RUNS
 from jevons.policy.bounds import Facts, Passed, judge, output_cap
+from jevons.policy.degrade import Turn
 from jevons.policy.kills import hits
 from jevons.policy.loops import Loops
 from jevons.policy.route import allowed
@@ -58,6 +61,8 @@ class Passage:
         "caller",
         "degraded",
         "degraded_to",
+        "facts",
+        "instead_of",
         "links",
         "loops",
         "models",
@@ -68,6 +73,7 @@ class Passage:
         "run",
         "source",
         "trace",
+        "turn",
         "warnings",
         "who",
     )
@@ -93,6 +99,12 @@ class Passage:
         """The cheaper model that it goes on with."""
         self.degraded = ""
         """The same with the model that was asked for and the limit, as the client is told."""
+        self.instead_of: tuple[str, str, str] | None = None
+        """(upstream, model, provider) that the cheaper one stands in for."""
+        self.turn: Turn | None = None
+        """Where its conversation stands, if anybody looked."""
+        self.facts: Facts | None = None
+        """What its run had become when its latest attempt was judged."""
         self.note = ""
         """What the agent is told at the end of its request."""
         self.models: tuple[str, ...] = ()
@@ -129,7 +141,8 @@ class Governor:
         ledger.control.on_grant.append(self._granted)
 
     def recall(self, now_ms: int) -> None:
-        """After a start: the runs that were inferred before go on."""
+        """After a start: the runs that were inferred before go on, and the log says which policy holds from now on."""
+        self._ledger.note_policy(self._fence.tables, msgspec.to_builtins(self._settings), now_ms)
         for key_id, run_id, head, at_ms in self._ledger.history.inferred(now_ms - LINEAGE_TTL_S * 1000):
             self._conversations.recall(key_id, run_id, head, at_ms)
 
@@ -189,9 +202,9 @@ class Governor:
             return None
         passage.warnings.clear()
         rules = self._ledger.books.bounds(passage.who, passage.run, model)
+        facts = passage.facts = self._facts(passage, ask, input_tokens, rules)
         if not rules:
             return None
-        facts = self._facts(passage, ask, input_tokens, rules)
         for found in judge(rules, facts, lambda rule: self._raised(passage, rule)):
             if not found.rule.enforced:
                 self._observe(passage, found)

@@ -151,7 +151,7 @@ class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return frozenset(self.defaults.paths) | frozenset(Dialect(name) for name in self.paths)
 
 
-class GovernorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class GovernorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """`[governor]`: how runs are found, how questions and agents are dealt with."""
 
     infer_runs: bool = True

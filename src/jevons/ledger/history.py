@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import apsw
+import msgspec
 
 from jevons.core.entry import ATTEMPT_BITS, COUNTER_BITS, first_id_of_ms
 from jevons.core.limits import LEDGER_BUSY_S, LINEAGE_RECALLED_MAX
@@ -101,6 +102,15 @@ class History:
             (first_id_of_ms(max(0, since_ms)), LINEAGE_RECALLED_MAX),
         )
         return list(found)[::-1]
+
+    def stated_policy(self) -> dict[str, object] | None:
+        """What the log says last of the configured policy; None = nothing."""
+        found = self.db.execute("SELECT detail FROM audit WHERE action = 'policy' ORDER BY seq DESC LIMIT 1").get
+        if found is None:
+            return None
+        stated: dict[str, object] = msgspec.json.decode(found)
+        del stated["order"]
+        return stated
 
     @property
     def db(self) -> apsw.Connection:

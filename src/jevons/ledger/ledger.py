@@ -10,7 +10,18 @@ from pathlib import Path
 
 import msgspec
 
-from jevons.core.entry import ATTEMPT_BITS, COUNTER_BITS, UNSENT, Entry, Hold, Outcome, admitted_ms, first_id_of_ms, request_text
+from jevons.core.entry import (
+    ATTEMPT_BITS,
+    COUNTER_BITS,
+    UNSENT,
+    Entry,
+    Hold,
+    Outcome,
+    admitted_ms,
+    first_id_of_ms,
+    first_order_of_ms,
+    request_text,
+)
 from jevons.core.limits import ACCOUNTS_KEPT_MAX, COMMIT_ROWS_MAX, IDEMPOTENCY_TTL_S, RUNS_KEPT_MAX
 from jevons.ledger.control import Control
 from jevons.ledger.errors import LedgerError, LedgerUnavailable
@@ -25,6 +36,7 @@ from jevons.ledger.ops import (
     KeyRevoked,
     KeySettings,
     LimitSet,
+    Noted,
     Op,
     Opened,
     Overran,
@@ -34,12 +46,14 @@ from jevons.ledger.ops import (
 )
 from jevons.ledger.sqlite import Store
 from jevons.ledger.writer import Writer
+from jevons.policy.access import Access
 from jevons.policy.accounts import Account
 from jevons.policy.amounts import Amounts, bound, spent
 from jevons.policy.books import KEY_TOTAL, Books
 from jevons.policy.rules import Limit, Who
 from jevons.policy.runs import Run, Runs
 from jevons.policy.settle import settle_killed
+from jevons.policy.terms import with_growth
 from jevons.policy.windows import FOREVER
 
 
@@ -62,6 +76,7 @@ def settle_open_holds(store: Store, now_ms: int) -> int:
             estimate=settled.estimate,
             settled_ms=now_ms,
             tariff=settled.tariff,
+            order=max(first_order_of_ms(now_ms), hold.order + 1) + len(posts),
         )
         posts.append(Posted(entry))
     for start in range(0, len(posts), COMMIT_ROWS_MAX):
@@ -106,6 +121,8 @@ class Ledger:
         self.open_holds: dict[int, OpenCall] = {}
         self._idempotency = snapshot.idempotency
         self._last_request = snapshot.last_id >> ATTEMPT_BITS
+        self._last_order = max(snapshot.last_order, first_order_of_ms(admitted_ms(snapshot.last_id)))
+        """Place of the latest event: what takes effect here has an order, and keeps it in the ledger."""
         self._loop = loop
         self._durable = durable
         self._resolved: list[asyncio.Future[None]] = []
@@ -154,6 +171,7 @@ class Ledger:
         if hold.run_id is not None and (hold.key_id, hold.run_id) not in self._begun:
             self._begin(hold)
         at_ms = admitted_ms(hold.id)
+        msgspec.structs.force_setattr(hold, "order", self._next_order(at_ms))
         claims = [(account, account.bucket(at_ms)) for account in path]
         for account, bucket in claims:
             account.reserve(bucket, amounts[account.index])
@@ -174,7 +192,11 @@ class Ledger:
         before = call.hold
         call.amounts = _sum(call.amounts, more)
         call.hold = msgspec.structs.replace(
-            before, held_nusd=call.amounts[0], list_held_nusd=call.amounts[1], output_tokens=call.amounts[6]
+            before,
+            held_nusd=call.amounts[0],
+            list_held_nusd=call.amounts[1],
+            output_tokens=call.amounts[6],
+            terms=with_growth(before.terms, self._next_order(0), more[6]),
         )
         return call.hold, self.writer.submit(Grown(call.hold)) if self._durable else self._done()
 
@@ -184,6 +206,7 @@ class Ledger:
         If the commit fails, the future does, and the entry is kept and written when the disk is back.
         """
         call = self.open_holds.pop(entry.hold.id)
+        msgspec.structs.force_setattr(entry, "order", self._next_order(entry.settled_ms))
         hold, came_to = call.hold, spent(entry)
         excess_nusd, overruns = 0, []
         for account, bucket in call.claims:
@@ -231,6 +254,7 @@ class Ledger:
             await self.writer.submit(KeyChanged(key_id, settings, now_ms))
             self._put_key(msgspec.structs.replace(self.by_id[key_id], settings=settings))
             self._renew("limit")
+            self._in_force(f"key:{self.by_id[key_id].name}", now_ms)
 
         await self._alone(change)
 
@@ -246,6 +270,7 @@ class Ledger:
         async def change() -> None:
             await self.control.put_limit(limit, now_ms)
             self._renew("limit")
+            self._in_force(f"limit:{limit.name}", now_ms)
 
         await self._alone(change)
 
@@ -255,8 +280,18 @@ class Ledger:
         async def change() -> None:
             await self.control.remove_limit(name, now_ms)
             self._renew("limit")
+            self._in_force(f"limit:{name}", now_ms)
 
         await self._alone(change)
+
+    def note_policy(self, access: Sequence[Access], governor: dict[str, object], now_ms: int) -> None:
+        """Put on record what of the policy stands in the configuration, if it is not what the log says last: from it calls are decided again."""
+        limits = list(self.control.configured.values())
+        said = {"limits": limits, "access": access, "governor": governor}
+        stated: dict[str, object] = msgspec.json.decode(msgspec.json.encode(said))  # as the log has it
+        before = self.history.stated_policy()
+        if before != stated and (before is not None or any(stated.values())):
+            self.control.note(Noted(now_ms, "policy", "jevons.toml", {**stated, "order": self._next_order(now_ms)}))
 
     def repeated(self, key_id: int, idempotency_key: bytes) -> tuple[bytes, int] | None:
         """(digest of the earlier body, its entry id) if this Idempotency-Key was used by this key."""
@@ -299,13 +334,15 @@ class Ledger:
             account.adjust(0, nusd)
         self._last_adjusted_ms = max(self._last_adjusted_ms, created_ms)
         self._renew("adjustment")
+        self._in_force(f"key:{self.by_id[key_id].name}", created_ms)
         self._wake()
 
     async def _set_limit(self, key_id: int, limit_nusd: int | None, now_ms: int) -> None:
         account = self.accounts[key_id]
-        before = account.limit
+        name, before = self.by_id[key_id].name, account.limit
         raised = limit_nusd is None or (before is not None and limit_nusd >= before)
         excess = 0 if raised else account.set_limit(limit_nusd)
+        lowered_order = self._next_order(now_ms)
         overruns = (self._overrun(account, excess, "limit", now_ms, None),) if excess else ()
         try:
             await self.writer.submit(LimitSet(key_id, limit_nusd, now_ms, excess, overruns))
@@ -314,6 +351,7 @@ class Ledger:
                 account.take_back(before, 0, 0, excess)
                 self._not_overrun(overruns)
             raise
+        self._in_force(f"key:{name}", now_ms, None if raised else lowered_order)
         if raised:  # more may be spent when that is on disk
             account.set_limit(limit_nusd)
             self._wake()
@@ -325,6 +363,16 @@ class Ledger:
         except LedgerUnavailable:
             del self.keys[key.digest], self.by_id[key.id], self.accounts[key.id]
             raise
+
+    def _next_order(self, at_ms: int) -> int:
+        """Each event's place after all before it, and about its time: orders go on over a restart without being looked for."""
+        self._last_order = max(self._last_order + 1, first_order_of_ms(at_ms))
+        return self._last_order
+
+    def _in_force(self, what: str, at_ms: int, order: int | None = None) -> None:
+        """From which event on an operator's change holds: it is on disk before, and calls may be decided in between."""
+        order = order or self._next_order(at_ms)
+        self.control.note(Noted(at_ms, "in-force", "policy", {"of": what, "order": order}))
 
     def _put_key(self, key: Key) -> None:
         self.keys[key.digest] = self.by_id[key.id] = key

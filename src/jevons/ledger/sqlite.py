@@ -15,7 +15,7 @@ import apsw
 import msgspec
 
 from jevons.core.entry import UNSENT, Entry, Hold, admitted_ms, first_id_of_ms
-from jevons.core.limits import IDEMPOTENCY_TTL_S, LEDGER_BUSY_S, RESPONSE_OWNER_TTL_S
+from jevons.core.limits import IDEMPOTENCY_TTL_S, LEDGER_BUSY_S, ORDERS_READ_MAX, RESPONSE_OWNER_TTL_S
 from jevons.ledger import imported
 from jevons.ledger.audit import append, records_of
 from jevons.ledger.errors import LedgerError
@@ -87,6 +87,8 @@ class Snapshot(NamedTuple):
     """Those in force."""
     last_kill: int
     approvals: list[Approval]
+    last_order: int = 0
+    """The latest place in the order of events, as far as the newest rows tell."""
 
 
 class Store(Protocol):
@@ -180,7 +182,14 @@ class SqliteStore:
         approvals = [
             Approval(*row) for row in self.db.execute(f"SELECT {', '.join(APPROVAL_COLUMNS)} FROM approvals ORDER BY asked_ms")
         ]
-        return Snapshot(keys, posted, holds, remembered, last_id, last_adjusted_ms, limits, overruns, kills, last_kill, approvals)
+        last_order = self.db.execute(
+            "SELECT coalesce(max(max(held_order, posted_order)), 0) FROM (SELECT held_order, posted_order FROM entries"
+            f" ORDER BY id DESC LIMIT {ORDERS_READ_MAX})"
+        ).get
+        last_order = max([last_order, *(hold.order for hold in holds)])
+        return Snapshot(
+            keys, posted, holds, remembered, last_id, last_adjusted_ms, limits, overruns, kills, last_kill, approvals, last_order
+        )
 
     def apply(self, batch: Sequence[Op]) -> None:
         db = self.db
@@ -272,8 +281,8 @@ class SqliteStore:
                 self.db.executemany("DELETE FROM idempotency WHERE entry_id = ?", [(hold_id,) for hold_id in hold_ids])
             case Grown(hold):
                 self.db.execute(
-                    "UPDATE holds SET held_nusd = ?, list_held_nusd = ?, output_tokens = ? WHERE id = ?",
-                    (hold.held_nusd, hold.list_held_nusd, hold.output_tokens, hold.id),
+                    "UPDATE holds SET held_nusd = ?, list_held_nusd = ?, output_tokens = ?, terms = ? WHERE id = ?",
+                    (hold.held_nusd, hold.list_held_nusd, hold.output_tokens, hold.terms, hold.id),
                 )
             case Adjusted(key_id, nusd, reason, created_ms, entry_id, excess_nusd):
                 self.db.execute(

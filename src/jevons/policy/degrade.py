@@ -1,12 +1,14 @@
 """When to go on with a cheaper model: at a share of a money limit, at the beginning of a turn, never within one.
 
-Comes in: the accounts of a call's path, where its conversation stands. Goes out: the rule that asks for it, and which of its models.
-Does not know: what models cost.
+Comes in: the accounts of a call's path, where its conversation stands, what models would cost. Goes out: the rule that asks for it, and
+which of its models. Does not know: where prices come from, how a request is read.
 """
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from jevons.core.limits import DEGRADED_TURNS_MAX, OUTPUT_TOKENS_DEFAULT
+from jevons.core.price import Price, UnpricedKind, worst_case
 from jevons.policy.accounts import Account
 from jevons.policy.rules import Rule
 
@@ -43,3 +45,32 @@ def models(rule: Rule | None, turn: Turn, current: str) -> tuple[str, ...]:
     if rule is None or turn is Turn.BOUND:
         return ()
     return rule.degrade_to
+
+
+def choice(names: Sequence[str], asked: str, fits: Callable[[str], bool]) -> str:
+    """The first of the models that can take the call; "" = the one that was asked for goes on."""
+    for name in names:
+        if name == asked:
+            break
+        if fits(name):
+            return name
+    return ""
+
+
+def is_cheaper(price: Price | None, than: Price | None, input_tokens: int, output_cap: int | None) -> bool:
+    """By the dearest that each may cost for a request of about this size. What has no price is not cheaper."""
+    if price is None or than is None:
+        return False
+    output = output_cap or OUTPUT_TOKENS_DEFAULT
+    try:
+        return worst_case(price, input_tokens, output) < worst_case(than, input_tokens, output)
+    except UnpricedKind:
+        return False
+
+
+def keep(turns: dict[int | str, str], turn: int | str, model: str) -> None:
+    """The turn goes on with this model; the latest DEGRADED_TURNS_MAX are remembered."""
+    turns.pop(turn, None)
+    turns[turn] = model
+    while len(turns) > DEGRADED_TURNS_MAX:
+        del turns[next(iter(turns))]
