@@ -130,7 +130,7 @@ def price_rows() -> tuple[PriceRow, ...]:
 def scores() -> tuple[Score, ...]:
     return tuple(
         Score(row["benchmark"], row["model"], row["version"], float(row["score"]), date.fromisoformat(row["released"]), row["setting"])
-        for row in csv.DictReader(_lines("model_scores.csv"))
+        for row in csv.DictReader(data_lines("model_scores.csv"))
     )
 
 
@@ -185,6 +185,11 @@ def series(*, tier: Tier | None = None, until: date = date.max) -> tuple[Series,
     return tuple(sorted(found, key=lambda line: line.name))
 
 
+def data_lines(name: str) -> list[str]:
+    """Lines of a data file of this room, without its comments."""
+    return [line for line in _text(name).splitlines() if not line.startswith("#")]
+
+
 def _newest_model_only(rows: list[PriceRow]) -> tuple[PriceRow, ...]:
     kept: list[PriceRow] = []
     seen: set[str] = set()
@@ -221,7 +226,7 @@ def _names_like(wanted: str, names: list[str]) -> set[str]:
 
 @lru_cache(maxsize=1)
 def _prices() -> tuple[PriceRow, ...]:
-    return tuple(PriceRow(row) for row in csv.DictReader(_lines("price_history.csv")))
+    return tuple(PriceRow(row) for row in csv.DictReader(data_lines("price_history.csv")))
 
 
 @lru_cache(maxsize=1)
@@ -229,10 +234,6 @@ def _sources() -> dict[str, str]:
     """Source code -> where that is, from the head of the file."""
     head = (line.removeprefix("# source ").partition(" = ") for line in _text("price_history.csv").splitlines() if line.startswith("# source "))
     return {code: words for code, equals, words in head if equals}
-
-
-def _lines(name: str) -> list[str]:
-    return [line for line in _text(name).splitlines() if not line.startswith("#")]
 
 
 def _text(name: str) -> str:
