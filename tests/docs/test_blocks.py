@@ -27,6 +27,7 @@ BY_HAND = {
     "aider": "pins another openai SDK than our tests",
     "uvx": "uv brings it, and a package index",
     "pipx": "needs a package index",
+    "sqlite3": "SQLite's own shell is a package of the system",
 }
 """Commands that stand in the documentation and are not run by tests, and why. Each was run by hand as it stands there."""
 

@@ -31,11 +31,12 @@ from jevons.meter.overrides import _OTHER_KEYS, QUOTED_KINDS, UNIT_KINDS
 from jevons.policy.access import Access
 from jevons.policy.route import Alias
 from jevons.policy.rules import Limit
-from tests.docs.pages import ROOT, code, read, table
+from tests.docs.pages import ROOT, blocks, code, read, table
 
 SOURCE = ROOT / "src" / "jevons"
 CONFIGURATION, DOORS_PAGE, LEDGER, PRICES = "docs/configuration.md", "docs/doors.md", "docs/ledger.md", "docs/prices.md"
 CLIENTS = "docs/clients.md"
+SQL = "docs/sql.md"
 
 
 @pytest.mark.parametrize(
@@ -217,15 +218,33 @@ def test_every_door_of_the_operator() -> None:
 
 
 def test_every_table_and_column(tmp_path: Path) -> None:
-    home = Home(tmp_path)
+    schema = _schema(tmp_path, "table") | {"entry_lines": _schema(tmp_path, "view")["entry_lines"]}
+    documented = {code(row[0])[0]: code(row[2]) for row in table(LEDGER, "What is in it")}
+    assert documented == schema
+
+
+def test_every_view_and_column(tmp_path: Path) -> None:
+    views = {name: columns for name, columns in _schema(tmp_path, "view").items() if name != "entry_lines"}
+    assert {view for view in views if f"### `{view}`\n" in read(SQL)} == set(views)
+    for view, columns in views.items():
+        assert sorted(chain(*(code(row[0]) for row in table(SQL, f"`{view}`")))) == sorted(columns), view
+
+
+def test_every_view_has_an_example() -> None:
+    asked = "\n".join(block.text for block in blocks(SQL, "sql"))
+    assert all(re.search(rf"FROM {code(line)[0]}\b", asked) for line in re.findall(r"^### (.+)$", read(SQL), re.MULTILINE))
+
+
+def _schema(folder: Path, kind: str) -> dict[str, list[str]]:
+    """Every table or view of a new ledger, with its columns."""
+    home = Home(folder)
     SqliteStore(home.ledger).close()
     db = apsw.Connection(str(home.ledger))
     assert not migrate(db, None)
-    names = [name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type IN ('table', 'view')")]
+    names = [name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = ?", (kind,))]
     schema = {name: [row[1] for row in db.execute(f"PRAGMA table_info({name})")] for name in names}
-    documented = {code(row[0])[0]: code(row[2]) for row in table(LEDGER, "What is in it")}
     db.close()
-    assert documented == schema
+    return schema
 
 
 def test_every_outcome_and_estimate() -> None:
