@@ -82,7 +82,9 @@ def of_tier(tier: Tier, until: date, kind: Kind = "blend") -> Decline | None:
 
 
 def _of_lines(what: str, lines: Sequence[Series], kind: Kind) -> Decline | None:
-    clusters = [(number, model) for number, line in enumerate(lines) for model in _by_model([row for row in line.rows if row.dated])]
+    clusters = [
+        (number, model) for number, line in enumerate(lines) for model in _by_model([row for row in line.rows if row.dated])
+    ]
     rows = [row for _, model in clusters for row in model]
     if len(rows) < POINTS_MIN or len({row.date for row in rows}) < POINTS_MIN:
         return None

@@ -129,7 +129,14 @@ def price_rows() -> tuple[PriceRow, ...]:
 @lru_cache(maxsize=1)
 def scores() -> tuple[Score, ...]:
     return tuple(
-        Score(row["benchmark"], row["model"], row["version"], float(row["score"]), date.fromisoformat(row["released"]), row["setting"])
+        Score(
+            row["benchmark"],
+            row["model"],
+            row["version"],
+            float(row["score"]),
+            date.fromisoformat(row["released"]),
+            row["setting"],
+        )
         for row in csv.DictReader(data_lines("model_scores.csv"))
     )
 
@@ -232,7 +239,11 @@ def _prices() -> tuple[PriceRow, ...]:
 @lru_cache(maxsize=1)
 def _sources() -> dict[str, str]:
     """Source code -> where that is, from the head of the file."""
-    head = (line.removeprefix("# source ").partition(" = ") for line in _text("price_history.csv").splitlines() if line.startswith("# source "))
+    head = (
+        line.removeprefix("# source ").partition(" = ")
+        for line in _text("price_history.csv").splitlines()
+        if line.startswith("# source ")
+    )
     return {code: words for code, equals, words in head if equals}
 
 

@@ -13,6 +13,7 @@ Comes in: series of the price history. Goes out: `Point`s, 100 at the beginning.
 import math
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 from jevons.economics.history import Kind, PriceRow, Series
@@ -43,14 +44,16 @@ def months(first: date, last: date) -> Iterator[date]:
         day = _next_month(day)
 
 
-def list_index(series: Sequence[Series], last: date, *, first: date = BEGIN, kind: Kind = "blend", method: Method = "succession") -> list[Point]:
+def list_index(
+    series: Sequence[Series], last: date, *, first: date = BEGIN, kind: Kind = "blend", method: Method = "succession"
+) -> list[Point]:
     """The index on the first of each month in [first, last], and on `last`. A month without lines to compare carries the value on."""
     days = list(months(first, last))
     if not days:
         return []
     days += [last] if days[-1] != last else []
     points = [Point(days[0], 100.0, 0)]
-    for before, day in zip(days, days[1:], strict=False):
+    for before, day in pairwise(days):
         relatives = [ratio for line in series if (ratio := _relative(line, before, day, kind, method)) is not None]
         mean = sum(map(math.log, relatives)) / len(relatives) if relatives else 0.0
         points.append(Point(day, points[-1].value * math.exp(mean), len(relatives)))

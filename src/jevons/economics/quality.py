@@ -10,6 +10,7 @@ Does not know: lines through the points (decline.py), the clock.
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date, timedelta
 from functools import lru_cache
+from itertools import pairwise
 from statistics import median
 from typing import NamedTuple
 
@@ -103,5 +104,5 @@ def _gone(row: PriceRow) -> date:
 @lru_cache(maxsize=1)
 def _succeeded() -> dict[tuple[str, str], date]:
     """(provider, model) -> the day on which its line went on to another model."""
-    pairs = [(line.provider, old, new) for line in series() for old, new in zip(line.rows, line.rows[1:], strict=False)]
+    pairs = [(line.provider, old, new) for line in series() for old, new in pairwise(line.rows)]
     return {(provider, old.model): new.date for provider, old, new in pairs if old.model != new.model}
