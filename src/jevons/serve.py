@@ -28,6 +28,8 @@ from jevons.core.limits import (
     SHUTDOWN_SETTLE_S,
 )
 from jevons.core.refusal import Kind, Refusal
+from jevons.dashboard.pages import Pages
+from jevons.dashboard.session import SECRET
 from jevons.engine.install import install
 from jevons.engine.process import Engine, EngineState
 from jevons.engine.settings import EngineSettings
@@ -69,7 +71,8 @@ async def _serve(config: Config, home: Home) -> None:
         governor = Governor(ledger, home.secret("installation"), config.governor, config.access)
         governor.address = config.governor.public_url or address
         governor.recall(_now_ms())
-        app = _app(config, home, ledger, engine, governor)
+        pages = Pages(ledger, home.secret(SECRET), home.admin_token())
+        app = _app(config, home, ledger, engine, governor, pages)
         notes = asyncio.create_task(_flush_notes(governor))
         first_key = "" if ledger.keys else (await admin.create_key(ledger, "default", None, KeySettings(), _now_ms()))[1]
         write_private(home.address, msgspec.json.encode({"pid": os.getpid(), "address": address}).decode())
@@ -79,7 +82,7 @@ async def _serve(config: Config, home: Home) -> None:
         welcome.show(address, first_key, settled)
         gc.freeze()  # what was built to start with stays; collections look only at what requests leave behind,
         gc.set_threshold(GC_ALLOCATIONS, 20, 20)  # and seldom: a request makes hundreds of objects, next to none in cycles
-        await _run(app, sock)
+        await _run(app, sock, pages.live.close)
         notes.cancel()
         governor.flush_notes(_now_ms())
     finally:
@@ -89,7 +92,7 @@ async def _serve(config: Config, home: Home) -> None:
         ledger.close()
 
 
-def _app(config: Config, home: Home, ledger: Ledger, engine: Engine | None, governor: Governor) -> App:
+def _app(config: Config, home: Home, ledger: Ledger, engine: Engine | None, governor: Governor, pages: Pages) -> App:
     metrics = Metrics(ledger)
     gate = Gate(ledger, open_book(home.path), governor, metrics.count)
     try:
@@ -110,7 +113,7 @@ def _app(config: Config, home: Home, ledger: Ledger, engine: Engine | None, gove
             return f"the local model is not ready: {engine.detail}"
         return ""
 
-    return App(gate, lives, table, metrics, api, config.hosts, ready)
+    return App(gate, lives, table, metrics, api, pages.application(), config.hosts, ready)
 
 
 async def _flush_notes(governor: Governor) -> None:
@@ -145,7 +148,8 @@ def _engine(config: Config, home: Home, on_change: Callable[[Engine], None]) -> 
     return Engine(settings, install=install, on_change=on_change)
 
 
-async def _run(app: App, sock: socket.socket) -> None:
+async def _run(app: App, sock: socket.socket, stopping: Callable[[], None]) -> None:
+    """Serve until a signal. `stopping` is called at the first: what would stay open for ever ends."""
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # a stream that we cut on purpose is no news
     server = uvicorn.Server(
         uvicorn.Config(
@@ -164,8 +168,13 @@ async def _run(app: App, sock: socket.socket) -> None:
         )
     )
     with_signals = asyncio.get_running_loop()
+
+    def stop(number: int) -> None:
+        stopping()
+        server.handle_exit(number, None)
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        with_signals.add_signal_handler(number, server.handle_exit, number, None)
+        with_signals.add_signal_handler(number, stop, number)
     await server._serve([sock])
     await _cut_off(server.server_state.tasks)
 

@@ -14,6 +14,7 @@ import msgspec
 from jevons import __version__
 from jevons.cli import tables
 from jevons.cli.audit import audit
+from jevons.cli.dashboard import dashboard
 from jevons.cli.governing import approve, kill, limits
 from jevons.cli.keys import keys
 from jevons.cli.operator import Operator
@@ -65,7 +66,7 @@ def commands() -> None:
     """
 
 
-for command in (keys, runs, limits, kill, approve, audit):
+for command in (keys, runs, limits, kill, approve, audit, dashboard):
     commands.add_command(command)
 
 

@@ -73,3 +73,14 @@ def format_usd(nusd: int) -> str:
     whole, fraction = divmod(magnitude, NUSD_PER_USD)
     decimals = f"{fraction:09d}".rstrip("0").ljust(2, "0")
     return f"{sign}${whole:,}.{decimals}"
+
+
+def short_usd(nusd: int) -> str:
+    """Dollars at a glance: whole cents from a dollar on, three digits below. Where it stands, the exact amount is a step away.
+
+    `1_234_567_890` -> "$1.23", `12_345_678` -> "$0.0123"
+    """
+    magnitude = abs(nusd)
+    step = NUSD_PER_USD // 100 if magnitude >= NUSD_PER_USD else 10 ** max(0, len(str(magnitude)) - 3)
+    rounded = half_even(magnitude, step) * step
+    return format_usd(-rounded if nusd < 0 else rounded)

@@ -1,4 +1,4 @@
-"""The door: a bare ASGI application. Model calls go to the journey; the rest to small handlers; admin to its own application.
+"""The door: a bare ASGI application. Model calls go to the journey; the rest to small handlers; admin and pages to applications of their own.
 
 A path that is not listed here is a 404 in the dialect of its caller, never forwarded.
 """
@@ -57,15 +57,17 @@ class App:
         table: Table,
         metrics: Metrics,
         admin: Asgi,
+        pages: Asgi,
         hosts: tuple[str, ...],
         ready: Callable[[], str],
     ) -> None:
-        """`ready` says why no request can be served, or "". `hosts` are the Host names answered to; empty = all."""
+        """`pages` answers everything under /ui. `ready` says why no request can be served, or "". `hosts` are the Host names answered to; empty = all."""
         self._gate = gate
         self._lives = lives
         self._table = table
         self._metrics = metrics
         self._admin = admin
+        self._pages = pages
         self._hosts = frozenset(hosts)
         self._ready = ready
         self._bodies = Bodies()
@@ -79,13 +81,14 @@ class App:
         if path_run:
             named.setdefault(b"x-jevons-run-id", path_run.encode())
         request = self._gate.ledger.next_request(int(time.time() * 1000))
-        if path.startswith(("/jevons/v1/admin", "/jevons/v1/approvals")):
+        apart = _apart(path, self._admin, self._pages)
+        if apart is not None:
             try:
                 self._check_host(named)
             except Refusal as refused:
                 await self._refuse(client, refused, Dialect.CHAT, request)
             else:
-                await self._admin(scope, receive, send)
+                await apart(scope, receive, send)
             return
         dialect = DOORS.get(path)
         if dialect is not None and scope["method"] == "POST":
@@ -275,3 +278,10 @@ class App:
         raise Refusal(
             Kind.NOT_FOUND, 404, f"{method} {path} is not served here, and nothing unlisted is forwarded.", code="unknown_path"
         )
+
+
+def _apart(path: str, admin: Asgi, pages: Asgi) -> Asgi | None:
+    """The application that this path belongs to, if it is not the gateway's own."""
+    if path.startswith(("/jevons/v1/admin", "/jevons/v1/approvals")):
+        return admin
+    return pages if path == "/ui" or path.startswith("/ui/") else None
