@@ -339,21 +339,23 @@ class Ledger:
 
     async def _set_limit(self, key_id: int, limit_nusd: int | None, now_ms: int) -> None:
         account = self.accounts[key_id]
-        name, before = self.by_id[key_id].name, account.limit
+        before = account.limit
         raised = limit_nusd is None or (before is not None and limit_nusd >= before)
         excess = 0 if raised else account.set_limit(limit_nusd)
-        lowered_order = self._next_order(now_ms)
         overruns = (self._overrun(account, excess, "limit", now_ms, None),) if excess else ()
         try:
-            await self.writer.submit(LimitSet(key_id, limit_nusd, now_ms, excess, overruns))
+            written = self.writer.submit(LimitSet(key_id, limit_nusd, now_ms, excess, overruns))
+            if not raised:
+                self._in_force(f"key:{self.by_id[key_id].name}", now_ms)
+            await written
         except LedgerUnavailable:
             if not raised:
                 account.take_back(before, 0, 0, excess)
                 self._not_overrun(overruns)
             raise
-        self._in_force(f"key:{name}", now_ms, None if raised else lowered_order)
         if raised:  # more may be spent when that is on disk
             account.set_limit(limit_nusd)
+            self._in_force(f"key:{self.by_id[key_id].name}", now_ms)
             self._wake()
         self._put_key(msgspec.structs.replace(self.by_id[key_id], limit_nusd=limit_nusd))
 
@@ -369,10 +371,13 @@ class Ledger:
         self._last_order = max(self._last_order + 1, first_order_of_ms(at_ms))
         return self._last_order
 
-    def _in_force(self, what: str, at_ms: int, order: int | None = None) -> None:
-        """From which event on an operator's change holds: it is on disk before, and calls may be decided in between."""
-        order = order or self._next_order(at_ms)
-        self.control.note(Noted(at_ms, "in-force", "policy", {"of": what, "order": order}))
+    def _in_force(self, what: str, at_ms: int) -> None:
+        """An operator's change holds from now on. Its row in the log was written before, and calls may have been decided in between;
+        where nothing happened since its millisecond began, its place in the order of events is the beginning of that.
+        """
+        order = self._next_order(at_ms)
+        if order != first_order_of_ms(at_ms):
+            self.control.note(Noted(at_ms, "in-force", "policy", {"of": what, "order": order}))
 
     def _put_key(self, key: Key) -> None:
         self.keys[key.digest] = self.by_id[key.id] = key
