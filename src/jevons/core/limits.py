@@ -303,9 +303,12 @@ IMPORT_SETTLE_S = 600
 """A call of a session log this young may still be written to: it is left for the next import."""
 IMPORT_PENDING_CALLS = 4_096
 """Latest calls of one session log that wait for further lines of theirs: a call's lines lie within a few dozen."""
-IMPORT_AHEAD_S = 86_400
-"""How far a row may lie in the future before it is a mistake: a day's bucket, and clocks that differ."""
 IMPORT_SET_ASIDE_SHOWN = 10
 """Rows set aside that are shown with their reason; the file has all."""
 SESSIONS_COUNTED_MAX = 20_000
 """Session logs that a start counts before it says "more than"."""
+
+EXPLAIN_STEPS_MAX = 62
+"""Steps in which a change of the bill is followed: two months by the day. More would cost time and show little else."""
+EXPLAIN_SEGMENTS_MAX = 50
+"""Segments of an effect that are named; the rest is one sum."""

@@ -1,0 +1,262 @@
+"""Why the bill changed: effects that sum to the change, each with the segments that it comes from.
+
+Comes in: a ledger and two spans of days, or one span that is followed period by period. Goes out: an `Explanation` in whole nano-USD, by
+LMDI-I and by Shapley side by side. The way from the first span to the last is gone in the shortest steps there are (by the day), since models turn
+over within months and two far ends have little in common. Does not know: how it is shown.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import date, timedelta
+from itertools import pairwise
+from math import fsum
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from jevons.core.limits import EXPLAIN_SEGMENTS_MAX, EXPLAIN_STEPS_MAX
+from jevons.economics import nest
+from jevons.economics.frames import BILLED_NUSD, CALLS, DIMENSIONS, LIST_NUSD, Aside, Cost, Days, Frame, Group, Span
+from jevons.economics.nest import ENTRY, EXIT, Found, Names, Part, Step
+from jevons.economics.sentences import sentence
+
+Every = Literal["day", "week", "month"]
+BY = (*DIMENSIONS, "tier", "line", "model", "tariff", "kind")
+DEFAULT_BY = ("team", "agent", "model")
+WEEK_DAYS = 7
+_TELLS: dict[str, tuple[str, ...]] = {
+    nest.VOLUME: (),
+    nest.MIX: (),
+    nest.DEPTH: (),
+    "tier": ("tier",),
+    "lineage": ("line",),
+    ENTRY: ("line",),
+    EXIT: ("line",),
+    "substitution": ("line", "model"),
+    "tariff": ("model", "tariff"),
+    nest.PRICE: ("model", "kind"),
+}
+"""What tells the segments of an effect apart within a group, where models were asked for; of the others it is the model."""
+
+
+class Period(msgspec.Struct, frozen=True):
+    """Whole UTC days: `first` to `last`, both in it."""
+
+    first: str
+    last: str
+    nusd: int
+
+
+class Segment(msgspec.Struct, frozen=True):
+    labels: dict[str, str]
+    lmdi_nusd: int
+    shapley_nusd: int
+
+
+class Effect(msgspec.Struct, frozen=True):
+    name: str
+    lmdi_nusd: int
+    shapley_nusd: int
+    sentence: str
+    segments: tuple[Segment, ...]
+    """The largest first; they sum to the effect, the last may be all others (labels empty)."""
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """Effects by either method sum to `change_nusd` exactly."""
+
+    cost: Cost
+    by: tuple[str, ...]
+    base: Period
+    now: Period
+    base_nusd: int
+    bill_nusd: int
+    change_nusd: int
+    steps: int
+    """In how many steps the way was gone."""
+    effects: tuple[Effect, ...]
+    """The largest first."""
+
+
+def explain(ledger: Path, window: Span, base: Span, *, by: Sequence[str] = DEFAULT_BY, cost: Cost = "billed") -> Explanation:
+    """Why `window` cost more or less than `base`. Raises LedgerError, ValueError for an unknown dimension."""
+    return _explained(ledger, between(base, window), by, cost)
+
+
+def follow(ledger: Path, span: Span, every: Every, *, by: Sequence[str] = DEFAULT_BY, cost: Cost = "billed") -> Explanation:
+    """Why the last day, week or month of a span cost more or less than the first, along all between. Raises as `explain`."""
+    return _explained(ledger, periods(span, every), by, cost)
+
+
+def between(base: Span, window: Span) -> list[Span]:
+    """Spans that move from one to the other, by a day at a time where that is not too many.
+
+    At once where they are shorter than a week: what rests on a weekend would look like gone and new.
+    """
+    way = max(abs(window.first - base.first), abs(window.after - base.after))
+    steps = max(1, min(way, EXPLAIN_STEPS_MAX)) if min(base.days, window.days) >= WEEK_DAYS else 1
+    return [
+        Span(base.first + (window.first - base.first) * i // steps, base.after + (window.after - base.after) * i // steps)
+        for i in range(steps + 1)
+    ]
+
+
+def periods(span: Span, every: Every) -> list[Span]:
+    """The whole days, weeks (of seven days, from its first) or calendar months of a span. Raises ValueError for fewer than two."""
+    if every == "month":
+        borders = [day for day in range(span.first, span.after + 1) if _date(day).day == 1]
+    else:
+        borders = list(range(span.first, span.after + 1, {"day": 1, "week": WEEK_DAYS}[every]))
+    if len(borders) < 3:
+        raise ValueError(f"There are no two {every}s from {_date(span.first)} to {_date(span.after)} to compare.")
+    return [Span(a, b) for a, b in pairwise(borders)]
+
+
+def _explained(ledger: Path, spans: list[Span], by: Sequence[str], cost: Cost) -> Explanation:
+    if unknown := [name for name in by if name not in BY]:
+        raise ValueError(f"{unknown[0]!r} is no dimension of a bill; choose of {', '.join(BY)}")
+    dimensions = tuple(name for name in by if name in DIMENSIONS)
+    whole = Span(min(span.first for span in spans), max(span.after for span in spans))
+    days = Days(ledger, whole, dimensions, cost)
+    first, last = days.frames([spans[0], spans[-1]])
+    found: Found = {}
+    _ends(first, last, cost, found)
+    step = Step(cost, _naming(first, last), found)
+    staying = _groups(first) & _groups(last)
+    frames = days.frames(spans)
+    before = next(frames)
+    for place, after in enumerate(frames, 2):
+        if not after.leaves and place < len(spans):
+            continue  # nothing was used in between: there is nothing to compare with
+        for basis in sorted({group.basis for group in staying}):
+            step.take(before, after, sorted(group for group in staying if group.basis == basis))
+        before = after
+    base_nusd, bill_nusd = first.nusd(cost), last.nusd(cost)
+    totals = _whole(_segments(found, tuple(by), dimensions), bill_nusd - base_nusd)
+    effects = [
+        Effect(
+            name,
+            sum(s.lmdi_nusd for s in parts),
+            sum(s.shapley_nusd for s in parts),
+            sentence(name, parts, first, last, dimensions),
+            _shown(parts),
+        )
+        for name, parts in totals.items()
+    ]
+    effects.sort(key=lambda effect: (-abs(effect.lmdi_nusd), effect.name))
+    return Explanation(
+        cost,
+        tuple(by),
+        Period(str(_date(spans[0].first)), str(_date(spans[0].after - 1)), base_nusd),
+        Period(str(_date(spans[-1].first)), str(_date(spans[-1].after - 1)), bill_nusd),
+        base_nusd,
+        bill_nusd,
+        bill_nusd - base_nusd,
+        len(spans) - 1,
+        tuple(effects),
+    )
+
+
+def _ends(first: Frame, last: Frame, cost: Cost, found: Found) -> None:
+    """What has no factors, and groups that are there at one end only."""
+    for place in {**first.aside, **last.aside}:
+        change = last.aside.get(place, 0) - first.aside.get(place, 0)
+        _put(found, _aside_part(place), change)
+    staying = _groups(first) & _groups(last)
+    for frame, effect, sign in ((first, EXIT, -1), (last, ENTRY, 1)):
+        for leaf, sums in frame.leaves.items():
+            if leaf.group not in staying:
+                nusd = sums[BILLED_NUSD if cost == "billed" else LIST_NUSD]
+                _put(found, Part(effect, leaf.group.labels, *leaf[1:], ""), sign * nusd)
+
+
+def _aside_part(place: Aside) -> Part:
+    return Part(place.effect, place.labels, "", "", place.model, "", "")
+
+
+def _put(found: Found, part: Part, nusd: int) -> None:
+    sums = found.setdefault(part, [0.0, 0.0])
+    sums[0] += nusd
+    sums[1] += nusd
+
+
+def _groups(frame: Frame) -> set[Group]:
+    return {leaf.group for leaf, sums in frame.leaves.items() if sums[CALLS]}
+
+
+def _naming(first: Frame, last: Frame) -> nest.Naming:
+    """A line that is new in its group and tier took the place of those that are gone, as far as these had calls to give; what it has
+    beyond that is an entry. The other way for those that are gone."""
+    calls: dict[tuple[Group, str, str], list[int]] = {}
+    for place, frame in enumerate((first, last)):
+        for leaf, sums in frame.leaves.items():
+            calls.setdefault((leaf.group, leaf.tier, leaf.line), [0, 0])[place] += sums[CALLS]
+    left: dict[tuple[Group, str], int] = {}
+    came: dict[tuple[Group, str], int] = {}
+    for (group, tier, _), (here, there) in calls.items():
+        if here and not there:
+            left[group, tier] = left.get((group, tier), 0) + here
+        elif there and not here:
+            came[group, tier] = came.get((group, tier), 0) + there
+
+    def names(group: Group, tier: str, line: str) -> Names:
+        here, there = calls.get((group, tier, line), (0, 0))
+        if bool(here) == bool(there):
+            return [("lineage", 1.0)]
+        gone, new = left.get((group, tier), 0), came.get((group, tier), 0)
+        share = min(gone, new) / (gone if here else new)
+        return [("lineage", share), (EXIT if here else ENTRY, 1 - share)]
+
+    return names
+
+
+Key = tuple[tuple[str, str], ...]
+
+
+def _segments(found: Found, by: tuple[str, ...], dimensions: tuple[str, ...]) -> dict[tuple[str, Key], list[float]]:
+    """(effect, labels) -> sums by either method."""
+    gathered: dict[tuple[str, Key], tuple[list[float], list[float]]] = {}
+    for part, (by_lmdi, by_shapley) in found.items():
+        labels = dict(zip(dimensions, part.labels, strict=True))
+        told = _TELLS.get(part.effect, ("model",))
+        if "model" not in by:
+            told = tuple(name for name in by if name not in dimensions) if told else ()
+        own = part._asdict()
+        labels |= {name: own[name] for name in told if own[name]}
+        lists = gathered.setdefault((part.effect, tuple(labels.items())), ([], []))
+        lists[0].append(by_lmdi)
+        lists[1].append(by_shapley)
+    return {key: [fsum(lists[0]), fsum(lists[1])] for key, lists in gathered.items()}
+
+
+def _whole(sums: dict[tuple[str, Key], list[float]], change: int) -> dict[str, list[Segment]]:
+    """Effect -> segments in whole nano-USD that sum to the change, the largest first."""
+    columns = [_rounded([values[column] for values in sums.values()], change) for column in (0, 1)]
+    effects: dict[str, list[Segment]] = {}
+    for (effect, labels), by_lmdi, by_shapley in zip(sums, *columns, strict=True):
+        if by_lmdi or by_shapley:
+            effects.setdefault(effect, []).append(Segment(dict(labels), by_lmdi, by_shapley))
+    for segments in effects.values():
+        segments.sort(key=lambda segment: (-abs(segment.lmdi_nusd), sorted(segment.labels.items())))
+    return effects
+
+
+def _rounded(values: Iterable[float], total: int) -> list[int]:
+    """Whole numbers that sum to the total; what rounding leaves goes to the largest, where it shows least."""
+    whole = [round(value) for value in values]
+    if whole:
+        largest = max(range(len(whole)), key=lambda place: abs(whole[place]))
+        whole[largest] += total - sum(whole)
+    return whole
+
+
+def _shown(segments: list[Segment]) -> tuple[Segment, ...]:
+    if len(segments) <= EXPLAIN_SEGMENTS_MAX:
+        return tuple(segments)
+    rest = segments[EXPLAIN_SEGMENTS_MAX - 1 :]
+    others = Segment({}, sum(s.lmdi_nusd for s in rest), sum(s.shapley_nusd for s in rest))
+    return (*segments[: EXPLAIN_SEGMENTS_MAX - 1], others)
+
+
+def _date(day: int) -> date:
+    return date(1970, 1, 1) + timedelta(days=day)

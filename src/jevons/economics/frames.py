@@ -1,0 +1,223 @@
+"""What was used and what it cost in a span of days, apart by who, which model and which of its rates: what a change is explained from.
+
+Comes in: a ledger file. Goes out: `Frame`s, read from the sums by the day and the rows of runs; no entry is counted. All numbers are those of
+the ledger. Does not know: what caused what.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import apsw
+import msgspec
+
+from jevons.core.price import HELD
+from jevons.ledger.bill import reading
+from jevons.ledger.ops import KeySettings
+from jevons.ledger.rollup import COSTS, DAY_MS
+from jevons.meter.lineages import lineage_of
+
+Cost = Literal["billed", "list"]
+DIMENSIONS = ("org", "team", "key", "agent", "source")
+"""What groups are told apart by; below them stand tier, line, model and tariff."""
+
+CALLS, INPUT, OUTPUT, INPUT_NUSD, OUTPUT_NUSD, LIST_NUSD, BILLED_NUSD = 0, 1, 5, 6, 10, 11, 12
+"""Places in `Sums`: calls; tokens of the five kinds in the order of core.usage.TOKEN_KINDS; their list costs; list and billed cost."""
+MEASURES = 13
+Sums = list[int]
+
+BY_CALLS, BY_TOKENS = "", "tokens"
+"""How work is counted in a group. Where a source does not say how many calls there were, each token counts as one."""
+UNATTRIBUTED, CORRECTIONS = "unattributed", "corrections"
+
+
+class Span(NamedTuple):
+    """Whole UTC days, as days since 1970: [first, after)."""
+
+    first: int
+    after: int
+
+    @classmethod
+    def of_ms(cls, from_ms: int, until_ms: int) -> "Span":
+        return cls(from_ms // DAY_MS, -(-until_ms // DAY_MS))
+
+    @property
+    def days(self) -> int:
+        return self.after - self.first
+
+
+class Group(NamedTuple):
+    """Whose work, and how it is counted."""
+
+    labels: tuple[str, ...]
+    """In the order that was asked for."""
+    basis: str
+
+
+class Leaf(NamedTuple):
+    group: Group
+    tier: str
+    line: str
+    """vendor/line"""
+    model: str
+    tariff: str
+    """The upstream, and which of the model's rates there."""
+
+
+class Aside(NamedTuple):
+    """Money that has no factors: its change is an effect of its own."""
+
+    effect: str
+    labels: tuple[str, ...]
+    model: str
+
+
+class Frame(msgspec.Struct):
+    """One span of days."""
+
+    leaves: dict[Leaf, Sums]
+    tasks: dict[Group, int]
+    aside: dict[Aside, int]
+
+    def nusd(self, cost: Cost) -> int:
+        place = BILLED_NUSD if cost == "billed" else LIST_NUSD
+        return sum(sums[place] for sums in self.leaves.values()) + sum(self.aside.values())
+
+
+class _Day(NamedTuple):
+    leaves: list[tuple[Leaf, Sums]]
+    loose: list[tuple[Group, int]]
+    aside: list[tuple[Aside, int]]
+
+
+class Days:
+    """The sums of a span, day by day, in memory: as many as there are combinations of who and what, not of calls."""
+
+    def __init__(self, path: Path, span: Span, dimensions: Sequence[str], cost: Cost) -> None:
+        """Raises LedgerError if there is no ledger."""
+        self._dimensions = tuple(dimensions)
+        self._cost = cost
+        self._groups: dict[tuple[int, str], tuple[tuple[str, ...], str]] = {}
+        self._leaves: dict[tuple[int, str, str, str, str, str], Leaf] = {}
+        self._days: dict[int, _Day] = {}
+        self._runs: list[tuple[Group, int, int, int]] = []
+        """(group, first day, last day, how many) of runs that no run started."""
+        with reading(path) as db:
+            self._keys = {
+                key_id: (name, msgspec.json.decode(settings, type=KeySettings))
+                for key_id, name, settings in db.execute("SELECT id, name, settings FROM keys")
+            }
+            self._read_sums(db, span)
+            self._read_runs(db, span)
+            if cost == "billed":
+                self._read_corrections(db, span)
+
+    def frames(self, spans: Sequence[Span]) -> Iterator[Frame]:
+        """One for each span. Where they overlap, only the days that come and go are added up."""
+        leaves: dict[Leaf, Sums] = {}
+        loose: dict[Group, int] = {}
+        aside: dict[Aside, int] = {}
+        before = Span(0, 0)
+        for span in spans:
+            for day in range(before.first, before.after):
+                if not span.first <= day < span.after:
+                    self._add(day, -1, leaves, loose, aside)
+            for day in range(span.first, span.after):
+                if not before.first <= day < before.after:
+                    self._add(day, 1, leaves, loose, aside)
+            before = span
+            there = {leaf: sums.copy() for leaf, sums in leaves.items() if any(sums)}
+            yield Frame(there, self._tasks(span, there, loose), {place: nusd for place, nusd in aside.items() if nusd})
+
+    def _add(self, day: int, sign: int, leaves: dict[Leaf, Sums], loose: dict[Group, int], aside: dict[Aside, int]) -> None:
+        found = self._days.get(day)
+        if found is None:
+            return
+        for leaf, sums in found.leaves:
+            before = leaves.get(leaf)
+            leaves[leaf] = (
+                [sign * n for n in sums] if before is None else [a + sign * b for a, b in zip(before, sums, strict=True)]
+            )
+        for group, steps in found.loose:
+            loose[group] = loose.get(group, 0) + sign * steps
+        for place, nusd in found.aside:
+            aside[place] = aside.get(place, 0) + sign * nusd
+
+    def _tasks(self, span: Span, leaves: dict[Leaf, Sums], loose: dict[Group, int]) -> dict[Group, int]:
+        """A task is a run that no run started, wherever the span meets it, or a call outside any run."""
+        calls: dict[Group, int] = {}
+        for leaf, sums in leaves.items():
+            calls[leaf.group] = calls.get(leaf.group, 0) + sums[CALLS]
+        tasks = dict.fromkeys(calls, 0)
+        for group, first, last, runs in self._runs:
+            if group in tasks and first < span.after and last >= span.first:
+                tasks[group] += runs
+        # Where only parts of others' runs are in sight, or nobody says what a call is, a call is a task.
+        return {group: (n + loose.get(group, 0)) or calls[group] for group, n in tasks.items()}
+
+    def _read_sums(self, db: apsw.Connection, span: Span) -> None:
+        costs = ", ".join(COSTS)
+        query = (
+            "SELECT day, key_id, agent, upstream, target, tariff, entries, steps, loose, input, cache_read, cache_write_5m,"
+            f" cache_write_1h, output, {costs}, list_nusd, billed_nusd FROM rollup_day WHERE day >= ? AND day < ?"
+        )
+        for day, key_id, agent, upstream, target, tariff, entries, steps, loose, *sums in db.execute(query, span):
+            found = self._days.get(day)
+            if found is None:
+                found = self._days[day] = _Day([], [], [])
+            nusd = sums[-1] if self._cost == "billed" else sums[-2]
+            labels, source = self._group(key_id, agent)
+            tokens = sum(sums[:5])
+            if tariff == HELD:
+                found.aside.append((Aside(HELD, labels, target), nusd))
+                continue
+            if nusd < 0:
+                found.aside.append((Aside(CORRECTIONS, labels, target), nusd))
+                continue
+            if nusd and (not sums[-2] or (source and not steps and not tokens)):
+                found.aside.append((Aside(UNATTRIBUTED, labels, target), nusd))  # money without a list price, or without tokens
+                continue
+            basis, calls = BY_CALLS, steps or (entries if nusd else 0)
+            if source and not steps:
+                basis, calls = BY_TOKENS, tokens
+            leaf = self._leaf(key_id, agent, upstream, target, tariff, basis)
+            found.leaves.append((leaf, [calls, *sums]))
+            if loose:
+                found.loose.append((leaf.group, loose))
+
+    def _read_runs(self, db: apsw.Connection, span: Span) -> None:
+        query = (
+            f"SELECT key_id, agent, first_ms / {DAY_MS}, last_ms / {DAY_MS}, count(*) FROM runs"
+            " WHERE parent_run_id IS NULL AND steps > 0 AND last_ms >= ? AND first_ms < ? GROUP BY 1, 2, 3, 4"
+        )
+        for key_id, agent, first, last, runs in db.execute(query, (span.first * DAY_MS, span.after * DAY_MS)):
+            self._runs.append((Group(self._group(key_id, agent)[0], BY_CALLS), first, last, runs))
+
+    def _read_corrections(self, db: apsw.Connection, span: Span) -> None:
+        query = "SELECT created_ms, key_id, nusd FROM adjustments WHERE created_ms >= ? AND created_ms < ?"
+        for created_ms, key_id, nusd in db.execute(query, (span.first * DAY_MS, span.after * DAY_MS)):
+            found = self._days.setdefault(created_ms // DAY_MS, _Day([], [], []))
+            found.aside.append((Aside(CORRECTIONS, self._group(key_id, "")[0], ""), nusd))
+
+    def _group(self, key_id: int, agent: str) -> tuple[tuple[str, ...], str]:
+        """Its labels, and the source of its rows."""
+        found = self._groups.get((key_id, agent))
+        if found is None:
+            name, settings = self._keys[key_id]
+            labels = {"org": settings.org, "team": settings.team, "key": name, "agent": agent, "source": settings.source}
+            found = self._groups[key_id, agent] = (tuple(labels[dimension] for dimension in self._dimensions), settings.source)
+        return found
+
+    def _leaf(self, key_id: int, agent: str, upstream: str, target: str, tariff: str, basis: str) -> Leaf:
+        place = (key_id, agent, upstream, target, tariff, basis)
+        leaf = self._leaves.get(place)
+        if leaf is None:
+            lineage = lineage_of(upstream, target)
+            leaf = self._leaves[place] = Leaf(
+                Group(self._group(key_id, agent)[0], basis),
+                lineage.tier,
+                f"{lineage.vendor}/{lineage.line}",
+                target,
+                f"{upstream} {tariff}".strip(),
+            )
+        return leaf
