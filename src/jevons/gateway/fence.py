@@ -6,11 +6,9 @@ Does not know: limits, money.
 
 from collections.abc import Callable
 
-from msgspec.structs import replace
-
 from jevons.core.ask import Ask
 from jevons.core.refusal import Kind, Refusal
-from jevons.policy.access import Access, Denied, judge_call, judge_model, judge_tool, judges_tools
+from jevons.policy.access import Access, Denied, denying, judge_call, judge_model, judge_tool, judges_tools
 from jevons.policy.rules import Who
 from jevons.wire.parse import parse
 from jevons.wire.tool_calls import ToolCall
@@ -27,7 +25,7 @@ class Fence:
 
     def __init__(self, tables: tuple[Access, ...]) -> None:
         self.tables = tables
-        self._denying = tuple([replace(table, models_allow=()) for table in tables if table.models_deny])
+        self._denying = denying(tables)
 
     def allows_model(self, who: Who, model: str) -> bool:
         """May the caller use it? Nothing is noted."""

@@ -11,7 +11,7 @@ from jevons.ledger.errors import LedgerError
 from jevons.ledger.ops import Approval, Decided, Kill, Lifted, LimitPut, LimitRemoved, Noted
 from jevons.ledger.sqlite import Snapshot
 from jevons.ledger.writer import Writer
-from jevons.policy.rules import BUILT_IN, Limit, Rule, rules_of
+from jevons.policy.rules import BUILT_IN, Limit, Rule, named_and_built_in, rules_of
 
 
 class Control:
@@ -132,4 +132,5 @@ class Control:
             self.grants[key] = self.grants.get(key, 0) + sign * approval.grants
 
     def _expand(self) -> None:
-        self.rules = tuple(rule for limit, _ in self.limits for rule in rules_of(limit))
+        stated = named_and_built_in((*self.configured.values(), *self.stored.values()))
+        self.rules = tuple(rule for limit in stated for rule in rules_of(limit))

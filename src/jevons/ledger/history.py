@@ -44,12 +44,15 @@ class History:
         keys: Mapping[bytes, Key],
         overruns: Mapping[tuple[str, int], int],
         grants: Mapping[tuple[str, int], int],
+        until_ms: int = FOREVER.end_ms,
     ) -> None:
-        """`overruns` and `grants` are by account and start of its window; the ledger keeps them up."""
+        """`overruns` and `grants` are by account and start of its window; the ledger keeps them up. `until_ms`: what was admitted from then
+        on is left out: how accounts stood before."""
         self._path = path
         self._keys = keys
         self._overruns = overruns
         self._grants = grants
+        self._until_ms = until_ms
         self._db: apsw.Connection | None = None
 
     def posted(self, rule: Rule, who: Who, run: str | None, since_ms: int) -> Iterator[tuple[int, int]]:
@@ -124,24 +127,27 @@ class History:
             self._db.close()
 
     def _of_run(self, rule: Rule, key_id: int, run: str, since_ms: int) -> Iterator[tuple[int, int]]:
-        bindings = {"key": key_id, "run": run, "since": first_id_of_ms(since_ms)}
-        if rule.model == rule.agent == "*" and not since_ms:
+        until = min(first_id_of_ms(self._until_ms), 2**63 - 1)
+        bindings = {"key": key_id, "run": run, "since": first_id_of_ms(since_ms), "until": until}
+        if rule.model == rule.agent == "*" and not since_ms and self._until_ms == FOREVER.end_ms:
             query = f"{_TREE} SELECT 0, coalesce(sum({COLUMNS[rule.measure]}), 0) FROM runs JOIN tree ON run_id = run WHERE key_id = :key"
             yield from self.db.execute(query, bindings)
             return
         query = (
             f"{_TREE} SELECT {_AT_MS}, agent, target, {_of_entry(rule)} FROM entries JOIN tree ON run_id = run"
-            " WHERE key_id = :key AND id >= :since"
+            " WHERE key_id = :key AND id >= :since AND id < :until"
         )
         yield from _counted(rule, None, self.db.execute(query, bindings))
 
     def _of_sums(self, rule: Rule, who: Who, since_ms: int) -> Iterator[tuple[int, int]]:
         """Whole periods from the rollups; what the window has of a period at either end from the entries."""
-        end_ms = rule.window.period(since_ms).end_ms
+        end_ms = min(rule.window.period(since_ms).end_ms, self._until_ms)
         period, width_ms = _sums_for(rule)
         first, after = -(-since_ms // width_ms), end_ms // width_ms
         if rule.window.rolling_ms and rule.window.bucket_ms < width_ms:
             first = after  # no sums are as fine as its buckets; it is an hour long at most
+        if width_ms == MINUTE_MS and self._until_ms != FOREVER.end_ms:
+            first = after  # sums by the minute of so long ago may be gone
         apart = "agent, target"
         if rule.agent == rule.model == "*" and rule.scope is not Scope.AGENT:
             apart = "'', ''"  # whoever called what: a month of minutes has many rows
@@ -168,10 +174,10 @@ class History:
         query = (
             f"SELECT coalesce(entry_id >> {ATTEMPT_BITS + COUNTER_BITS}, created_ms) AS at_ms, coalesce(agent, ''), coalesce(target, ''), nusd,"
             " run_id FROM adjustments LEFT JOIN entries ON entries.id = entry_id"
-            f" WHERE at_ms >= ? AND adjustments.key_id IN ({self._counted_keys(rule, who)})"
+            f" WHERE at_ms >= ? AND created_ms < ? AND adjustments.key_id IN ({self._counted_keys(rule, who)})"
         )
         tree = self._tree(who.key_id, run) if run is not None else None
-        found = self.db.execute(query, (since_ms,))
+        found = self.db.execute(query, (since_ms, self._until_ms))
         yield from _counted(rule, who, (row[:4] for row in found if tree is None or row[4] in tree))
 
     def _tree(self, key_id: int, run: str) -> set[str]:

@@ -61,6 +61,12 @@ class Denied(msgspec.Struct, frozen=True):
     """The pattern that denies it; "" = no pattern of the allow-list matches."""
 
 
+def denying(tables: Sequence[Access]) -> tuple[Access, ...]:
+    """What of the tables holds for the name under which a model is called upstream: an alias, or `upstream/model`, is no way around a
+    denial, and an allow-list names what may be asked for."""
+    return tuple([msgspec.structs.replace(table, models_allow=()) for table in tables if table.models_deny])
+
+
 def judges_tools(tables: Sequence[Access], who: Who) -> bool:
     """Is there anything to ask of this caller's tools and calls at all?"""
     return any(table.of_tools and _holds(table, who) for table in tables)

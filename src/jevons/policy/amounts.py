@@ -4,6 +4,7 @@ An `Amounts` has one whole number for each measure of `policy.rules.COUNTED`, in
 """
 
 from jevons.core.entry import Entry, Outcome, attempt_of
+from jevons.core.usage import Usage
 
 Amounts = tuple[int, int, int, int, int, int, int, int, int, int]
 
@@ -36,18 +37,22 @@ def is_step(entry: Entry) -> bool:
 
 def spent(entry: Entry) -> Amounts:
     """What a call came to."""
-    usage = entry.usage
+    return came_to(entry.usage, entry.billed_nusd, entry.list_nusd, step=is_step(entry))
+
+
+def came_to(usage: Usage, billed_nusd: int, list_nusd: int, *, step: bool) -> Amounts:
+    """The same from its parts."""
     cache_write = usage.cache_write_5m + usage.cache_write_1h
     tokens = usage.input + usage.cache_read + cache_write + usage.output
     return (
-        entry.billed_nusd,
-        entry.list_nusd,
+        billed_nusd,
+        list_nusd,
         tokens,
         usage.input,
         usage.cache_read,
         cache_write,
         usage.output,
         usage.reasoning,
-        int(is_step(entry)),
+        int(step),
         0,
     )

@@ -6,6 +6,7 @@ numbers. Does not know: accounts, what was spent, where limits are kept.
 
 import enum
 import re
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from typing import Literal
 
@@ -130,6 +131,13 @@ class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
 
 BUILT_IN = (Limit("loops", scope="run", repeats=20, warn=5, approve=10, mode="observe"),)
 """Limits that hold until one of their name is set: a run that repeats itself is noted."""
+
+
+def named_and_built_in(limits: Iterable[Limit]) -> list[Limit]:
+    """These, and the built-in ones whose names they leave free."""
+    stated = list(limits)
+    named = {limit.name for limit in stated}
+    return [*stated, *(limit for limit in BUILT_IN if limit.name not in named)]
 
 
 class Rule(msgspec.Struct, frozen=True):
