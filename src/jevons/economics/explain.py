@@ -185,8 +185,8 @@ def _groups(frame: Frame) -> set[Group]:
 
 
 def _naming(first: Frame, last: Frame) -> nest.Naming:
-    """A line that is new in its group and tier took the place of those that are gone, as far as these had calls to give; what it has
-    beyond that is an entry. The other way for those that are gone."""
+    """A line that is new in its group and tier took the place of others there, as far as these have fewer calls than before; what it has
+    beyond that is an entry. The other way for a line that is gone."""
     calls: dict[tuple[Group, str, str], list[int]] = {}
     for place, frame in enumerate((first, last)):
         for leaf, sums in frame.leaves.items():
@@ -194,16 +194,14 @@ def _naming(first: Frame, last: Frame) -> nest.Naming:
     left: dict[tuple[Group, str], int] = {}
     came: dict[tuple[Group, str], int] = {}
     for (group, tier, _), (here, there) in calls.items():
-        if here and not there:
-            left[group, tier] = left.get((group, tier), 0) + here
-        elif there and not here:
-            came[group, tier] = came.get((group, tier), 0) + there
+        left[group, tier] = left.get((group, tier), 0) + max(0, here - there)
+        came[group, tier] = came.get((group, tier), 0) + max(0, there - here)
 
     def names(group: Group, tier: str, line: str) -> Names:
         here, there = calls.get((group, tier, line), (0, 0))
         if bool(here) == bool(there):
             return [("lineage", 1.0)]
-        gone, new = left.get((group, tier), 0), came.get((group, tier), 0)
+        gone, new = left[group, tier], came[group, tier]
         share = min(gone, new) / (gone if here else new)
         return [("lineage", share), (EXIT if here else ENTRY, 1 - share)]
 

@@ -6,12 +6,11 @@ Comes in: an effect's segments and the frames at both ends. Does not know: how e
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from jevons.core.money import format_usd
+from jevons.core.money import short_usd
 from jevons.core.price import HELD
 from jevons.economics import nest
 from jevons.economics.frames import BILLED_NUSD, CALLS, CORRECTIONS, INPUT, INPUT_NUSD, LIST_NUSD, OUTPUT, UNATTRIBUTED, Frame
 
-_CENT = 10_000_000
 _KIND_WORDS = {
     "input": "uncached input",
     "cache_read": "cache reads",
@@ -59,7 +58,7 @@ def sentence(name: str, segments: Sequence[Told], first: Frame, last: Frame, dim
     if not place:
         return f"{said}."
     parts = [totals(frame, top.labels, dimensions) for frame in (first, last)]
-    most = "all of it" if len(segments) == 1 else f"{short(top.lmdi_nusd)} of it"
+    most = "all of it" if len(segments) == 1 else f"{'+' if top.lmdi_nusd > 0 else ''}{short_usd(top.lmdi_nusd)} of it"
     return f"{said}; {most}: {place}{_figures(say, parts, top.labels) if all(part.calls for part in parts) else ''}."
 
 
@@ -84,12 +83,6 @@ def totals(frame: Frame, labels: Mapping[str, str], dimensions: Sequence[str]) -
         groups.add(leaf.group)
         sums = [a + b for a, b in zip(sums, found, strict=True)]
     return Totals(sum(frame.tasks.get(group, 0) for group in groups), tuple(sums))
-
-
-def short(nusd: int) -> str:
-    """An amount for reading: to the cent from a dollar on, signed."""
-    sign = "+" if nusd > 0 else ""
-    return sign + format_usd(nusd if abs(nusd) < 100 * _CENT else (nusd + _CENT // 2) // _CENT * _CENT)
 
 
 def _word(label: str, value: str) -> str:
@@ -120,7 +113,7 @@ def _price(end: Totals, labels: Mapping[str, str]) -> str:
 
 
 def _fees(end: Totals, labels: Mapping[str, str]) -> str:
-    return format_usd(end.sums[LIST_NUSD] - sum(end.sums[INPUT_NUSD:LIST_NUSD]))
+    return short_usd(end.sums[LIST_NUSD] - sum(end.sums[INPUT_NUSD:LIST_NUSD]))
 
 
 class _Say(NamedTuple):
