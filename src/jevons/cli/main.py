@@ -15,7 +15,9 @@ from jevons import __version__
 from jevons.cli import tables
 from jevons.cli.audit import audit
 from jevons.cli.dashboard import dashboard
+from jevons.cli.explain import explain
 from jevons.cli.governing import approve, kill, limits
+from jevons.cli.importing import import_
 from jevons.cli.keys import keys
 from jevons.cli.operator import Operator
 from jevons.cli.options import NEGATIVE, Day, as_json, show
@@ -49,12 +51,14 @@ def main() -> None:
 
 
 def _for_the_operator() -> tuple[type[Exception], ...]:
+    from jevons.imports.intake import CountedTwice
+    from jevons.imports.reading import Unreadable
     from jevons.meter.compiled import BrokenBook
     from jevons.meter.cost import UnknownModel, UnknownPrice
     from jevons.meter.genai import UpdateFailed
     from jevons.meter.overrides import BadOverride
 
-    return LedgerError, ConfigError, BrokenBook, BadOverride, UpdateFailed, UnknownModel, UnknownPrice
+    return LedgerError, ConfigError, BrokenBook, BadOverride, UpdateFailed, UnknownModel, UnknownPrice, Unreadable, CountedTwice
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -66,7 +70,7 @@ def commands() -> None:
     """
 
 
-for command in (keys, runs, limits, kill, approve, audit, dashboard):
+for command in (keys, import_, runs, limits, kill, approve, audit, explain, dashboard):
     commands.add_command(command)
 
 

@@ -5,7 +5,9 @@ import asyncio
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,12 +16,13 @@ import msgspec
 
 from jevons.config import load
 from jevons.core.entry import parse_request_text
+from jevons.core.limits import IMPORT_BATCH_ROWS, IMPORT_BATCH_ROWS_SERVING
 from jevons.gateway.admin import PREFIX
-from jevons.ledger import admin, standing
+from jevons.ledger import admin, importing, standing
 from jevons.ledger.errors import LedgerError
 from jevons.ledger.home import Home, HomeLock
 from jevons.ledger.ledger import Ledger, settle_open_holds
-from jevons.ledger.ops import KeySettings
+from jevons.ledger.ops import Imported, KeySettings
 from jevons.ledger.sqlite import SqliteStore
 from jevons.policy.rules import Limit
 
@@ -114,6 +117,34 @@ class Operator:
         body = {"key": name, "nusd": nusd, "reason": reason, "request": request}
         self._do("POST", "/adjustments", body, lambda ledger: admin.adjust(ledger, name, nusd, reason, _now_ms(), entry_id))
 
+    @contextmanager
+    def intake(self) -> Iterator["Intake"]:
+        """Where imported rows go: through the serving process, else to the ledger itself, which is this command's until the context ends."""
+        with ExitStack() as held:
+            try:
+                held.enter_context(HomeLock(self._home))
+            except LedgerError:
+                if not self._home.address.exists():
+                    raise
+                yield Intake(self._home.ledger, IMPORT_BATCH_ROWS_SERVING, self._import_keys, self._import)
+                return
+            store = held.enter_context(closing(self._store()))
+            settle_open_holds(store, _now_ms())
+            yield Intake(
+                self._home.ledger,
+                IMPORT_BATCH_ROWS,
+                lambda wanted: importing.ensure_keys_directly(store, wanted, _now_ms()),
+                lambda batch: importing.take_in_directly(store, batch),
+            )
+
+    def _import_keys(self, wanted: Sequence[importing.Whose]) -> list[int]:
+        ids: list[int] = self._through_server("POST", "/imports/keys", {"sources": wanted})["ids"]
+        return ids
+
+    def _import(self, batch: Imported) -> int:
+        fresh: int = self._through_server("POST", "/imports", batch, msgspec.msgpack.encode)["fresh"]
+        return fresh
+
     def back_up(self, target: Path) -> None:
         self._do("POST", "/backup", {"path": str(target)}, lambda ledger: admin.back_up(ledger, target))
 
@@ -134,7 +165,7 @@ class Operator:
 
     async def _directly(self, work: Callable[[Ledger], Awaitable[Any]]) -> Any:
         config = load(self._home.config if self._home.config.exists() else None)
-        store = SqliteStore(self._home.ledger, audit_key=self._home.secret("audit"), backups=self._home.backups)
+        store = self._store()
         settle_open_holds(store, _now_ms())
         ledger = Ledger(store, self._home.ledger, asyncio.get_running_loop(), limits=config.limits)
         try:
@@ -142,11 +173,14 @@ class Operator:
         finally:
             ledger.close()
 
-    def _through_server(self, method: str, path: str, body: object) -> Any:
+    def _store(self) -> SqliteStore:
+        return SqliteStore(self._home.ledger, audit_key=self._home.secret("audit"), backups=self._home.backups)
+
+    def _through_server(self, method: str, path: str, body: object, encode: Callable[[Any], bytes] = msgspec.json.encode) -> Any:
         address = msgspec.json.decode(self._home.address.read_bytes())["address"]
         request = urllib.request.Request(
             f"{address}{PREFIX}{path}",
-            data=msgspec.json.encode(body) if body is not None else None,
+            data=encode(body) if body is not None else None,
             method=method,
             headers={"authorization": f"Bearer {self._home.admin_token()}", "content-type": "application/json"},
         )
@@ -158,6 +192,22 @@ class Operator:
             raise LedgerError(_reason(error)) from None
         except OSError as error:
             raise LedgerError(f"The serving process at {address} does not answer ({error}).") from None
+
+
+class Intake:
+    """The ledger as `jevons.imports` needs it (its `Door`). Readings come from the file, whoever writes it."""
+
+    def __init__(
+        self,
+        path: Path,
+        batch_rows: int,
+        keys: Callable[[Sequence[importing.Whose]], list[int]],
+        take_in: Callable[[Imported], int],
+    ) -> None:
+        self.batch_rows, self.keys, self.take_in = batch_rows, keys, take_in
+        self.known = partial(importing.known_of, path)
+        self.marks = partial(importing.marks, path)
+        self.days_with = partial(importing.days_with, path)
 
 
 def _reason(error: urllib.error.HTTPError) -> str:

@@ -1,6 +1,6 @@
 """The admin API: its own token, loopback included; request keys never work here. No CORS, so no page of another site can read it.
 
-Under /jevons/v1/admin: keys, limits, runs, kills, approvals, the audit log, adjustments, backup. The approval page (approvals.py) stands
+Under /jevons/v1/admin: keys, limits, runs, kills, approvals, the audit log, imports, adjustments, backup. The approval page (approvals.py) stands
 beside it. Bodies and answers are JSON; a mistake is {"error"} with 400, or 404 where the path names what is not there.
 """
 
@@ -19,12 +19,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from jevons.core.entry import parse_request_text
+from jevons.core.limits import IMPORT_BATCH_BYTES_MAX
 from jevons.gateway.approvals import ApprovalPage
-from jevons.ledger import admin, audit, runs, standing
+from jevons.ledger import admin, audit, importing, runs, standing
 from jevons.ledger.bill import accounts
 from jevons.ledger.errors import LedgerError, LedgerUnavailable, Unknown
 from jevons.ledger.ledger import Ledger
-from jevons.ledger.ops import KeySettings
+from jevons.ledger.ops import Imported, KeySettings
 from jevons.policy.rules import Limit
 from jevons.wire.body import BAD_JSON
 
@@ -51,6 +52,10 @@ class NewKill(msgspec.Struct, forbid_unknown_fields=True):
 
 class Answer(msgspec.Struct, forbid_unknown_fields=True):
     approve: bool
+
+
+class NewSources(msgspec.Struct, forbid_unknown_fields=True):
+    sources: list[importing.Whose]
 
 
 class NewAdjustment(msgspec.Struct, forbid_unknown_fields=True):
@@ -92,6 +97,8 @@ class AdminApi:
             ("GET", "/runs/{key}/{run:path}", self._show_run),
             ("GET", "/audit", self._list_audit),
             ("GET", "/audit/head", self._audit_head),
+            ("POST", "/imports/keys", self._import_keys),
+            ("POST", "/imports", self._import),
             ("POST", "/adjustments", self._adjust),
             ("POST", "/backup", self._back_up),
         )
@@ -195,6 +202,18 @@ class AdminApi:
     async def _audit_head(self, request: Request) -> object:
         head = await asyncio.to_thread(admin.audit_head, self._ledger.path)
         return {"rows": head.seq, "anchor": str(head)}
+
+    async def _import_keys(self, request: Request) -> object:
+        wanted = msgspec.json.decode(await request.body(), type=NewSources)
+        return {"ids": await importing.ensure_keys(self._ledger, wanted.sources, _now_ms())}
+
+    async def _import(self, request: Request) -> object:
+        """Rows of another's log, as MessagePack: `jevons import` makes them."""
+        body = await request.body()
+        if len(body) > IMPORT_BATCH_BYTES_MAX:
+            raise LedgerError(f"A batch of imported rows has at most {IMPORT_BATCH_BYTES_MAX:,} bytes.")
+        batch = await asyncio.to_thread(msgspec.msgpack.decode, body, type=Imported)
+        return {"fresh": await importing.take_in(self._ledger, batch, _now_ms())}
 
     async def _adjust(self, request: Request) -> object:
         new = msgspec.json.decode(await request.body(), type=NewAdjustment)
