@@ -18,7 +18,7 @@ from jevons.dashboard import rows
 from jevons.dashboard.rows import BY, Part, Period, day_text
 from jevons.dashboard.session import PATH
 from jevons.dashboard.show import query
-from jevons.dashboard.why import explanation, segments
+from jevons.dashboard.why import Why
 from jevons.ledger import runs
 from jevons.ledger.errors import LedgerError
 from jevons.ledger.rollup import DAY_MS
@@ -36,6 +36,7 @@ class BillPages:
     def __init__(self, ledger: Path, page: Page) -> None:
         self._ledger = ledger
         self._page = page
+        self._whys = Why(ledger)
 
     def doors(self) -> tuple[tuple[str, Callable[[Request], Awaitable[Response]]], ...]:
         return (
@@ -44,6 +45,7 @@ class BillPages:
             ("/bill/segments", self._segments),
             ("/runs", self._runs),
             ("/entries", self._entries),
+            ("/corrections", self._corrections),
             ("/run", self._run),
             ("/request", self._request),
         )
@@ -72,14 +74,14 @@ class BillPages:
     async def _why(self, request: Request) -> Response:
         """The explanation: it may take a while, so the page asks for it when it stands."""
         period, base = periods(request)
-        found = await asyncio.to_thread(explanation, self._ledger, period, base)
+        found = await asyncio.to_thread(self._whys.explanation, period, base)
         return await self._page(request, "why", **_said(period, base), **found)
 
     async def _segments(self, request: Request) -> Response:
         """What one effect is made of."""
         period, base = periods(request)
-        found = await asyncio.to_thread(segments, self._ledger, period, base, request.query_params.get("effect", ""))
-        return await self._page(request, "segments", **_said(period, base), **found)
+        effect = await asyncio.to_thread(self._whys.effect, period, base, request.query_params.get("effect", ""))
+        return await self._page(request, "segments", effect=effect, **_said(period, base))
 
     async def _runs(self, request: Request) -> Response:
         (period, base), part = periods(request), _part(request)
@@ -90,6 +92,11 @@ class BillPages:
         (period, base), part = periods(request), _part(request)
         found = await asyncio.to_thread(rows.entries_of, self._ledger, period, part)
         return await self._page(request, "entries", entries=found, part=part.asked(), **_said(period, base))
+
+    async def _corrections(self, request: Request) -> Response:
+        period, base = periods(request)
+        found = await asyncio.to_thread(rows.corrections_of, self._ledger, period)
+        return await self._page(request, "corrections", found=found, **_said(period, base))
 
     async def _run(self, request: Request) -> Response:
         """One run with those that it started, and its calls, whatever the period."""

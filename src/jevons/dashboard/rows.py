@@ -16,25 +16,31 @@ from jevons.core.limits import PAGE_ROWS_MAX
 from jevons.ledger.bill import bill, reading, request_entries
 from jevons.ledger.errors import Unknown
 from jevons.ledger.rollup import DAY_MS, STEP
+from jevons.meter.lineages import Lineage, lineage_of
 
 Record = dict[str, Any]
 BY = ("day", "model", "key", "team", "agent", "run")
 
-_TEAM = "coalesce(settings ->> 'org', 'default') || '/' || coalesce(settings ->> 'team', '')"
+_ORG = "coalesce(settings ->> 'org', 'default')"
+_TEAM = "coalesce(settings ->> 'team', '')"
 _SOURCE = "coalesce(settings ->> 'source', '')"
+_MODEL = "upstream || '/' || target"
 _INPUT = "input + cache_read + cache_write_5m + cache_write_1h"
 _GROUPS = {
-    "model": "upstream || '/' || target",
+    "model": _MODEL,
     "key": "keys.name",
-    "team": _TEAM,
+    "team": f"iif({_ORG} = 'default', {_TEAM}, {_ORG} || '/' || {_TEAM})",
     "agent": "agent",
 }
 _STEP = STEP.replace("(id ", "(entries.id ")
-_PART = {
+_ALL_OF = {
+    "org": f"{_ORG} = :org",
+    "team": f":team IN ({_TEAM}, {_GROUPS['team']})",
     "key": "keys.name = :key",
-    "team": f"{_TEAM} = :team",
     "agent": "agent = :agent",
-    "model": "upstream || '/' || target = :model",
+    "source": f"{_SOURCE} = :source",
+    "model": f":model IN (target, {_MODEL})",
+    "tariff": "trim(upstream || ' ' || tariff) = :tariff",
 }
 
 
@@ -62,13 +68,22 @@ class Period(msgspec.Struct, frozen=True):
 
 
 class Part(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Which rows: those that have all of these; None = any. `run` "" = outside any run."""
+    """Which rows: those that have all of these, under the names that an explanation's segments have; None = any."""
 
-    key: str | None = None
+    org: str | None = None
     team: str | None = None
+    key: str | None = None
     agent: str | None = None
+    source: str | None = None
+    tier: str | None = None
+    line: str | None = None
+    """vendor/line"""
     model: str | None = None
+    """As sent, with or without its upstream."""
+    tariff: str | None = None
+    """Upstream and tariff, as segments say it."""
     run: str | None = None
+    """"" = outside any run."""
 
     def asked(self) -> dict[str, str]:
         """Only what is asked for."""
@@ -77,10 +92,24 @@ class Part(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def where(self) -> str:
         """As SQL over entries and keys."""
-        parts = [_PART[name] for name in self.asked() if name != "run"]
+        parts = [_ALL_OF[name] for name in self.asked() if name in _ALL_OF]
         if self.run is not None:
             parts.append("run_id = :run" if self.run else "run_id IS NULL")
+        if self.tier is not None or self.line is not None:
+            parts.append(f"{_MODEL} IN (SELECT value FROM json_each(:models))")
         return "".join(f" AND {part}" for part in parts)
+
+    def values(self, db: apsw.Connection, period: Period) -> Record:
+        """What its SQL asks for."""
+        values = {**self.asked(), "from": first_id_of_ms(period.since_ms), "until": first_id_of_ms(period.until_ms)}
+        if self.tier is not None or self.line is not None:
+            called: Any = db.execute("SELECT DISTINCT upstream, target FROM rollup_day").fetchall()
+            models = [f"{upstream}/{target}" for upstream, target in called if self._is_of(lineage_of(upstream, target))]
+            values["models"] = msgspec.json.encode(models).decode()
+        return values
+
+    def _is_of(self, lineage: Lineage) -> bool:
+        return self.tier in (None, lineage.tier) and self.line in (None, f"{lineage.vendor}/{lineage.line}")
 
 
 def totals(path: Path, period: Period) -> Record:
@@ -133,9 +162,9 @@ def breakdown(path: Path, by: str, period: Period, base: Period) -> Record:
 
 def runs_of(path: Path, period: Period, part: Part) -> Record:
     """{"rows", "runs", "nusd", "entries"}: what the period cost by run, for this part; the dearest runs, and the sums of all."""
-    asked = _asked(period, part)
     body = f"FROM entries JOIN keys ON keys.id = key_id WHERE entries.id >= :from AND entries.id < :until{part.where()}"
     with reading(path) as db:
+        asked = part.values(db, period)
         rows = _records(
             db,
             f"SELECT keys.name AS key, run_id AS run, max(agent) AS agent, count(*) AS entries, sum({_STEP}) AS steps,"
@@ -154,9 +183,9 @@ def runs_of(path: Path, period: Period, part: Part) -> Record:
 
 def entries_of(path: Path, period: Period, part: Part) -> Record:
     """{"rows", "entries", "nusd"}: the dearest entries of a part, and the sums of all."""
-    asked = _asked(period, part)
     body = f"FROM entries JOIN keys ON keys.id = key_id WHERE entries.id >= :from AND entries.id < :until{part.where()}"
     with reading(path) as db:
+        asked = part.values(db, period)
         rows = _records(
             db,
             f"SELECT entries.id, keys.name AS key, agent, run_id AS run, upstream || '/' || target AS model, outcome, estimate, source,"
@@ -166,6 +195,21 @@ def entries_of(path: Path, period: Period, part: Part) -> Record:
         )
         (sums,) = _records(db, f"SELECT count(*) AS entries, coalesce(sum(billed_nusd), 0) AS nusd {body}", asked)
     return {"rows": [_named(row) for row in rows], **sums}
+
+
+def corrections_of(path: Path, period: Period) -> Record:
+    """{"rows", "nusd"}: the dated adjustments of a period, which no entry shows; the largest, and the sum of all."""
+    dated = "FROM adjustments JOIN keys ON keys.id = key_id WHERE adjustments.created_ms >= ? AND adjustments.created_ms < ?"
+    asked = (period.since_ms, period.until_ms)
+    with reading(path) as db:
+        rows = _records(
+            db,
+            "SELECT keys.name AS key, entry_id, nusd, reason, adjustments.created_ms AS at_ms"
+            f" {dated} ORDER BY abs(nusd) DESC LIMIT {PAGE_ROWS_MAX}",
+            asked,
+        )
+        (sums,) = _records(db, f"SELECT count(*) AS corrections, coalesce(sum(nusd), 0) AS nusd {dated}", asked)
+    return {"rows": [{**row, "request": row["entry_id"] and request_text(row["entry_id"])} for row in rows], **sums}
 
 
 def request(path: Path, text: str) -> Record:
@@ -180,7 +224,7 @@ def request(path: Path, text: str) -> Record:
             "SELECT nusd, reason, created_ms FROM adjustments WHERE entry_id >= ? AND entry_id < ? ORDER BY id",
             (first, first + (1 << ATTEMPT_BITS)),
         )
-        keys: dict[int, str] = dict(db.execute("SELECT id, name FROM keys").fetchall())
+        keys = {row["id"]: row["name"] for row in _records(db, "SELECT id, name FROM keys", ())}
     for entry in entries:
         entry |= {"attempt": attempt_of(entry["id"]), "key": keys[entry["key_id"]], "admitted_ms": admitted_ms(entry["id"])}
     return {"request": entries[0]["request"], "entries": entries, "corrections": corrections}
@@ -189,10 +233,6 @@ def request(path: Path, text: str) -> Record:
 def day_text(day: int) -> str:
     """2026-11-22"""
     return f"{datetime.fromtimestamp(day * DAY_MS / 1000, UTC):%Y-%m-%d}"
-
-
-def _asked(period: Period, part: Part) -> Record:
-    return {**part.asked(), "from": first_id_of_ms(period.since_ms), "until": first_id_of_ms(period.until_ms)}
 
 
 def _by_rollup(db: apsw.Connection, by: str, period: Period, base: Period) -> list[Record]:

@@ -132,6 +132,11 @@ def without(values: Mapping[str, object], name: str) -> dict[str, object]:
     return {key: value for key, value in values.items() if key != name}
 
 
+def rows_of(labels: Mapping[str, str]) -> dict[str, str]:
+    """What of a segment's labels tells rows apart; a kind of token does not, each row has all kinds."""
+    return {name: value for name, value in labels.items() if name != "kind"}
+
+
 def style_hash(style: str) -> str:
     """How a policy names a style that stands in the page."""
     return f"'sha256-{b64encode(hashlib.sha256(style.encode()).digest()).decode()}'"
@@ -150,7 +155,7 @@ class Templates:
             lstrip_blocks=True,
             auto_reload=False,
         )
-        filters = (usd, exact, change, whole, tokens, amount, when, combine, without)
+        filters = (usd, exact, change, whole, tokens, amount, when, combine, without, rows_of)
         self._jinja.filters.update({one.__name__: one for one in filters})
         self._jinja.globals.update(
             known, percent=percent, bar=bar, columns=columns, query=query, style=Markup(STYLE), escape=escape, min=min, max=max
