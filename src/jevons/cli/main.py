@@ -21,6 +21,7 @@ from jevons.cli.importing import import_
 from jevons.cli.keys import keys
 from jevons.cli.operator import Operator
 from jevons.cli.options import NEGATIVE, Day, as_json, show
+from jevons.cli.price_history import COMMANDS as PRICE_HISTORY
 from jevons.cli.runs import runs
 from jevons.config import ConfigError, first_config, found_keys, home_path, load
 from jevons.core.entry import parse_request_text
@@ -205,9 +206,13 @@ def cost(
     show(json, msgspec.to_builtins(found), lambda: click.echo(format_explanation(found)))
 
 
-@commands.group(short_help="The price book and your own prices.")
+@commands.group(short_help="The price book, your own prices, and what became of prices since 2020.")
 def prices() -> None:
-    """The price book: genai-prices, with your dated overrides in prices.toml."""
+    """The price book: genai-prices, with your dated overrides in prices.toml. And the history of list prices since 2020."""
+
+
+for command in PRICE_HISTORY:
+    prices.add_command(command)
 
 
 @prices.command("show")

@@ -24,7 +24,7 @@ MOORE_MONTHS = 24
 """Transistors on a chip double about every two years: G. E. Moore, "Progress in Digital Integrated Electronics", IEDM 1975."""
 SEED = 1865
 """Of every draw here, so that a figure can be printed twice; the year of "The Coal Question"."""
-DRAWS = 2_000
+DRAWS = 1_000
 POINTS_MIN = 4
 """Fewer make no line worth drawing (Epoch's rule too)."""
 

@@ -95,7 +95,7 @@ def _halved(check: _Check, until: date) -> Finding:
     decline = _decline(check, until)
     months = decline.halving_months
     found = (
-        f"halves in {months:.1f} months" if months is not None else f"does not fall: times {1 / decline.factor_a_year:.1f} a year"
+        f"halves in {months:.1f} months" if months is not None else f"does not fall: times {1 / decline.factor_a_year:.2f} a year"
     )
     span = f"{found} ({decline.first} to {decline.last})"
     return Finding(check.means, f"at most {check.says:g} months", span, months is not None and months <= check.says, ())
