@@ -227,6 +227,20 @@ ANSWER_HEAD_BYTES_MAX = 64 * 2**10
 UPLOAD_SLICE_BYTES = 256 * 2**10
 """A larger request body is written in slices, each when the last is on its way: encrypted whole, it would be in memory twice."""
 
+# Replay
+REPLAY_ROWS_KEPT = 20_000
+"""Posts of a replay in memory before they go to its scratch file, with their sums in one statement: about 10 MB."""
+REPLAY_REFUSED_KEPT = 100_000
+"""Latest refused requests of which further attempts are left out; an attempt comes minutes after the one before, at most."""
+REPLAY_RESAMPLES = 1_000
+"""Draws of a bootstrap: the ends of a 95 % interval move by less than a tenth of its width from seed to seed."""
+REPLAY_SAMPLES = 2_000
+"""Latest answers of an agent and model that are compared with those of another."""
+REPLAY_SAMPLES_MIN = 30
+"""With fewer answers of either model the difference of their lengths is assumed, and said to be."""
+REPLAY_RUNS_SHOWN = 5
+"""Runs that a limit would have stopped, the dearest first."""
+
 # Loops
 TRAIL_STEPS_MAX = 64
 """Latest steps of a conversation in which identical calls are counted, and beyond which a step is new again."""

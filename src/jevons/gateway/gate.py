@@ -78,6 +78,7 @@ class Gate:
         asked = self._asked(ask, passage, target, settings, about, count.tokens, noted)
         terms = self._terms(asked, passage, target, ask.server_tools, entry_id, cap_max)
         path, verdict = await self._verdict(passage, target.model, terms)
+        told_cap = ask.output_cap if verdict.output_cap is None else verdict.output_cap
         hold = hold_of(passage, ask.dialect, ask.model, target, entry_id)
         hold = msgspec.structs.replace(
             hold,
@@ -91,7 +92,7 @@ class Gate:
             price_row=terms.price.row,
             idempotency_key=idempotency[0],
             body_digest=idempotency[1],
-            terms=encode(asked),
+            terms=encode(asked if told_cap is None else msgspec.structs.replace(asked, told_cap=told_cap)),
         )
         self.governor.remember(passage, ask, count.tokens)
         # There is no await between the verdict and `take`'s first step: what was decided is what is reserved.

@@ -77,6 +77,8 @@ class Asked(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Of a door: what the call costs."""
     answered: tuple[tuple[str, str], ...] | None = None
     """The context as the answer told it, where it is another than was asked for."""
+    told_cap: int | None = None
+    """Output cap per answer that the upstream was told; without it a recorded length says nothing about another cap. None = none."""
     grown: tuple[tuple[int, int], ...] = ()
     """(place in the order of events, output tokens more) of each time that a packed hold grew."""
 

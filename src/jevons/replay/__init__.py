@@ -1,0 +1,1 @@
+"""Recorded requests through the same decisions, under another policy: what would it have cost?"""

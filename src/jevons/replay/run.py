@@ -1,0 +1,116 @@
+"""Recorded traffic through policies, one after the other: what each would have cost, with an interval where that is not certain.
+
+Comes in: a home with its ledger, policies, a time. Goes out: an `Outcome` for each. A policy that refuses something is gone through twice: once
+as if a run ended at its first refusal, once as if all its later requests came nevertheless. Nothing is written to the ledger.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import msgspec
+
+from jevons.core.entry import first_order_of_ms
+from jevons.core.limits import ACCOUNTS_KEPT_MAX
+from jevons.ledger.bill import reading
+from jevons.ledger.ops import LimitSet, RunTightened
+from jevons.meter.pricebook import PriceBook
+from jevons.policy.windows import FOREVER
+from jevons.replay.eras import Change, Era, Granted, Policy, dated, keys_of, recorded, states_policy
+from jevons.replay.past import Past
+from jevons.replay.rates import Rates
+from jevons.replay.rows import calls
+from jevons.replay.tally import Tally
+from jevons.replay.ways import Ways
+from jevons.replay.world import World
+
+LEVELS = 4
+"""Accounts that a run has, about: its own budget, and limits on runs and their children."""
+
+
+class Passed(msgspec.Struct, frozen=True):
+    """A policy, gone through."""
+
+    policy: Policy
+    ends: Tally
+    """A run that is refused ends there."""
+    goes_on: Tally
+    """It does not: each of its requests is decided by itself. The same object where nothing was refused."""
+    absent_books: tuple[str, ...]
+    """Price books that are gone; the one in use stood in."""
+
+
+class Recordings:
+    """What a ledger has of a time, and what held then."""
+
+    def __init__(
+        self, home: Path, ledger: Path, since_ms: int = 0, until_ms: int = FOREVER.end_ms, book: PriceBook | None = None
+    ) -> None:
+        """`since_ms` and `until_ms`: when requests came in, Unix ms. `book`: the price book in use, if it is open already."""
+        self._home = home
+        self._ledger = ledger
+        self._since_ms = since_ms
+        self._until_ms = until_ms
+        self._book = book
+        self._rates = Rates(home, book)
+        with reading(ledger) as db:
+            self._changes = recorded(db)
+            self._keys = keys_of(db)
+            self._overruns = {
+                (account, window_ms): amount
+                for account, window_ms, amount in db.execute(
+                    "SELECT account, window_ms, sum(amount) FROM overruns WHERE at_ms < ? GROUP BY 1, 2", (since_ms,)
+                )
+            }
+            runs: int = db.execute("SELECT count(*) FROM runs WHERE last_ms >= ?", (since_ms,)).get
+        self._many_runs = runs * LEVELS > ACCOUNTS_KEPT_MAX
+
+    @property
+    def states_policy(self) -> bool:
+        """Does the log tell what the configuration said?"""
+        return states_policy(self._changes)
+
+    def replay(self, policy: Policy) -> Passed:
+        """Through one policy."""
+        ends = self.once(policy, stops=True)
+        goes_on = self.once(policy, stops=False) if ends.stopped else ends
+        return Passed(policy, ends, goes_on, tuple(sorted(self._rates.absent)))
+
+    def once(self, policy: Policy, *, stops: bool) -> Tally:
+        """One way through it."""
+        with self.world(policy, stops=stops) as world, reading(self._ledger) as db:
+            return world.run(calls(db, self._since_ms, self._until_ms), self._until_ms)
+
+    @contextmanager
+    def world(self, policy: Policy, *, stops: bool) -> Iterator[World]:
+        """A policy as it is when the replay begins."""
+        begin = first_order_of_ms(self._since_ms)
+        end = first_order_of_ms(self._until_ms) if self._until_ms < FOREVER.end_ms else FOREVER.end_ms
+        changes = sorted([*self._changes, *dated(policy)], key=lambda one: one[0])
+        era = Era(policy, dict(self._keys))
+        before = [change for order, change in changes if order < begin]
+        after = [(order, change) for order, change in changes if begin <= order < end]
+        with TemporaryDirectory(prefix="jevons-replay-") as folder:
+            scratch = Path(folder) / "scratch.db" if self._many_runs or any(_renews(change) for _, change in after) else None
+            with Past(self._ledger, era.keys, self._since_ms, scratch) as past:
+                past.overruns.update(self._overruns)
+                for change in before:
+                    _stood(era, past, change)
+                ways = Ways(policy, self._rates, Tally())
+                spares = policy.stated is None and not policy.changes
+                yield World(era, after, past, self._rates, ways, since_ms=self._since_ms, stops=stops, spares=spares)
+
+
+def _renews(change: object) -> bool:
+    return not isinstance(change, LimitSet | RunTightened | Granted)
+
+
+def _stood(era: Era, past: Past, change: Change) -> None:
+    """A change of before the replay."""
+    era.change(change)
+    match change:
+        case Granted(account, window_ms, amount):
+            past.grants[account, window_ms] = past.grants.get((account, window_ms), 0) + amount
+        case RunTightened(key_id, label, budget_nusd):
+            past.budgets[key_id, label] = budget_nusd

@@ -1,0 +1,169 @@
+"""Where a call goes under a policy, and whether its run may call at all: fences, routes, cheaper models, bounds.
+
+Comes in: a recorded call, its caller and run, the accounts as they stand. Goes out: `Goes`, or the name of what refuses it. All by the functions that
+decide live traffic; what they need is in the call's terms. Does not know: money.
+"""
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from jevons.core.ask import Dialect
+from jevons.core.price import Price
+from jevons.meter.pricebook import NO_CONTEXT
+from jevons.policy.access import Access, denying, judge_model
+from jevons.policy.accounts import Account
+from jevons.policy.books import OF_RUNS
+from jevons.policy.bounds import judge, output_cap
+from jevons.policy.degrade import Turn, choice, due, is_cheaper, keep, models
+from jevons.policy.route import Target, allowed, choose
+from jevons.policy.rules import Measure, Rule, Who, subject
+from jevons.policy.runs import Run
+from jevons.policy.terms import Asked, facts_of
+from jevons.replay.eras import Policy
+from jevons.replay.held import Goes
+from jevons.replay.rates import Rates
+from jevons.replay.rows import Call
+from jevons.replay.tally import Tally
+
+OF_LOOPS = frozenset({Measure.REPEATS, Measure.IDENTICAL, Measure.STALLED})
+NO_ROUTE = "no upstream answers to the model"
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """A call is not let through."""
+
+    name: str
+    """The limit, fence or route that refuses it."""
+    asked: bool = False
+    """A person would have been asked."""
+
+
+class Ways:
+    """The routes and fences of one policy."""
+
+    def __init__(self, policy: Policy, rates: Rates, tally: Tally) -> None:
+        self._policy = policy
+        self._rates = rates
+        self.tally = tally
+        self._access: tuple[Access, ...] = ()
+        self._denying: tuple[Access, ...] = ()
+        self._memo: dict[tuple[str, ...], Goes | Refused] = {}
+        self.degrades = False
+        """Does any limit name cheaper models?"""
+
+    def hold(self, access: tuple[Access, ...], rules: Sequence[Rule]) -> None:
+        """From now on these fences and limits hold."""
+        self._access, self._denying = access, denying(access)
+        self.degrades = any(rule.degrade_pct is not None for rule in rules)
+        self._memo.clear()
+
+    def goes(self, call: Call, asked: Asked | None, who: Who) -> Goes | Refused:
+        """Where it goes by its name alone."""
+        if asked is None:
+            goes = Goes(call.upstream, call.target, "", call.billed_nusd > 0, moved=False)
+            return goes if not self._access else self._fenced(who, call.model, goes)
+        upstream, target, provider = asked.instead_of or (call.upstream, call.target, asked.provider)
+        key = (call.model, call.dialect, upstream, target, provider, str(asked.billed), who.org, who.team, who.key, who.agent)
+        found = self._memo.get(key)
+        if found is None:
+            moved = asked.instead_of is not None
+            found = self._routed(call, Goes(upstream, target, provider, self._billed(upstream, asked), moved=moved))
+            if isinstance(found, Goes):
+                found = self._fenced(who, call.model, found)
+            self._memo[key] = found
+        return found
+
+    def cheaper(
+        self,
+        call: Call,
+        asked: Asked,
+        who: Who,
+        run: Run | None,
+        goes: Goes,
+        path: Sequence[Account],
+        key_models: tuple[str, ...],
+    ) -> Goes:
+        """The cheaper model that it goes on with where a limit is nearly used up, else where it would have gone."""
+        rule, turn = due(path), asked.stands
+        if self._policy.table is None or turn is None or (rule is None and (run is None or not run.degraded)):
+            return goes
+        current = run.degraded.get(asked.conversation, "") if run is not None and turn is Turn.OPEN else ""
+        than = self._price(call, asked, goes.provider, goes.target)
+
+        def fits(model: str) -> bool:
+            target = self._target(call, model)
+            if target is None or not allowed(key_models, model):
+                return False
+            denied = judge_model(self._access, who, model)
+            if denied is not None and denied.enforced:
+                return False
+            provider = self._policy.suppliers[target.upstream].provider
+            return is_cheaper(self._price(call, asked, provider, target.model), than, asked.size_tokens, asked.output_cap)
+
+        model = choice(models(rule, turn, current), call.model, fits)
+        if run is not None and turn is Turn.FRESH:
+            if model:
+                keep(run.degraded, asked.conversation, model)
+            else:
+                run.degraded.pop(asked.conversation, None)
+        target = self._target(call, model) if model else None
+        if target is None:
+            return goes
+        supplier = self._policy.suppliers[target.upstream]
+        moved = (target.upstream, target.model) != (call.upstream, call.target)
+        return Goes(target.upstream, target.model, supplier.provider, supplier.billed, moved=moved, degraded=True)
+
+    def bounded(
+        self, rules: Sequence[Rule], call: Call, asked: Asked, who: Who, granted: Callable[[str, int], int]
+    ) -> int | Refused | None:
+        """The largest output cap that the rules allow, None = any; or what refuses the call."""
+        if not rules:
+            return None
+        if call.run_id is not None and asked.loops is None and any(rule.measure in OF_LOOPS for rule in rules):
+            self.tally.unjudged += 1
+
+        def raised(rule: Rule) -> int:
+            whose = subject(rule.scope, who) if rule.scope in OF_RUNS else f"key:{who.key}"
+            return granted(f"{rule.name}:{rule.measure} {whose}", 0)
+
+        for passed in judge(rules, facts_of(asked), raised):
+            if passed.step == "warn":
+                continue
+            if passed.rule.enforced:
+                return Refused(passed.rule.name, asked=passed.step == "ask")
+            self.tally.observed[passed.rule.name] += 1
+        return output_cap(rules)
+
+    def _routed(self, call: Call, goes: Goes) -> Goes | Refused:
+        table = self._policy.table
+        if not self._policy.reroutes or table is None or call.dialect not in Dialect:
+            return goes
+        found = choose(table, call.model, Dialect(call.dialect))
+        if any((target.upstream, target.model) == (goes.upstream, goes.target) for target in found):
+            return goes
+        if not found:
+            return Refused(NO_ROUTE)
+        supplier = self._policy.suppliers[found[0].upstream]
+        return Goes(found[0].upstream, found[0].model, supplier.provider, supplier.billed, moved=True)
+
+    def _fenced(self, who: Who, model: str, goes: Goes) -> Goes | Refused:
+        """May the caller use the model, by the name that it asks for and by the one that is called?"""
+        denied = judge_model(self._access, who, model)
+        if (denied is None or not denied.enforced) and goes.target != model:
+            denied = judge_model(self._denying, who, goes.target) or denied
+        return Refused(denied.access) if denied is not None and denied.enforced else goes
+
+    def _target(self, call: Call, model: str) -> Target | None:
+        table = self._policy.table
+        if table is None or call.dialect not in Dialect:
+            return None
+        return next(iter(choose(table, model, Dialect(call.dialect))), None)
+
+    def _billed(self, upstream: str, asked: Asked) -> bool:
+        supplier = self._policy.suppliers.get(upstream) if self._policy.reroutes else None
+        return asked.billed if supplier is None else supplier.billed
+
+    def _price(self, call: Call, asked: Asked, provider: str, model: str) -> Price | None:
+        context = dict(asked.context) if asked.context else NO_CONTEXT
+        return self._rates.of(call.book).dearest(provider, model, call.at_ms, context)
