@@ -15,12 +15,14 @@ from jevons import __version__
 from jevons.cli import tables
 from jevons.cli.audit import audit
 from jevons.cli.dashboard import dashboard
+from jevons.cli.demo import demo
 from jevons.cli.explain import explain
 from jevons.cli.governing import approve, kill, limits
 from jevons.cli.importing import import_
 from jevons.cli.keys import keys
 from jevons.cli.operator import Operator
 from jevons.cli.options import NEGATIVE, Day, as_json, show
+from jevons.cli.paradox import paradox
 from jevons.cli.price_history import COMMANDS as PRICE_HISTORY
 from jevons.cli.runs import runs
 from jevons.config import ConfigError, first_config, found_keys, home_path, load
@@ -71,7 +73,7 @@ def commands() -> None:
     """
 
 
-for command in (keys, import_, runs, limits, kill, approve, audit, explain, dashboard):
+for command in (keys, import_, runs, limits, kill, approve, audit, explain, dashboard, paradox, demo):
     commands.add_command(command)
 
 

@@ -1,0 +1,1 @@
+"""The excerpts of recorded traffic that `jevons demo` plays."""
