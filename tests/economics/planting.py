@@ -3,16 +3,18 @@
 Comes in: a seed and what is to be planted. Goes out: a ledger file, written through the store, its two periods, and what an explanation has to
 name. Does not know: how a bill is explained.
 
-The noise of every ledger (standard deviations of logarithms, unless said otherwise): each team and agent's number of tasks drifts by 0.12 from
-one period to the other and scatters by 0.25 from day to day, on Saturdays and Sundays it is a third; calls a task drift by 0.05 and scatter by
-0.5 from task to task; tokens a call drift by 0.05 (input, output) and scatter by 0.35; the cached part of the input moves by 0.02 (points) and
-scatters by 0.05; the weights of models drift by 0.15 and scatter by 0.3 from day to day. The periods do not have the same number of weekends.
-What is planted changes the bill of the second period by SIZES of the first one's, measured on the very same rows.
+The noise of every ledger (standard deviations of logarithms, unless said otherwise): each team and agent's number of tasks drifts by 0.1 from
+one period to the other and scatters by 0.2 from day to day and as Poisson does, on Saturdays and Sundays it is a third; calls a task drift by
+0.05 and scatter by 0.4 from task to task; tokens a call drift by 0.05 (input, output) and scatter by 0.3; the cached part of the input moves by
+0.02 (points) and scatters by 0.05; the weights of models drift by 0.1 and scatter by 0.2 from day to day. The periods do not have the same
+number of weekends. What is planted changes the bill of the second period by SIZES of the first one's, measured on the very same rows, alone and
+beside what else is planted.
 """
 
 import hashlib
 import random
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from math import exp
 from pathlib import Path
 from typing import NamedTuple
@@ -27,7 +29,7 @@ from jevons.meter.lineages import lineage_of
 
 FIRST_DAY = 20_700
 """A Sunday in September 2026; tests never read the clock."""
-SIZES = (0.18, 0.80)
+SIZES = (0.20, 0.80)
 """What is planted, as a part of the first period's bill."""
 TEAMS = ("payments", "search", "growth", "platform", "support", "research")
 AGENTS = ("claude-code", "codex", "opencode", "nightly-review")
@@ -41,9 +43,9 @@ class Model(NamedTuple):
     rates: tuple[int, int, int, int]
 
     @property
-    def line(self) -> tuple[str, str]:
+    def line(self) -> str:
         lineage = lineage_of(self.upstream, self.name)
-        return lineage.vendor, lineage.line
+        return f"{lineage.vendor}/{lineage.line}"
 
     @property
     def tier(self) -> str:
@@ -90,18 +92,26 @@ class Work(NamedTuple):
 
     @property
     def nusd(self) -> int:
-        return sum(n * rate for n, rate in zip(self.tokens, self.rates, strict=True))
+        (a, b, c, d), (p, q, r, s) = self.tokens, self.rates
+        return a * p + b * q + c * r + d * s
+
+
+Naming = Mapping[str, Mapping[str, frozenset[str]]]
+"""Effect that counts as naming it -> what its largest segment has to say: dimension -> names that are right."""
 
 
 class Planted(NamedTuple):
     """What was done, and what counts as naming it."""
 
     cause: str
-    effects: frozenset[str]
-    labels: dict[str, frozenset[str]]
-    """What the largest segment has to say: dimension -> names that are right."""
+    names: Naming
     size: float
     """Change of the second period's bill by it, as a part of the first one's."""
+
+    def named_by(self, effect: str, labels: dict[str, str]) -> bool:
+        """Does the largest segment of an effect name it? Where one took another's place, a label says "old → new"."""
+        told = {dimension: set(re.split(" → |, ", label)) for dimension, label in labels.items()}
+        return effect in self.names and all(right & told.get(where, set()) for where, right in self.names[effect].items())
 
 
 class Ledger(NamedTuple):
@@ -137,27 +147,25 @@ class House:
         output, cached = rng.lognormvariate(6.4, 0.4), rng.choice((0.0, rng.uniform(0.3, 0.9)))
         models = rng.sample(self.models, rng.randint(1, 3))
         weights = [rng.uniform(0.3, 1) for _ in models]
-        drift = {
-            name: rng.gauss(0, scale) for name, scale in (("tasks", 0.12), ("calls", 0.05), ("size", 0.05), ("output", 0.05))
-        }
-        cache_drift, weight_drift = rng.gauss(0, 0.02), [rng.gauss(0, 0.15) for _ in models]
+        drift = {name: rng.gauss(0, scale) for name, scale in (("tasks", 0.1), ("calls", 0.05), ("size", 0.05), ("output", 0.05))}
+        cache_drift, weight_drift = rng.gauss(0, 0.02), [rng.gauss(0, 0.1) for _ in models]
         found = []
         for day in range(first, after):
             late = day >= self.boundary
-            expected = tasks_a_day * exp(drift["tasks"] * late + rng.gauss(0, 0.25)) * (0.33 if (day + 4) % 7 in (0, 6) else 1)
-            today = [w * exp(d * late + rng.gauss(0, 0.3)) for w, d in zip(weights, weight_drift, strict=True)]
+            expected = tasks_a_day * exp(drift["tasks"] * late + rng.gauss(0, 0.2)) * (0.33 if (day + 4) % 7 in (0, 6) else 1)
+            today = [w * exp(d * late + rng.gauss(0, 0.2)) for w, d in zip(weights, weight_drift, strict=True)]
             for _ in range(_poisson(rng, expected)):
                 self.tasks += 1
-                n = max(1, round(calls * exp(drift["calls"] * late + rng.gauss(0, 0.5) - 0.125)))
+                n = max(1, round(calls * exp(drift["calls"] * late + rng.gauss(0, 0.4) - 0.08)))
                 model = rng.choices(models, today)[0]
-                inputs = size * exp(drift["size"] * late + rng.gauss(0, 0.35))
+                inputs = size * exp(drift["size"] * late + rng.gauss(0, 0.3))
                 share = min(0.95, max(0.0, cached + cache_drift * late + rng.gauss(0, 0.05))) if cached else 0.0
                 written = 0.05 if cached and model.upstream == "anthropic" else 0.0
                 a_call = (
                     inputs * (1 - share) * (1 - written),
                     inputs * share,
                     inputs * (1 - share) * written,
-                    output * exp(drift["output"] * late + rng.gauss(0, 0.35)),
+                    output * exp(drift["output"] * late + rng.gauss(0, 0.3)),
                 )
                 tokens = tuple(round(n * one) for one in a_call)
                 found.append(Work(day, team, agent, self.tasks, model, n, tokens, model.rates))  # type: ignore[arg-type]
@@ -176,12 +184,13 @@ def _poisson(rng: random.Random, mean: float) -> int:
 # What is planted: each takes the rows of the second period from `since` on, and gives them back changed, with what has to be named.
 
 Change = Callable[[Work], Work]
-Plan = tuple[frozenset[str], dict[str, frozenset[str]], Change | list[Work]]
-"""(effects, labels, what becomes of each row, or which rows come in addition)"""
+Plan = tuple[Naming, Change | list[Work]]
+"""What has to be named; what becomes of each row, or which rows come in addition."""
 
 
-def _one(*names: str) -> frozenset[str]:
-    return frozenset(names)
+def _says(effect: str, team: str | None = None, **labels: str | tuple[str, ...]) -> Naming:
+    right = {name: frozenset([value] if isinstance(value, str) else value) for name, value in labels.items()}
+    return {effect: right | ({"team": frozenset([team])} if team else {})}
 
 
 def price_cut(house: House, works: Sequence[Work]) -> Plan:
@@ -191,44 +200,53 @@ def price_cut(house: House, works: Sequence[Work]) -> Plan:
     def cut(work: Work) -> Work:
         return work._replace(rates=_scaled(work.rates, (left,) * 4)) if work.model == model else work
 
-    return _one("price"), {"model": _one(model.name)}, cut
+    return _says("price", model=model.name), cut
 
 
 def migration_within(house: House, works: Sequence[Work]) -> Plan:
     """One team, or all, go on with another model of the same line: at once, or over two thirds of the period."""
-    return _migration(house, works, "substitution", lambda old, new: old.line == new.line)
+    old, new, team, migrate = _migration(house, works, lambda old, new: old.line == new.line)
+    return _says("substitution", team, model=(old.name, new.name)), migrate
 
 
 def migration_across(house: House, works: Sequence[Work]) -> Plan:
     """The same to another line of the same tier."""
-    return _migration(house, works, "lineage", lambda old, new: old.line != new.line and old.tier == new.tier)
+    old, new, team, migrate = _migration(house, works, lambda old, new: old.line != new.line and old.tier == new.tier)
+    return _says("lineage", team, line=(old.line, new.line)), migrate
 
 
 def migration_tiers(house: House, works: Sequence[Work]) -> Plan:
-    """The same from frontier to commodity, or back."""
-    return _migration(house, works, "tier", lambda old, new: old.tier != new.tier)
+    """One team goes from a line of one tier to one of the other, of the same vendor. That is a move between tiers, at what calls cost in
+    each on the mean, and one of lines within them: either may be the larger. There are two tiers, so their names alone say nothing."""
+    old, new, team, migrate = _migration(
+        house, works, lambda old, new: old.tier != new.tier and old.upstream == new.upstream, True
+    )
+    return {**_says("tier", team, tier=(old.tier, new.tier)), **_says("lineage", team, line=(old.line, new.line))}, migrate
 
 
-def _migration(house: House, works: Sequence[Work], effect: str, fits: Callable[[Model, Model], bool]) -> Plan:
+def _migration(
+    house: House, works: Sequence[Work], fits: Callable[[Model, Model], bool], one_team: bool = False
+) -> tuple[Model, Model, str | None, Change]:
     rng = house.rng
     picked = rng.choice(works)
-    old, team = picked.model, rng.choice((None, picked.team))
-    candidates = [model for model in MODELS if model != old and fits(old, model)]
-    if not candidates:
-        return _one(effect), {}, lambda work: work
-    new, share = rng.choice(candidates), rng.uniform(0.7, 1.0)
+    old, team = picked.model, picked.team if one_team or rng.random() < 0.5 else None
+    new = rng.choice([model for model in MODELS if model != old and fits(old, model)] or [old])
+    share, chance = rng.uniform(0.7, 1.0), _chances(rng)
     slope = rng.choice((0.0, 2 / 3 * house.days))
-    first = min(work.day for work in works)
-    goes = {work.task: rng.random() for work in works}
 
     def migrate(work: Work) -> Work:
-        arrived = 1.0 if not slope else min(1.0, (work.day - first + 1) / slope)
-        if work.model != old or (team and work.team != team) or goes[work.task] >= share * arrived:
+        arrived = 1.0 if not slope else min(1.0, (work.day - house.boundary + 1) / slope)
+        if work.model != old or (team and work.team != team) or chance(work) >= share * arrived:
             return work
         return work._replace(model=new, rates=new.rates)
 
-    labels = {"model": _one(old.name, new.name)} | ({"team": _one(team)} if team else {})
-    return _one(effect), labels, migrate
+    return old, new, team, migrate
+
+
+def _chances(rng: random.Random) -> Callable[[Work], float]:
+    """Evenly spread over tasks: multiples of the golden ratio."""
+    start = rng.random()
+    return lambda work: (start + work.task * 0.6180339887498949) % 1
 
 
 def steps_doubled(house: House, works: Sequence[Work]) -> Plan:
@@ -239,9 +257,10 @@ def steps_doubled(house: House, works: Sequence[Work]) -> Plan:
     def double(work: Work) -> Work:
         if work.agent != picked.agent or (team and work.team != team):
             return work
-        return work._replace(calls=2 * work.calls, tokens=tuple(2 * n for n in work.tokens))  # type: ignore[arg-type]
+        plain, cached, written, output = work.tokens
+        return work._replace(calls=2 * work.calls, tokens=(2 * plain, 2 * cached, 2 * written, 2 * output))
 
-    return _one("depth"), {"agent": _one(picked.agent)} | ({"team": _one(team)} if team else {}), double
+    return _says("depth", team, agent=picked.agent), double
 
 
 def cache_broken(house: House, works: Sequence[Work]) -> Plan:
@@ -254,20 +273,18 @@ def cache_broken(house: House, works: Sequence[Work]) -> Plan:
         plain, cached, written, output = work.tokens
         return work._replace(tokens=(plain + cached, 0, written, output))
 
-    return _one("cache"), {"team": _one(picked.team), "agent": _one(picked.agent)}, miss
+    return _says("cache", picked.team, agent=picked.agent), miss
 
 
 def new_team(house: House, works: Sequence[Work]) -> Plan:
     """A team that was not there begins."""
     rng = house.rng
     team = "mobile"
+    agents = rng.sample(house.agents, rng.randint(1, len(house.agents)))
     first = min(work.day for work in works)
-    more = [
-        work
-        for agent in rng.sample(house.agents, rng.randint(1, len(house.agents)))
-        for work in house.work(team, agent, first, house.boundary + house.days)
+    return _says("entry", team), [
+        work for agent in agents for work in house.work(team, agent, first, house.boundary + house.days)
     ]
-    return _one("entry"), {"team": _one(team)}, more
 
 
 TARIFFS = (("service_tier=batch", (0.5,) * 4), ("service_tier=flex", (0.5,) * 4), ("service_tier=priority", (2.0,) * 4))
@@ -279,31 +296,29 @@ def tariff(house: House, works: Sequence[Work]) -> Plan:
     """60 to 95 % of one model's calls move to another tariff of it."""
     rng = house.rng
     model, share, (name, scales) = rng.choice(works).model, rng.uniform(0.6, 0.95), rng.choice(TARIFFS)
-    goes = {work.task: rng.random() < share for work in works}
+    chance = _chances(rng)
 
     def move(work: Work) -> Work:
-        if work.model != model or not goes[work.task]:
+        if work.model != model or chance(work) >= share:
             return work
         return work._replace(tariff=name, rates=_scaled(work.rates, scales))
 
-    return _one("tariff"), {"model": _one(model.name)}, move
+    return _says("tariff", model=model.name), move
 
 
 def long_context(house: House, works: Sequence[Work]) -> Plan:
     """Contexts of one model that ended just under 200,000 tokens grow by an eighth: from there on its rates are higher."""
     rng = house.rng
-    model, share = rng.choice(works).model, rng.uniform(0.6, 0.95)
-    goes = {work.task: rng.random() < share for work in works}
+    model, share, chance = rng.choice(works).model, rng.uniform(0.6, 0.95), _chances(rng)
 
     def grow(work: Work) -> Work:
-        if work.model != model or not goes[work.task]:
+        if work.model != model or chance(work) >= share:
             return work
         plain, cached, written, output = work.tokens
-        return work._replace(
-            tariff=LONG, rates=_scaled(work.rates, LONG_RATES), tokens=(plain * 9 // 8, cached * 9 // 8, written * 9 // 8, output)
-        )
+        longer = (plain * 9 // 8, cached * 9 // 8, written * 9 // 8, output)
+        return work._replace(tariff=LONG, rates=_scaled(work.rates, LONG_RATES), tokens=longer)
 
-    return _one("tariff"), {"model": _one(model.name)}, grow
+    return _says("tariff", model=model.name), grow
 
 
 def _scaled(rates: tuple[int, int, int, int], scales: Sequence[float]) -> tuple[int, int, int, int]:
@@ -324,7 +339,7 @@ CAUSES: dict[str, Callable[[House, Sequence[Work]], Plan]] = {
         long_context,
     )
 }
-TRIES = 60
+TRIES = 12
 """Choices of team, agent, model and strength, before a house is given up in which nothing is large enough."""
 
 
@@ -338,39 +353,59 @@ def plant(seed: int, folder: Path, *causes: str) -> Ledger:
             works = [_near_the_border(work) for work in works]
         base = [work for work in works if work.day < house.boundary]
         after = [work for work in works if work.day >= house.boundary]
-        planted: list[Planted] = []
-        for cause in causes:
-            if (done := _planted(cause, house, sum(work.nusd for work in base), after)) is None:
-                break
-            after, told = done
-            planted.append(told)
-        else:
+        found = _planted(causes, house, _nusd(base), after)
+        if found is not None:
+            after, planted = found
             path = folder / f"{seed}-{'-'.join(causes)}.db"
             write(path, [*base, *after])
-            end = house.boundary + house.days
-            return Ledger(path, (FIRST_DAY, house.boundary), (house.boundary, end), tuple(planted))
+            return Ledger(path, (FIRST_DAY, house.boundary), (house.boundary, house.boundary + house.days), planted)
 
 
-def _planted(cause: str, house: House, base_nusd: int, after: list[Work]) -> tuple[list[Work], Planted] | None:
-    before = sum(work.nusd for work in after)
-    for _ in range(TRIES):
-        since = house.boundary + house.rng.randint(0, max(1, house.days // 10))
-        late = [work for work in after if work.day >= since]
-        effects, labels, change = CAUSES[cause](house, late)
-        changed = [change(work) for work in late] if callable(change) else [*late, *change]
-        result = [*(work for work in after if work.day < since), *changed]
-        size = (sum(work.nusd for work in result) - before) / base_nusd
-        if SIZES[0] <= abs(size) <= SIZES[1]:
-            return result, Planted(cause, effects, labels, size)
-    return None
+def _planted(
+    causes: Sequence[str], house: House, base_nusd: int, noise: list[Work]
+) -> tuple[list[Work], tuple[Planted, ...]] | None:
+    """Each cause is large enough alone, and beside the others, and of the same sign."""
+    since = house.boundary + house.rng.randint(0, max(1, house.days // 10))
+    late = [work for work in noise if work.day >= since]
+    plans, alone = [], []
+    for cause in causes:
+        for _ in range(TRIES):
+            plan = CAUSES[cause](house, late)
+            size = (_nusd(_done(late, [plan])) - _nusd(late)) / base_nusd
+            if SIZES[0] <= abs(size) <= SIZES[1]:
+                break
+        else:
+            return None
+        plans.append(plan)
+        alone.append(size)
+    after = _done(late, plans)
+    planted = []
+    for place, (cause, (names, _), size) in enumerate(zip(causes, plans, alone, strict=True)):
+        others = plans[:place] + plans[place + 1 :]
+        beside = (_nusd(after) - _nusd(_done(late, others))) / base_nusd if others else size
+        if beside * size < 0 or not SIZES[0] <= abs(beside) <= SIZES[1]:
+            return None
+        planted.append(Planted(cause, names, beside))
+    return [*(work for work in noise if work.day < since), *after], tuple(planted)
+
+
+def _done(works: list[Work], plans: Sequence[Plan]) -> list[Work]:
+    for _, change in plans:
+        works = [change(work) for work in works] if callable(change) else [*works, *change]
+    return works
+
+
+def _nusd(works: Sequence[Work]) -> int:
+    return sum(work.nusd for work in works)
 
 
 def _near_the_border(work: Work) -> Work:
-    """The same money in fewer, larger calls of some 190,000 tokens of input."""
-    *inputs, output = work.tokens
-    calls = max(1, round(sum(inputs) / 190_000))
-    scale = calls * 190_000 / max(1, sum(inputs))
-    return work._replace(calls=calls, tokens=(*(round(n * scale) for n in inputs), output))
+    """The same money in fewer, larger calls of 188,000 to 198,000 tokens of input."""
+    plain, cached, written, output = work.tokens
+    inputs = plain + cached + written
+    calls = max(1, round(inputs / 190_000))
+    scale = calls * (188_000 + work.task % 11 * 1_000) / max(1, inputs)
+    return work._replace(calls=calls, tokens=(round(plain * scale), round(cached * scale), round(written * scale), output))
 
 
 def write(path: Path, works: Sequence[Work]) -> None:
@@ -391,7 +426,7 @@ def write(path: Path, works: Sequence[Work]) -> None:
 
 def row(place: int, work: Work, key_id: int) -> ImportRow:
     """`place`: anything that no other row has."""
-    at_ms = work.day * DAY_MS + (9 + work.task % 2 * 5) * 3_600_000 + place  # mornings and afternoons
+    at_ms = work.day * DAY_MS + (9 + work.task % 2 * 5) * 3_600_000  # mornings and afternoons
     hold = Hold(
         id=first_id_of_ms(at_ms),
         key_id=key_id,
