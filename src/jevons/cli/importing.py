@@ -154,6 +154,12 @@ def _told(report: Report) -> None:
         console.print(Text(f"  {aside.file}:{aside.line}: {aside.reason}"), soft_wrap=True)
     if report.set_aside_file:
         console.print(Text(f"  All {report.set_aside:,} that were set aside: {report.set_aside_file}"), soft_wrap=True)
+    for plain_one in report.rated_plain[:UNPRICED_SHOWN]:
+        rows = count(int(str(plain_one["rows"])), "row")
+        console.print(
+            Text(f"  {rows} of {plain_one['price_row']} were {plain_one['tariff']}, without a rate then: rated at the plain rates."),
+            soft_wrap=True,
+        )
     _unpriced(report)
 
 

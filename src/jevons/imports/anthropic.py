@@ -61,7 +61,7 @@ class _Bucket(msgspec.Struct):
     ending_at: str | None = None
     results: list[_Result] = []
     data: list[msgspec.Raw] | None = None
-    """Of a page in one line: its buckets."""
+    """Of a page among pages: its buckets."""
 
 
 class _Cells(msgspec.Struct):

@@ -83,6 +83,8 @@ class Report(msgspec.Struct):
     first_ms: int = 0
     last_ms: int = 0
     unpriced: list[dict[str, object]] = []
+    rated_plain: list[dict[str, object]] = []
+    """Rows of a tariff for which the price book had no rates at that time."""
     dry_run: bool = False
     seconds: float = 0.0
 
@@ -121,6 +123,9 @@ class Import:
             self._file(SourceFile(path, self._on_read), marks)
             self._on_batch(self.report)
         self.report.unpriced = [{**msgspec.to_builtins(found), "override": found.line} for found in self._rater.unpriced.values()]
+        self.report.rated_plain = [
+            {"price_row": row, "tariff": tariff, "rows": rows} for (row, tariff), rows in self._rater.rated_plain.items()
+        ]
         self.report.seconds = time.perf_counter() - begun
         return self.report
 

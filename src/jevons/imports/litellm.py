@@ -149,7 +149,7 @@ def _metadata(raw: msgspec.Raw) -> _Metadata:
     if not raw:
         return _NO_METADATA
     try:
-        return _decode_metadata(_decode_text(raw) if bytes(raw[:1]) == b'"' else raw)
+        return _decode_metadata(_decode_text(raw) if bytes(raw).startswith(b'"') else raw)
     except msgspec.MsgspecError:
         return _NO_METADATA
 
@@ -167,10 +167,10 @@ def _usage(row: _Spend, metadata: _Metadata) -> tuple[Usage, tuple[str, ...]]:
     )
     told = _object(row, metadata)
     apart = _apart(row, prompt, read + written, details.text_tokens)
-    if apart is False and told is not None and told.input_total == prompt and told.cache_read == read:
-        return told, ()
     split = cache.cache_creation or details.cache_creation_token_details
     long = min(written, (split and split.ephemeral_1h_input_tokens) or 0)
+    if apart is False and not long and told is not None and (told.input_total, told.cache_read) == (prompt, read):
+        return told, ()
     fresh = prompt if apart else prompt - read - written
     made, reasoning = (told.output, told.reasoning) if told is not None else (output, 0)
     return Usage(fresh, read, written - long, long, made, reasoning), ("cache",) if apart is None else ()

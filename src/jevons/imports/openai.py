@@ -53,7 +53,7 @@ class _Bucket(msgspec.Struct):
     end_time: Written = None
     results: list[_Result] = []
     data: list[msgspec.Raw] | None = None
-    """Of a page in one line: its buckets."""
+    """Of a page among pages: its buckets."""
 
 
 class _Cells(_Result):

@@ -66,8 +66,7 @@ def read(file: SourceFile) -> Iterator[Row]:
     """Rows in the order of the file."""
     if file.is_json:
         for piece in file.values():
-            for data in _items(piece.data):
-                yield _row(piece.line, piece.offset, data, piece.problem, single=False)
+            yield _row(piece.line, piece.offset, piece.data, piece.problem, single=False)
         return
     header = plain_name(file.head.partition(b"\n")[0].decode("utf-8", "replace"))
     single = plain_name("generation_id") in header
@@ -79,15 +78,6 @@ def read(file: SourceFile) -> Iterator[Row]:
     required = ("generation_id", "created_at", "model_permaslug") if single else ("date", "requests", "prompt_tokens")
     for cells in file.table(columns, required):
         yield _row(cells.line, cells.offset, _encode(cells.cells), cells.problem, single=single)
-
-
-def _items(data: bytes) -> list[bytes]:
-    """The rows of an answer in one line, or the row itself."""
-    try:
-        page = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
-        return [bytes(item) for item in msgspec.json.decode(page["data"], type=list[msgspec.Raw])] if "data" in page else [data]
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return [data]
 
 
 def _row(line: int, offset: int, data: bytes, problem: str, *, single: bool) -> Row:

@@ -53,6 +53,8 @@ class Rater:
         self._book = book
         self._subscription = subscription
         self.unpriced: dict[tuple[str, str, tuple[str, ...]], Unpriced] = {}
+        self.rated_plain: dict[tuple[str, str], int] = {}
+        """(row of the book, "service_tier=flex") -> rows of that tariff that were rated at the plain rates: the book has no other of that time."""
 
     def entry(self, record: Record, source: str, key_id: int) -> Entry:
         """The entry of a record. Of its id only the millisecond counts: the ledger finds its place there."""
@@ -98,7 +100,7 @@ class Rater:
             billed_nusd=billed,
             estimate=Estimate.NONE,
             settled_ms=record.at_ms + record.span_ms,
-            tariff=tariff_of(price, size) if price is not None else ",".join(f"{name}={value}" for name, value in record.context),
+            tariff=tariff_of(price, size) if price is not None else _said(record),
             source=source,
             requests=record.requests,
             unknown=",".join(unknown),
@@ -109,7 +111,11 @@ class Rater:
             return None
         if record.rates:
             return _stated(record)
-        return self._book.price(record.provider, record.model, record.at_ms, dict(record.context))
+        price = self._book.price(record.provider, record.model, record.at_ms, dict(record.context))
+        if record.context and price is not None and not set("?+") & set(price.row):
+            plain = (price.row, _said(record))
+            self.rated_plain[plain] = self.rated_plain.get(plain, 0) + 1
+        return price
 
     def _upstream(self, record: Record) -> str:
         """The provider as the source spells it, else the model's maker."""
@@ -172,6 +178,11 @@ def _charged(record: Record, usage: Usage, price: Price, size: int) -> Charge:
     if record.span_ms and len(price.tiers) > 1:
         price = msgspec.structs.replace(price, tiers=(PriceTier(-1, price.tier(size).nums),))
     return charge(usage, price)
+
+
+def _said(record: Record) -> str:
+    """The tariff as the source names it."""
+    return ",".join(f"{name}={value}" for name, value in record.context)
 
 
 def _stated(record: Record) -> Price:

@@ -93,10 +93,10 @@ class SourceFile:
 
     @cached_property
     def has_lines(self) -> bool:
-        """Is each line a JSON value of its own?"""
+        """Is each line a JSON object of its own, and no page of many?"""
         first = self.head.lstrip().partition(b"\n")[0]
         try:
-            return first[:1] == b"{" and isinstance(msgspec.json.decode(first), dict)
+            return not bytes(msgspec.json.decode(first, type=dict[str, msgspec.Raw]).get("data", b"")).startswith(b"[")
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return False
 
