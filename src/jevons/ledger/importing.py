@@ -5,9 +5,8 @@ Comes in: names as sources tell them, digests, rows. Goes out: keys, operations 
 """
 
 import hashlib
-import itertools
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -60,16 +59,13 @@ def keys_for(known: Iterable[Key], wanted: Sequence[Whose], now_ms: int) -> tupl
     ids: list[int] = []
     made: list[Key] = []
     for whose in wanted:
-        settings = KeySettings(team=_cleaned(whose.team), org=_cleaned(whose.org) or _DEFAULT_ORG, source=whose.source)
-        for name in _names(whose, settings):
-            key = named.get(name)
-            if key is None:
-                last_id += 1
-                key = named[name] = Key(last_id, name, keys.digest_of(secrets.token_hex(32)), "", now_ms, None, settings)
-                made.append(key)
-            if (key.settings.source, key.settings.team, key.settings.org) == (settings.source, settings.team, settings.org):
-                ids.append(key.id)
-                break
+        name = _name_of(whose, named)
+        if name not in named:
+            last_id += 1
+            settings = KeySettings(team=_cleaned(whose.team), org=_cleaned(whose.org) or _DEFAULT_ORG, source=whose.source)
+            named[name] = Key(last_id, name, keys.digest_of(secrets.token_hex(32)), "", now_ms, None, settings)
+            made.append(named[name])
+        ids.append(named[name].id)
     return ids, made
 
 
@@ -201,14 +197,21 @@ def summary(path: Path, sources: Sequence[str], since_ms: int, runs_max: int) ->
         }
 
 
-def _names(whose: Whose, settings: KeySettings) -> Iterator[str]:
-    """How its key may be called, in the order in which that is tried: "litellm:alice", "litellm:alice@search", "litellm:alice@search-2", …"""
-    name = f"{whose.source}:{whose.account}" if whose.account else whose.source
-    yield _cleaned(name)
-    name = f"{name}@{settings.team or settings.org}"
-    yield _cleaned(name)
-    for number in itertools.count(2):
-        yield _cleaned(f"{name}-{number}")
+def _name_of(whose: Whose, named: Mapping[str, Key]) -> str:
+    """ "litellm:alice@search": what the source tells is in the name, so that the key is found again when its settings have been changed.
+
+    Where a client's key has that name: "litellm:alice@search-2".
+    """
+    whole = f"{whose.source}:{whose.account}" if whose.account else whose.source
+    for label in (whose.team, whose.org):
+        whole += f"@{label}" if label else ""
+    wanted, number = whole, 2
+    while True:
+        key = named.get(name := _cleaned(wanted))
+        if key is None or key.settings.source == whose.source:
+            return name
+        wanted = f"{whole}-{number}"
+        number += 1
 
 
 def _cleaned(name: str) -> str:
