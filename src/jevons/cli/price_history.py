@@ -119,8 +119,8 @@ def index(kind: "Kind", until_ms: int | None, json: bool) -> None:
         "paid": [
             {
                 "date": month.day.isoformat(), "tokens": month.tokens, "billed_nusd": month.billed_nusd,
-                "nusd_per_mtok": month.nusd_per_mtok, "index_by_model": month.by_model, "index_by_line": month.by_line,
-                "matched": month.matched,
+                "unpriced_tokens": month.unpriced_tokens, "nusd_per_mtok": month.nusd_per_mtok,
+                "index_by_model": month.by_model, "index_by_line": month.by_line, "matched": month.matched,
             }
             for month in bought
         ],

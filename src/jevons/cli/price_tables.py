@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from jevons.cli.doctor import count
-from jevons.cli.tables import console, plain
+from jevons.cli.tables import console, plain, whole
 from jevons.core.money import format_usd, short_usd
 from jevons.economics.alarms import Alarm, Watched
 from jevons.economics.breaks import EXCHANGES, Break
@@ -22,8 +22,11 @@ from jevons.economics.story import Line
 from jevons.meter.lineages import Tier
 
 QUARTERS = (1, 4, 7, 10)
+HALF_YEARS = (1, 7)
 """Months that are shown; --json has all."""
 CHANGE_SHOWN_FROM = 0.005
+DRAWN_MIN = 0.9
+"""An interval of which more draws had no line is not shown: it would be one of the lucky draws."""
 
 
 def history(found: Sequence[Step], today: date) -> None:
@@ -43,7 +46,7 @@ def history(found: Sequence[Step], today: date) -> None:
             day, row.provider, model, format_usd(row.input_nusd), _change(step.change("input")), format_usd(row.output_nusd),
             _change(step.change("output")), "" if row.cached_nusd is None else format_usd(row.cached_nusd), _follows(step),
         )  # fmt: skip
-    console.print(table)
+    whole(table)
     _sources([step.row for step in found])
 
 
@@ -71,7 +74,7 @@ def indices(
     for at, points in enumerate(zip(*lists.values(), strict=True)):
         if points[0].day.month in QUARTERS or at in (0, len(next(iter(lists.values()))) - 1):
             table.add_row(f"{points[0].day}", *(f"{point.value:.1f}" for point in points))
-    console.print(table)
+    whole(table)
     console.print(
         "succession: a new model against the one it follows; matched: only prices of the same model are compared.", soft_wrap=True
     )
@@ -82,22 +85,27 @@ def indices(
 
 
 def _quality(quality: Mapping[Milestone, list[Offer]], kind: Kind) -> None:
-    console.print(Text(f"Fixed quality: the cheapest million tokens ({kind}) offered, (in brackets) ever offered until then"))
-    names = [milestone.title for milestone in quality]
-    table = plain("", *names, title=None)
-    offers = {milestone: {offer.day: offer for offer in found} for milestone, found in quality.items()}
-    for day in sorted({day for found in offers.values() for day in found if day.month in (1, 7)}):
-        table.add_row(f"{day}", *(_offer(offers[milestone].get(day), kind) for milestone in quality))
-    console.print(table)
+    end = scores_end().replace(day=1)
+    days = sorted(
+        {offer.day for found in quality.values() for offer in found if offer.day.month in HALF_YEARS or offer.day == end}
+    )
+    title = (
+        f"Fixed quality: the cheapest million tokens ({kind}) offered, in brackets the cheapest ever offered, where that is less"
+    )
+    table = plain("at least", *(f"{day:%Y-%m}" for day in days), title=title)
+    for milestone, found in quality.items():
+        offers = {offer.day: offer for offer in found}
+        table.add_row(milestone.title, *(_offer(offers.get(day), kind) for day in days))
+    whole(table)
     console.print(f"Scores end on {scores_end()}; a model counts as withdrawn a year after its successor came.", soft_wrap=True)
 
 
 def _offer(offer: Offer | None, kind: Kind) -> str:
     if offer is None:
         return ""
-    lowest = offer.lowest.price(kind) or 0
-    now = offer.offered.price(kind) if offer.offered else None
-    return "none" if now is None else short_usd(now) if now == lowest else f"{short_usd(now)} ({short_usd(lowest)})"
+    lowest = short_usd(offer.lowest.price(kind) or 0)
+    now = "none" if offer.offered is None else short_usd(offer.offered.price(kind) or 0)
+    return now if now == lowest else f"{now} ({lowest})"
 
 
 def _paid(paid: Sequence[Month]) -> None:
@@ -112,10 +120,10 @@ def _paid(paid: Sequence[Month]) -> None:
     for month in paid:
         unit = "" if month.nusd_per_mtok is None else short_usd(month.nusd_per_mtok)
         table.add_row(
-            f"{month.day:%Y-%m}", f"{month.tokens:,}", short_usd(month.billed_nusd), unit, f"{month.by_model:.1f}",
+            f"{month.day:%Y-%m}", f"{month.tokens:,}", f"{month.unpriced_tokens:,}", short_usd(month.billed_nusd), unit, f"{month.by_model:.1f}",
             f"{month.by_line:.1f}", f"{100 * month.matched:.0f} %",
         )  # fmt: skip
-    console.print(table)
+    whole(table)
     console.print(
         "same models, same lines: Fisher's ideal index, chained, 100 in the first month. What `a million` does beyond them is not price:"
         " other models, more output, less cache.",
@@ -124,7 +132,7 @@ def _paid(paid: Sequence[Month]) -> None:
 
 
 def declines(groups: Mapping[str, Sequence[Decline]], epoch: Sequence[Choice]) -> None:
-    table = plain("", "from", "to", "models", "a year", "90 % over models", "halves in", "R²", title=None)
+    table = plain("", "days", "models", "a year", "90 %, over models", "halves in", "R²", title=None)
     titles = {
         "milestones": "Fixed quality, the cheapest ever",
         "tiers": "List prices of a tier",
@@ -133,14 +141,14 @@ def declines(groups: Mapping[str, Sequence[Decline]], epoch: Sequence[Choice]) -
     for name, found in groups.items():
         table.add_row(Text(titles[name], "bold"))
         for decline in found:
-            table.add_row(f"  {decline.what}", *_decline(decline))
-    table.add_row(Text("Moore's law", "bold"), "", "", "", f"÷ {2 ** (12 / MOORE_MONTHS):.2f}", "", f"{MOORE_MONTHS} months")
-    console.print(table)
+            table.add_row(f"  {decline.what}", *decline_cells(decline))
+    table.add_row(Text("Moore's law", "bold"), "", "", f"÷ {2 ** (12 / MOORE_MONTHS):.2f}", "", f"{MOORE_MONTHS} months")
+    whole(table)
     console.print("÷ 10: a tenth after a year; × 2: twice. Draws over models with a fixed seed.", soft_wrap=True)
     console.print()
-    factor, low, high = PUBLISHED
+    published, low, high = PUBLISHED
     console.print(
-        Text(f"Epoch's regression, MMLU at least GPT-3: published ÷ {factor:.1f} a year [{low:.1f}, {high:.1f}]", "bold")
+        Text(f"Epoch's regression, MMLU at least GPT-3: published ÷ {published:.1f} a year [{low:.1f}, {high:.1f}]", "bold")
     )
     again = plain("", "points", "a year", "90 %, Student's t", "within Epoch's", title=None)
     for choice in epoch:
@@ -148,31 +156,33 @@ def declines(groups: Mapping[str, Sequence[Decline]], epoch: Sequence[Choice]) -
         again.add_row(
             f"  {choice.words}",
             f"{fit.n}",
-            _factor(fit.factor_a_year),
-            _interval(*fit.interval()),
+            factor(fit.factor_a_year),
+            interval(*fit.interval()),
             "yes" if choice.agrees else "no",
         )
-    console.print(again)
+    whole(again)
 
 
-def _decline(decline: Decline) -> tuple[str, ...]:
+def decline_cells(decline: Decline) -> tuple[str, ...]:
+    """Days, models, factor a year, its interval, halving, R²."""
     months = decline.halving_months
-    drawn = _interval(decline.low, decline.high) + ("" if decline.drawn > 0.95 else f" ({100 * decline.drawn:.0f} % of draws)")
+    drawn = interval(decline.low, decline.high) if decline.drawn >= DRAWN_MIN else f"in {100 * decline.drawn:.0f} % of draws only"
     return (
-        f"{decline.first}", f"{decline.last}", f"{decline.models}", _factor(decline.factor_a_year), drawn,
+        f"{decline.first:%Y-%m} to {decline.last:%Y-%m}", f"{decline.models}", factor(decline.factor_a_year), drawn,
         "never" if months is None else f"{months:.1f} months", f"{decline.fit.r2:.2f}",
     )  # fmt: skip
 
 
-def _factor(factor: float) -> str:
-    """By what it is divided, or multiplied, in a year."""
-    return f"÷ {factor:.2f}" if factor >= 1 else f"× {1 / factor:.2f}"
+def factor(a_year: float) -> str:
+    """By what a price is divided, or multiplied, in a year."""
+    return f"÷ {a_year:.2f}" if a_year >= 1 else f"× {1 / a_year:.2f}"
 
 
-def _interval(low: float, high: float) -> str:
+def interval(low: float, high: float) -> str:
+    """A factor's interval, or that there was none."""
     if math.isnan(low):
         return "no draw"
-    return f"{_factor(low)} to {_factor(high)}"
+    return f"{factor(low)} to {factor(high)}"
 
 
 def breaks(found: Mapping[str, Sequence[Break]], suspected: date) -> None:
@@ -183,10 +193,10 @@ def breaks(found: Mapping[str, Sequence[Break]], suspected: date) -> None:
             table.add_row(tier, f"{suspected}", "cannot be tested: too few rows on a side")
         for test in tests:
             table.add_row(
-                tier, f"{test.day}", "searched" if test.searched else "given", _factor(test.before), _factor(test.after), f"{test.f:.1f}",
+                tier, f"{test.day}", "searched" if test.searched else "given", factor(test.before), factor(test.after), f"{test.f:.1f}",
                 f"{test.p_rows:.3f}", f"{test.p_lines:.3f}", f"{test.rows}", f"{test.lines}",
             )  # fmt: skip
-    console.print(table)
+    whole(table)
     console.print(
         f"p: share of {EXCHANGES} exchanges with an F as large. rows: what the trend leaves over is dealt out anew among all rows;"
         " lines: its signs are flipped line by line. Prices of one line hang together, so believe the second.",
@@ -204,7 +214,7 @@ def alarms(watched: Watched, where: str) -> None:
             table.add_row(
                 f"{alarm.day}", "announced" if alarm.announced else "since", alarm.provider, alarm.model, alarm.what, *kinds
             )
-        console.print(table)
+        whole(table)
     else:
         console.print("No list price has risen or is about to.")
     console.print(
@@ -227,7 +237,7 @@ def story(lines: Sequence[Line]) -> None:
         table = Table(box=None, pad_edge=False, show_header=False)
         for finding in line.findings:
             table.add_row("  " + ("holds" if finding.holds else "does not"), finding.means, f"told {finding.said}", finding.found)
-        console.print(table)
+        whole(table)
         console.print(Text(line.truth), soft_wrap=True)
         console.print()
     _sources([row for line in lines for finding in line.findings for row in finding.rows])

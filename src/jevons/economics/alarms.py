@@ -25,7 +25,7 @@ _KINDS = {"input": INPUT, "output": OUTPUT, "cached": CACHE_READ}
 _NOON = timedelta(hours=12)
 """Prices are compared at noon UTC of each day, so that tariffs by the hour raise no alarm each night."""
 
-What = Literal["rise", "introductory price ends", "free price ends", "successor is dearer"]
+What = Literal["rise", "introduction ends", "free price ends", "dearer successor"]
 _Rates = dict[str, int]
 """input, output, cached -> nano-USD for a million tokens."""
 
@@ -125,7 +125,7 @@ def _what(seller: str, model: str, before: _Rates) -> What:
     if not any(before.values()):
         return "free price ends"
     stated = any(row.event == "introductory" for row in price_rows() if (row.provider, row.model) == (seller, model))
-    return "introductory price ends" if stated else "rise"
+    return "introduction ends" if stated else "rise"
 
 
 def _rates(price: Price) -> _Rates:
@@ -140,9 +140,9 @@ def _rise_of(step: Step, today: date) -> Alarm | None:
         return None
     what: What = "rise"
     if step.succeeds:
-        what = "successor is dearer"
+        what = "dearer successor"
     elif before.event == "introductory":
-        what = "introductory price ends"
+        what = "introduction ends"
     source = f"price history: {', '.join(row.sources)}"
     alarm = Alarm(row.date, what, row.provider, row.model, _of_row(before), _of_row(row), row.date > today, source)
     return alarm if alarm.rises else None

@@ -171,7 +171,8 @@ def _coefficients(columns: list[Vector], y: Vector) -> Vector:
 
 
 def _dot(a: Vector, b: Vector) -> float:
-    return math.fsum(map(mul, a, b))
+    total: float = sum(map(mul, a, b))
+    return total
 
 
 def _without(values: Vector, axis: Vector) -> Vector:

@@ -65,8 +65,8 @@ def _others(until: date) -> Iterator[Choice]:
     yield _choice("scores: minimum of reporters", until, joined="minimum")
     yield _choice("price: input only", until, "input")
     yield _choice("price: output only", until, "output")
-    yield _choice("without hosts of open weights (vendors' list prices only)", until, hosts=False)
-    yield _choice("without gpt-3.5-turbo of March 2023 (its score is an approximation)", until, leave_out="gpt-3.5-turbo")
+    yield _choice("vendors' own list prices only", until, hosts=False)
+    yield _choice("without gpt-3.5-turbo of March 2023", until, leave_out="gpt-3.5-turbo")
 
 
 def _choice(

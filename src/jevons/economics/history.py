@@ -113,8 +113,9 @@ class Series(NamedTuple):
     @property
     def name(self) -> str:
         """ "anthropic sonnet", and the host where it is not the vendor's own: "meta llama 70b at groq"."""
-        at = "" if self.provider == self.lineage.vendor else f" at {self.provider}"
-        return f"{self.lineage.vendor} {self.lineage.line}{at}"
+        vendor, line, _ = self.lineage
+        at = "" if self.provider == vendor else f" at {self.provider}"
+        return (line if line.startswith(vendor) else f"{vendor} {line}") + at
 
     def at(self, day: date) -> PriceRow | None:
         """The row that holds on a day."""

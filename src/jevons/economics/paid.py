@@ -36,6 +36,8 @@ class Month(NamedTuple):
     """Its first."""
     tokens: int
     billed_nusd: int
+    unpriced_tokens: int
+    """Of `tokens`, those without a list price: free models, and imported rows whose source told no price."""
     by_model: float
     """The chained index over same models; 100 in the first month."""
     by_line: float
@@ -67,7 +69,8 @@ def paid(ledger: Path, first: date = date.min, last: date = date.max) -> list[Mo
     for day, bought in _months(ledger, first, last).items():
         by_model, by_line = _basket(bought, lines=False), _basket(bought, lines=True)
         tokens, billed = sum(sum(b.tokens) for b in bought), sum(b.billed_nusd for b in bought)
-        found.append(Month(day, tokens, billed, 100.0, 100.0, 0.0))
+        unpriced = sum(sum(b.tokens) for b in bought if not b.all_list_nusd)
+        found.append(Month(day, tokens, billed, unpriced, 100.0, 100.0, 0.0))
         baskets.append((by_model, by_line))
     for at, ((old_model, old_line), (model, line)) in enumerate(pairwise(baskets), 1):
         spent = sum(nusd for _, nusd in model.values())
