@@ -28,7 +28,7 @@ _TELLS: dict[str, tuple[str, ...]] = {
     nest.VOLUME: (),
     nest.MIX: (),
     nest.DEPTH: (),
-    "tier": ("tier",),
+    "tier": ("tier", "line"),
     "lineage": ("line",),
     ENTRY: ("line",),
     EXIT: ("line",),
@@ -185,8 +185,8 @@ def _groups(frame: Frame) -> set[Group]:
 
 
 def _naming(first: Frame, last: Frame) -> nest.Naming:
-    """A line that is new in its group and tier took the place of others there, as far as these have fewer calls than before; what it has
-    beyond that is an entry. The other way for a line that is gone."""
+    """In the work of somebody, a line that is new took calls from others. In a market, where nobody is told apart, it did so as far as the
+    others of its tier have fewer calls than before; what it has beyond that is an entry. The other way for a line that is gone."""
     calls: dict[tuple[Group, str, str], list[int]] = {}
     for place, frame in enumerate((first, last)):
         for leaf, sums in frame.leaves.items():
@@ -199,7 +199,7 @@ def _naming(first: Frame, last: Frame) -> nest.Naming:
 
     def names(group: Group, tier: str, line: str) -> Names:
         here, there = calls.get((group, tier, line), (0, 0))
-        if bool(here) == bool(there):
+        if group.labels or bool(here) == bool(there):
             return [("lineage", 1.0)]
         gone, new = left[group, tier], came[group, tier]
         share = min(gone, new) / (gone if here else new)
