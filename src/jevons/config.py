@@ -7,7 +7,7 @@ import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -69,14 +69,7 @@ def home_path(environ: Mapping[str, str] = os.environ) -> Path:
 
 def load(file: Path | None, environ: Mapping[str, str] = os.environ) -> Config:
     """The configuration in `file` (none = defaults), with JEVONS_HOST, JEVONS_PORT over it. Raises ConfigError."""
-    table: dict[str, object] = {}
-    if file is not None:
-        try:
-            table = tomllib.loads(file.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ConfigError(f"{file} cannot be read: {error.strerror}.") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{file} is not valid TOML: {error}.") from None
+    table = read(file) if file is not None else {}
     if environ.get("JEVONS_HOST"):
         table["host"] = environ["JEVONS_HOST"]
     if environ.get("JEVONS_PORT"):
@@ -86,6 +79,21 @@ def load(file: Path | None, environ: Mapping[str, str] = os.environ) -> Config:
             raise ConfigError(f"JEVONS_PORT is {environ['JEVONS_PORT']!r}; it must be a port number.") from None
     if environ.get("JEVONS_LEDGER_SYNCHRONOUS"):
         table["ledger"] = {**_section(table, "ledger"), "synchronous": environ["JEVONS_LEDGER_SYNCHRONOUS"]}
+    return parse(table, file)
+
+
+def read(file: Path) -> dict[str, Any]:
+    """What stands in a file. Raises ConfigError."""
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be read: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} is not valid TOML: {error}.") from None
+
+
+def parse(table: Mapping[str, object], file: Path | None) -> Config:
+    """The same as a configuration; `file` is named in errors. Raises ConfigError."""
     try:
         config = msgspec.convert(table, Config)
     except msgspec.ValidationError as error:

@@ -45,6 +45,8 @@ class Policy(msgspec.Struct, frozen=True):
     """A policy to replay under. Without anything it is the recorded one."""
 
     name: str
+    recorded: bool = False
+    """As it was: what was imported counts in no limit then."""
     stated: Stated | None = None
     """In place of what the configuration said; None = as it was."""
     changes: tuple[Dated, ...] = ()
@@ -80,9 +82,14 @@ class Era:
         """As they are now; those of imported rows may call like any other."""
 
     @property
-    def rules(self) -> tuple[Rule, ...]:
+    def limits(self) -> dict[str, Limit]:
+        """Every limit by its name. One of the policy stands for one of that name that was set while serving."""
         stored = [limit for limit in self.stored.values() if limit.name not in self.configured]
-        return tuple([rule for limit in named_and_built_in((*self.configured.values(), *stored)) for rule in rules_of(limit)])
+        return {limit.name: limit for limit in named_and_built_in((*self.configured.values(), *stored))}
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        return tuple([rule for limit in self.limits.values() for rule in rules_of(limit)])
 
     @property
     def packs(self) -> str:

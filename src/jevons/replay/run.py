@@ -5,19 +5,20 @@ as if a run ended at its first refusal, once as if all its later requests came n
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import apsw
 import msgspec
 
-from jevons.core.entry import first_order_of_ms
+from jevons.core.entry import ORDER_BITS, first_order_of_ms
 from jevons.core.limits import ACCOUNTS_KEPT_MAX
 from jevons.ledger.bill import reading
 from jevons.ledger.ops import LimitSet, RunTightened
 from jevons.meter.pricebook import PriceBook
 from jevons.policy.windows import FOREVER
-from jevons.replay.eras import Change, Era, Granted, Policy, dated, keys_of, recorded, states_policy
+from jevons.replay.eras import Change, Era, Granted, Placed, Policy, dated, keys_of, recorded, states_policy
 from jevons.replay.past import Past
 from jevons.replay.rates import Rates
 from jevons.replay.rows import calls
@@ -50,9 +51,8 @@ class Recordings:
         """`since_ms` and `until_ms`: when requests came in, Unix ms. `book`: the price book in use, if it is open already."""
         self._home = home
         self._ledger = ledger
-        self._since_ms = since_ms
-        self._until_ms = until_ms
-        self._book = book
+        self.since_ms = since_ms
+        self.until_ms = until_ms
         self._rates = Rates(home, book)
         with reading(ledger) as db:
             self._changes = recorded(db)
@@ -71,6 +71,18 @@ class Recordings:
         """Does the log tell what the configuration said?"""
         return states_policy(self._changes)
 
+    def reading(self) -> AbstractContextManager[apsw.Connection]:
+        """The ledger, for whoever tells of it."""
+        return reading(self._ledger)
+
+    def limits_at_end(self, policy: Policy) -> Era:
+        """What holds when the time ends."""
+        era, end = Era(policy, dict(self._keys)), first_order_of_ms(min(self.until_ms, FOREVER.end_ms >> ORDER_BITS))
+        for order, change in self._placed(policy):
+            if order < end:
+                era.change(change)
+        return era
+
     def replay(self, policy: Policy) -> Passed:
         """Through one policy."""
         ends = self.once(policy, stops=True)
@@ -79,27 +91,34 @@ class Recordings:
 
     def once(self, policy: Policy, *, stops: bool) -> Tally:
         """One way through it."""
-        with self.world(policy, stops=stops) as world, reading(self._ledger) as db:
-            return world.run(calls(db, self._since_ms, self._until_ms), self._until_ms)
+        with self.world(policy, stops=stops) as world:
+            return self.run(world)
+
+    def run(self, world: World) -> Tally:
+        """All calls of the time, through a world of its own."""
+        with reading(self._ledger) as db:
+            return world.run(calls(db, self.since_ms, self.until_ms), self.until_ms)
 
     @contextmanager
     def world(self, policy: Policy, *, stops: bool) -> Iterator[World]:
         """A policy as it is when the replay begins."""
-        begin = first_order_of_ms(self._since_ms)
-        end = first_order_of_ms(self._until_ms) if self._until_ms < FOREVER.end_ms else FOREVER.end_ms
-        changes = sorted([*self._changes, *dated(policy)], key=lambda one: one[0])
+        begin = first_order_of_ms(self.since_ms)
+        end = first_order_of_ms(self.until_ms) if self.until_ms < FOREVER.end_ms else FOREVER.end_ms
+        changes = self._placed(policy)
         era = Era(policy, dict(self._keys))
         before = [change for order, change in changes if order < begin]
         after = [(order, change) for order, change in changes if begin <= order < end]
         with TemporaryDirectory(prefix="jevons-replay-") as folder:
             scratch = Path(folder) / "scratch.db" if self._many_runs or any(_renews(change) for _, change in after) else None
-            with Past(self._ledger, era.keys, self._since_ms, scratch) as past:
+            with Past(self._ledger, era.keys, self.since_ms, scratch) as past:
                 past.overruns.update(self._overruns)
                 for change in before:
                     _stood(era, past, change)
                 ways = Ways(policy, self._rates, Tally())
-                spares = policy.stated is None and not policy.changes
-                yield World(era, after, past, self._rates, ways, since_ms=self._since_ms, stops=stops, spares=spares)
+                yield World(era, after, past, self._rates, ways, since_ms=self.since_ms, stops=stops, spares=policy.recorded)
+
+    def _placed(self, policy: Policy) -> list[Placed]:
+        return sorted([*self._changes, *dated(policy)], key=lambda one: one[0])
 
 
 def _renews(change: object) -> bool:

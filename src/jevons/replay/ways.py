@@ -27,6 +27,8 @@ from jevons.replay.rows import Call
 from jevons.replay.tally import Tally
 
 OF_LOOPS = frozenset({Measure.REPEATS, Measure.IDENTICAL, Measure.STALLED})
+DIALECTS = frozenset(Dialect)
+"""Those that calls are routed in; an operator's own door has none."""
 NO_ROUTE = "no upstream answers to the model"
 
 
@@ -63,11 +65,12 @@ class Ways:
         if asked is None:
             goes = Goes(call.upstream, call.target, "", call.billed_nusd > 0, moved=False)
             return goes if not self._access else self._fenced(who, call.model, goes)
-        upstream, target, provider = asked.instead_of or (call.upstream, call.target, asked.provider)
+        asked_for = asked.instead_of if self._policy.table is not None else None
+        upstream, target, provider = asked_for or (call.upstream, call.target, asked.provider)
         key = (call.model, call.dialect, upstream, target, provider, str(asked.billed), who.org, who.team, who.key, who.agent)
         found = self._memo.get(key)
         if found is None:
-            moved = asked.instead_of is not None
+            moved = asked_for is not None
             found = self._routed(call, Goes(upstream, target, provider, self._billed(upstream, asked), moved=moved))
             if isinstance(found, Goes):
                 found = self._fenced(who, call.model, found)
@@ -137,7 +140,7 @@ class Ways:
 
     def _routed(self, call: Call, goes: Goes) -> Goes | Refused:
         table = self._policy.table
-        if not self._policy.reroutes or table is None or call.dialect not in Dialect:
+        if not self._policy.reroutes or table is None or call.dialect not in DIALECTS:
             return goes
         found = choose(table, call.model, Dialect(call.dialect))
         if any((target.upstream, target.model) == (goes.upstream, goes.target) for target in found):
@@ -156,7 +159,7 @@ class Ways:
 
     def _target(self, call: Call, model: str) -> Target | None:
         table = self._policy.table
-        if table is None or call.dialect not in Dialect:
+        if table is None or call.dialect not in DIALECTS:
             return None
         return next(iter(choose(table, model, Dialect(call.dialect))), None)
 

@@ -5,7 +5,7 @@ accounts as they are at the end. Time is the recorded one: a call's answer takes
 refused is said by `stops`: its later requests do not come, or each comes and is decided by itself.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from heapq import heappop, heappush
 from itertools import count
 
@@ -20,6 +20,7 @@ from jevons.policy.govern import Admit, Ask, Deny, Wait, decide, is_cut, more_ou
 from jevons.policy.packed import Outputs, growth
 from jevons.policy.rules import Who
 from jevons.policy.runs import Run, Runs, TooDeep
+from jevons.policy.settle import Settled
 from jevons.policy.terms import LITTLE_KNOWN, NOT_PACKED, Asked, Sort
 from jevons.policy.windows import FOREVER
 from jevons.replay.eras import Change, Era, Granted, Placed
@@ -55,6 +56,8 @@ class World:
     ) -> None:
         """`era` as it is when the replay begins; `changes` are those after it. `spares`: what was imported counts in no limit."""
         self.tally = ways.tally
+        self.on_post: Callable[[Held, Settled], None] | None = None
+        """Told of each call as it ends: what its entry would be."""
         self._era = era
         self._changes = list(changes)
         self._next_change = 0
@@ -77,6 +80,11 @@ class World:
         self.runs = Runs(past.recall)
         self.totals = {key.id: self._total(key.id, since_ms) for key in era.keys.values()}
         self.books = self._new_books(max(0, since_ms - 1))
+
+    @property
+    def overruns(self) -> dict[tuple[str, int], int]:
+        """(account, start of its window) -> all that was recorded to have come over its limit."""
+        return self._past.overruns
 
     def run(self, calls: Iterable[Call], until_ms: int) -> Tally:
         """All of them, and what is under way after the last."""
@@ -214,6 +222,8 @@ class World:
         self._now_ms = order >> ORDER_BITS
         del self._open[call.id]
         settled = held.settle(self._rates)
+        if self.on_post is not None:
+            self.on_post(held, settled)
         spent = held.spent(settled)
         for account, bucket in held.claims:
             if excess := account.post(bucket, held.amounts[account.index], spent[account.index]):
