@@ -74,7 +74,9 @@ async def _serve(config: Config, home: Home) -> None:
         pages = Pages(ledger, home.secret(SECRET), home.admin_token())
         app = _app(config, home, ledger, engine, governor, pages)
         notes = asyncio.create_task(_flush_notes(governor))
-        first_key = "" if ledger.keys else (await admin.create_key(ledger, "default", None, KeySettings(), _now_ms()))[1]
+        first_key = ""
+        if all(key.settings.source for key in ledger.keys.values()):  # those of imports are nobody's to call with
+            _, first_key = await admin.create_key(ledger, "default", None, KeySettings(), _now_ms())
         write_private(home.address, msgspec.json.encode({"pid": os.getpid(), "address": address}).decode())
         if engine is not None:
             await engine.start()

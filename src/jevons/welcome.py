@@ -6,7 +6,9 @@ from pathlib import Path
 
 from jevons.config import Config, found_keys
 from jevons.engine.process import Engine, EngineState
+from jevons.imports.kinds import count_sessions
 from jevons.ledger.home import Home
+from jevons.ledger.importing import anything_of
 
 
 class Welcome:
@@ -42,6 +44,7 @@ class Welcome:
         say(f"    export OPENAI_BASE_URL={address}/v1 OPENAI_API_KEY={key}")
         say(f"    export ANTHROPIC_BASE_URL={address} ANTHROPIC_API_KEY={key}")
         self._show_upstreams()
+        self._show_sessions()
         say(f"  What it cost: `{self._command} bill`, live: `{self._command} top`. Stop with Ctrl-C.\n")
 
     def engine_changed(self, engine: Engine) -> None:
@@ -73,6 +76,15 @@ class Welcome:
                     f"  {offer.key_env} is set: `{self._command} init --add {offer.name}` puts that upstream into jevons.toml"
                     " (by reference; the key stays where it is)."
                 )
+
+    def _show_sessions(self) -> None:
+        """Logs of local agents, until one is imported: they are counted, not opened."""
+        if anything_of(self._home.ledger, ("claude-code", "codex")):
+            return
+        found = (("Claude Code", count_sessions("claude-code")), ("Codex", count_sessions("codex")))
+        if told := " and ".join(f"{number:,} {name}" for name, number in found if number):
+            one = sum(number for _, number in found) == 1
+            self._say(f"  Found {told} session{'' if one else 's'}: `{self._command} import --local` shows your last 30 days.")
 
     def _say(self, line: str) -> None:
         if self._bar:

@@ -157,7 +157,9 @@ def _told(report: Report) -> None:
     for plain_one in report.rated_plain[:UNPRICED_SHOWN]:
         rows = count(int(str(plain_one["rows"])), "row")
         console.print(
-            Text(f"  {rows} of {plain_one['price_row']} were {plain_one['tariff']}, without a rate then: rated at the plain rates."),
+            Text(
+                f"  {rows} of {plain_one['price_row']} were {plain_one['tariff']}, without a rate then: rated at the plain rates."
+            ),
             soft_wrap=True,
         )
     _unpriced(report)
@@ -169,11 +171,11 @@ def _unpriced(report: Report) -> None:
     rows = sum(int(str(one["rows"])) for one in report.unpriced)
     console.print(
         Text(
-            f"  {count(rows, 'row')} have no price: counted with cost 0, marked unknown. Write into prices.toml or a --rate-card, before"
+            f"  No price is known for {count(rows, 'row')}: cost 0, marked unknown. What to write into prices.toml, or a --rate-card, before an"
+            " import into a fresh JEVONS_HOME:"
         ),
         soft_wrap=True,
     )
-    console.print(Text("  importing them again into another JEVONS_HOME:"), soft_wrap=True)
     for one in report.unpriced[:UNPRICED_SHOWN]:
         console.print(Text("\n".join(f"    {line}" for line in str(one["override"]).splitlines())), soft_wrap=True)
     if len(report.unpriced) > UNPRICED_SHOWN:
