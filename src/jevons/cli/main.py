@@ -24,6 +24,8 @@ from jevons.cli.operator import Operator
 from jevons.cli.options import NEGATIVE, Day, as_json, show
 from jevons.cli.paradox import paradox
 from jevons.cli.price_history import COMMANDS as PRICE_HISTORY
+from jevons.cli.replay import replay
+from jevons.cli.rerate import rerate
 from jevons.cli.runs import runs
 from jevons.config import ConfigError, first_config, found_keys, home_path, load
 from jevons.core.entry import parse_request_text
@@ -73,7 +75,7 @@ def commands() -> None:
     """
 
 
-for command in (keys, import_, runs, limits, kill, approve, audit, explain, dashboard, paradox, demo):
+for command in (keys, import_, runs, limits, kill, approve, audit, explain, dashboard, paradox, demo, rerate, replay):
     commands.add_command(command)
 
 
