@@ -1,7 +1,7 @@
 """Both attributions once more, from the literature and by brute force, and the bill's own tree of factors from its entries: the slow way.
 
 Comes in: a product before and after; or a ledger file and two spans of days. Goes out: effects, as exact fractions (Shapley) or floats with the
-textbook's formula (LMDI-I). Shares no code with what it judges: it reads entries, where that reads sums.
+textbook's formula (LMDI-I). Shares no code with what it judges, but for the names of lines: it reads entries, where that reads sums.
 
 LMDI-I: B. W. Ang, "The LMDI approach to decomposition analysis: a practical guide", Energy Policy 33 (2005), eq. 5. Zeros: the eight cases of
 B. W. Ang, F. Q. Zhang, K.-H. Choi, "Factorizing changes in energy and environmental indicators through decomposition", Energy 23 (1998),
@@ -10,7 +10,7 @@ Policy 35 (2007). Where several factors become zero at once, the outermost takes
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from itertools import permutations
 from math import factorial, log, prod
@@ -21,20 +21,7 @@ import msgspec
 
 from jevons.meter.lineages import lineage_of
 
-FACTORS = (
-    "volume",
-    "mix",
-    "depth",
-    "tier",
-    "lineage",
-    "substitution",
-    "tariff",
-    "context",
-    "output",
-    "cache",
-    "price",
-    "discount",
-)
+FACTORS = "volume mix depth tier lineage substitution tariff context output cache price fees discount".split()
 """Outermost first. Input has no `output`, output no `context` and no `cache`, fees none of the three and no `price`."""
 
 
@@ -83,81 +70,120 @@ def shapley_by_subsets(before: Sequence[Fraction], after: Sequence[Fraction]) ->
     return effects
 
 
-Cell = Mapping[str, Fraction]
-"""Factor -> its value."""
-Frame = dict[tuple[str, ...], Cell]
+Place = tuple[str, ...]
+"""team, agent, tier, line, model, tariff; then a kind of token, or "fees"."""
+LEVELS = ("tier", "lineage", "substitution", "tariff")
+TOKENS = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output")
 
 
-def bill_of(path: Path, first: int, after: int, billed: bool = True) -> Frame:
-    """The bill of a span of days as a sum of products: one cell for each (team, agent, tier, line, model, tariff, kind of money)."""
-    calls: dict[tuple[str, ...], int] = defaultdict(int)
-    counts: dict[tuple[str, ...], dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    costs: dict[tuple[str, ...], dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    paid: dict[tuple[str, ...], int] = defaultdict(int)
-    tasks: dict[tuple[str, ...], set[object]] = defaultdict(set)
-    db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
-    for settings, agent, upstream, target, tariff, entry_id, run_id, requests, lines, billed_nusd in db.execute(
-        "SELECT settings, agent, upstream, target, tariff, entries.id, run_id, requests, lines, billed_nusd FROM entries JOIN keys"
-        " ON keys.id = key_id WHERE (entries.id >> 18) / 86400000 >= ? AND (entries.id >> 18) / 86400000 < ?",
-        (first, after),
-    ):
-        lineage = lineage_of(upstream, target)
-        group = (msgspec.json.decode(settings).get("team", ""), agent)
-        leaf = (*group, lineage.tier, f"{lineage.vendor}/{lineage.line}", target, f"{upstream} {tariff}".strip())
-        calls[leaf] += requests
-        paid[leaf] += billed_nusd
-        tasks[group].add(run_id or entry_id)
-        for kind, count, nusd, _ in msgspec.json.decode(lines):
-            counts[leaf][kind] += count
-            costs[leaf][kind] += nusd
-    db.close()
-    return _cells(calls, counts, costs, paid if billed else None, {group: len(found) for group, found in tasks.items()})
+class Table:
+    """What the entries of a span of days say: calls, tasks, tokens and costs by place."""
 
+    def __init__(self, path: Path, first: int, after: int) -> None:
+        self.calls: dict[Place, int] = defaultdict(int)
+        self.counts: dict[Place, int] = defaultdict(int)
+        self.costs: dict[Place, int] = defaultdict(int)
+        self.listed: dict[Place, int] = defaultdict(int)
+        self.billed: dict[Place, int] = defaultdict(int)
+        self.tasks: dict[Place, int] = defaultdict(int)
+        """Runs, and calls outside any run."""
+        runs: set[tuple[Place, str]] = set()
+        db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+        for settings, agent, upstream, target, tariff, run_id, requests, lines, billed_nusd in db.execute(
+            "SELECT settings, agent, upstream, target, tariff, run_id, requests, lines, billed_nusd FROM entries"
+            " JOIN keys ON keys.id = key_id WHERE (entries.id >> 18) / 86400000 >= ? AND (entries.id >> 18) / 86400000 < ?",
+            (first, after),
+        ):
+            lineage = lineage_of(upstream, target)
+            group = (msgspec.json.decode(settings).get("team", ""), agent)
+            leaf = (*group, lineage.tier, f"{lineage.vendor}/{lineage.line}", target, f"{upstream} {tariff}".strip())
+            self.calls[leaf] += requests
+            self.billed[leaf] += billed_nusd
+            if (group, run_id) not in runs:
+                self.tasks[group] += 1 if run_id else requests
+                runs.update([(group, run_id)] if run_id else [])
+            for kind, count, nusd, _ in msgspec.json.decode(lines):
+                place = (*leaf, kind if kind in TOKENS else "fees")
+                self.counts[place] += count
+                self.costs[place] += nusd
+                self.listed[leaf] += nusd
+        db.close()
 
-def _cells(
-    calls: Mapping[tuple[str, ...], int],
-    counts: Mapping[tuple[str, ...], Mapping[str, int]],
-    costs: Mapping[tuple[str, ...], Mapping[str, int]],
-    paid: Mapping[tuple[str, ...], int] | None,
-    tasks: Mapping[tuple[str, ...], int],
-) -> Frame:
-    under: dict[tuple[str, ...], int] = defaultdict(int)
-    """Calls below each node of the tree team, agent, tier, line, model, tariff."""
-    for leaf, n in calls.items():
-        for depth in range(2, len(leaf) + 1):
-            under[leaf[:depth]] += n
-    cells: Frame = {}
-    for leaf, n in calls.items():
-        inputs = sum(count for kind, count in counts[leaf].items() if kind != "output")
-        shared = {
-            "volume": Fraction(sum(tasks.values())),
-            "mix": Fraction(tasks[leaf[:2]], sum(tasks.values())),
-            "depth": Fraction(under[leaf[:2]], tasks[leaf[:2]]),
-            **{
-                effect: Fraction(under[leaf[: depth + 1]], under[leaf[:depth]])
-                for depth, effect in enumerate(("tier", "lineage", "substitution", "tariff"), 2)
-            },
-            "discount": Fraction(1) if paid is None else Fraction(paid[leaf], sum(costs[leaf].values())),
-        }
-        for kind, count in counts[leaf].items():
-            price = Fraction(costs[leaf][kind], count)
-            if kind == "output":
-                cells[*leaf, kind] = {**shared, "output": Fraction(count, n), "price": price}
+    def cells(self, groups: set[Place]) -> dict[Place, dict[str, Fraction]]:
+        """The bill of these groups as a sum of products: each cell's factors by name."""
+        under: dict[Place, int] = defaultdict(int)
+        for leaf, n in self.calls.items():
+            for depth in range(2, len(leaf) + 1):
+                under[leaf[:depth]] += n
+        everything = sum(self.tasks[group] for group in groups)
+        found = {}
+        for (*path, kind), nusd in self.costs.items():
+            leaf = tuple(path)
+            group, tasks = leaf[:2], self.tasks[leaf[:2]]
+            if group not in groups or not nusd:
+                continue
+            factors = {
+                "volume": Fraction(everything),
+                "mix": Fraction(tasks, everything),
+                "depth": Fraction(under[group], tasks),
+                **{name: Fraction(under[leaf[: deep + 1]], under[leaf[:deep]]) for deep, name in enumerate(LEVELS, 2)},
+                "discount": Fraction(self.billed[leaf], self.listed[leaf]),
+            }
+            count = self.counts[*leaf, kind]
+            inputs = sum(self.counts[*leaf, one] for one in TOKENS[:-1] if (*leaf, one) in self.counts)
+            if kind == "fees":
+                factors |= {"fees": Fraction(nusd, self.calls[leaf])}
+            elif kind == "output":
+                factors |= {"output": Fraction(count, self.calls[leaf]), "price": Fraction(nusd, count)}
             else:
-                cells[*leaf, kind] = {**shared, "context": Fraction(inputs, n), "cache": Fraction(count, inputs), "price": price}
-    return cells
+                factors |= {
+                    "context": Fraction(inputs, self.calls[leaf]),
+                    "cache": Fraction(count, inputs),
+                    "price": Fraction(nusd, count),
+                }
+            found[*leaf, kind] = factors
+        return found
 
 
-def effects_of(before: Frame, after: Frame) -> tuple[dict[str, float], dict[str, Fraction]]:
-    """(LMDI-I, Shapley) of a whole bill: the sum over its cells. Every cell has to be there before and after."""
-    assert before.keys() == after.keys()
+def effects_of(path: Path, base: tuple[int, int], window: tuple[int, int]) -> tuple[dict[str, float], dict[str, Fraction]]:
+    """(LMDI-I, Shapley) of the whole bill, without anything between the two spans.
+
+    What is there on one side only goes to the outermost factor that is zero: the group (entry, exit), the share of the tier, line, model or
+    tariff, or the kind of token. (Shapley too: the factors within have no value on the side where it is missing.)
+    """
+    old, new = Table(path, *base), Table(path, *window)
+    groups = set(old.tasks) & set(new.tasks)
     by_lmdi: dict[str, float] = defaultdict(float)
     by_shapley: dict[str, Fraction] = defaultdict(Fraction)
-    for place, cell in before.items():
-        names = [name for name in FACTORS if name in cell]
-        old, new = [cell[name] for name in names], [after[place][name] for name in names]
-        for name, effect in zip(names, lmdi([float(x) for x in old], [float(x) for x in new]), strict=True):
+
+    def whole(effect: str, nusd: Fraction) -> None:
+        by_lmdi[effect] += float(nusd)
+        by_shapley[effect] += nusd
+
+    for table, effect, sign in ((old, "exit", -1), (new, "entry", 1)):
+        for leaf, nusd in table.billed.items():
+            if leaf[:2] not in groups:
+                whole(effect, Fraction(sign * nusd))
+    before, after = old.cells(groups), new.cells(groups)
+    for place in before.keys() | after.keys():
+        if place not in before or place not in after:
+            cell, missing, sign = (before[place], new, -1) if place in before else (after[place], old, 1)
+            whole(_outermost(place, missing), sign * prod(cell.values()))
+            continue
+        names = [name for name in FACTORS if name in before[place]]
+        here, there = ([cells[place][name] for name in names] for cells in (before, after))
+        for name, effect in zip(names, lmdi([float(x) for x in here], [float(x) for x in there]), strict=True):
             by_lmdi[name] += effect
-        for name, exact in zip(names, shapley_by_subsets(old, new), strict=True):
+        for name, exact in zip(names, shapley_by_subsets(here, there), strict=True):
             by_shapley[name] += exact
     return dict(by_lmdi), dict(by_shapley)
+
+
+def _outermost(place: Place, missing: Table) -> str:
+    """The first factor on the way to a place that is zero in the table where it is missing."""
+    for deep, name in enumerate(LEVELS, 3):
+        if not any(leaf[:deep] == place[:deep] for leaf in missing.calls):
+            return name
+    if place[-1] in ("output", "fees"):
+        return place[-1]
+    return "cache" if any(missing.counts.get((*place[:-1], kind)) for kind in TOKENS[:-1]) else "context"
