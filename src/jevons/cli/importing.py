@@ -72,13 +72,14 @@ def import_(
     if local and since_ms is None:
         since_ms = (int(time.time()) // 86_400 - LOCAL_DAYS + 1) * DAY_MS
     options = Options(team_from == "project", Added(model, provider, start_ms))
-    rater = Rater(open_rates(home.path, rate_card), subscription=subscription)
+    book = open_rates(home.path, rate_card)
     aside = home.path / "imports" / f"{kind or 'local'}-{datetime.now(UTC):%Y%m%d-%H%M%S}-set-aside.jsonl"
     work = [(one, _files(one, paths)) for one in KINDS.values() if (one.sessions if local else one.name == kind)]
     reports = []
     with _door(home, dry_run) as door:
         for one, files in work:
             with _progress(one, files) as (on_read, on_batch):
+                rater = Rater(book, subscription=subscription)
                 begun = Import(
                     one, door, rater, options=options, since_ms=since_ms or 0, dry_run=dry_run, aside=aside, on_read=on_read, on_batch=on_batch
                 )  # fmt: skip

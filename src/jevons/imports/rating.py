@@ -15,7 +15,7 @@ from jevons.core.entry import Entry, Estimate, Hold, Outcome, first_id_of_ms
 from jevons.core.money import NUSD_PER_USD
 from jevons.core.price import Charge, Line, Price, PriceTier, UnpricedKind, charge, tariff_of
 from jevons.core.usage import REQUESTS, Usage
-from jevons.imports.record import Record
+from jevons.imports.record import UNTOLD, Record
 from jevons.meter.genai import ensure_book, install_bytes
 from jevons.meter.lineages import lineage_of
 from jevons.meter.overrides import BadOverride, load_overrides, override_line, price_files
@@ -119,7 +119,7 @@ class Rater:
 
     def _upstream(self, record: Record) -> str:
         """The provider as the source spells it, else the model's maker."""
-        return record.provider or self._book.catalogue.maker(record.model) or ""
+        return record.provider or self._book.catalogue.maker(record.model) or UNTOLD
 
     def _list(self, record: Record, usage: Usage, price: Price | None, size: int) -> tuple[tuple[Line, ...], int, bool]:
         """(lines, their sum, is it known)"""
@@ -139,7 +139,8 @@ class Rater:
         return tuple(Line(kind, number, 0, 0) for kind, number in usage.counts()), 0, False
 
     def _note(self, record: Record, usage: Usage, missing: tuple[str, ...]) -> None:
-        provider = self._upstream(record) or "*"
+        provider = self._upstream(record)
+        provider = "*" if provider == UNTOLD else provider
         found = self.unpriced.setdefault((provider, record.model, missing), Unpriced(provider, record.model, missing))
         found.rows += 1
         found.tokens += usage.input_total + usage.output

@@ -1,0 +1,1 @@
+"""Measures imports of others' logs."""
