@@ -90,8 +90,8 @@ def _rerater(home: Home, under: "Under") -> "Rerater":
         rerater = Rerater(books, under)
     except LookupError:
         raise click.UsageError(
-            f"{home.path}/prices has no price book {under.book!r}. `current` is the one in use; `jevons bill --by day --json` and the ledger's"
-            " price_book name those that were charged by."
+            f"{home.path}/prices has no price book {under.book!r}. `current` is the one in use; in SQL, SELECT DISTINCT price_book FROM calls"
+            " lists those that calls were charged by."
         ) from None
     book = books.current()
     if (
