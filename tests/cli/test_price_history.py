@@ -108,3 +108,10 @@ def test_story_has_a_verdict_and_sources(jevons: Run) -> None:
 def test_a_day_that_is_none_is_refused(jevons: Run, command: str) -> None:
     refused = jevons("prices", command, "--to", "soon")
     assert refused.status == 2 and "2026-11-21" in refused.err
+
+
+@pytest.mark.parametrize("day", ["2019-01-01", "2022-10-01", "2023-06-01"])
+@pytest.mark.parametrize("command", ["index", "decline", "breaks", "story"])
+def test_a_day_with_few_prices_before_it_is_no_error(jevons: Run, command: str, day: str) -> None:
+    assert jevons("prices", command, "--to", day).status == 0
+    assert jevons("prices", command, "--to", day, "--json").json

@@ -16,6 +16,7 @@ def test_our_arithmetic_gives_epochs_digits_from_epochs_points() -> None:
 
 def test_our_files_give_a_figure_within_epochs_interval() -> None:
     ours = recovered(TODAY)
+    assert ours is not None
     assert 8.3 <= ours.fit.factor_a_year <= 16.7
     assert ours.fit.factor_a_year == pytest.approx(11.2, abs=0.05)
     assert [(r.date.isoformat(), r.model) for r in ours.rows][:3] == [
@@ -33,5 +34,7 @@ def test_the_minima_do_not_depend_on_the_reporter() -> None:
     assert ours.rows == maximum.rows == minimum.rows
 
 
-def test_an_early_end_leaves_fewer_points() -> None:
-    assert recovered(date(2023, 12, 31)).fit.n == 6
+def test_an_early_end_leaves_fewer_points_and_then_none() -> None:
+    early = recovered(date(2023, 12, 31))
+    assert early is not None and early.fit.n == 6
+    assert recovered(date(2023, 3, 31)) is None and choices(date(2023, 3, 31)) == ()

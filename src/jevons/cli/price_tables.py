@@ -175,13 +175,10 @@ def decline_cells(decline: Decline) -> tuple[str, ...]:
 
 def factor(a_year: float) -> str:
     """By what a price is divided, or multiplied, in a year."""
-    return f"÷ {a_year:.2f}" if a_year >= 1 else f"× {1 / a_year:.2f}"
+    return f"÷ {a_year:.2f}" if a_year >= 1 else f"× {1 / a_year if a_year else math.inf:.2f}"
 
 
 def interval(low: float, high: float) -> str:
-    """A factor's interval, or that there was none."""
-    if math.isnan(low):
-        return "no draw"
     return f"{factor(low)} to {factor(high)}"
 
 

@@ -14,6 +14,7 @@ from datetime import date
 from functools import lru_cache
 from typing import NamedTuple
 
+from jevons.economics.decline import POINTS_MIN
 from jevons.economics.fits import Fit, least_squares, years
 from jevons.economics.history import Kind, PriceRow, data_lines
 from jevons.economics.quality import MILESTONES, minima, qualified
@@ -48,19 +49,19 @@ def own_points() -> Choice:
     return Choice("Epoch's own nine points", least_squares(points), ())
 
 
-def recovered(until: date) -> Choice:
-    """The same from our files: median of reporters, three parts of input to one of output, all rows to this day."""
+def recovered(until: date) -> Choice | None:
+    """The same from our files: median of reporters, three parts of input to one of output, all rows to this day; None if they are too few."""
     return _choice("our files, to the last price", until)
 
 
 @lru_cache(maxsize=8)
 def choices(until: date) -> tuple[Choice, ...]:
-    """The recovered figure, and beside it one choice at a time made differently."""
-    return (recovered(until), *_others(until))
+    """The recovered figure, and beside it one choice at a time made differently; none of them with too few points for a line."""
+    return tuple(choice for choice in (recovered(until), *_others(until)) if choice is not None)
 
 
-def _others(until: date) -> Iterator[Choice]:
-    yield _choice(f"ends with Epoch's data ({PUBLISHED_UNTIL})", PUBLISHED_UNTIL)
+def _others(until: date) -> Iterator[Choice | None]:
+    yield _choice(f"ends with Epoch's data ({PUBLISHED_UNTIL})", min(until, PUBLISHED_UNTIL))
     yield _choice("scores: maximum of reporters", until, joined="maximum")
     yield _choice("scores: minimum of reporters", until, joined="minimum")
     yield _choice("price: input only", until, "input")
@@ -71,8 +72,10 @@ def _others(until: date) -> Iterator[Choice]:
 
 def _choice(
     words: str, until: date, kind: Kind = "blend", *, joined: str = _GPT3.joined, hosts: bool = True, leave_out: str = ""
-) -> Choice:
+) -> Choice | None:
     rows = qualified(_GPT3._replace(joined=joined), until)
     rows = [row for row in rows if row.model != leave_out and (hosts or row.provider == row.lineage.vendor)]
     lowest = minima(rows, kind)
+    if len(lowest) < POINTS_MIN:
+        return None
     return Choice(words, least_squares([(years(row.date), math.log(row.price(kind) or 1)) for row in lowest]), tuple(lowest))

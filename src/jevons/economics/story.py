@@ -14,7 +14,7 @@ import msgspec
 
 from jevons.core.money import NUSD_PER_USD, format_usd
 from jevons.economics.decline import Decline, of_line, of_milestone, of_tier
-from jevons.economics.history import Kind, PriceRow, price_rows, series
+from jevons.economics.history import PriceRow, price_rows, series
 from jevons.economics.quality import MILESTONES
 from jevons.meter.lineages import Tier
 
@@ -25,7 +25,8 @@ _PER_CENT_EXACT = 1.0
 
 class _Check(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     means: str
-    kind: Kind
+    kind: Literal["blend", "input", "output"]
+    """A kind that every row has a price for."""
     says: float
     price: str = ""
     change: tuple[str, str] | None = None
@@ -80,19 +81,21 @@ def _finding(check: _Check, until: date) -> Finding:
 
 
 def _priced(check: _Check, row: PriceRow) -> Finding:
-    nusd = _asked(row, check.kind)
+    nusd = row.price(check.kind) or 0
     return Finding(check.means, f"${check.says:g}", format_usd(nusd), nusd == round(check.says * NUSD_PER_USD), (row,))
 
 
 def _changed(check: _Check, before: PriceRow, after: PriceRow) -> Finding:
-    old, new = _asked(before, check.kind), _asked(after, check.kind)
-    per_cent = 100 * (new / old - 1)
+    old, new = before.price(check.kind) or 0, after.price(check.kind) or 0
+    per_cent = 100 * (new - old) / old
     found = f"{format_usd(old)} to {format_usd(new)}, {per_cent:+.0f} %"
     return Finding(check.means, f"{check.says:+.0f} %", found, abs(per_cent - check.says) <= _PER_CENT_EXACT, (before, after))
 
 
 def _halved(check: _Check, until: date) -> Finding:
     decline = _decline(check, until)
+    if decline is None:
+        return Finding(check.means, f"at most {check.says:g} months", f"too few prices until {until}", False, ())
     months = decline.halving_months
     found = (
         f"halves in {months:.1f} months" if months is not None else f"does not fall: times {1 / decline.factor_a_year:.2f} a year"
@@ -102,25 +105,15 @@ def _halved(check: _Check, until: date) -> Finding:
 
 
 @lru_cache(maxsize=32)
-def _decline(check: _Check, until: date) -> Decline:
+def _decline(check: _Check, until: date) -> Decline | None:
     if check.milestone:
-        found = of_milestone(next(m for m in MILESTONES if m.title == check.milestone), until, check.kind)
-    elif check.tier is not None:
-        found = of_tier(check.tier, until, check.kind)
-    else:
-        found = of_line(next(line for line in series(until=until) if line.name == check.series), check.kind)
-    if found is None:
-        raise ValueError(f"too few rows until {until} for: {check.means}")
-    return found
+        return of_milestone(next(m for m in MILESTONES if m.title == check.milestone), until, check.kind)
+    if check.tier is not None:
+        return of_tier(check.tier, until, check.kind)
+    line = next((line for line in series(until=until) if line.name == check.series), None)
+    return of_line(line, check.kind) if line is not None else None
 
 
 def _row(name: str) -> PriceRow:
     """The row that "provider/model@day" names."""
     return next(row for row in price_rows() if f"{row.provider}/{row.model}@{row.date}" == name)
-
-
-def _asked(row: PriceRow, kind: Kind) -> int:
-    nusd = row.price(kind)
-    if not nusd:
-        raise ValueError(f"{row.provider}/{row.model}@{row.date} has no price for {kind}")
-    return nusd
