@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from jevons.core.money import NUSD_PER_USD, allot, format_usd, half_even, parse_usd, round_up
+from jevons.core.money import NUSD_PER_USD, allot, format_usd, half_even, parse_usd, round_up, short_usd
 
 numerators = st.integers(0, 2**80)
 denominators = st.integers(1, 2**60)
@@ -117,3 +117,21 @@ def test_anything_else_is_refused_with_a_reason(text: str, reason: str) -> None:
 )
 def test_amounts_are_shown_with_every_digit_that_counts(nusd: int, text: str) -> None:
     assert format_usd(nusd) == text
+
+
+@pytest.mark.parametrize(
+    ("nusd", "text"),
+    [
+        (0, "$0.00"),
+        (1, "$0.000000001"),
+        (999, "$0.000000999"),
+        (12_345_678, "$0.0123"),
+        (12_350_000, "$0.0124"),
+        (999_500_000, "$1.00"),
+        (1_234_567_890, "$1.23"),
+        (-1_235_000_000, "-$1.24"),
+        (1_480_901_123_456_789, "$1,480,901.12"),
+    ],
+)
+def test_an_amount_at_a_glance_is_the_amount_rounded(nusd: int, text: str) -> None:
+    assert short_usd(nusd) == text

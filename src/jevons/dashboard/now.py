@@ -22,6 +22,7 @@ RATE_MINUTES = 5
 ACCOUNTS_SHOWN = 5
 """Fullest accounts of a limit."""
 QUESTIONS_SHOWN = 5
+BUDGETS_SHOWN = 30
 
 _TOKENS = "input + cache_read + cache_write_5m + cache_write_1h + output"
 _MINUTES = (
@@ -44,7 +45,7 @@ def flowing(path: Path, now_ms: int) -> Record:
         "rate": rate(path, now_ms),
         "today": bill(path, since_ms=now_ms // DAY_MS * DAY_MS),
         "any": bill(path)["entries"] > 0 or bool(holds),
-        "runs": found,
+        "runs": _newest_first(found),
         "holds": {"calls": len(holds), "held_nusd": sum(hold["held_nusd"] for hold in holds)},
     }
 
@@ -67,6 +68,16 @@ def rate(path: Path, now_ms: int) -> Record:
     }
 
 
+def _newest_first(found: list[Record]) -> list[Record]:
+    """Trees by their beginning: an order that stands still while they call."""
+    trees: list[list[Record]] = []
+    for run in found:
+        if run["depth"] == 1:
+            trees.append([])
+        trees[-1].append(run)
+    return [run for tree in sorted(trees, key=lambda tree: -tree[0]["first_ms"]) for run in tree]
+
+
 async def accounts(ledger: Ledger, now_ms: int) -> Record:
     """What memory says: every account that has a limit, the fullest first, keys, kills in force, questions."""
     found = await standing.limits(ledger, now_ms, ACCOUNTS_SHOWN)
@@ -76,8 +87,8 @@ async def accounts(ledger: Ledger, now_ms: int) -> Record:
     budgets = sorted((one for one in limited if one["limit"] is not None), key=lambda one: -one["used_permille"])
     open_questions = [one for one in standing.approvals(ledger, now_ms, QUESTIONS_SHOWN) if one["state"] == "pending"]
     return {
-        "budgets": budgets,
-        "unlimited": sum(one["limit"] is None for one in limited),
+        "budgets": budgets[:BUDGETS_SHOWN],
+        "more_budgets": len(budgets[BUDGETS_SHOWN:]),
         "keys": sorted(key.name for key in ledger.by_id.values() if key.revoked_ms is None and not key.settings.source),
         "kills": standing.kills(ledger),
         "questions": open_questions,
@@ -92,6 +103,7 @@ def _budget(account: Record, name: str) -> Record:
     used = amounts["posted"] + amounts["held"]
     return {
         **amounts,
+        "account": account["account"],
         "name": name,
         "subject": account["subject"],
         "measure": measure,

@@ -109,6 +109,11 @@ class Pages:
                 return self._problem(request, str(error), 503)
             except LedgerError as error:
                 return self._problem(request, str(error), 400)
+            except HTTPException:
+                raise
+            except Exception:
+                log.exception("a bug, on the page %s", request.url.path)
+                return self._problem(request, "A bug of the dashboard; the gateway's log has the details.", 500)
 
         return guarded
 
@@ -193,7 +198,7 @@ class Pages:
 
     # All of them
 
-    async def _page(self, request: Request, name: str, **values: Any) -> Response:
+    async def _page(self, request: Request, name: str, /, **values: Any) -> Response:
         """Rendered in a thread: a long table must not hold up calls."""
         token = form_token(self._secret, request.cookies[COOKIE])
         headers = msgspec.json.encode({"x-csrf-token": token}).decode()

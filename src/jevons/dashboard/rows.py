@@ -213,7 +213,7 @@ def corrections_of(path: Path, period: Period) -> Record:
 
 
 def request(path: Path, text: str) -> Record:
-    """{"entries", "corrections", "keys"}: all that is known of one request. Raises Unknown."""
+    """{"name", "entries", "corrections"}: all that is known of one request. Raises Unknown."""
     first = parse_request_text(text)
     entries = request_entries(path, first, 1 << ATTEMPT_BITS) if first is not None else []
     if first is None or not entries:
@@ -227,7 +227,7 @@ def request(path: Path, text: str) -> Record:
         keys = {row["id"]: row["name"] for row in _records(db, "SELECT id, name FROM keys", ())}
     for entry in entries:
         entry |= {"attempt": attempt_of(entry["id"]), "key": keys[entry["key_id"]], "admitted_ms": admitted_ms(entry["id"])}
-    return {"request": entries[0]["request"], "entries": entries, "corrections": corrections}
+    return {"name": entries[0]["request"], "entries": entries, "corrections": corrections}
 
 
 def day_text(day: int) -> str:

@@ -161,5 +161,5 @@ class Templates:
             known, percent=percent, bar=bar, columns=columns, query=query, style=Markup(STYLE), escape=escape, min=min, max=max
         )
 
-    def render(self, name: str, **values: Any) -> str:
+    def render(self, name: str, /, **values: Any) -> str:
         return self._jinja.get_template(f"{name}.html").render(values)

@@ -14,7 +14,8 @@ WIDTH, LEFT, RIGHT, ROW, TOP = 760, 190, 104, 30, 44
 CUT_FROM = 0.6
 """Where no bar ends below this share of the longest, the axis begins nearer, and says so: else the steps would be slivers."""
 STYLE = """
-.waterfall{font-family:system-ui,-apple-system,"Segoe UI",Helvetica,Arial,sans-serif;font-size:13px;font-variant-numeric:tabular-nums}
+.waterfall{font-family:system-ui,-apple-system,"Segoe UI",Helvetica,Arial,"Liberation Sans","DejaVu Sans",sans-serif;font-size:13px;
+font-variant-numeric:tabular-nums}
 .waterfall text{fill:#24262b}.waterfall .quiet{fill:#6a6f78;font-size:12px}.waterfall .head{font-size:15px;font-weight:600}
 .waterfall .strong{font-weight:600}.waterfall .end{text-anchor:end}.waterfall .level{fill:#52606d}.waterfall .up{fill:#c4532d}
 .waterfall .down{fill:#1f8a70}.waterfall .rule{stroke:#b9bec6;stroke-width:1;stroke-dasharray:2 2}.waterfall .axis{stroke:#dcdfe3}
@@ -86,7 +87,7 @@ def png(svg: str, width: int = 1520) -> bytes:
     try:
         import resvg_py  # noqa: PLC0415 - an extra
     except ImportError:
-        raise NoRasteriser("To write a PNG, install resvg-py: pip install resvg-py. SVG needs nothing.") from None
+        raise NoRasteriser("To write a PNG, install resvg-py (pip install resvg-py), or write SVG, which needs nothing.") from None
     return bytes(resvg_py.svg_to_bytes(svg_string=svg, width=width, background="#ffffff"))
 
 
