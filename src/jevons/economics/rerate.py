@@ -209,7 +209,7 @@ class Rerater:
         if self._book is not None:
             return self._book
         if not call.price_book:
-            return NO_BOOK
+            return NEVER_PRICED if "price" in call.unknown else NO_BOOK
         return self._books.find(call.price_book) or LOST_BOOK
 
     def _price(self, book: PriceBook, call: _Call) -> Price | None:
