@@ -16,7 +16,20 @@ import msgspec
 
 from jevons.core.limits import EXPLAIN_SEGMENTS_MAX, EXPLAIN_STEPS_MAX
 from jevons.economics import nest
-from jevons.economics.frames import BILLED_NUSD, CALLS, DIMENSIONS, LIST_NUSD, Aside, Cost, Days, Frame, Group, Span
+from jevons.economics.frames import (
+    BILLED_NUSD,
+    CALLS,
+    DIMENSIONS,
+    INPUT,
+    LIST_NUSD,
+    OUTPUT,
+    Aside,
+    Cost,
+    Days,
+    Frame,
+    Group,
+    Span,
+)
 from jevons.economics.nest import ENTRY, EXIT, Found, Names, Part, Step
 from jevons.economics.sentences import sentence
 
@@ -185,20 +198,20 @@ def _groups(frame: Frame) -> set[Group]:
 
 
 def _naming(first: Frame, last: Frame) -> nest.Naming:
-    """In the work of somebody, a line that is new took calls from others. In a market, where nobody is told apart, it did so as far as the
-    others of its tier have fewer calls than before; what it has beyond that is an entry. The other way for a line that is gone."""
-    calls: dict[tuple[Group, str, str], list[int]] = {}
+    """In the work of somebody, a line that is new took tokens from others. In a market, where nobody is told apart, it did so as far as the
+    others of its tier have fewer than before; what it has beyond that is an entry. The other way for a line that is gone."""
+    tokens: dict[tuple[Group, str, str], list[int]] = {}
     for place, frame in enumerate((first, last)):
         for leaf, sums in frame.leaves.items():
-            calls.setdefault((leaf.group, leaf.tier, leaf.line), [0, 0])[place] += sums[CALLS]
+            tokens.setdefault((leaf.group, leaf.tier, leaf.line), [0, 0])[place] += sum(sums[INPUT : OUTPUT + 1])
     left: dict[tuple[Group, str], int] = {}
     came: dict[tuple[Group, str], int] = {}
-    for (group, tier, _), (here, there) in calls.items():
+    for (group, tier, _), (here, there) in tokens.items():
         left[group, tier] = left.get((group, tier), 0) + max(0, here - there)
         came[group, tier] = came.get((group, tier), 0) + max(0, there - here)
 
     def names(group: Group, tier: str, line: str) -> Names:
-        here, there = calls.get((group, tier, line), (0, 0))
+        here, there = tokens.get((group, tier, line), (0, 0))
         if group.labels or bool(here) == bool(there):
             return [("lineage", 1.0)]
         gone, new = left[group, tier], came[group, tier]

@@ -11,6 +11,8 @@ from jevons.core.price import HELD
 from jevons.economics import nest
 from jevons.economics.frames import BILLED_NUSD, CALLS, CORRECTIONS, INPUT, INPUT_NUSD, LIST_NUSD, OUTPUT, UNATTRIBUTED, Frame
 
+_OF_GROUPS = frozenset({nest.VOLUME, nest.MIX, nest.DEPTH, nest.CONTEXT, nest.OUTPUT})
+"""Effects that are measured in a group as a whole: its models only carry them."""
 _KIND_WORDS = {
     "input": "uncached input",
     "cache_read": "cache reads",
@@ -57,9 +59,10 @@ def sentence(name: str, segments: Sequence[Told], first: Frame, last: Frame, dim
     place = ", ".join(_word(label, value) for label, value in top.labels.items())
     if not place:
         return f"{said}."
-    parts = [totals(frame, top.labels, dimensions) for frame in (first, last)]
+    own = {label: value for label, value in top.labels.items() if label in dimensions} if name in _OF_GROUPS else top.labels
+    parts = [totals(frame, own, dimensions) for frame in (first, last)]
     most = "all of it" if len(segments) == 1 else f"{'+' if top.lmdi_nusd > 0 else ''}{short_usd(top.lmdi_nusd)} of it"
-    return f"{said}; {most}: {place}{_figures(say, parts, top.labels) if all(part.calls for part in parts) else ''}."
+    return f"{said}; {most}: {place}{_figures(say, parts, own) if own and all(part.calls for part in parts) else ''}."
 
 
 def _figures(say: "_Say", ends: Sequence[Totals], labels: Mapping[str, str]) -> str:
@@ -125,10 +128,10 @@ _SAY: dict[str, _Say] = {
     nest.VOLUME: _Say("The number of tasks", lambda end, _: f"{end.tasks:,}"),
     nest.MIX: _Say("Work moved between groups whose tasks cost more and less"),
     nest.DEPTH: _Say("Calls per task", lambda end, _: _per(end.calls, end.tasks)),
-    "tier": _Say("Calls moved between commodity and frontier models"),
-    "lineage": _Say("Calls moved from line to line within a tier"),
+    "tier": _Say("Tokens moved between commodity and frontier models"),
+    "lineage": _Say("Tokens moved from line to line within a tier"),
     "substitution": _Say("Models took each other's place within a line"),
-    "tariff": _Say("Calls moved to other rates of the same model"),
+    "tariff": _Say("Tokens moved to other rates of the same model"),
     nest.CONTEXT: _Say("Input tokens per call", lambda end, _: _per(end.read, end.calls)),
     nest.OUTPUT: _Say("Output tokens per call", lambda end, _: _per(end.sums[OUTPUT], end.calls)),
     nest.CACHE: _Say("Share of the input that was read from a cache", lambda end, _: _share(end.cached, end.read)),
