@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from jevons.ledger.schema import in_words
 from jevons.ledger.sqlite import SqliteStore, Store
 from jevons.policy.accounts import Account
 from jevons.policy.books import KEY_TOTAL
+from jevons.policy.rules import Limit
 from jevons.policy.windows import FOREVER
 
 NOON_MS = 1_790_000_000_000
@@ -178,9 +179,9 @@ def batches(rng: random.Random, count: int) -> list[list[Op]]:
 
 
 @asynccontextmanager
-async def running(path: Path, store: Store | None = None) -> AsyncIterator[Ledger]:
+async def running(path: Path, store: Store | None = None, limits: Sequence[Limit] = ()) -> AsyncIterator[Ledger]:
     """A ledger on the running loop, closed at the end."""
-    ledger = Ledger(store or SqliteStore(path), path, asyncio.get_running_loop())
+    ledger = Ledger(store or SqliteStore(path), path, asyncio.get_running_loop(), limits=limits)
     try:
         yield ledger
     finally:

@@ -10,7 +10,7 @@ import pytest
 from jevons.core.entry import Entry, Outcome, admitted_ms, first_id_of_ms
 from jevons.core.usage import Usage
 from jevons.ledger.history import History
-from jevons.ledger.ops import Adjusted, Began, Key, KeyCreated, KeySettings, Opened, Posted, RunTightened
+from jevons.ledger.ops import Adjusted, Began, Key, KeyCreated, KeySettings, Noted, Opened, Posted, RunTightened
 from jevons.ledger.sqlite import SqliteStore
 from jevons.policy.amounts import spent
 from jevons.policy.rules import COUNTED, Limit, Measure, Rule, Who, rules_of
@@ -172,3 +172,36 @@ def test_the_latest_inferred_calls_come_oldest_first(history: History, store: Sq
         (1, f"auto-{number}", bytes([number]) * 16, NOON_MS - 10 + number) for number in (1, 2, 3)
     ]
     assert len(history.inferred(-1)) == 4
+
+
+@pytest.mark.parametrize("scope", ["key", "run"])
+@pytest.mark.parametrize("per", ["5m", "3h", "31d", "hour", "day", "month", "total"])
+def test_how_an_account_stood_at_an_instant(path: Path, store: SqliteStore, entries: list[Entry], scope: str, per: str) -> None:
+    """What was admitted from then on is left out, wherever in a period the instant lies; so are corrections of later."""
+    limit, until_ms = rule(Measure.USD, scope=scope, per=per), admitted_ms(entries[70].hold.id) + 1
+    first, later = entries[3].hold, entries[110].hold
+    store.apply([Adjusted(1, 1000, "early", until_ms - 1), Adjusted(1, 10**6, "late", until_ms, first.id)])
+    store.apply([Adjusted(later.key_id, 10**8, "of a later call", until_ms + 5, later.id)])
+    before = History(path, {key.digest: key for key in KEYS}, {}, {}, until_ms)
+    at_ms = until_ms - 1
+    since_ms = at_ms - limit.window.rolling_ms if limit.window.rolling_ms else limit.window.period(at_ms).start_ms
+    run = "root" if scope == "run" else None
+    found = [(at, amount) for at, amount in before.posted(limit, who(KEYS[0], "", run), run, since_ms) if at >= since_ms]
+    mine = [
+        (admitted_ms(entry.hold.id), entry.billed_nusd)
+        for entry in entries
+        if entry.hold.key_id == 1
+        and since_ms <= admitted_ms(entry.hold.id) < until_ms
+        and (run is None or entry.hold.run_id in below(run))
+    ]
+    assert sum(amount for _, amount in found) == sum(amount for _, amount in mine) + (1000 if run is None else 0)
+    assert all(at < until_ms + 86_400_000 for at, _ in found)
+    before.close()
+
+
+def test_which_policy_the_log_says_last(history: History, store: SqliteStore) -> None:
+    assert history.stated_policy() is None
+    for steps in (1, 2):
+        said: dict[str, object] = {"limits": [{"name": "a", "steps": steps}], "order": steps}
+        store.apply([Noted(NOON_MS, "policy", "jevons.toml", said)])
+    assert history.stated_policy() == {"limits": [{"name": "a", "steps": 2}]}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jevons.policy.access import Access, Denied, judge_call, judge_model, judge_tool, judges_tools
+from jevons.policy.access import Access, Denied, denying, judge_call, judge_model, judge_tool, judges_tools
 from jevons.policy.rules import Who
 
 ALICE = Who(org="acme", team="web", key_id=1, key="alice", agent="coder", run="r1")
@@ -216,3 +216,11 @@ def test_a_name_with_brackets_is_found_by_itself() -> None:
     assert judge_model((table,), ALICE, "claude-opus[1m]") is not None
     assert judge_model((table,), ALICE, "claude-opusm") is not None  # the pattern that it is, too
     assert judge_tool((table,), ALICE, "Read[all]") is not None
+
+
+def test_under_the_name_that_is_called_only_denials_hold() -> None:
+    """An allow-list names what may be asked for: an alias of the operator's may lead elsewhere."""
+    tables = (access("a", models_allow=["house-*"], models_deny=["*-pro"]), access("b", models_allow=["house-*"]))
+    assert denying(tables) == (access("a", models_deny=["*-pro"]),)
+    assert judge_model(denying(tables), ALICE, "gpt-5") is None
+    assert judge_model(denying(tables), ALICE, "gpt-5-pro") == denied("*-pro", name="a")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from jevons.core.entry import ATTEMPT_BITS, Entry, Estimate, Hold, Outcome
 from jevons.core.usage import Usage
-from jevons.policy.amounts import bound, is_step, spent
+from jevons.policy.amounts import bound, came_to, is_step, spent
 from jevons.policy.rules import COUNTED, Measure
 
 FIRST = 77 << ATTEMPT_BITS
@@ -75,3 +75,9 @@ def test_a_step_is_a_request_of_the_clients_own_that_was_made(outcome: Outcome) 
 
 def test_a_resolved_call_runs_no_more() -> None:
     assert spent(msgspec.structs.replace(entry(Usage(input=5)), settled_ms=9))[COUNTED.index(Measure.CONCURRENT)] == 0
+
+
+def test_what_a_call_came_to_needs_no_entry() -> None:
+    usage = Usage(input=1, cache_read=2, cache_write_5m=3, cache_write_1h=4, output=5, reasoning=1)
+    assert came_to(usage, 70, 90, step=True) == spent(entry(usage, nusd=(70, 90)))
+    assert came_to(usage, 70, 90, step=False) == spent(entry(usage, nusd=(70, 90), outcome=Outcome.FREE))

@@ -2,8 +2,10 @@
 
 import pytest
 
+from jevons.core.limits import DEGRADED_TURNS_MAX
+from jevons.core.price import Price, PriceTier
 from jevons.policy.accounts import Account
-from jevons.policy.degrade import Turn, due, models
+from jevons.policy.degrade import Turn, choice, due, is_cheaper, keep, models
 from jevons.policy.rules import Measure, Rule, Scope
 from jevons.policy.windows import FOREVER
 
@@ -56,3 +58,32 @@ def test_the_outermost_says() -> None:
 )
 def test_which_models_are_tried(asked: bool, turn: Turn, current: str, found: tuple[str, ...]) -> None:
     assert models(account(10, 9).rule if asked else None, turn, current) == found
+
+
+def test_the_first_that_fits_takes_the_call() -> None:
+    """One that is asked for already is reached first: then it goes on."""
+    assert choice(("a", "b", "c"), "dear", lambda name: name != "a") == "b"
+    assert choice(("a", "b"), "dear", lambda _: False) == ""
+    assert choice(("a", "asked", "b"), "asked", lambda name: name == "b") == ""
+
+
+def test_cheaper_by_the_dearest_that_each_may_cost() -> None:
+    """With the default output where no cap is sent. What has no price, or none for output, is not cheaper."""
+
+    def price(**rates: int) -> Price:
+        return Price("row", "book", 1, (PriceTier(-1, rates),))
+
+    small, large = price(input=1, output=4), price(input=3, output=3)
+    assert is_cheaper(small, large, 1000, 10) and not is_cheaper(large, small, 1000, 10)
+    assert not is_cheaper(small, large, 1000, None) and is_cheaper(large, small, 1000, None)
+    assert not is_cheaper(small, small, 1000, 10)
+    assert not is_cheaper(None, large, 1000, 10) and not is_cheaper(small, None, 1000, 10)
+    assert not is_cheaper(price(input=1), large, 1000, 10)
+
+
+def test_so_many_turns_are_kept() -> None:
+    turns: dict[int | str, str] = {}
+    for turn in range(DEGRADED_TURNS_MAX + 2):
+        keep(turns, turn, "a")
+    keep(turns, 5, "b")
+    assert (len(turns), next(iter(turns)), list(turns)[-1], turns[5]) == (DEGRADED_TURNS_MAX, 2, 5, "b")

@@ -25,6 +25,7 @@ from jevons.policy.rules import (
     Who,
     applies,
     matches,
+    named_and_built_in,
     rules_of,
     subject,
 )
@@ -163,6 +164,12 @@ def test_names_that_every_key_and_run_has_an_account_under_are_reserved() -> Non
 
 def test_the_built_in_limits_make_sense() -> None:
     assert all(rules_of(limit) for limit in BUILT_IN)
+
+
+def test_a_limit_of_its_name_stands_for_a_built_in_one() -> None:
+    own = Limit("loops", scope="run", steps=5)
+    assert named_and_built_in([Limit("a", usd=1)]) == [Limit("a", usd=1), *BUILT_IN]
+    assert named_and_built_in([own]) == [own]
 
 
 def test_a_limit_of_toml_is_taken_exactly() -> None:

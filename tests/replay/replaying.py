@@ -92,10 +92,10 @@ def differences(home: Path, scratch: Path) -> dict[str, Any]:
     scratch.mkdir(parents=True, exist_ok=True)
     before = recorded(home / "ledger.db")
     with replayed(home, without_outcomes(home, scratch)) as (world, after):
-        entries = {id: (before.entries.get(id), after.entries.get(id)) for id in before.entries.keys() | after.entries.keys()}
+        entries = {n: (before.entries.get(n), after.entries.get(n)) for n in before.entries.keys() | after.entries.keys()}
         found: dict[str, Any] = {
             "entries": {
-                id: pair for id, pair in entries.items() if pair[0] != pair[1] and not (pair[1] is None and pair[0] == (0, 0, 0))
+                n: pair for n, pair in entries.items() if pair[0] != pair[1] and not (pair[1] is None and pair[0] == (0, 0, 0))
             },
             "accounts": {
                 name: (n, after.accounts.get(name)) for name, n in before.accounts.items() if n != after.accounts.get(name)

@@ -1,5 +1,6 @@
 """`jevons replay`: recorded traffic through other policies. Reads the ledger and the policies' files; writes nothing."""
 
+import gc
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import msgspec
 from jevons.cli.options import Day, as_json
 from jevons.cli.tables import console, plain, whole
 from jevons.config import Config, ConfigError, home_path, load, parse, read
+from jevons.core.limits import GC_ALLOCATIONS
 from jevons.ledger.home import Home
 
 Record = dict[str, Any]
@@ -34,6 +36,8 @@ def replay(files: tuple[Path, ...], since_ms: int | None, until_ms: int | None, 
     from jevons.replay.run import Recordings
 
     home = Home(home_path())
+    gc.freeze()  # what is loaded stays; a replay makes millions of small objects, next to none in cycles
+    gc.set_threshold(GC_ALLOCATIONS, 20, 20)
     recordings = Recordings(home.path, home.ledger, since_ms or 0, FOREVER.end_ms if until_ms is None else until_ms)
     current = load(home.config if home.config.exists() else None, {})
     policies = [as_it_was(current, states_policy=recordings.states_policy), *(policy_in(file, current) for file in files)]

@@ -104,7 +104,10 @@ class Ways:
             provider = self._policy.suppliers[target.upstream].provider
             return is_cheaper(self._price(call, asked, provider, target.model), than, asked.size_tokens, asked.output_cap)
 
-        model = choice(models(rule, turn, current), call.model, fits)
+        names = models(rule, turn, current)
+        if self._policy.recorded and asked.instead_of and not any(self._target(call, name) for name in names):
+            return Goes(call.upstream, call.target, asked.provider, asked.billed, moved=False)  # its route is not known any more
+        model = choice(names, call.model, fits)
         if run is not None and turn is Turn.FRESH:
             if model:
                 keep(run.degraded, asked.conversation, model)
@@ -123,7 +126,7 @@ class Ways:
         """The largest output cap that the rules allow, None = any; or what refuses the call."""
         if not rules:
             return None
-        if call.run_id is not None and asked.loops is None and any(rule.measure in OF_LOOPS for rule in rules):
+        if asked.loops is None and call.run_id is not None and any([rule.measure in OF_LOOPS for rule in rules]):
             self.tally.unjudged += 1
 
         def raised(rule: Rule) -> int:

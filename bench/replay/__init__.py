@@ -1,0 +1,1 @@
+"""How many recorded requests a second are decided again, on one core."""
