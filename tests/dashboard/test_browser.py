@@ -173,7 +173,19 @@ def test_no_script_runs_that_is_not_ours(watched: Watched) -> None:
     assert len(watched.complaints) == 1 and "Content Security Policy" in watched.complaints.pop()
 
 
-@pytest.mark.parametrize("path", ["/ui/", f"/ui/bill?by=model&{PERIOD}"])
+def test_what_is_opened_stays_open_when_news_come(watched: Watched, desk: Desk) -> None:
+    page = watched.go("/ui/")
+    live(page)
+    page.locator("#budgets summary").click()
+    assert desk.call("bob", "news").status == 200
+    page.locator("tr[data-run=news]").wait_for()
+    page.locator("[data-account='sessions:usd run:bob/news']").wait_for()
+    assert page.locator("#budgets details[open]").count() == 1
+    page.locator("#budgets").get_by_role("button", name="Kill key bob").click()
+    page.locator("dialog[open]", has_text="bob").wait_for()
+
+
+@pytest.mark.parametrize("path", ["/ui/", f"/ui/bill?by=model&{PERIOD}", f"/ui/bill?by=run&{PERIOD}"])
 def test_a_page_is_small_and_paints_with_its_first_answer(watched: Watched, browser: Browser, path: str) -> None:
     page = watched.page
     session = page.context.new_cdp_session(page)

@@ -1,8 +1,16 @@
 """Who gets in, and what the pages answer to a browser without scripts."""
 
+import http.client
+
 import pytest
 
-from jevons.core.limits import APPROVAL_ATTEMPTS_PER_MINUTE_MAX, LOGIN_LINK_TTL_S, PAGE_FORM_BYTES_MAX, SESSION_TTL_S
+from jevons.core.limits import (
+    APPROVAL_ATTEMPTS_PER_MINUTE_MAX,
+    LIVE_VIEWERS_MAX,
+    LOGIN_LINK_TTL_S,
+    PAGE_FORM_BYTES_MAX,
+    SESSION_TTL_S,
+)
 from jevons.dashboard.session import Links, form_token, is_session, new_link, new_session
 from jevons.ledger.home import Home
 from tests.dashboard.desk import PERIOD, Desk
@@ -136,6 +144,35 @@ def test_scripts_are_kept_by_the_browser(desk: Desk) -> None:
     assert plain.status == 200 and "immutable" in plain.headers["cache-control"]
     assert plain.headers["content-type"].startswith("text/javascript")
     assert int(plain.headers["content-length"]) == len(plain.text.encode())
+
+
+def test_a_viewer_hears_the_end_when_the_gateway_stops(provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> None:
+    with Jevons(tmp_path_factory.mktemp("stops") / "home", upstream("openai", provider.openai_url, models=("gpt-*",))) as jevons:
+        desk = Desk(jevons, {})
+        desk.page("/ui/")
+        wire = http.client.HTTPConnection(jevons.url.removeprefix("http://"), timeout=60)
+        wire.request("GET", "/ui/live", headers={"cookie": desk.cookie})
+        answer = wire.getresponse()
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        while b"hx-partial" not in answer.readline():
+            pass
+        jevons.stop()
+        answer.read()  # to its end, not cut off: nobody was waited for
+        wire.close()
+
+
+def test_there_are_only_so_many_viewers(desk: Desk) -> None:
+    desk.page("/ui/")
+    wires = []
+    for _ in range(LIVE_VIEWERS_MAX):
+        wire = http.client.HTTPConnection(desk.jevons.url.removeprefix("http://"), timeout=60)
+        wire.request("GET", "/ui/live", headers={"cookie": desk.cookie})
+        wires.append((wire, wire.getresponse()))
+        assert wires[-1][1].status == 200 and wires[-1][1].readline()
+    assert desk.page("/ui/live").status == 503
+    for wire, answer in wires:
+        answer.close()
+        wire.close()
 
 
 def test_a_foreign_host_name_is_refused(desk: Desk) -> None:

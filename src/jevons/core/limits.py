@@ -295,7 +295,7 @@ LIVE_RUNS_MAX = 40
 """Latest live runs that are shown, with their trees."""
 EXPLANATIONS_KEPT = 8
 """Latest explanations of the bill page, so that what is opened in one sums to it; some hundred segments each."""
-PAGE_ROWS_MAX = 200
+PAGE_ROWS_MAX = 100
 """Rows of a table on a page; what more there is, is said with its sum, and listed by the command line."""
 
 # Imports

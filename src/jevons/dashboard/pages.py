@@ -5,6 +5,7 @@ also needs the session's form token and a request of our own origin. Does not kn
 """
 
 import asyncio
+import gzip
 import hmac
 import logging
 import time
@@ -46,6 +47,8 @@ HEADERS = {
     "x-content-type-options": "nosniff",
     "cross-origin-opener-policy": "same-origin",
 }
+PACKED_LEVEL = 4
+"""A table packs to a tenth at any level; this one takes a millisecond for a hundred rows."""
 NOW = ("questions", "rate", "runs", "budgets", "kills")
 """The parts of the page that live: each is a template, and the element of its name."""
 
@@ -199,11 +202,16 @@ class Pages:
     # All of them
 
     async def _page(self, request: Request, name: str, /, **values: Any) -> Response:
-        """Rendered in a thread: a long table must not hold up calls."""
+        """Rendered and packed in a thread: a long table must not hold up calls."""
         token = form_token(self._secret, request.cookies[COOKIE])
-        headers = msgspec.json.encode({"x-csrf-token": token}).decode()
-        text = await asyncio.to_thread(self._templates.render, name, form_headers=headers, here=request.url.path, **values)
-        return HTMLResponse(text, 200, HEADERS)
+        values |= {"form_headers": msgspec.json.encode({"x-csrf-token": token}).decode(), "here": request.url.path}
+        packed = "gzip" in request.headers.get("accept-encoding", "")
+
+        def made() -> bytes:
+            text = self._templates.render(name, **values).encode()
+            return gzip.compress(text, PACKED_LEVEL, mtime=0) if packed else text
+
+        return HTMLResponse(await asyncio.to_thread(made), 200, HEADERS | ({"content-encoding": "gzip"} if packed else {}))
 
     def _problem(self, request: Request, problem: str, status: int) -> Response:
         name = "problem" if request.headers.get("hx-request") else "problem_page"
