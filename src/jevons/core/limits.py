@@ -324,7 +324,9 @@ IMPORT_SET_ASIDE_SHOWN = 10
 SESSIONS_COUNTED_MAX = 20_000
 """Session logs that a start counts before it says "more than"."""
 
-EXPLAIN_STEPS_MAX = 62
-"""Steps in which a change of the bill is followed: two months by the day. More would cost time and show little else."""
+EXPLAIN_STEPS_MAX = 31
+"""Steps in which a part of a span is followed to another: a month by the day. More would cost time and show little else."""
+EXPLAIN_PARTS_MAX = 4
+"""Parts of a span that are followed apart: the weeks of a month."""
 EXPLAIN_SEGMENTS_MAX = 50
 """Segments of an effect that are named; the rest is one sum."""

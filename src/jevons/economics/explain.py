@@ -5,6 +5,7 @@ LMDI-I and by Shapley side by side. The way from the first span to the last is g
 over within months and two far ends have little in common. Does not know: how it is shown.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 from itertools import pairwise
@@ -14,7 +15,7 @@ from typing import Literal
 
 import msgspec
 
-from jevons.core.limits import EXPLAIN_SEGMENTS_MAX, EXPLAIN_STEPS_MAX
+from jevons.core.limits import EXPLAIN_PARTS_MAX, EXPLAIN_SEGMENTS_MAX, EXPLAIN_STEPS_MAX
 from jevons.economics import nest
 from jevons.economics.frames import (
     BILLED_NUSD,
@@ -86,32 +87,38 @@ class Explanation(msgspec.Struct, frozen=True):
     bill_nusd: int
     change_nusd: int
     steps: int
-    """In how many steps the way was gone."""
+    """How many steps were taken apart on the way."""
     effects: tuple[Effect, ...]
     """The largest first."""
 
 
 def explain(ledger: Path, window: Span, base: Span, *, by: Sequence[str] = DEFAULT_BY, cost: Cost = "billed") -> Explanation:
     """Why `window` cost more or less than `base`. Raises LedgerError, ValueError for an unknown dimension."""
-    return _explained(ledger, between(base, window), by, cost)
+    return _explained(ledger, base, window, between(base, window), by, cost)
 
 
 def follow(ledger: Path, span: Span, every: Every, *, by: Sequence[str] = DEFAULT_BY, cost: Cost = "billed") -> Explanation:
     """Why the last day, week or month of a span cost more or less than the first, along all between. Raises as `explain`."""
-    return _explained(ledger, periods(span, every), by, cost)
+    way = periods(span, every)
+    return _explained(ledger, way[0], way[-1], [way], by, cost)
 
 
-def between(base: Span, window: Span) -> list[Span]:
-    """Spans that move from one to the other, by a day at a time where that is not too many.
+def between(base: Span, window: Span) -> list[list[Span]]:
+    """The ways from one to the other: each a part of `base`, a week or a quarter of it, that moves to its place in `window` by a day at a time
+    where that is not too many. Parts, since within a long span a model that goes and one that comes meet no longer as they were.
 
     At once where they are shorter than a week: what rests on a weekend would look like gone and new.
     """
-    way = max(abs(window.first - base.first), abs(window.after - base.after))
-    steps = max(1, min(way, EXPLAIN_STEPS_MAX)) if min(base.days, window.days) >= WEEK_DAYS else 1
-    return [
-        Span(base.first + (window.first - base.first) * i // steps, base.after + (window.after - base.after) * i // steps)
-        for i in range(steps + 1)
-    ]
+    days = min(base.days, window.days)
+    parts = max(1, min(EXPLAIN_PARTS_MAX, days // WEEK_DAYS))
+    far = max(abs(window.first - base.first), abs(window.after - base.after))
+    steps = max(1, min(far, EXPLAIN_STEPS_MAX)) if days >= WEEK_DAYS else 1
+
+    def border(place: int, step: int) -> int:
+        a, b = (span.first + span.days * place // parts for span in (base, window))
+        return a + (b - a) * step // steps
+
+    return [[Span(border(part, step), border(part + 1, step)) for step in range(steps + 1)] for part in range(parts)]
 
 
 def periods(span: Span, every: Every) -> list[Span]:
@@ -125,25 +132,19 @@ def periods(span: Span, every: Every) -> list[Span]:
     return [Span(a, b) for a, b in pairwise(borders)]
 
 
-def _explained(ledger: Path, spans: list[Span], by: Sequence[str], cost: Cost) -> Explanation:
+def _explained(ledger: Path, base: Span, window: Span, ways: list[list[Span]], by: Sequence[str], cost: Cost) -> Explanation:
     if unknown := [name for name in by if name not in BY]:
         raise ValueError(f"{unknown[0]!r} is no dimension of a bill; choose of {', '.join(BY)}")
     dimensions = tuple(name for name in by if name in DIMENSIONS)
-    whole = Span(min(span.first for span in spans), max(span.after for span in spans))
-    days = Days(ledger, whole, dimensions, cost)
-    first, last = days.frames([spans[0], spans[-1]])
+    every = [base, window, *(span for way in ways for span in way)]
+    days = Days(ledger, Span(min(span.first for span in every), max(span.after for span in every)), dimensions, cost)
+    first, last = days.frames([base, window])
     found: Found = {}
     _ends(first, last, cost, found)
-    step = Step(cost, _naming(first, last), found)
-    staying = _groups(first) & _groups(last)
-    frames = days.frames(spans)
-    before = next(frames)
-    for place, after in enumerate(frames, 2):
-        if not after.leaves and place < len(spans):
-            continue  # nothing was used in between: there is nothing to compare with
-        for basis in sorted({group.basis for group in staying}):
-            step.take(before, after, sorted(group for group in staying if group.basis == basis))
-        before = after
+    # Where nothing was used in between there is nothing to compare with.
+    ways = [[span for place, span in enumerate(way) if place in (0, len(way) - 1) or days.any(span)] for way in ways]
+    steps = Counter(step for way in ways for step in pairwise(way))
+    _walk(days, ways, steps, Step(cost, _naming(first, last), found), _groups(first) & _groups(last))
     base_nusd, bill_nusd = first.nusd(cost), last.nusd(cost)
     totals = _whole(_segments(found, tuple(by), dimensions), bill_nusd - base_nusd)
     effects = [
@@ -160,14 +161,27 @@ def _explained(ledger: Path, spans: list[Span], by: Sequence[str], cost: Cost) -
     return Explanation(
         cost,
         tuple(by),
-        Period(str(_date(spans[0].first)), str(_date(spans[0].after - 1)), base_nusd),
-        Period(str(_date(spans[-1].first)), str(_date(spans[-1].after - 1)), bill_nusd),
+        Period(str(_date(base.first)), str(_date(base.after - 1)), base_nusd),
+        Period(str(_date(window.first)), str(_date(window.after - 1)), bill_nusd),
         base_nusd,
         bill_nusd,
         bill_nusd - base_nusd,
-        len(spans) - 1,
+        len(steps),
         tuple(effects),
     )
+
+
+def _walk(days: Days, ways: list[list[Span]], steps: Counter[tuple[Span, Span]], step: Step, staying: set[Group]) -> None:
+    """Take each step once, as often as ways share it."""
+    bases = [sorted(group for group in staying if group.basis == basis) for basis in sorted({group.basis for group in staying})]
+    taken: set[tuple[Span, Span]] = set()
+    for way in ways:
+        frames = zip(way, days.frames(way), strict=True)
+        for (here, before), (there, after) in pairwise(frames):
+            if (here, there) not in taken:
+                taken.add((here, there))
+                for groups in bases:
+                    step.take(before, after, groups, steps[here, there])
 
 
 def _ends(first: Frame, last: Frame, cost: Cost, found: Found) -> None:

@@ -112,6 +112,10 @@ class Days:
             if cost == "billed":
                 self._read_corrections(db, span)
 
+    def any(self, span: Span) -> bool:
+        """Was anything used in the span?"""
+        return any(day in self._days and self._days[day].leaves for day in range(*span))
+
     def frames(self, spans: Sequence[Span]) -> Iterator[Frame]:
         """One for each span. Where they overlap, only the days that come and go are added up."""
         leaves: dict[Leaf, Sums] = {}

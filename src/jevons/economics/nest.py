@@ -92,9 +92,11 @@ class Step:
         self._billed = cost == "billed"
         self._naming = naming
         self._found = found
+        self._times = 1
 
-    def take(self, before: Frame, after: Frame, groups: Iterable[Group]) -> None:
-        """All that changed in these groups, whose work is counted in the same way."""
+    def take(self, before: Frame, after: Frame, groups: Iterable[Group], times: int = 1) -> None:
+        """All that changed in these groups, whose work is counted in the same way; `times`: how often the step counts."""
+        self._times = times
         sides: dict[Group, list[_Side]] = {group: [] for group in groups}
         for leaf in {**before.leaves, **after.leaves}:
             if leaf.group in sides:
@@ -246,8 +248,8 @@ class Step:
         sums = self._found.get(part)
         if sums is None:
             sums = self._found[part] = [0.0, 0.0]
-        sums[0] += by_lmdi
-        sums[1] += by_lmdi if by_shapley is None else by_shapley
+        sums[0] += self._times * by_lmdi
+        sums[1] += self._times * (by_lmdi if by_shapley is None else by_shapley)
 
     def _names(self, group: Group, child: _Side, level: int, part: int) -> Names:
         """What a shift of this child's share is called."""
