@@ -52,6 +52,14 @@ def test_index_without_a_ledger_says_so(jevons: Run) -> None:
     assert (found["kind"], found["paid"], len(found["list"]), len(found["quality"])) == ("output", [], 4, 6)
 
 
+def test_index_as_a_picture(jevons: Run, tmp_path: Path) -> None:
+    file = tmp_path / "prices.svg"
+    assert f"Wrote {file}." in jevons("prices", "index", *ON, "--svg", str(file)).err
+    assert "frontier" in file.read_text() and "GPQA, at least GPT-4" in file.read_text()
+    early = jevons("prices", "index", "--to", "2023-04-30", "--svg", str(tmp_path / "none.svg"))
+    assert early.status == 1 and "begin in May 2023" in early.err
+
+
 def test_index_of_what_was_paid(jevons: Run, home: Path) -> None:
     fill(home, "gpt-5")
     (month,) = jevons("prices", "index", "--json").json["paid"]

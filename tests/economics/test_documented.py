@@ -1,5 +1,6 @@
 """docs/price-history.md says what the commands say: every figure in its tables is worked out again."""
 
+import re
 from datetime import date
 
 from jevons.cli import price_tables as shown
@@ -7,11 +8,12 @@ from jevons.economics.breaks import find_breaks
 from jevons.economics.decline import Decline, of_line, of_milestone, of_tier
 from jevons.economics.epoch import choices, own_points
 from jevons.economics.history import price_rows, scores, series
+from jevons.economics.index_chart import DRAWN, picture
 from jevons.economics.indices import list_index
-from jevons.economics.quality import MILESTONES
+from jevons.economics.quality import MILESTONES, offers
 from jevons.economics.story import story
 from jevons.meter.lineages import Tier
-from tests.docs.pages import prose, table
+from tests.docs.pages import ROOT, prose, read, table
 from tests.economics.pricing import TODAY
 
 PAGE = "docs/price-history.md"
@@ -68,3 +70,13 @@ def test_the_numbers_of_rows() -> None:
     announced = sum(row.date > TODAY for row in price_rows())
     assert f"({len(price_rows())} list prices" in prose(PAGE) and announced == 4
     assert f"({len(scores())} scores" in prose(PAGE)
+
+
+def test_the_picture() -> None:
+    lists = {tier: list_index(series(tier=tier, until=TODAY), TODAY) for tier in TIERS}
+    names = set(re.findall(r"(?:frontier|commodity|fixed quality) [\d.]+", picture(lists, DRAWN, offers(DRAWN), "blend")))
+    assert names >= {"frontier 22", "commodity 36", "fixed quality 0.35"}
+    file = (ROOT / "docs" / "price-history.svg").read_text(encoding="utf-8")
+    assert all(name in file for name in names)
+    assert min(round(point.value) for point in lists["commodity"]) == 29
+    assert "fell to 22 of 100" in read(PAGE) and "to 29 and back to 36" in read(PAGE) and "fell to 0.35" in read(PAGE)

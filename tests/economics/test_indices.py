@@ -1,11 +1,12 @@
 """The list-price index: known answers on made-up lines, and what it says of the real ones."""
 
 from datetime import date
+from itertools import pairwise
 
 import pytest
 
 from jevons.economics.history import series
-from jevons.economics.indices import BEGIN, list_index, months
+from jevons.economics.indices import BEGIN, SILENT_MONTHS_MAX, list_index, months
 from tests.economics.pricing import TODAY, line_of, row
 
 JAN, FEB, MAR, APR = (date(2025, month, 1) for month in (1, 2, 3, 4))
@@ -69,3 +70,8 @@ def test_both_tiers_begin_with_two_vendors() -> None:
     selling = {line.provider for line in series(tier="frontier", until=BEGIN) if line.at(BEGIN)}
     before = {line.provider for line in series(tier="frontier") if line.at(date(2023, 4, 1))}
     assert selling == {"openai", "anthropic"} and before == {"openai"}
+
+
+def test_no_line_that_went_on_was_taken_to_be_gone() -> None:
+    silences = [(b.date - a.date).days / 30.5 for line in series(until=TODAY) for a, b in pairwise(line.rows)]
+    assert 16 < max(silences) < SILENT_MONTHS_MAX

@@ -2,6 +2,7 @@
 
 import time
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -85,8 +86,9 @@ def _follows(step: "Step") -> dict[str, Any] | None:
 @click.command("index")
 @kind_option
 @until_option
+@click.option("--svg", type=click.Path(path_type=Path), help="Write the chart.")
 @as_json
-def index(kind: "Kind", until_ms: int | None, json: bool) -> None:
+def index(kind: "Kind", until_ms: int | None, svg: Path | None, json: bool) -> None:
     """Three price indices by the month: list prices by tier, a fixed quality, and what you paid.
 
     List prices: a Jevons index over vendors' lines of models. Fixed quality: the cheapest model that scores enough, offered
@@ -94,7 +96,8 @@ def index(kind: "Kind", until_ms: int | None, json: bool) -> None:
     """
     from jevons.cli import price_tables as tables
     from jevons.economics.history import series
-    from jevons.economics.indices import list_index
+    from jevons.economics.index_chart import DRAWN, picture
+    from jevons.economics.indices import BEGIN, list_index
     from jevons.economics.quality import MILESTONES, offers
 
     last = _day(until_ms, _today())
@@ -126,6 +129,18 @@ def index(kind: "Kind", until_ms: int | None, json: bool) -> None:
         ],
     }  # fmt: skip
     show(json, document, lambda: tables.indices(lists, quality, bought, kind))
+    if svg is not None:
+        _draw(
+            svg,
+            picture({tier: lists[tier, "succession"] for tier in TIERS}, DRAWN, quality[DRAWN], kind) if last > BEGIN else None,
+        )
+
+
+def _draw(file: Path, drawn: str | None) -> None:
+    if drawn is None:
+        raise click.ClickException("There is nothing to draw yet: the indices begin in May 2023.")
+    file.write_text(drawn, encoding="utf-8")
+    click.echo(f"Wrote {file}.", err=True)
 
 
 def _offer(offer: "Offer", kind: "Kind") -> dict[str, Any]:
