@@ -11,13 +11,16 @@ ENGINE_LOCK := src/jevons/engine/requirements.txt
 # Byte code is written at once, also where PYTHONDONTWRITEBYTECODE is set: without it every start takes seconds longer.
 COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/(pip|setuptools|pkg_resources|pygments)/' .venv/lib
 
-.PHONY: help run test test-agents check lint types imports coverage bench-gateway bench-governor bench-loops bench-import lock clean
+.PHONY: help run demo test test-agents check lint types imports coverage bench-gateway bench-governor bench-loops bench-import lock clean
 
 help: ## this list
 	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 run: .venv/run.stamp ## serve on 127.0.0.1:4141 (JEVONS_PORT, JEVONS_HOME; more options: make run ARGS="--config FILE")
 	@exec $(BIN)/jevons serve $(ARGS)
+
+demo: .venv/run.stamp ## fill a ledger of its own in .demo with recorded traffic, and serve it on a free port
+	@exec $(BIN)/jevons demo --serve $(ARGS)
 
 test: .venv/test.stamp ## set up and run every test (some only: make test ARGS="tests/meter -k price")
 	@$(BIN)/python -m pytest $(if $(JEVONS_CI),-p tests.ci_strict) $(ARGS)

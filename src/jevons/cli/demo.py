@@ -1,5 +1,6 @@
 """`jevons demo`: a ledger of its own, filled from recorded traffic of others, to look at every page and command with something in it."""
 
+import socket
 import time
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -10,13 +11,16 @@ import msgspec
 
 from jevons.cli.operator import Operator
 from jevons.cli.options import as_json, show
-from jevons.config import EngineSection, home_path, load
+from jevons.config import Config, EngineSection, home_path
+from jevons.dashboard.session import PATH, SECRET, new_link
+from jevons.ledger.bill import reading
 from jevons.ledger.errors import LedgerError
 from jevons.ledger.home import Home, HomeLock, write_private
 from jevons.welcome import command_to_paste
 
 MARK = "demo.json"
 """The file that says of a folder that it is the demo's: nothing else is ever written into, or taken away."""
+HOME_DEFAULT = Path.home() / ".jevons"
 LEFT_OVER = ("ledger.db", "ledger.db-wal", "ledger.db-shm", "prices.toml")
 
 
@@ -31,17 +35,19 @@ def demo(folder: Path, serve: bool, json: bool) -> None:
     """
     home = _own(folder.absolute())
     found = _fill(home)
-    show(json, found, lambda: _tell(found))
+    port = _free_port() if serve else 0
+    link = f"http://127.0.0.1:{port}{PATH}/login#{new_link(home.secret(SECRET), int(time.time() * 1000))}" if serve else None
+    show(json, found | {"url": link}, lambda: _tell(found, link))
     if serve:
         from jevons.serve import serve as run
 
-        config = load(None)
-        run(msgspec.structs.replace(config, port=0, engine=EngineSection(enabled=False)), home)
+        # Without upstreams: nothing real can be called through it, so nothing real comes into its ledger.
+        run(Config(port=port, engine=EngineSection(enabled=False)), home)
 
 
 def _own(folder: Path) -> Home:
     """The folder as a home of the demo's own. Raises LedgerError for anything that is not the demo's."""
-    if folder == home_path().absolute() and not (folder / MARK).exists():
+    if folder in (home_path().absolute(), HOME_DEFAULT) and not (folder / MARK).exists():
         raise LedgerError(
             f"{folder} is your own JEVONS_HOME. The demo never goes there; name another folder: `jevons demo FOLDER`."
         )
@@ -70,8 +76,7 @@ def _fill(home: Home) -> dict[str, object]:
         return found
     begun = time.perf_counter()
     with HomeLock(home):
-        for name in LEFT_OVER:
-            (home.path / name).unlink(missing_ok=True)
+        _clear(home)
     write_private(home.path / "prices.toml", story.rate_card(last))
     rater = Rater(open_rates(home.path, None))
     rows, billed_nusd = 0, 0
@@ -91,7 +96,27 @@ def _fill(home: Home) -> dict[str, object]:
     return found
 
 
-def _tell(found: dict[str, object]) -> None:
+def _clear(home: Home) -> None:
+    """Take away what an earlier demo left. Raises LedgerError if somebody used its gateway in earnest."""
+    if home.ledger.exists():
+        with reading(home.ledger) as db:
+            if db.execute("SELECT 1 FROM entries WHERE source <> 'demo' LIMIT 1").get is not None:
+                raise LedgerError(
+                    f"The ledger in {home.path} has calls that are no demo. Nothing was changed; name another folder."
+                )
+    for name in LEFT_OVER:
+        (home.path / name).unlink(missing_ok=True)
+
+
+def _free_port() -> int:
+    """One that is free now, so that the link to it can be shown before it serves."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def _tell(found: dict[str, object], link: str | None) -> None:
     jevons, folder = command_to_paste(), _short(Path(str(found["folder"])))
     click.echo(
         f"DEMO: {found['rows']:,} rows of {found['days']} days until {found['last']}, in {folder}. Token counts of public traces, played by a company"
@@ -100,15 +125,19 @@ def _tell(found: dict[str, object]) -> None:
     for line in found["story"]:  # type: ignore[attr-defined]
         click.echo(f"  - {line}")
     click.echo("\nLook at it:")
-    for command in (
+    commands = (
         "explain",
         "paradox",
+        "rerate --model 'claude-sonnet*=gpt-5-mini'",
         "runs --agent airline-agent",
         "bill --by model",
-        "dashboard --open   (while it is served: --serve)",
-    ):
+    )
+    for command in commands:
         click.echo(f"  JEVONS_HOME={folder} {jevons} {command}")
-    click.echo("")
+    if link:
+        click.echo(f"\nIn a browser, within five minutes:\n  {link}\n")
+    else:
+        click.echo(f"\nThe dashboard wants it served: {jevons} demo --serve\n")
 
 
 def _short(path: Path) -> str:
