@@ -1,5 +1,6 @@
 """`jevons import`: others' logs and exports into the ledger, with progress; and "your last 30 days" from the logs of local agents."""
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -112,10 +113,10 @@ def _door(home: Home, dry_run: bool) -> Iterator[Intake]:
 @contextmanager
 def _progress(kind: Kind, files: list[Path]) -> Iterator[tuple[Any, Any]]:
     """A bar on standard error, where that is a terminal, of the bytes of all files."""
-    sizes = [file.stat().st_size for file in files]
+    sizes = [file.stat().st_size if file.exists() else 0 for file in files]
     bar = Progress(
         TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %  {task.fields[rows]:,} rows"),
-        TimeRemainingColumn(), console=Console(stderr=True), transient=True,
+        TimeRemainingColumn(), console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty(),
     )  # fmt: skip
     with bar:
         task = bar.add_task(kind.name, total=sum(sizes) or 1, rows=0)

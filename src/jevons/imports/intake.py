@@ -21,7 +21,7 @@ from jevons.core.limits import IMPORT_SET_ASIDE_SHOWN, IMPORT_SETTLE_S
 from jevons.core.usage import Usage
 from jevons.imports.kinds import NO_OPTIONS, PROVIDERS, Kind, Options
 from jevons.imports.rating import Rater
-from jevons.imports.reading import SourceFile
+from jevons.imports.reading import SourceFile, Unreadable
 from jevons.imports.record import Record, Row, digest_of
 from jevons.ledger.importing import Known, Whose
 from jevons.ledger.ops import FileMark, Imported, ImportRow
@@ -120,7 +120,12 @@ class Import:
         marks = self._door.marks(self._kind.name)
         for path in paths:
             self.report.files += 1
-            self._file(SourceFile(path, self._on_read), marks)
+            try:
+                self._file(SourceFile(path, self._on_read), marks)
+            except Unreadable as error:
+                if not self._kind.sessions:
+                    raise
+                self._note_aside(SetAside(str(path), 0, str(error)))  # the other sessions can be read
             self._on_batch(self.report)
         self.report.unpriced = [{**msgspec.to_builtins(found), "override": found.line} for found in self._rater.unpriced.values()]
         self.report.rated_plain = [
@@ -298,8 +303,10 @@ class Import:
 
     def _set_aside(self, file: SourceFile, line: int, reason: str, progress: "_Progress") -> None:
         progress.set_aside += 1
+        self._note_aside(SetAside(str(file.path), line, reason))
+
+    def _note_aside(self, found: SetAside) -> None:
         self.report.set_aside += 1
-        found = SetAside(str(file.path), line, reason)
         if len(self.report.set_aside_shown) < IMPORT_SET_ASIDE_SHOWN:
             self.report.set_aside_shown.append(found)
         if self._aside is None or self._dry_run:

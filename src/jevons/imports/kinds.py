@@ -103,18 +103,24 @@ def local_folders(kind: str, environ: Mapping[str, str] = os.environ) -> list[Pa
 
 def files_of(paths: Sequence[Path], kind: Kind) -> list[Path]:
     """The files under these paths; session logs oldest first, so that copies in later ones are known. Raises Unreadable for a path that is not there."""
-    found: dict[Path, int] = {}
+    found: dict[Path, None] = {}
     for path in paths:
         if path.is_dir():
             pattern = "*.jsonl" if kind.sessions else "*"
-            found |= {file: 0 for file in sorted(path.rglob(pattern)) if file.is_file() and not file.name.startswith(".")}
+            found |= {file: None for file in sorted(path.rglob(pattern)) if file.is_file() and not file.name.startswith(".")}
         elif path.exists():
-            found[path] = 0
+            found[path] = None
         else:
             raise Unreadable(f"{path} is not there.")
-    if not kind.sessions:
-        return list(found)
-    return sorted(found, key=lambda file: (file.stat().st_mtime_ns, str(file)))
+    return sorted(found, key=lambda file: (_written_ns(file), str(file))) if kind.sessions else list(found)
+
+
+def _written_ns(file: Path) -> int:
+    """When it was last written to; 0 if it is gone."""
+    try:
+        return file.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def count_sessions(kind: str, environ: Mapping[str, str] = os.environ) -> int:

@@ -121,7 +121,7 @@ def _records(start: Written, end: Written, result: _Result) -> Iterator[Record]:
         yield from _cost(start_ms, span_ms, result, result.amount)
         return
     if result.input_tokens is None and result.output_tokens is None:
-        if result.num_model_requests:
+        if result.num_model_requests or result.object:
             raise BadRow("it counts no tokens (images, speech, sessions); OpenAI's costs have it")
         return
     usage = _usage(result)

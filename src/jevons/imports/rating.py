@@ -130,13 +130,14 @@ class Rater:
                 return cost.lines, cost.nusd, True
             except UnpricedKind as error:
                 missing = tuple(error.kinds)
-        told = record.list_nusd if record.list_nusd is not None else record.billed_nusd
+        counts, told = usage.counts(), record.list_nusd
+        if told is None and (record.billed_nusd or not counts):  # 0 for tokens says that its source has no price either
+            told = record.billed_nusd
         if told is not None:
-            counts = usage.counts()
             kind, number = counts[0] if len(counts) == 1 else (TOLD, 1)
             return (Line(kind, number, told, 0),) if told else (), told, True
         self._note(record, usage, missing)
-        return tuple(Line(kind, number, 0, 0) for kind, number in usage.counts()), 0, False
+        return tuple(Line(kind, number, 0, 0) for kind, number in counts), 0, False
 
     def _note(self, record: Record, usage: Usage, missing: tuple[str, ...]) -> None:
         provider = self._upstream(record)
