@@ -33,6 +33,8 @@ DOORS: list[tuple[str, str, Any]] = [
     ("GET", "/runs/default/r", None),
     ("GET", "/audit", None),
     ("GET", "/audit/head", None),
+    ("POST", "/imports/keys", {"sources": [{"source": "stolen"}]}),
+    ("POST", "/imports", {"rows": []}),
     ("POST", "/adjustments", {"key": "default", "nusd": -1, "reason": "x"}),
     ("POST", "/backup", {"path": "/dev/null/stolen.db"}),
 ]
@@ -274,3 +276,13 @@ def test_a_backup_while_calls_are_made(gateway: Gateway, key: Key, tmp_path: Pat
     assert gateway.admin("POST", "/backup", {"path": str(target)}).json == {"backup": str(target)}
     assert check(target) == []
     assert target.stat().st_mode & 0o077 == 0
+
+
+def test_what_is_no_batch_of_imported_rows_is_refused(gateway: Gateway) -> None:
+    """`jevons import` sends them as MessagePack."""
+    for body, why in (({"rows": []}, "Expected `object`"), ({"rows": "x" * 17 * 2**20}, "at most 16,777,216 bytes")):
+        got = gateway.admin("POST", "/imports", body)
+        assert (got.status, why in got.json["error"]) == (400, True), got.body[:200]
+    made = gateway.admin("POST", "/imports/keys", {"sources": [{"source": "litellm", "account": "ann"}]})
+    again = gateway.admin("POST", "/imports/keys", {"sources": [{"source": "litellm", "account": "ann"}, {"source": "codex"}]})
+    assert made.json["ids"] == again.json["ids"][:1] and len(set(again.json["ids"])) == 2
