@@ -21,8 +21,9 @@ import msgspec
 
 from jevons.meter.lineages import lineage_of
 
-FACTORS = "volume mix depth tier lineage substitution tariff context output cache price fees discount".split()
-"""Outermost first. Input has no `output`, output no `context` and no `cache`, fees none of the three and no `price`."""
+FACTORS = "volume mix depth context output fees tier lineage substitution tariff cache price discount".split()
+"""Outermost first. Work is tasks, calls a task and, in a group, input tokens, output tokens and fees a call: three trees, each with shares of its
+own. Only input has a share of the kind, and fees have no price."""
 
 
 def lmdi(before: Sequence[float], after: Sequence[float]) -> list[float]:
@@ -74,6 +75,8 @@ Place = tuple[str, ...]
 """team, agent, tier, line, model, tariff; then a kind of token, or "fees"."""
 LEVELS = ("tier", "lineage", "substitution", "tariff")
 TOKENS = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output")
+PART_OF = {"output": "output", "fees": "fees"}
+"""Kind -> the part that it is of; all others are context."""
 
 
 class Table:
@@ -109,47 +112,48 @@ class Table:
                 self.listed[leaf] += nusd
         db.close()
 
+    def sizes(self) -> dict[Place, int]:
+        """How much of each part (context, output, fees) is below each place, with the part as the first of it: tokens, or nano-dollars of fees."""
+        found: dict[Place, int] = defaultdict(int)
+        for (*path, kind), count in self.counts.items():
+            part, amount = PART_OF.get(kind, "context"), self.costs[*path, kind] if kind == "fees" else count
+            for depth in range(2, len(path) + 1):
+                found[part, *path[:depth]] += amount
+        return found
+
     def cells(self, groups: set[Place]) -> dict[Place, dict[str, Fraction]]:
         """The bill of these groups as a sum of products: each cell's factors by name."""
-        under: dict[Place, int] = defaultdict(int)
+        calls: dict[Place, int] = defaultdict(int)
         for leaf, n in self.calls.items():
-            for depth in range(2, len(leaf) + 1):
-                under[leaf[:depth]] += n
-        everything = sum(self.tasks[group] for group in groups)
+            calls[leaf[:2]] += n
+        sizes, everything = self.sizes(), sum(self.tasks[group] for group in groups)
         found = {}
         for (*path, kind), nusd in self.costs.items():
-            leaf = tuple(path)
-            group, tasks = leaf[:2], self.tasks[leaf[:2]]
+            leaf, group, part = tuple(path), tuple(path[:2]), PART_OF.get(kind, "context")
             if group not in groups or not nusd:
                 continue
-            factors = {
+            count = self.counts[*leaf, kind]
+            found[*leaf, kind] = {
                 "volume": Fraction(everything),
-                "mix": Fraction(tasks, everything),
-                "depth": Fraction(under[group], tasks),
-                **{name: Fraction(under[leaf[: deep + 1]], under[leaf[:deep]]) for deep, name in enumerate(LEVELS, 2)},
+                "mix": Fraction(self.tasks[group], everything),
+                "depth": Fraction(calls[group], self.tasks[group]),
+                part: Fraction(sizes[part, *group], calls[group]),
+                **{
+                    name: Fraction(sizes[part, *leaf[:deep]], sizes[part, *leaf[: deep - 1]])
+                    for deep, name in enumerate(LEVELS, 3)
+                },
+                **({"cache": Fraction(count, sizes[part, *leaf])} if part == "context" else {}),
+                **({"price": Fraction(nusd, count)} if part != "fees" else {}),
                 "discount": Fraction(self.billed[leaf], self.listed[leaf]),
             }
-            count = self.counts[*leaf, kind]
-            inputs = sum(self.counts[*leaf, one] for one in TOKENS[:-1] if (*leaf, one) in self.counts)
-            if kind == "fees":
-                factors |= {"fees": Fraction(nusd, self.calls[leaf])}
-            elif kind == "output":
-                factors |= {"output": Fraction(count, self.calls[leaf]), "price": Fraction(nusd, count)}
-            else:
-                factors |= {
-                    "context": Fraction(inputs, self.calls[leaf]),
-                    "cache": Fraction(count, inputs),
-                    "price": Fraction(nusd, count),
-                }
-            found[*leaf, kind] = factors
         return found
 
 
 def effects_of(path: Path, base: tuple[int, int], window: tuple[int, int]) -> tuple[dict[str, float], dict[str, Fraction]]:
     """(LMDI-I, Shapley) of the whole bill, without anything between the two spans.
 
-    What is there on one side only goes to the outermost factor that is zero: the group (entry, exit), the share of the tier, line, model or
-    tariff, or the kind of token. (Shapley too: the factors within have no value on the side where it is missing.)
+    What is there on one side only goes to the outermost factor that is zero: the group (entry, exit), what a group needs for a call, the share
+    of the tier, line, model or tariff, or the kind of token. (Shapley too: the factors within have no value on the side where it is missing.)
     """
     old, new = Table(path, *base), Table(path, *window)
     groups = set(old.tasks) & set(new.tasks)
@@ -172,18 +176,21 @@ def effects_of(path: Path, base: tuple[int, int], window: tuple[int, int]) -> tu
             continue
         names = [name for name in FACTORS if name in before[place]]
         here, there = ([cells[place][name] for name in names] for cells in (before, after))
-        for name, effect in zip(names, lmdi([float(x) for x in here], [float(x) for x in there]), strict=True):
+        called = [_called(name, place) for name in names]
+        for name, effect in zip(called, lmdi([float(x) for x in here], [float(x) for x in there]), strict=True):
             by_lmdi[name] += effect
-        for name, exact in zip(names, shapley_by_subsets(here, there), strict=True):
+        for name, exact in zip(called, shapley_by_subsets(here, there), strict=True):
             by_shapley[name] += exact
     return dict(by_lmdi), dict(by_shapley)
 
 
+def _called(factor: str, place: Place) -> str:
+    """Which models have the fees is a matter of fees."""
+    return "fees" if place[-1] == "fees" and factor in LEVELS else factor
+
+
 def _outermost(place: Place, missing: Table) -> str:
     """The first factor on the way to a place that is zero in the table where it is missing."""
-    for deep, name in enumerate(LEVELS, 3):
-        if not any(leaf[:deep] == place[:deep] for leaf in missing.calls):
-            return name
-    if place[-1] in ("output", "fees"):
-        return place[-1]
-    return "cache" if any(missing.counts.get((*place[:-1], kind)) for kind in TOKENS[:-1]) else "context"
+    part, sizes = PART_OF.get(place[-1], "context"), missing.sizes()
+    zero = (name for deep, name in enumerate((part, *LEVELS), 2) if not sizes.get((part, *place[:deep])))
+    return _called(next(zero, "cache"), place)
