@@ -41,7 +41,9 @@ class Books(NamedTuple):
     accounts: dict[str, int]
     """Posted in each key's total."""
     overruns: dict[tuple[str, int], int]
-    """(account, start of its window) -> all that came over."""
+    """(account, start of its window) -> what came over by bills above their holds."""
+    found_over: dict[tuple[str, int], int]
+    """The same of accounts that were found over their limits. A ledger has more of it: whoever found it may have been refused."""
 
 
 def without_outcomes(home: Path, scratch: Path) -> Path:
@@ -62,12 +64,13 @@ def recorded(ledger: Path) -> Books:
         row[0]: row[1:] for row in db.execute("SELECT id, held_nusd, list_nusd, billed_nusd FROM entries WHERE source = ''")
     }
     accounts = dict(db.execute("SELECT name, posted_nusd FROM keys JOIN accounts ON key_id = id"))
-    overruns = {
-        (account, start): n
-        for account, start, n in db.execute("SELECT account, window_ms, sum(amount) FROM overruns GROUP BY 1, 2")
-    }
+    over: dict[bool, dict[tuple[str, int], int]] = {True: {}, False: {}}
+    for account, start, by_post, amount in db.execute(
+        "SELECT account, window_ms, cause = 'post', sum(amount) FROM overruns GROUP BY 1, 2, 3"
+    ):
+        over[bool(by_post)][account, start] = amount
     db.close()
-    return Books(entries, accounts, overruns)
+    return Books(entries, accounts, over[True], over[False])
 
 
 @contextmanager
@@ -83,8 +86,11 @@ def replayed(home: Path, ledger: Path, policy: Policy = RECORDED, **span: int) -
         world.on_post = note
         recordings.run(world)
         accounts = {key.subject.removeprefix("key:"): key.posted for key in world.totals.values()}
-        overruns = {account: amount for account, amount in world.overruns.items() if amount}
-        yield world, Books(entries, accounts, overruns)
+        over: dict[bool, dict[tuple[str, int], int]] = {True: {}, False: {}}
+        for (account, start, cause), amount in world.tally.overruns.items():
+            found = over[cause == "post"]
+            found[account, start] = found.get((account, start), 0) + amount
+        yield world, Books(entries, accounts, over[True], over[False])
 
 
 def differences(home: Path, scratch: Path) -> dict[str, Any]:
@@ -105,6 +111,7 @@ def differences(home: Path, scratch: Path) -> dict[str, Any]:
                 for key in before.overruns.keys() | after.overruns.keys()
                 if before.overruns.get(key) != after.overruns.get(key)
             },
+            "found over": {key: n for key, n in after.found_over.items() if n > before.found_over.get(key, 0)},
             "stopped": {name: stopped.requests for name, stopped in world.tally.stopped.items()},
         }
     return {name: what for name, what in found.items() if what}

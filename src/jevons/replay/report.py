@@ -3,6 +3,7 @@
 Comes in: policies that were gone through. Goes out: a document of plain values with stable keys, money in `*_nusd`. Does not know: how it is shown.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -82,10 +83,17 @@ def _policy(db: apsw.Connection, passed: Passed, bill: Record, then: Refusals, b
         "might_be_served": served,
         "might_be_served_nusd": served_nusd,
         "observed": dict(sorted(ends.observed.items())),
-        "overruns": dict(sorted(ends.overruns.items())),
+        "overruns": _overruns(ends),
         "cache_hits": 0,
         "not_replayed": _not_replayed(ends, passed, after),
     }
+
+
+def _overruns(tally: Tally) -> dict[str, int]:
+    found: Counter[str] = Counter()
+    for (account, _, _), amount in tally.overruns.items():
+        found[account] += amount
+    return dict(sorted(found.items()))
 
 
 def _stopped(name: str, ends: Tally, goes_on: Tally) -> Record:

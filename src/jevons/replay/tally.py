@@ -65,8 +65,8 @@ class Tally:
         """What these might have cost more, at most."""
         self.observed: Counter[str] = Counter()
         """Calls that an observed limit would have refused."""
-        self.overruns: dict[str, int] = {}
-        """Account -> what came over its limit, in the unit of its measure."""
+        self.overruns: Counter[tuple[str, int, str]] = Counter()
+        """(account, start of its window, cause) -> what came over its limit, in the unit of its measure."""
         self.fixed = 0
         """Calls that were taken as they stand: of before terms were recorded."""
         self.imported = 0

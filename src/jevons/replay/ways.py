@@ -126,7 +126,7 @@ class Ways:
         """The largest output cap that the rules allow, None = any; or what refuses the call."""
         if not rules:
             return None
-        if asked.loops is None and call.run_id is not None and any([rule.measure in OF_LOOPS for rule in rules]):
+        if asked.loops is None and call.run_id is not None and any(rule.measure in OF_LOOPS for rule in rules):
             self.tally.unjudged += 1
 
         def raised(rule: Rule) -> int:

@@ -81,11 +81,6 @@ class World:
         self.totals = {key.id: self._total(key.id, since_ms) for key in era.keys.values()}
         self.books = self._new_books(max(0, since_ms - 1))
 
-    @property
-    def overruns(self) -> dict[tuple[str, int], int]:
-        """(account, start of its window) -> all that was recorded to have come over its limit."""
-        return self._past.overruns
-
     def run(self, calls: Iterable[Call], until_ms: int) -> Tally:
         """All of them, and what is under way after the last."""
         for call in calls:
@@ -227,7 +222,7 @@ class World:
         spent = held.spent(settled)
         for account, bucket in held.claims:
             if excess := account.post(bucket, held.amounts[account.index], spent[account.index]):
-                self._over(account, excess)
+                self._over(account, excess, "post")
         tally.calls += 1
         tally.billed_nusd += settled.billed_nusd
         tally.list_nusd += settled.list_nusd
@@ -292,7 +287,7 @@ class World:
                 self._wake(first_order_of_ms(self._now_ms))
             case Adjusted(key_id, nusd):
                 if excess := self.totals[key_id].adjust(0, nusd):
-                    self._over(self.totals[key_id], excess)
+                    self._over(self.totals[key_id], excess, "adjustment")
                 self._past.adjust(change)
             case Granted(account, window_ms, amount):
                 self._grant(account, window_ms, amount)
@@ -357,10 +352,10 @@ class World:
         for account, excess in found:
             self._over(account, excess)
 
-    def _over(self, account: Account, excess: int) -> None:
+    def _over(self, account: Account, excess: int, cause: str = "limit") -> None:
         key = (account.label, account.period.start_ms)
         self._past.overruns[key] = self._past.overruns.get(key, 0) + excess
-        self.tally.overruns[account.label] = self.tally.overruns.get(account.label, 0) + excess
+        self.tally.overruns[*key, cause] += excess
 
     def _total(self, key_id: int, since_ms: int) -> Account:
         key, who = self._era.keys[key_id], self._who_of(key_id, "", None)
