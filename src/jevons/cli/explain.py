@@ -65,6 +65,8 @@ def explain(
     LMDI and Shapley share out differently what several causes did together; where they differ much, so do fair opinions. docs/explain.md says
     what each effect means.
     """
+    from jevons.economics.sentences import NAMES
+
     if every and against:
         raise click.UsageError("--every follows one span; --against compares two. Use one of them.")
     ledger = Home(home_path()).ledger
@@ -74,6 +76,8 @@ def explain(
         raise click.UsageError("--from must lie before --to.")
     base = against or (2 * from_ms - until_ms, from_ms)
     names = tuple(name.strip() for name in by.split(",") if name.strip())
+    if effect is not None and effect not in NAMES:
+        raise click.UsageError(f"There is no effect {effect!r}; there are: {', '.join(NAMES)}.")
     found = _explained(ledger, (from_ms, until_ms), base, every, names, cost)
     if svg or png:
         _draw(found, svg, png)
@@ -104,6 +108,8 @@ def _explained(
 
 
 def _table(found: "Explanation", effect: str | None, runs: list[dict[str, Any]]) -> None:
+    from jevons.economics.frames import UNATTRIBUTED
+
     if not found.base_nusd and not found.bill_nusd:
         tables.console.print(
             f"Nothing was spent from {found.base.first} to {found.now.last}. `jevons import --local` brings in what your coding agents"
@@ -117,10 +123,9 @@ def _table(found: "Explanation", effect: str | None, runs: list[dict[str, Any]])
         f"{'  at list price' if found.cost == 'list' else ''}\n"
     )
     shown = [one for one in found.effects if effect in (None, one.name)]
-    if effect and not shown:
-        raise click.UsageError(
-            f"There is no effect {effect!r} here; there are: {', '.join(one.name for one in found.effects) or 'none'}."
-        )
+    if not shown:
+        tables.console.print(f"Nothing of it is {effect}." if effect else "Nothing changed.")
+        return
     table = tables.plain("effect", "LMDI", "Shapley", "why", title=None)
     table.columns[3].justify, table.columns[3].overflow = "left", "fold"
     for one in shown:
@@ -131,7 +136,9 @@ def _table(found: "Explanation", effect: str | None, runs: list[dict[str, Any]])
     if effect:
         _one(shown[0], runs)
     else:
-        tables.console.print(f"\nMore of one: jevons explain … --effect {shown[0].name}" if shown else "\nNothing changed.")
+        if all(one.name != UNATTRIBUTED for one in shown):
+            tables.console.print("\nNothing is left unattributed.", end="")
+        tables.console.print(f"\nMore of one: jevons explain … --effect {shown[0].name}")
 
 
 def _one(effect: Any, runs: list[dict[str, Any]]) -> None:

@@ -144,3 +144,5 @@ _SAY: dict[str, _Say] = {
     CORRECTIONS: _Say("Corrections and credits"),
     UNATTRIBUTED: _Say("Money that its source does not split into tokens, or that has no list price"),
 }
+NAMES = tuple(_SAY)
+"""Of all effects."""
