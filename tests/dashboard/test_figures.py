@@ -1,6 +1,7 @@
 """A figure on a page is that of the command line, read from the page as the browser made it; and each leads to the rows that it sums."""
 
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from playwright.sync_api import Browser, Page
@@ -122,6 +123,21 @@ def test_each_row_of_a_bill_leads_to_runs_that_sum_to_it(page: Page, desk: Desk)
         for link, nusd in links:
             page.goto(desk.jevons.url + link)
             assert value(page, "#rows tfoot .cost") == nusd, (by, link)
+
+
+def test_a_segment_of_several_models_leads_to_the_rows_of_either(page: Page, desk: Desk) -> None:
+    told = {row["model"]: row["billed_nusd"] for row in desk.json("bill", "--by", "model", *FROM_TO)["rows"]}
+    both = "claude-opus-4-5 → claude-haiku-4-5"
+    for asked, models in (
+        ({"model": both}, ("anthropic/claude-opus-4-5", "anthropic/claude-haiku-4-5")),
+        ({"line": "anthropic/opus", "tier": "frontier"}, ("anthropic/claude-opus-4-5",)),
+        ({"line": "anthropic/opus", "model": "gpt-5"}, ()),
+        ({"tariff": "anthropic", "model": "claude-opus-4-5"}, ("anthropic/claude-opus-4-5",)),
+        ({"team": "default/research"}, ()),
+        ({"team": "research", "org": "default", "source": ""}, ("anthropic/claude-opus-4-5",)),
+    ):
+        page.goto(f"{desk.jevons.url}/ui/runs?{PERIOD}&{urlencode(asked)}")
+        assert value(page, "#rows tfoot .cost") == sum(told[model] for model in models), asked
 
 
 def test_corrections_lead_to_their_rows(page: Page, desk: Desk) -> None:

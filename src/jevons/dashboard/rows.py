@@ -16,7 +16,7 @@ from jevons.core.limits import PAGE_ROWS_MAX
 from jevons.ledger.bill import bill, reading, request_entries
 from jevons.ledger.errors import Unknown
 from jevons.ledger.rollup import DAY_MS, STEP
-from jevons.meter.lineages import Lineage, lineage_of
+from jevons.meter.lineages import lineage_of
 
 Record = dict[str, Any]
 BY = ("day", "model", "key", "team", "agent", "run")
@@ -39,8 +39,6 @@ _ALL_OF = {
     "key": "keys.name = :key",
     "agent": "agent = :agent",
     "source": f"{_SOURCE} = :source",
-    "model": f":model IN (target, {_MODEL})",
-    "tariff": "trim(upstream || ' ' || tariff) = :tariff",
 }
 
 
@@ -79,7 +77,7 @@ class Part(msgspec.Struct, frozen=True, omit_defaults=True):
     line: str | None = None
     """vendor/line"""
     model: str | None = None
-    """As sent, with or without its upstream."""
+    """As sent, with or without its upstream. Tier, line, model and tariff may name several."""
     tariff: str | None = None
     """Upstream and tariff, as segments say it."""
     run: str | None = None
@@ -95,21 +93,39 @@ class Part(msgspec.Struct, frozen=True, omit_defaults=True):
         parts = [_ALL_OF[name] for name in self.asked() if name in _ALL_OF]
         if self.run is not None:
             parts.append("run_id = :run" if self.run else "run_id IS NULL")
-        if self.tier is not None or self.line is not None:
+        if self._of_models():
             parts.append(f"{_MODEL} IN (SELECT value FROM json_each(:models))")
+        if self.tariff is not None:
+            parts.append("trim(upstream || ' ' || tariff) IN (SELECT value FROM json_each(:tariffs))")
         return "".join(f" AND {part}" for part in parts)
 
     def values(self, db: apsw.Connection, period: Period) -> Record:
         """What its SQL asks for."""
-        values = {**self.asked(), "from": first_id_of_ms(period.since_ms), "until": first_id_of_ms(period.until_ms)}
-        if self.tier is not None or self.line is not None:
-            called: Any = db.execute("SELECT DISTINCT upstream, target FROM rollup_day").fetchall()
-            models = [f"{upstream}/{target}" for upstream, target in called if self._is_of(lineage_of(upstream, target))]
+        values: Record = {**self.asked(), "from": first_id_of_ms(period.since_ms), "until": first_id_of_ms(period.until_ms)}
+        if self._of_models():
+            called = _records(db, "SELECT DISTINCT upstream, target FROM rollup_day", ())
+            models = [f"{one['upstream']}/{one['target']}" for one in called if self._is_of(**one)]
             values["models"] = msgspec.json.encode(models).decode()
+        if self.tariff is not None:
+            values["tariffs"] = msgspec.json.encode(_either(self.tariff)).decode()
         return values
 
-    def _is_of(self, lineage: Lineage) -> bool:
-        return self.tier in (None, lineage.tier) and self.line in (None, f"{lineage.vendor}/{lineage.line}")
+    def _of_models(self) -> bool:
+        return (self.tier, self.line, self.model) != (None, None, None)
+
+    def _is_of(self, upstream: str, target: str) -> bool:
+        lineage = lineage_of(upstream, target)
+        own = (
+            (self.tier, {lineage.tier}),
+            (self.line, {f"{lineage.vendor}/{lineage.line}"}),
+            (self.model, {target, f"{upstream}/{target}"}),
+        )
+        return all(asked is None or names & _either(asked) for asked, names in own)
+
+
+def _either(label: str) -> set[str]:
+    """The names of a label: an explanation writes "a → b" and "a, b" where it means either."""
+    return {label, *label.replace(" → ", ", ").split(", ")}
 
 
 def totals(path: Path, period: Period) -> Record:
