@@ -166,6 +166,7 @@ def report(rows: int, file: Path, expected: tuple[int, int], out: Path) -> None:
         "rows": rows,
         "file_mib": round(size_mib),
         "rows_per_s": round(rows / fresh.seconds),
+        "cpu_s": round(fresh.cpu_s, 1),
         "peak_mib": round(fresh.peak_mib),
         "again_rows_per_s": round(rows / again.seconds),
         "decode_rows_per_s": round(rows / decoded.seconds),
