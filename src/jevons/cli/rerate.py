@@ -128,7 +128,8 @@ def _table(found: "Rerated", under: "Under") -> None:
     if under.unchanged:
         say(
             f"{count(total.entries, 'call')} charged again by the price books they were charged by: {format_usd(total.rerated_nusd)},"
-            " as on record to the nano-dollar."
+            " as on record to the nano-dollar.",
+            soft_wrap=True,
         )
     else:
         share = f" ({100 * total.difference_nusd / total.list_nusd:+.1f} %)" if total.list_nusd else ""
