@@ -11,7 +11,7 @@ ENGINE_LOCK := src/jevons/engine/requirements.txt
 # Byte code is written at once, also where PYTHONDONTWRITEBYTECODE is set: without it every start takes seconds longer.
 COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/(pip|setuptools|pkg_resources|pygments)/' .venv/lib
 
-.PHONY: help run demo test test-agents check lint types imports coverage bench-gateway bench-governor bench-loops bench-import lock clean
+.PHONY: help run demo test test-agents check lint types imports coverage bench-gateway bench-governor bench-loops bench-import bench-explain lock clean
 
 help: ## this list
 	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -55,6 +55,9 @@ bench-loops: .venv/test.stamp ## the loop detector on recorded agents: false ala
 
 bench-import: .venv/test.stamp ## a million rows of another's log: rate, memory, killed and resumed (options: BENCH_ARGS)
 	@$(BIN)/python -m bench.imports $(BENCH_ARGS)
+
+bench-explain: .venv/test.stamp ## why a bill changed, out of 10 million entries: seconds, memory (options: BENCH_ARGS; 7 GB of disk meanwhile)
+	@$(BIN)/python -m bench.explain $(BENCH_ARGS)
 
 lock: .venv/test.stamp ## write the locks in requirements/ anew, with the newest versions
 	@$(PIP_INSTALL) uv
