@@ -108,6 +108,22 @@ def test_an_unfinished_day_comes_in_as_what_it_grew_by(home: Home, book: PriceBo
     assert sum(one["output"] for one in entries(home) if one["target"] == "gpt-4o-2024-08-06" and one["tariff"] == "") == 1_501
 
 
+def test_pages_that_overlap_are_the_same_buckets(home: Home, book: PriceBook, tmp_path: Path) -> None:
+    """Also where they have grown from one page to the next; and buckets that differ in a label which we do not know are two."""
+    page = json.loads((SAMPLES / "openai_usage.json").read_text())
+    first = page["data"][0]["results"][0]
+    page["data"][0]["results"].append({**first, "some_new_group": "x", "output_tokens": 1})
+    file = tmp_path / "pages.json"
+    later = json.loads(json.dumps(page).replace('"output_tokens": 1000', '"output_tokens": 1001'))
+    file.write_text(json.dumps(page) + "\n" + json.dumps(later))
+    report = bring(home, book, "openai", file)
+    assert (report.fresh, report.known) == (4, 4)
+    assert sorted(one["output"] for one in entries(home)) == [1, 1001, 1001, 1001]
+    [only] = tmp_path.glob("*.json")
+    only.rename(tmp_path / "again.json")
+    assert bring(home, book, "openai", tmp_path / "again.json").fresh == 0
+
+
 def test_a_cost_that_grew(home: Home, book: PriceBook, tmp_path: Path) -> None:
     text = (SAMPLES / "openai_costs.csv").read_text()
     for number, amount in enumerate(("0.8958740000000000", "1.25", "1.25")):

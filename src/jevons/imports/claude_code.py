@@ -14,6 +14,7 @@ What is read (Claude Code 1.0 to 2.1; ccusage issues 888, 901, 985; tokscale 563
 Does not know: prices, the ledger.
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +29,8 @@ from jevons.meter.usage import messages_usage, unusable
 
 SOURCE = "claude-code"
 SYNTHETIC = "<synthetic>"
+_BEDROCK = re.compile(r"([a-z]+\.)?anthropic\.|arn:aws")
+"""Models as Amazon Bedrock calls them, whose price list is another than the maker's."""
 
 
 class _Facts(msgspec.Struct, gc=False):
@@ -113,6 +116,7 @@ def _record(data: bytes, team_from_project: bool) -> Record | None:
         identity=f"{message.id}:{line.requestId}" if line.requestId else message.id,
         at_ms=at_ms(line.timestamp, "timestamp"),
         model=message.model,
+        provider="aws" if _BEDROCK.match(message.model) else None,
         usage=usage,
         team=Path(line.cwd).name if team_from_project and line.cwd else "",
         agent=SOURCE,

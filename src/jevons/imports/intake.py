@@ -19,6 +19,7 @@ import msgspec
 from jevons.core.entry import Entry, admitted_ms
 from jevons.core.limits import IMPORT_SET_ASIDE_SHOWN, IMPORT_SETTLE_S
 from jevons.core.usage import Usage
+from jevons.imports.growth import added, figures, larger, less
 from jevons.imports.kinds import NO_OPTIONS, PROVIDERS, Kind, Options
 from jevons.imports.rating import Rater
 from jevons.imports.reading import SourceFile, Unreadable
@@ -135,6 +136,7 @@ class Import:
         return self.report
 
     def _file(self, file: SourceFile, marks: dict[str, FileMark]) -> None:
+        """One file, from where it stood."""
         name = mark_name(file.path, self._kind, self._options)
         before = marks.get(name)
         same = before is not None and (before.size, before.mtime_ns) == (file.size, file.mtime_ns)
@@ -167,21 +169,28 @@ class Import:
         now_ms = int(self._clock() * 1000)
         for record in row.records:
             self.report.rows += 1
-            if record.at_ms > now_ms:
+            if self._kind.sessions and abs(record.at_ms - now_ms) < IMPORT_SETTLE_S * 1000:
+                self.report.unsettled += 1
+                progress.unsettled += 1
+            elif record.at_ms > now_ms:
                 self._set_aside(file, row.line, "its time lies in the future", progress)
             elif record.at_ms < self._since_ms:
                 self.report.earlier += 1
-            elif self._kind.sessions and record.at_ms > now_ms - IMPORT_SETTLE_S * 1000:
-                self.report.unsettled += 1
-                progress.unsettled += 1
             else:
-                yield self._told_apart(record, progress)
+                yield self._told_apart(file, row, record, progress)
 
-    def _told_apart(self, record: Record, progress: "_Progress") -> Record:
-        """Equal rows of one file are as many rows: the second of them is another than the first."""
+    def _told_apart(self, file: SourceFile, row: Row, record: Record, progress: "_Progress") -> Record:
+        """Equal rows of one file are as many rows: the second of them is another than the first.
+
+        Of buckets those that stand side by side: labels that we do not read tell them apart. The same bucket on a later page is the same.
+        """
         if not self._kind.counted:
             return record
-        place = progress.place_of(record.identity)
+        if self._kind.counted == "rows":
+            place = progress.place_of(record.identity)
+        else:
+            sums = repr((record.usage, record.requests, record.billed_nusd, record.list_nusd))
+            place = progress.place_of_sums(f"{record.identity}:{row.offset}" if file.is_json else record.identity, sums)
         return record if place == 0 else msgspec.structs.replace(record, identity=f"{record.identity}#{place}")
 
     def _hand_over(self, file: SourceFile, batch: list[tuple[Record, Row]], mark: FileMark | None, progress: "_Progress") -> None:
@@ -208,7 +217,7 @@ class Import:
             digest = digest_of(self._kind.source_of(record), record.identity)
             if digest in latest:
                 self.report.known += 1
-                record = _larger(latest[digest][0], record)
+                record = larger(latest[digest][0], record)
             latest[digest] = (record, row)
         known = self._door.known(list(latest))
         fresh: list[tuple[bytes, Record, bool]] = []
@@ -228,16 +237,16 @@ class Import:
 
     def _growth(self, record: Record, had: Known) -> tuple[bool, tuple[bytes, Record] | None]:
         """(does it differ from what the ledger has of it, what it grew by and the digest of that)"""
-        if _figures(record, had) == had:
+        if figures(record, had) == had:
             return False, None
         source, change = self._kind.source_of(record), 1
         while more := self._door.known([digest := digest_of(source, record.identity, change)]):
-            had = _added(had, more[digest])
+            had = added(had, more[digest])
             change += 1
-        now = _figures(record, had)
+        now = figures(record, had)
         if now == had:
             return False, None
-        grown = _less(now, had)
+        grown = less(now, had)
         if grown is None:
             return not self._kind.sessions, None  # a copy in another session may be of before the answer was whole
         usage = None if record.usage is None else Usage(*grown.tokens, grown.reasoning)
@@ -328,14 +337,30 @@ class _Progress:
         self._places: apsw.Connection | None = None
 
     def place_of(self, identity: str) -> int:
-        """How many rows of this file had this identity before. On disk where they are many: files may have any number."""
-        if self._places is None:
-            self._places = apsw.Connection("")  # a file of its own that goes when it is closed
-            self._places.execute("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF")
-            self._places.execute("CREATE TABLE seen (identity TEXT PRIMARY KEY, number INTEGER NOT NULL) WITHOUT ROWID; BEGIN")
-        upsert = "INSERT INTO seen VALUES (?, 0) ON CONFLICT DO UPDATE SET number = number + 1 RETURNING number"
-        place: int = self._places.execute(upsert, (identity,)).get
+        """How many rows of this file had this identity before."""
+        upsert = "INSERT INTO rows VALUES (?, 0) ON CONFLICT DO UPDATE SET number = number + 1 RETURNING number"
+        place: int = self._seen().execute(upsert, (identity,)).get
         return place
+
+    def place_of_sums(self, identity: str, sums: str) -> int:
+        """How many other sums this file had under this identity before these."""
+        db = self._seen()
+        place: int | None = db.execute("SELECT place FROM sums WHERE identity = ? AND sums = ?", (identity, sums)).get
+        if place is None:
+            place = int(db.execute("SELECT count(*) FROM sums WHERE identity = ?", (identity,)).get)
+            db.execute("INSERT INTO sums VALUES (?, ?, ?)", (identity, sums, place))
+        return place
+
+    def _seen(self) -> apsw.Connection:
+        """On disk where there are many, in a file of its own that goes when it is closed: files may have any number of rows."""
+        if self._places is None:
+            self._places = apsw.Connection("")
+            self._places.execute("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF")
+            self._places.execute("CREATE TABLE rows (identity TEXT PRIMARY KEY, number INTEGER NOT NULL) WITHOUT ROWID")
+            self._places.execute(
+                "CREATE TABLE sums (identity TEXT, sums TEXT, place INTEGER NOT NULL, PRIMARY KEY (identity, sums)) WITHOUT ROWID; BEGIN"
+            )
+        return self._places
 
 
 def mark_name(path: Path, kind: Kind, options: Options = NO_OPTIONS) -> str:
@@ -344,38 +369,3 @@ def mark_name(path: Path, kind: Kind, options: Options = NO_OPTIONS) -> str:
     if options.trace.model:
         whole += f" as {options.trace.provider or ''}/{options.trace.model} from {options.trace.start_ms or 0}"
     return hashlib.blake2b(whole.encode(), digest_size=16).hexdigest() if kind.sessions else whole
-
-
-def _figures(record: Record, had: Known) -> Known:
-    """A record's sums as the ledger keeps them; what its source does not say is as it was. A cost counts where it is all that is told."""
-    usage = record.usage
-    tokens = (
-        (usage.input, usage.cache_read, usage.cache_write_5m, usage.cache_write_1h, usage.output)
-        if usage is not None
-        else had.tokens
-    )
-    reasoning = usage.reasoning if usage is not None else had.reasoning
-    same = usage is not None and (tokens, reasoning, record.requests) == (had.tokens, had.reasoning, had.requests)
-    billed = had.billed_nusd if record.billed_nusd is None or same else record.billed_nusd
-    listed = had.list_nusd if record.list_nusd is None or same else record.list_nusd
-    return Known(tokens, reasoning, record.requests, billed, listed)
-
-
-def _added(one: Known, other: Known) -> Known:
-    given, read, write_5m, write_1h, made = (a + b for a, b in zip(one.tokens, other.tokens, strict=True))
-    return Known((given, read, write_5m, write_1h, made), *(a + b for a, b in zip(one[1:], other[1:], strict=True)))
-
-
-def _less(now: Known, had: Known) -> Known | None:
-    """What came since; None where anything fell."""
-    given, read, write_5m, write_1h, made = (a - b for a, b in zip(now.tokens, had.tokens, strict=True))
-    rest = [a - b for a, b in zip(now[1:], had[1:], strict=True)]
-    return (
-        None if min(given, read, write_5m, write_1h, made, *rest) < 0 else Known((given, read, write_5m, write_1h, made), *rest)
-    )
-
-
-def _larger(one: Record, other: Record) -> Record:
-    """Of two readings of the same row the one with more output; the first where they are alike."""
-    made = [record.usage.output if record.usage is not None else 0 for record in (one, other)]
-    return msgspec.structs.replace(other, at_ms=one.at_ms) if made[1] > made[0] else one

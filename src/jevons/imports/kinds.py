@@ -6,7 +6,7 @@ Comes in: a kind's name, paths, the environment. Goes out: its reader, and the f
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from jevons.core.limits import SESSIONS_COUNTED_MAX
 from jevons.imports import anthropic, claude_code, codex, focus, litellm, openai, openrouter, traces
@@ -35,8 +35,9 @@ class Kind(NamedTuple):
     """Reads from an offset on, where a file is lines that each have an id."""
     sessions: bool = False
     """Logs that grow while an agent works."""
-    counted: bool = False
-    """Rows have no id: equal ones of a file are told apart by their number."""
+    counted: Literal["", "rows", "buckets"] = ""
+    """Rows have no id, and are told apart by their number in the file: equal ones too, or (of buckets, which pages of an export may repeat) only
+    those whose labels are the same and whose sums differ."""
 
     def source_of(self, record: Record) -> str:
         """What entries are marked with. Usage and costs of one provider are apart: both of the same days would count twice."""
@@ -69,20 +70,22 @@ KINDS: Mapping[str, Kind] = {
             lambda file, options: litellm.read(file),
             resume=litellm.read,
         ),
-        Kind(openrouter.SOURCE, "OpenRouter's activity (CSV, JSON)", lambda file, options: openrouter.read(file), counted=True),
-        Kind("openai", "OpenAI's usage or costs (JSON pages, CSV)", lambda file, options: openai.read(file), counted=True),
+        Kind(
+            openrouter.SOURCE, "OpenRouter's activity (CSV, JSON)", lambda file, options: openrouter.read(file), counted="buckets"
+        ),
+        Kind("openai", "OpenAI's usage or costs (JSON pages, CSV)", lambda file, options: openai.read(file), counted="buckets"),
         Kind(
             "anthropic",
             "Anthropic's usage or costs (JSON pages, the Console's CSV)",
             lambda file, options: anthropic.read(file),
-            counted=True,
+            counted="buckets",
         ),
-        Kind(focus.SOURCE, "FOCUS 1.0 to 1.4 (CSV)", lambda file, options: focus.read(file), counted=True),
+        Kind(focus.SOURCE, "FOCUS 1.0 to 1.4 (CSV)", lambda file, options: focus.read(file), counted="rows"),
         Kind(
             traces.SOURCE,
             "traces of Azure and Mooncake, OpenRouter's weekly sums",
             lambda file, options: traces.read(file, options.trace),
-            counted=True,
+            counted="rows",
         ),
     )
 }
