@@ -85,6 +85,7 @@ def test_rerate_in_words_and_figures(jevons: Run, worked: None, tmp_path: Path) 
         "rerate", "--model", "gpt-5-mini=gpt-4o", "--by", "tier", "--rows", str(tmp_path / "rows.csv"), "--json"
     ).json
     assert found["total"]["rerated_nusd"] - found["total"]["list_nusd"] == found["total"]["difference_nusd"] > 0
+    assert found["under"]["models"] == [["gpt-5-mini", "gpt-4o"]] and found["under"]["book"] == "recorded"
     with (tmp_path / "rows.csv").open(newline="") as file:
         written = list(csv.DictReader(file))
     assert sum(int(row["rerated_nusd"]) for row in written) == found["total"]["rerated_nusd"] and len(written) == 840

@@ -55,7 +55,7 @@ class Ledger:
         for _ in range(used.loose):
             self.call(day, used, None, key_id)
 
-    def call(self, day: date, used: Day, run: str | None, key_id: int = 1, **changes: Any) -> None:
+    def call(self, day: date, used: Day, run: str | None, key_id: int = 1, parent: str | None = None, **changes: Any) -> None:
         self._rows += 1
         lines = (
             Line("input", used.input, used.input * used.input_rate, 1),
@@ -63,7 +63,15 @@ class Ledger:
         )
         nusd = sum(line.nusd for line in lines)
         at_ms = (day - date(1970, 1, 1)).days * DAY_MS + self._rows % 80_000 * 1_000
-        hold = make_hold(first_id_of_ms(at_ms), key_id=key_id, run_id=run, target=used.model, upstream="anthropic", agent="codex")
+        hold = make_hold(
+            first_id_of_ms(at_ms),
+            key_id=key_id,
+            run_id=run,
+            parent_run_id=parent,
+            target=used.model,
+            upstream="anthropic",
+            agent="codex",
+        )
         fields = {
             "outcome": Outcome.OK, "usage": Usage(input=used.input, output=used.output), "lines": lines, "billed_nusd": round(nusd * used.billed),
             "source": "test", **changes,
@@ -163,6 +171,7 @@ def test_cheaper_models_are_no_cheaper_prices(path: Path) -> None:
     found = paradox(used(path, *EVER))
     assert found.basket_price_pct == pytest.approx(0) and found.unit_price_pct == pytest.approx(100 * (1.3 / 3.1 - 1))
     assert {row.basket_coverage for row in found.rows} == {1.0}
+    assert "No price fell: tokens became cheaper because others were bought." in said(found)
     assert "the same basket of models and kinds of token × 1.00; buying others" in said(found)
     assert found.rows[0].tiers["frontier"].of_tokens == pytest.approx(0.75) and found.rows[-1].tiers[
         "frontier"
@@ -240,7 +249,7 @@ def test_ends_that_the_time_between_contradicts_conclude_nothing(path: Path) -> 
 def test_too_little_is_said(path: Path) -> None:
     found = seen(path, lambda n: Day(), days=3)
     assert (found.verdict, found.factors, found.elasticity) == ("too_little", [], None)
-    assert "Too little data to say whether the paradox holds: there are 3 periods with calls, and it takes 4." in said(found)
+    assert "Too little data to say whether the paradox holds: of the periods 3 had calls, and it takes 4." in said(found)
     assert len(found.rows) == 3 and "<svg" in picture(found)
 
 
@@ -253,7 +262,7 @@ def test_an_empty_ledger(path: Path) -> None:
     SqliteStore(path).close()
     found = paradox(used(path, *EVER))
     assert (found.rows, found.verdict) == ([], "too_little")
-    assert "there are 0 periods with calls" in said(found) and ElementTree.fromstring(picture(found)) is not None
+    assert "of the periods 0 had calls" in said(found) and ElementTree.fromstring(picture(found)) is not None
 
 
 @pytest.mark.parametrize(("days", "per"), [(21, "day"), (22, "week"), (180, "week"), (181, "month")])
@@ -292,6 +301,16 @@ def test_a_task_counts_where_it_works(path: Path) -> None:
     ledger.close()
     found = paradox(used(path, *EVER))
     assert [(row.tasks, row.steps) for row in found.rows] == [(8, 15), (8, 14), (8, 14), (8, 14)]
+
+
+def test_where_only_parts_of_others_runs_are_in_sight_a_call_is_a_task(path: Path) -> None:
+    ledger = Ledger(path)
+    for n in range(28):
+        for _ in range(5):
+            ledger.call(MONDAY + timedelta(n), Day(), "child", parent="elsewhere")
+    ledger.close()
+    found = paradox(used(path, *EVER))
+    assert [(row.tasks, row.steps) for row in found.rows] == [(35, 35)] * 4 and found.verdict == "steady"
 
 
 def test_tasks_that_are_counted_otherwise_than_before_say_nothing_of_depth(path: Path) -> None:

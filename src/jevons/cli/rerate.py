@@ -77,7 +77,8 @@ def rerate(
             raise click.UsageError(f"{error}.") from None
     if rows is not None:
         click.echo(f"Wrote {rows}.", err=True)
-    show(json, msgspec.to_builtins(found), lambda: _table(found, under))
+    document = {"from_ms": from_ms or 0, "until_ms": until_ms, "under": under._asdict(), **msgspec.to_builtins(found)}
+    show(json, document, lambda: _table(found, under))
 
 
 def _rerater(home: Home, under: "Under") -> "Rerater":

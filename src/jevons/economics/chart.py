@@ -25,7 +25,7 @@ LINES_STYLE = """
 .lines circle.s3,.lines text.s3{fill:#3b6fb5}.lines circle.s4,.lines text.s4{fill:#c4532d}.lines circle.s5,.lines text.s5{fill:#8a5bb0}
 .lines circle.s6,.lines text.s6{fill:#967414}.lines text.name{stroke:none}
 @media(prefers-color-scheme:dark){.lines .grid{stroke:#2a2e34}.lines .hundred{stroke:#6a6f78}.lines path.s0{stroke:#e6e8eb}
-.lines circle.s0,.lines text.s0{fill:#e6e8eb}.lines .s1,.lines path.s2{stroke:#4cb89a}
+.lines circle.s0,.lines text.s0{fill:#e6e8eb}.lines path.s1,.lines path.s2{stroke:#4cb89a}
 .lines circle.s1,.lines text.s1,.lines circle.s2,.lines text.s2{fill:#4cb89a}.lines path.s3{stroke:#7aa7e0}.lines circle.s3,.lines text.s3{fill:#7aa7e0}
 .lines path.s4{stroke:#e8825d}.lines circle.s4,.lines text.s4{fill:#e8825d}.lines path.s5{stroke:#b893da}.lines circle.s5,.lines text.s5{fill:#b893da}
 .lines path.s6{stroke:#d3ad48}.lines circle.s6,.lines text.s6{fill:#d3ad48}}

@@ -223,11 +223,7 @@ def _moved(ln: float) -> str:
 def _too_little(rows: list[Row], base: End | None, latest: End | None, cost: Cost) -> str:
     seen = sum(row.tokens > 0 for row in rows)
     if seen < PERIODS_MIN:
-        return (
-            f"there are {seen} periods with calls, and it takes {PERIODS_MIN}"
-            if seen != 1
-            else f"there is one period with calls, and it takes {PERIODS_MIN}"
-        )
+        return f"of the periods {seen} had calls, and it takes {PERIODS_MIN}"
     assert base is not None and latest is not None
     for name, end in (("first", base), ("last", latest)):
         if end.steps < STEPS_MIN and end.steps:
@@ -238,12 +234,12 @@ def _too_little(rows: list[Row], base: End | None, latest: End | None, cost: Cos
 
 
 def _factors(base: End, latest: End, cost: Cost) -> list[Factor]:
-    """In the order in which they make up the bill. Without a number of calls, tokens are one factor, under the name of tasks."""
+    """In the order in which they make up the bill. Without a number of calls, tokens are one factor."""
     basket = latest.basket / base.basket
     ratios = {"basket": basket, "bought": latest.list_nusd / latest.tokens / (base.list_nusd / base.tokens) / basket}
     if cost == "billed":
         ratios["discount"] = latest.billed_nusd / latest.list_nusd / (base.billed_nusd / base.list_nusd)
-    if base.tasks and latest.tasks and base.steps and latest.steps:
+    if base.steps and latest.steps:
         ratios["steps_per_task"] = latest.steps / latest.tasks / (base.steps / base.tasks)
         ratios["tokens_per_step"] = latest.tokens / latest.steps / (base.tokens / base.steps)
         ratios["tasks"] = latest.tasks / latest.days / (base.tasks / base.days)

@@ -5,10 +5,11 @@ Comes in: a `Paradox`. Goes out: sentences; SVG. Does not know: the ledger, term
 
 from collections.abc import Iterator
 from datetime import date
+from math import exp
 
 from jevons.core.money import half_even, short_usd
 from jevons.economics.chart import Line, chart
-from jevons.economics.paradox import TOKENS_PER_QUOTE, End, Paradox
+from jevons.economics.paradox import CHANGE_MIN, TOKENS_PER_QUOTE, End, Paradox
 from jevons.economics.periods import Aside
 
 ELASTICITY_SOURCE = (
@@ -125,7 +126,13 @@ def _price(found: Paradox) -> str:
     return (
         f"Of the price: the same basket of models and kinds of token × {ratio['basket']:.2f}; buying others (cheaper or dearer models, more or"
         f" fewer cached tokens, fees) × {ratio['bought']:.2f}{discount}."
+        + (" No price fell: tokens became cheaper because others were bought." if _only_bought(found, ratio) else "")
     )
+
+
+def _only_bought(found: Paradox, ratio: dict[str, float]) -> bool:
+    """Did the price of a token fall although neither list prices nor discounts did?"""
+    return found.verdict in ("holds", "cheaper_and_less") and ratio["basket"] * ratio.get("discount", 1.0) > exp(-CHANGE_MIN)
 
 
 def _depth(found: Paradox, base: End, latest: End) -> Iterator[str]:

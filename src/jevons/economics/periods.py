@@ -63,7 +63,8 @@ class Period(msgspec.Struct):
 
     @property
     def tasks(self) -> int:
-        return self.runs + self.loose
+        """Where only parts of others' runs are in sight, a call is a task."""
+        return self.runs + self.loose or self.steps
 
 
 class Aside(msgspec.Struct):
