@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from jevons.core.entry import Entry, Hold, Outcome, admitted_ms
 from jevons.core.usage import Usage
 from jevons.ledger.ledger import Ledger
-from jevons.ledger.ops import Key, KeySettings
+from jevons.ledger.ops import Key, KeySettings, Noted
 from jevons.ledger.sqlite import SqliteStore
 from jevons.meter.pricebook import PriceBook
 from jevons.policy.bounds import output_cap
@@ -39,6 +39,7 @@ class Request(NamedTuple):
     used_output: int = 100
     takes_ms: int = 1000
     at_ms: int = START_MS
+    turn: int = 0
 
 
 class Recorder:
@@ -75,6 +76,7 @@ class Recorder:
             output_max=16_384,
             output_cap=request.output_cap,
             size_tokens=request.input_tokens,
+            turn=request.turn,
             facts=None if run is None else facts,
         )
         price = self._book.dearest("openai", request.model, at_ms)
@@ -95,6 +97,12 @@ class Recorder:
         ledger.take(hold, path, verdict.amounts)
         heappush(self._under_way, (at_ms + request.takes_ms, entry_id, hold, request))
         return True
+
+    def denied(self, key_id: int, limit: str, times: int) -> None:
+        """Requests that were refused, as the governor notes them: the first at once, the others by their number."""
+        subject = f"key:{self.ledger.by_id[key_id].name}"
+        self.ledger.control.note(Noted(START_MS, "denied", subject, {"reason": "limit", "limit_name": limit}))
+        self.ledger.control.note(Noted(START_MS + 60_000, "denied", subject, {"limit_name": limit, "times": times - 1}))
 
     def until(self, at_ms: int) -> None:
         """Calls that end before."""

@@ -117,7 +117,7 @@ def _said(policy: Record) -> list[str]:
         first = f"first {whose(stopped['first_key'], stopped['first_run'])} on {_day(stopped['first_ms'])}"
         asked = f", {stopped['asked']:,} of them a person would have been asked about" if stopped["asked"] else ""
         lines.append(
-            f"- **{plain(stopped['limit'])}** refuses {stopped['refused']:,} requests{asked}, and {stopped['unmade']:,} more do not come then:"
+            f"- **{plain(stopped['limit'])}** refuses {_of(stopped['refused'], 'request')}{asked}, and {stopped['unmade']:,} more do not come then:"
             f" {usd(stopped['avoided_nusd'])} ({plain(first)})."
         )
         lines += [
@@ -128,16 +128,16 @@ def _said(policy: Record) -> list[str]:
     for row in policy["moved"]:
         agent = f" of {row['agent']}" if row["agent"] else ""
         lines.append(
-            f"- {row['calls']:,} calls{plain(agent)} go from {plain(row['from'])} to {plain(row['to'])}: {usd(row['cost_nusd'])}"
+            f"- {_of(row['calls'], 'call')}{plain(agent)} to another model, from {plain(row['from'])} to {plain(row['to'])}: {usd(row['cost_nusd'])}"
             f" ({usd(row['low_nusd'])} to {usd(row['high_nusd'])}; {row['basis']})."
         )
     if policy["cut"]:
-        lines.append(f"- {policy['cut']:,} answers would have been cut for their length.")
+        lines.append(f"- Cut for their length: {_of(policy['cut'], 'answer')}.")
     if policy["waits"]:
-        lines.append(f"- {policy['waits']:,} calls would have waited for others, {policy['waited_ms'] / 1000:,.1f} s in all.")
+        lines.append(f"- Waiting for open calls: {_of(policy['waits'], 'call')}, {policy['waited_ms'] / 1000:,.1f} s in all.")
     if policy["longer"]:
         lines.append(
-            f"- {policy['longer']:,} answers had been cut for their length and might go on: up to {usd(policy['longer_nusd'])}."
+            f"- Cut for their length then, with room to go on now: {_of(policy['longer'], 'answer')}, up to {usd(policy['longer_nusd'])} more."
         )
     lines += [f"- {plain(name)} (observed) would have refused {n:,}." for name, n in policy["observed"].items()]
     return ["", f"**{plain(policy['name'])}**", "", *lines] if lines else []
@@ -146,6 +146,10 @@ def _said(policy: Record) -> list[str]:
 def plain(text: str) -> str:
     """Without signs that are markup."""
     return _MARKUP.sub("?", text)
+
+
+def _of(n: int, what: str) -> str:
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 
 def _day(at_ms: int) -> str:

@@ -1,0 +1,124 @@
+"""`jevons replay`: a table, JSON or Markdown; a policy file that cannot be used is told with its place."""
+
+import asyncio
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from jevons.cli.main import commands
+from jevons.config import ConfigError
+from jevons.meter.pricebook import open_book
+from tests.replay.recorder import START_MS, Recorder, Request
+
+CALL_NUSD = 900 * 2_500 + 100 * 10_000
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four calls of a run, a day apart from one of another."""
+    home = tmp_path_factory.mktemp("home")
+
+    async def scene() -> None:
+        recorder = Recorder(home, open_book(home))
+        await recorder.key(1)
+        for n in range(4):
+            recorder.ask(Request(run="night|ly", agent="codex", at_ms=START_MS + n * 10_000))
+        recorder.ask(Request(at_ms=START_MS + 86_400_000))
+        recorder.close()
+
+    asyncio.run(scene())
+    return home
+
+
+@pytest.fixture
+def policy(tmp_path: Path) -> Path:
+    file = tmp_path / "new.toml"
+    file.write_text('[[limits]]\nname = "sessions"\nscope = "run"\nsteps = 1\n')
+    return file
+
+
+def jevons(home: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(commands, ["replay", *arguments], env={"JEVONS_HOME": str(home)})
+
+
+def document(home: Path, *arguments: str) -> dict[str, Any]:
+    done = jevons(home, *arguments, "--json")
+    assert done.exit_code == 0, done
+    return dict(json.loads(done.output))
+
+
+def test_as_json(home: Path, policy: Path) -> None:
+    """The policy as it was comes first, then those of the files, each with what it comes to."""
+    found = document(home, "--policy", str(policy), "--policy", str(policy))
+    assert [one["name"] for one in found["policies"]] == ["as it was", str(policy), str(policy)]
+    assert [one["cost_nusd"] for one in found["policies"]] == [5 * CALL_NUSD, 2 * CALL_NUSD, 2 * CALL_NUSD]
+    assert found["policies"][1]["change_nusd"] == -3 * CALL_NUSD
+    assert found["recorded"]["billed_nusd"] == 5 * CALL_NUSD
+
+
+def test_of_some_days(home: Path, policy: Path) -> None:
+    assert [one["cost_nusd"] for one in document(home, "--from", "2026-09-22", "--policy", str(policy))["policies"]] == [
+        CALL_NUSD
+    ] * 2
+    assert document(home, "--to", "2026-09-22")["policies"][0]["calls"] == 4
+
+
+def test_as_a_table(home: Path, policy: Path) -> None:
+    shown = jevons(home, "--policy", str(policy)).output
+    assert re.search(r"the bill +\$0\.0163", shown) and re.search(r"as it was +\$0\.0163 +the same +0", shown)
+    assert re.search(r"new\.toml +\$0\.0065 +-\$0\.0097 \(-60\.0%\) +1 +2 ", shown)
+    assert re.search(r"sessions +1 +2 +\$0\.0097 +run night\|ly of key-1 +2026-09-21", shown)
+
+
+def test_as_markdown(home: Path, policy: Path) -> None:
+    """To be pasted: what a client called its run is no markup there."""
+    shown = jevons(home, "--policy", str(policy), "--markdown").output
+    rows = [line for line in shown.splitlines() if line.startswith("|")]
+    assert len(rows) == 5 and {line.count("|") for line in rows} == {8}
+    assert f"| {policy} | $0.0065 |  | -$0.0097 (-60.0%) | 1 | 2 | 0 |" in rows
+    assert (
+        "**sessions** refuses 1 request, and 2 more do not come then: $0.0097 (first run night?ly of key-1 on 2026-09-21)"
+        in shown
+    )
+    assert "There is no answer cache yet" in shown
+
+
+def test_a_file_that_says_more_from_a_day_on(home: Path, policy: Path) -> None:
+    with policy.open("a") as file:
+        file.write('\n[[changes]]\nat = 2026-09-21\nremove = ["sessions"]\n')
+    found = document(home, "--policy", str(policy))["policies"][1]
+    assert found["refused"] == 0
+    policy.write_text('[[changes]]\nat = 2026-09-01T00:00:00\n[[changes.limits]]\nname = "one"\nsteps = 1\n')
+    assert document(home, "--policy", str(policy))["policies"][1]["calls"] == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("limits = 5", "Expected `array`"),
+        ('[[limits]]\nname = "a"\n', "limit 'a': it limits nothing"),
+        ('[[changes]]\nremove = ["a"]\n', "each change says from when on"),
+        ('[[changes]]\nat = "soon"\n', "each change says from when on"),
+        ('[[changes]]\nat = 2026-09-01\n[[changes.limits]]\nname = "a"\n', "limit 'a': it limits nothing"),
+        ("[[changes]]\nat = 2026-09-01\nlimits = 5\n", "Expected `array`"),
+        ("changes = 5\n", "`[[changes]]`"),
+        ("nonsense", "is not valid TOML"),
+        (
+            '[[upstreams]]\nname = "a"\nbase_url = "http://x"\n[[models]]\nname = "m"\nupstream = "b"\ntarget = "t"\n',
+            "names the upstream 'b'",
+        ),
+    ],
+)
+def test_a_policy_that_cannot_be_used(home: Path, policy: Path, text: str, said: str) -> None:
+    policy.write_text(text)
+    done = jevons(home, "--policy", str(policy))
+    assert isinstance(done.exception, ConfigError) and said in str(done.exception), done.exception
+
+
+def test_a_file_that_is_not_there_and_a_home_without_a_ledger(home: Path, tmp_path: Path) -> None:
+    assert "cannot be read" in str(jevons(home, "--policy", str(tmp_path / "none.toml")).exception)
+    assert "There is no ledger" in str(jevons(tmp_path).exception)
