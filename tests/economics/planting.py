@@ -28,7 +28,7 @@ from jevons.ledger.sqlite import SqliteStore
 from jevons.meter.lineages import lineage_of
 
 FIRST_DAY = 20_700
-"""A Sunday in September 2026; tests never read the clock."""
+"""4 September 2026, a Friday; tests never read the clock."""
 SIZES = (0.20, 0.80)
 """What is planted, as a part of the first period's bill."""
 TEAMS = ("payments", "search", "growth", "platform", "support", "research")
