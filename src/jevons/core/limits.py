@@ -277,6 +277,8 @@ TARIFF_MEMO_ENTRIES_MAX = 4_096
 # Pages
 LOGIN_LINK_TTL_S = 300
 """How long the link of `jevons dashboard` opens a session: long enough to reach for it, too short to be found in a history."""
+LOGIN_LINK_AHEAD_S = 30
+"""How long before the gateway is up its link may be made: `jevons demo --serve` prints one and then starts."""
 SESSION_TTL_S = 7 * 24 * 3600
 """How long a browser stays signed in: a page that is kept open should last a week."""
 PAGE_FORM_BYTES_MAX = 4 * 2**10

@@ -11,7 +11,7 @@ import re
 import secrets
 from typing import Literal
 
-from jevons.core.limits import LOGIN_LINK_TTL_S, SESSION_TTL_S
+from jevons.core.limits import LOGIN_LINK_AHEAD_S, LOGIN_LINK_TTL_S, SESSION_TTL_S
 
 PATH = "/ui"
 SECRET = "dashboard"
@@ -40,20 +40,23 @@ def form_token(secret: bytes, cookie: str) -> str:
 
 
 class Links:
-    """Link tokens that were used stay used until they would have ended anyway. Of one from before this process nobody knows; it is refused."""
+    """Link tokens that were used stay used until they would have ended anyway. Of older ones than this process nobody knows; they are refused."""
 
-    def __init__(self, secret: bytes, since_ms: int) -> None:
+    def __init__(self, secret: bytes, started_ms: int) -> None:
         self._secret = secret
-        self._since_ms = since_ms
+        self._oldest_ms = started_ms - LOGIN_LINK_AHEAD_S * 1000
         self._used: dict[str, int] = {}
 
     def use(self, token: str, now_ms: int) -> bool:
         """May it open a session? Only once."""
         nonce = _nonce(self._secret, "link", token, now_ms)
-        if nonce is None or nonce in self._used or int(token.partition(".")[0], 16) < self._since_ms + LOGIN_LINK_TTL_S * 1000:
+        if nonce is None or nonce in self._used:
             return False
-        self._used = {used: until_ms for used, until_ms in self._used.items() if until_ms > now_ms}
-        self._used[nonce] = now_ms + LOGIN_LINK_TTL_S * 1000
+        until_ms = int(token.partition(".")[0], 16)
+        if until_ms - LOGIN_LINK_TTL_S * 1000 < self._oldest_ms:
+            return False
+        self._used = {used: over_ms for used, over_ms in self._used.items() if over_ms > now_ms}
+        self._used[nonce] = until_ms
         return True
 
 
