@@ -53,6 +53,13 @@ def test_every_row_is_marked(filled: Path) -> None:
     assert check(filled / "ledger.db") == []
 
 
+@pytest.mark.parametrize("command", ["bill", "explain", "rerate", "runs", "paradox", "top --once"])
+def test_every_command_says_so(filled: Path, jevons: Run, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    monkeypatch.setenv("JEVONS_HOME", str(filled))
+    done = jevons(*command.split(), "--json")
+    assert done.status == 0 and done.json and done.err.startswith("DEMO FIGURES: ")
+
+
 def test_its_story_is_the_same_everywhere() -> None:
     first, second = (list(demo.records(LAST)) for _ in range(2))
     assert first == second and len({one.identity for one in first}) == len(first)

@@ -45,18 +45,23 @@ def demo(folder: Path, serve: bool, json: bool) -> None:
         run(Config(port=port, engine=EngineSection(enabled=False)), home)
 
 
+def is_demo(home: Path) -> bool:
+    """Is the home a demo's? Then every command says so."""
+    return (home / MARK).exists()
+
+
 def _own(folder: Path) -> Home:
     """The folder as a home of the demo's own. Raises LedgerError for anything that is not the demo's."""
-    if folder in (home_path().absolute(), HOME_DEFAULT) and not (folder / MARK).exists():
+    if folder in (home_path().absolute(), HOME_DEFAULT) and not is_demo(folder):
         raise LedgerError(
             f"{folder} is your own JEVONS_HOME. The demo never goes there; name another folder: `jevons demo FOLDER`."
         )
-    if folder.exists() and not (folder / MARK).exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and not is_demo(folder) and (not folder.is_dir() or any(folder.iterdir())):
         raise LedgerError(
             f"{folder} is there, and is no demo's. Name a folder that is empty or not there yet: `jevons demo FOLDER`."
         )
     home = Home(folder)
-    if not (folder / MARK).exists():
+    if not is_demo(folder):
         write_private(folder / MARK, '{"last": ""}\n')
     return home
 

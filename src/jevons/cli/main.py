@@ -15,7 +15,7 @@ from jevons import __version__
 from jevons.cli import tables
 from jevons.cli.audit import audit
 from jevons.cli.dashboard import dashboard
-from jevons.cli.demo import demo
+from jevons.cli.demo import demo, is_demo
 from jevons.cli.explain import explain
 from jevons.cli.governing import approve, kill, limits
 from jevons.cli.importing import import_
@@ -73,6 +73,10 @@ def commands() -> None:
 
     It keeps everything under JEVONS_HOME (~/.jevons).
     """
+    if is_demo(home_path()):
+        click.echo(
+            "DEMO FIGURES: recorded traffic of others, played by a company that is not there. Nothing of it is yours.", err=True
+        )
 
 
 for command in (keys, import_, runs, limits, kill, approve, audit, explain, dashboard, paradox, demo, rerate, replay):
