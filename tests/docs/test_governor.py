@@ -13,7 +13,7 @@ import pytest
 from jevons.config import load
 from jevons.core.ask import Dialect
 from jevons.gateway import wording
-from jevons.ledger import audit
+from jevons.ledger import audit, ledger
 from jevons.ledger.ops import Approval
 from jevons.policy import kills
 from jevons.policy.accounts import Account
@@ -109,7 +109,7 @@ def test_every_reason() -> None:
 
 
 def test_every_action_of_the_audit_log() -> None:
-    """Those of changes are written in `ledger.audit`, those of denials noted by the gateway; an answer's is named by its state."""
+    """Those of changes are written in `ledger.audit`, or noted by the ledger, those of denials by the gateway; an answer's is named by its state."""
     calls = [node for node in ast.walk(ast.parse(inspect.getsource(audit))) if isinstance(node, ast.Call)]
     records = [call.args[1] for call in calls if isinstance(call.func, ast.Name) and call.func.id == "Record"]
     changes = {action.value for action in records if isinstance(action, ast.Constant)}
@@ -117,4 +117,6 @@ def test_every_action_of_the_audit_log() -> None:
     [state] = [field for field in msgspec.structs.fields(Approval) if field.name == "state"]
     answers = {f"answer-{one}" for one in get_args(state.type) if one != "pending"}
     documented = {action for row in table(PAGE, "The audit log") for action in code(row[0])}
-    assert documented == changes | denials | answers
+    noted = set(re.findall(r'Noted\(\w+, "([a-z-]+)"', inspect.getsource(ledger)))
+    assert noted == {"in-force", "policy"}
+    assert documented == changes | denials | answers | noted
