@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from jevons.core.entry import Entry, first_id_of_ms
+from jevons.core.entry import Entry, admitted_ms, first_id_of_ms
 from jevons.core.usage import Usage
 from jevons.ledger import importing, keys
-from jevons.ledger.bill import accounts, check
+from jevons.ledger.bill import accounts, check, latest_entries
 from jevons.ledger.importing import Known, Refused, Whose
 from jevons.ledger.ops import FileMark, Imported, ImportRow, Key, KeyChanged, KeyCreated, KeySettings
 from jevons.ledger.sqlite import SqliteStore
@@ -81,6 +81,14 @@ def test_rows_come_in_once_with_how_far_the_file_is_read(path: Path) -> None:
     assert importing.marks(path, "litellm") == {"/spend.jsonl": later}
     assert importing.marks(path, "codex") == {}
     assert [account["posted_nusd"] for account in accounts(path)] == [107]
+    assert check(path) == []
+
+
+def test_more_rows_of_one_millisecond_than_it_has_places(path: Path) -> None:
+    """Sums by the day all say midnight."""
+    assert directly(path, [row(number) for number in range(8_193)]) == 8_193
+    assert directly(path, [row(number) for number in range(8_193, 8_195)]) == 2
+    assert {admitted_ms(entry["id"]) - NOON_MS + DAY_MS for entry in latest_entries(path, 4)} == {0, 1}
     assert check(path) == []
 
 
