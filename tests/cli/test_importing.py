@@ -105,6 +105,12 @@ def test_your_last_30_days_under_a_subscription(jevons: Run, sessions: Path) -> 
     assert document["summary"]["billed_nusd"] == 0 < document["summary"]["list_nusd"]
 
 
+def test_a_dry_run_of_the_last_30_days(jevons: Run, sessions: Path, home: Path) -> None:
+    out = jevons("import", "--local", "--dry-run").out
+    assert "5 would come in" in out and "No session logs" not in out
+    assert not (home / "ledger.db").exists()
+
+
 def test_nobody_s_last_30_days(jevons: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "nobody"))
     for name in ("CLAUDE_CONFIG_DIR", "XDG_CONFIG_HOME", "CODEX_HOME"):

@@ -189,6 +189,8 @@ def _local(reports: list[Report], found: dict[str, Any], subscription: bool) -> 
     for report in reports:
         if report.files:
             _told(report)
+    if any(report.dry_run and report.fresh for report in reports):
+        return
     if not found or (not found["list_nusd"] and not found["requests"]):
         console.print("No session logs of Claude Code or Codex from the last 30 days were found.", soft_wrap=True)
         return

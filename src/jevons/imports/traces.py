@@ -24,7 +24,6 @@ from jevons.imports.reading import Cells, SourceFile, Unreadable, plain_name
 from jevons.imports.record import BadRow, Record, Row, content_identity
 
 SOURCE = "trace"
-_WEEK_MS = 7 * DAY_MS
 _S = TypeVar("_S", bound=msgspec.Struct)
 
 
@@ -154,7 +153,7 @@ def _week(row: _Week) -> Record:
         if split
         else None,
         requests=count(row.requests, "requests"),
-        span_ms=_WEEK_MS,
+        span_ms=DAY_MS,
         billed_nusd=None if split or not free else 0,
         rates=rates,
         unknown=(*(() if split else ("tokens",)), *(() if row.requests else ("requests",))),
