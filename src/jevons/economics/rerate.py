@@ -146,16 +146,13 @@ class _Call(NamedTuple):
     unknown: str
     requests: int
     usage: Usage
+    tokens: int
     lines: tuple[Line, ...]
     list_nusd: int
     price_book: str
     price_row: str
     span_ms: int
     terms: bytes
-
-    @property
-    def tokens(self) -> int:
-        return self.usage.input_total + self.usage.output
 
     @property
     def told(self) -> bool:
@@ -185,9 +182,9 @@ class Rerater:
             return WHOLE_HOLD
         if "tokens" in call.unknown:
             return NO_TOKENS
-        if not call.usage.counts() and not any(line.kind == REQUESTS for line in call.lines):
+        if not call.lines:  # nothing was used: every kind that was has a line
             return (0, call.price_row) if not call.list_nusd else TOLD
-        if self._under.unchanged and call.told:
+        if call.told and (self._under.unchanged or not call.tokens):
             return TOLD
         book = self._book_of(call)
         if isinstance(book, str):
@@ -375,15 +372,8 @@ def _calls(db: apsw.Connection, from_ms: int, until_ms: int) -> Iterator[_Call]:
         given, read, write_5m, write_1h, made, reasoning, text, list_nusd, book, row, settled_ms, terms = rest
         lines = _lines(text)
         other = tuple((line.kind, line.count) for line in lines if line.kind not in _OWN_KINDS)
+        usage = Usage(given, read, write_5m, write_1h, made, reasoning, other)
         yield _Call(
             *(entry_id, key_id, agent, upstream, target, tier, tariff, source, estimate, unknown, requests),
-            *(
-                Usage(given, read, write_5m, write_1h, made, reasoning, other),
-                lines,
-                list_nusd,
-                book,
-                row,
-                settled_ms - admitted_ms(entry_id),
-                terms,
-            ),
+            *(usage, usage.input_total + made, lines, list_nusd, book, row, settled_ms - admitted_ms(entry_id), terms),
         )
