@@ -177,9 +177,10 @@ def test_what_is_opened_stays_open_when_news_come(watched: Watched, desk: Desk) 
     page = watched.go("/ui/")
     live(page)
     page.locator("#budgets summary").click()
-    assert desk.call("bob", "news").status == 200
-    page.locator("tr[data-run=news]").wait_for()
-    page.locator("[data-account='sessions:usd run:bob/news']").wait_for()
+    spent = "[data-account='research:usd team:default/research'] .posted data"
+    before = int(page.locator(spent).get_attribute("value") or "")
+    assert desk.call("alice", "news").status == 200
+    page.wait_for_function("([spent, before]) => +document.querySelector(spent).value > before", arg=[spent, before])
     assert page.locator("#budgets details[open]").count() == 1
     page.locator("#budgets").get_by_role("button", name="Kill key bob").click()
     page.locator("dialog[open]", has_text="bob").wait_for()

@@ -159,7 +159,7 @@ def test_a_run_is_that_of_the_command_line(page: Page, desk: Desk) -> None:
 
 def test_imported_rows_are_marked(page: Page, desk: Desk) -> None:
     page.goto(f"{desk.jevons.url}/ui/bill?by=key&{PERIOD}")
-    assert page.locator("tr[data-label=logs] .mark").text_content() == "imported"
+    assert page.locator("tr[data-label=logs] .mark").text_content() == "claude-code"
     assert page.locator("tr[data-label=alice] .mark").count() == 0
     assert "claude-code" in (page.locator("section.card").first.text_content() or "")
 

@@ -285,6 +285,8 @@ PAGE_FORM_BYTES_MAX = 4 * 2**10
 """What a form of the pages sends: a subject and a reason."""
 LIVE_EVERY_S = 2.0
 """How often the live page looks for a commit: a person cannot read faster, and the gateway has better things to do."""
+LIVE_REST = 25
+"""How many times as long as the last picture took the next one is waited for: in a large ledger the page takes a twenty-fifth of a core, no more."""
 LIVE_ANYWAY_S = 15.0
 """How often it is drawn anew without one: runs fall quiet, windows end."""
 LIVE_VIEWERS_MAX = 64

@@ -59,8 +59,8 @@ class BillPages:
         return await self._page(request, "bill", by=by, ways=BY, presets=_presets(), **_said(period, base), **found)
 
     def _read(self, by: str, period: Period, base: Period) -> dict[str, Any]:
-        found: dict[str, Any] = {"span": rows.span(self._ledger)}
-        if found["span"] is None:
+        found: dict[str, Any] = {"any": rows.anything(self._ledger)}
+        if not found["any"]:
             return found
         found |= {"now": rows.totals(self._ledger, period), "before": rows.totals(self._ledger, base)}
         found["days"] = [day_text(day) for day in range(period.first, period.last + 1)]

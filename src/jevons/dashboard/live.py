@@ -12,7 +12,7 @@ from pathlib import Path
 
 import apsw
 
-from jevons.core.limits import LIVE_ANYWAY_S, LIVE_EVERY_S, LIVE_VIEWERS_MAX
+from jevons.core.limits import LIVE_ANYWAY_S, LIVE_EVERY_S, LIVE_REST, LIVE_VIEWERS_MAX
 from jevons.ledger.errors import LedgerError
 
 log = logging.getLogger("jevons.dashboard")
@@ -79,11 +79,12 @@ class Live:
     async def _draw_on_commits(self) -> None:
         """Draw whenever the ledger has a new commit, and now and then without."""
         db = apsw.Connection(str(self._ledger), flags=apsw.SQLITE_OPEN_READONLY)
-        version, drawn_s = -1, 0.0
+        version, drawn_s, rest_s = -1, 0.0, LIVE_EVERY_S
         try:
             while True:
                 latest = db.pragma("data_version")  # of the shared memory, no disk
                 if latest != version or time.monotonic() - drawn_s >= LIVE_ANYWAY_S:
+                    began_s = time.monotonic()
                     try:
                         self._fragments = await self._draw()
                     except LedgerError as error:
@@ -91,7 +92,8 @@ class Live:
                     else:
                         self._tell()
                     version, drawn_s = latest, time.monotonic()
-                await asyncio.sleep(LIVE_EVERY_S)
+                    rest_s = max(LIVE_EVERY_S, LIVE_REST * (drawn_s - began_s))
+                await asyncio.sleep(rest_s)
         finally:
             db.close()
 

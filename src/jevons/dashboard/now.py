@@ -10,6 +10,7 @@ from typing import Any
 
 from jevons.core.limits import LIVE_MINUTES, LIVE_RUN_S, LIVE_RUNS_MAX
 from jevons.core.money import format_usd, half_even
+from jevons.dashboard.rows import anything
 from jevons.ledger import runs, standing
 from jevons.ledger.bill import bill, open_holds, reading
 from jevons.ledger.ledger import Ledger
@@ -44,7 +45,7 @@ def flowing(path: Path, now_ms: int) -> Record:
     return {
         "rate": rate(path, now_ms),
         "today": bill(path, since_ms=now_ms // DAY_MS * DAY_MS),
-        "any": bill(path)["entries"] > 0 or bool(holds),
+        "any": bool(holds) or anything(path),
         "runs": _newest_first(found),
         "holds": {"calls": len(holds), "held_nusd": sum(hold["held_nusd"] for hold in holds)},
     }

@@ -140,11 +140,10 @@ def totals(path: Path, period: Period) -> Record:
     return {**found, "sources": sources, "imported_nusd": sum(nusd for _, nusd in sources)}
 
 
-def span(path: Path) -> tuple[int, int] | None:
-    """First and last day that has rows."""
+def anything(path: Path) -> bool:
+    """Has anything ever been spent, or told of?"""
     with reading(path) as db:
-        ends: Any = db.execute("SELECT min(day), max(day) FROM rollup_day").fetchone()
-    return (ends[0], ends[1]) if ends[0] is not None else None
+        return bool(db.execute("SELECT EXISTS (SELECT 1 FROM rollup_day)").get)
 
 
 def by_day(path: Path, period: Period) -> list[int]:
@@ -262,7 +261,6 @@ def _by_rollup(db: apsw.Connection, by: str, period: Period, base: Period) -> li
         for name, sql in {
             "nusd": "billed_nusd",
             "estimated_nusd": "estimated_nusd",
-            "imported_nusd": f"iif({_SOURCE} <> '', billed_nusd, 0)",
             "entries": "entries",
             "steps": "steps",
             "input_tokens": _INPUT,
@@ -271,7 +269,8 @@ def _by_rollup(db: apsw.Connection, by: str, period: Period, base: Period) -> li
     )
     return _records(
         db,
-        f"SELECT {group} AS label, {sums}, sum(iif({before}, billed_nusd, 0)) AS before_nusd"
+        f"SELECT {group} AS label, {sums}, sum(iif({before}, billed_nusd, 0)) AS before_nusd,"
+        f" group_concat(DISTINCT nullif(iif({now}, {_SOURCE}, ''), '')) AS sources"
         f" FROM rollup_day JOIN keys ON keys.id = key_id WHERE ({now}) OR ({before})"
         f" GROUP BY 1 ORDER BY {'1 DESC' if by == 'day' else 'max(nusd, before_nusd) DESC, 1'}",
         {"first": period.first, "last": period.last, "base_first": base.first, "base_last": base.last},
