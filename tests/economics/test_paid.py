@@ -1,7 +1,7 @@
 """The price actually paid: unit values and Fisher's index over a real ledger with known answers."""
 
 import math
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -100,6 +100,14 @@ def test_what_is_free_is_in_the_unit_value_and_said(bought: Bought) -> None:
     july, august = paid(bought.close())
     assert (july.tokens, july.unpriced_tokens, july.nusd_per_mtok) == (2_000_000, 1_000_000, 500_000_000)
     assert (august.unpriced_tokens, august.nusd_per_mtok, august.by_model) == (0, 0, 100)
+
+
+def test_a_month_partly_on_a_subscription_has_the_price_of_what_was_paid(bought: Bought) -> None:
+    bought.buy(JULY, "gpt-5", (1_000_000, 0), (1_000_000_000, 0))
+    bought.buy(AUGUST, "gpt-5", (1_000_000, 0), (1_000_000_000, 0))
+    bought.buy(AUGUST + timedelta(days=1), "gpt-5", (3_000_000, 0), (3_000_000_000, 0), billed=0)
+    _, august = paid(bought.close())
+    assert (august.nusd_per_mtok, august.by_model, august.by_line) == (250_000_000, pytest.approx(100), pytest.approx(100))
 
 
 def test_only_the_days_asked_for(bought: Bought) -> None:

@@ -51,7 +51,7 @@ class Month(NamedTuple):
 
 
 class _Bought(NamedTuple):
-    """Sums of one month for one model, upstream and tariff."""
+    """Sums of one month for one model, upstream and tariff: what was billed, and apart from it what was not."""
 
     upstream: str
     model: str
@@ -112,7 +112,9 @@ def _basket(bought: list[_Bought], *, lines: bool) -> Basket:
     """Tokens and paid cost by kind. The ledger knows list cost by kind and billed cost in all: each kind is billed in proportion."""
     sums: dict[tuple[str, ...], list[float]] = defaultdict(lambda: [0, 0.0])
     for b in bought:
-        share = b.billed_nusd / b.all_list_nusd if b.all_list_nusd else 0.0
+        if b.billed_nusd <= 0 or b.all_list_nusd <= 0:
+            continue
+        share = b.billed_nusd / b.all_list_nusd
         name = lineage_of(b.upstream, b.model)[:2] if lines else (b.upstream, b.model, b.tariff)
         for kind, tokens, nusd in zip(KINDS, b.tokens, b.list_nusd, strict=True):
             cell = sums[*name, kind]
@@ -122,14 +124,15 @@ def _basket(bought: list[_Bought], *, lines: bool) -> Basket:
 
 
 def _months(ledger: Path, first: date, last: date) -> dict[date, list[_Bought]]:
-    found: dict[date, dict[tuple[str, str, str], list[int]]] = defaultdict(dict)
+    found: dict[date, dict[tuple[str, str, str, bool, bool], list[int]]] = defaultdict(dict)
     for day, upstream, model, tariff, *values in _rows(ledger, (first - _UNIX).days, (last - _UNIX).days):
         month = (_UNIX + timedelta(days=day)).replace(day=1)
-        sums = found[month].setdefault((upstream, model, tariff), [0] * len(values))
-        found[month][upstream, model, tariff] = [a + b for a, b in zip(sums, values, strict=True)]
+        what = (upstream, model, tariff, values[-2] > 0, values[-1] > 0)  # a key on a subscription, beside one that pays
+        sums = found[month].setdefault(what, [0] * len(values))
+        found[month][what] = [a + b for a, b in zip(sums, values, strict=True)]
     n = len(KINDS)
     return {
-        month: [_Bought(*what, tuple(v[:n]), tuple(v[n : 2 * n]), v[-2], v[-1]) for what, v in sorted(rows.items())]
+        month: [_Bought(*what[:3], tuple(v[:n]), tuple(v[n : 2 * n]), v[-2], v[-1]) for what, v in sorted(rows.items())]
         for month, rows in sorted(found.items())
     }
 
