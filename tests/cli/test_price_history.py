@@ -123,3 +123,17 @@ def test_a_day_that_is_none_is_refused(jevons: Run, command: str) -> None:
 def test_a_day_with_few_prices_before_it_is_no_error(jevons: Run, command: str, day: str) -> None:
     assert jevons("prices", command, "--to", day).status == 0
     assert jevons("prices", command, "--to", day, "--json").json
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("index", "--to", "9999-12-31"), "lies outside the years 1970 to 2199"),
+        (("index", "--to", "yesterday"), "is not a day"),
+        (("index", "--svg", "no/such/folder/prices.svg"), "There is no folder 'no/such/folder'"),
+        (("index", "--svg", "."), "is a directory"),
+    ],
+)
+def test_a_bad_day_or_file_is_said_in_a_line(jevons: Run, arguments: tuple[str, ...], said: str) -> None:
+    shown = jevons("prices", *arguments)
+    assert shown.status == 2 and said in shown.err and "Traceback" not in shown.err

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import click
@@ -13,6 +14,10 @@ as_json = click.option("--json", "json", is_flag=True, help="One JSON document w
 
 NEGATIVE = {"ignore_unknown_options": True}
 """An amount may begin with a minus, which is no option."""
+
+
+FIRST_YEAR, LAST_YEAR = 1970, 2199
+"""Days that a ledger can have, with room to count back as far and on by months."""
 
 
 class Dollars(click.ParamType["int | None"]):
@@ -52,9 +57,26 @@ class Day(click.ParamType[int]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         try:
-            return int(datetime.strptime(str(value), "%Y-%m-%d").replace(tzinfo=UTC).timestamp() * 1000)
+            day = datetime.strptime(str(value), "%Y-%m-%d").replace(tzinfo=UTC)
         except ValueError:
             self.fail(f"{value!r} is not a day; write 2026-11-21", param, ctx)
+        if not FIRST_YEAR <= day.year <= LAST_YEAR:
+            self.fail(f"{value!r} lies outside the years {FIRST_YEAR} to {LAST_YEAR}", param, ctx)
+        return int(day.timestamp() * 1000)
+
+
+class NewFile(click.Path):
+    """A file to write, in a folder that is there."""
+
+    def __init__(self) -> None:
+        super().__init__(dir_okay=False, writable=True, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        path = super().convert(value, param, ctx)
+        assert isinstance(path, Path)
+        if not path.parent.is_dir():
+            self.fail(f"There is no folder {str(path.parent)!r}", param, ctx)
+        return path
 
 
 def show(json: bool, document: Any, table: Callable[[], None]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jevons.cli.options import Day, as_json, show
+from jevons.cli.options import Day, NewFile, as_json, show
 from jevons.config import ConfigError, home_path, load
 from jevons.ledger.errors import LedgerError
 from jevons.ledger.home import Home
@@ -86,7 +86,7 @@ def _follows(step: "Step") -> dict[str, Any] | None:
 @click.command("index")
 @kind_option
 @until_option
-@click.option("--svg", type=click.Path(path_type=Path), help="Write the chart.")
+@click.option("--svg", type=NewFile(), help="Write the chart.")
 @as_json
 def index(kind: "Kind", until_ms: int | None, svg: Path | None, json: bool) -> None:
     """Three price indices by the month: list prices by tier, a fixed quality, and what you paid.
