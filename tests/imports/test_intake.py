@@ -184,6 +184,13 @@ def test_one_key_for_each_whose(home: Home, book: PriceBook, tmp_path: Path) -> 
     assert len({one["key_id"] for one in entries(home)}) == 4
 
 
+def test_a_prompt_in_the_place_of_a_name(home: Home, book: PriceBook, tmp_path: Path) -> None:
+    rows = spend_rows(2)
+    rows[0] = {**rows[0], "model": CANARY * 100}
+    report = bring(home, book, "litellm", write_lines(tmp_path / "spend.jsonl", rows))
+    assert (report.fresh, [one.reason for one in report.set_aside_shown]) == (1, ["one of its names is too long for a name"])
+
+
 def test_files_that_are_not_there_or_are_something_else(home: Home, book: PriceBook, tmp_path: Path) -> None:
     with pytest.raises(Unreadable, match="nowhere is not there"):
         bring(home, book, "litellm", tmp_path / "nowhere")

@@ -323,6 +323,8 @@ IMPORT_SETTLE_S = 600
 """A call of a session log this young may still be written to: it is left for the next import."""
 IMPORT_PENDING_CALLS = 4_096
 """Latest calls of one session log that wait for further lines of theirs: a call's lines lie within a few dozen."""
+IMPORT_NAME_CHARACTERS_MAX = 512
+"""Of a model, an agent, a run, a team: whatever is longer stands in the wrong column, and may be a prompt."""
 IMPORT_SET_ASIDE_SHOWN = 10
 """Rows set aside that are shown with their reason; the file has all."""
 SESSIONS_COUNTED_MAX = 20_000

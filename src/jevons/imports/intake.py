@@ -17,7 +17,7 @@ import apsw
 import msgspec
 
 from jevons.core.entry import Entry, admitted_ms
-from jevons.core.limits import IMPORT_SET_ASIDE_SHOWN, IMPORT_SETTLE_S
+from jevons.core.limits import IMPORT_NAME_CHARACTERS_MAX, IMPORT_SET_ASIDE_SHOWN, IMPORT_SETTLE_S
 from jevons.core.usage import Usage
 from jevons.imports.growth import added, figures, larger, less
 from jevons.imports.kinds import NO_OPTIONS, PROVIDERS, Kind, Options
@@ -176,6 +176,8 @@ class Import:
                 self._set_aside(file, row.line, "its time lies in the future", progress)
             elif record.at_ms < self._since_ms:
                 self.report.earlier += 1
+            elif max(map(len, _names(record))) > IMPORT_NAME_CHARACTERS_MAX:
+                self._set_aside(file, row.line, "one of its names is too long for a name", progress)
             else:
                 yield self._told_apart(file, row, record, progress)
 
@@ -361,6 +363,13 @@ class _Progress:
                 "CREATE TABLE sums (identity TEXT, sums TEXT, place INTEGER NOT NULL, PRIMARY KEY (identity, sums)) WITHOUT ROWID; BEGIN"
             )
         return self._places
+
+
+def _names(record: Record) -> tuple[str, ...]:
+    return (
+        record.model, record.asked, record.provider or "", record.account, record.team, record.org, record.agent, record.run or "",
+        record.parent_run or "",
+    )  # fmt: skip
 
 
 def mark_name(path: Path, kind: Kind, options: Options = NO_OPTIONS) -> str:
