@@ -1,17 +1,18 @@
 """An explanation's effects sum to the change, whatever changed; and they are what a slow, independent implementation finds."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import pytest
 
 from jevons.core.entry import Entry, first_id_of_ms
 from jevons.core.price import HELD, Line
 from jevons.core.usage import Usage
-from jevons.economics.explain import BY, Explanation, explain
+from jevons.economics.explain import BY, Every, Explanation, explain, follow
 from jevons.economics.frames import Span
 from jevons.ledger.bill import check
 from jevons.ledger.ops import Adjusted, Imported, ImportRow, Key, KeyCreated, KeySettings, Op, Posted
@@ -54,6 +55,7 @@ class Books:
     """Writes entries of whole days into a ledger."""
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         self.store = SqliteStore(path, synchronous="OFF")
         self.store.apply(keys())
         self.written = 0
@@ -112,6 +114,82 @@ def adds_up(found: Explanation) -> None:
             assert type(getattr(effect, column)) is int
             assert sum(getattr(segment, column) for segment in effect.segments) == getattr(effect, column)
     assert len({effect.name for effect in found.effects}) == len(found.effects)
+
+
+# One thing changes, nothing else: its effect is the whole change, by either method.
+
+OPUS, OLD_OPUS, HAIKU, GPT = MODELS[1], MODELS[0], MODELS[2], MODELS[3]
+USUAL = {"input": (600, 6_000), "cache_read": (300, 300), "output": (100, 4_000)}
+"""A call of 1,000 tokens for 10,300 nano-dollars."""
+
+
+class Call(NamedTuple):
+    """One call, or `times` of them in a row; all but what is said here as usual."""
+
+    run: str | None
+    model: tuple[str, str] = OPUS
+    parts: dict[str, tuple[int, int]] = USUAL
+    key_id: int = 1
+    times: int = 1
+    said: Mapping[str, Any] = MappingProxyType({})
+
+
+def dearer(parts: dict[str, tuple[int, int]], factor: int) -> dict[str, tuple[int, int]]:
+    return {kind: (count, nusd * factor) for kind, (count, nusd) in parts.items()}
+
+
+def more(factor: int, *kinds: str) -> dict[str, tuple[int, int]]:
+    return {kind: (n * factor, nusd * factor) if kind in kinds else (n, nusd) for kind, (n, nusd) in USUAL.items()}
+
+
+BEFORE = [Call("one", times=2), Call("two", times=2)]
+LONE = {
+    "volume": [*BEFORE, Call("three", times=2), Call("four", times=2)],
+    "depth": [Call("one", times=4), Call("two", times=4)],
+    "context": [Call(run, parts=more(3, "input", "cache_read"), times=2) for run in ("one", "two")],
+    "output": [Call(run, parts=more(3, "output"), times=2) for run in ("one", "two")],
+    "cache": [Call(run, parts={"input": (900, 9_000), "output": USUAL["output"]}, times=2) for run in ("one", "two")],
+    "price": [Call(run, parts=dearer(USUAL, 3), times=2) for run in ("one", "two")],
+    "substitution": [Call("one", OLD_OPUS, dearer(USUAL, 3), times=2), BEFORE[1]],
+    "lineage": [Call("one", GPT, dearer(USUAL, 2), times=2), BEFORE[1]],
+    "tier": [Call("one", HAIKU, dearer(USUAL, 2), times=2), BEFORE[1]],
+    "tariff": [Call("one", parts=dearer(USUAL, 2), times=2, said={"tariff": "service_tier=priority"}), BEFORE[1]],
+    "fees": [Call(run, parts={**USUAL, "web_searches": (1, 10_000_000)}, times=2) for run in ("one", "two")],
+    "discount": [Call(run, times=2, said={"billed_nusd": 0}) for run in ("one", "two")],
+    "entry": [*BEFORE, Call("three", key_id=2)],
+    "exit": [*BEFORE[:1], Call("two", times=2)],
+    "held": [*BEFORE, Call("two", said={"tariff": HELD, "requests": 0})],
+    "unattributed": [*BEFORE, Call(None, parts={"web_searches": (0, 7_000)}, key_id=3, said={"requests": 0})],
+}
+
+
+@pytest.mark.parametrize("cause", LONE)
+def test_a_lone_cause_is_its_effect(tmp_path: Path, cause: str) -> None:
+    books = Books(tmp_path / "ledger.db")
+    before = [*BEFORE, Call("gone", key_id=2)] if cause == "exit" else BEFORE
+    for day, calls in ((FIRST_DAY, before), (FIRST_DAY + 1, LONE[cause])):
+        for call in calls:
+            for _ in range(call.times):
+                run = call.run and f"{call.run} of day {day}"
+                books.add(day, call.key_id, "codex", run, call.model, call.parts, **call.said)
+    books.close()
+    found = explain(books.path, Span(FIRST_DAY + 1, FIRST_DAY + 2), Span(FIRST_DAY, FIRST_DAY + 1))
+    adds_up(found)
+    assert found.change_nusd != 0
+    assert [(effect.name, effect.lmdi_nusd, effect.shapley_nusd) for effect in found.effects] == [
+        (cause, *2 * (found.change_nusd,))
+    ]
+
+
+def test_a_correction_is_an_effect_of_its_own(tmp_path: Path) -> None:
+    books = Books(tmp_path / "ledger.db")
+    for day in (FIRST_DAY, FIRST_DAY + 1):
+        books.add(day, 1, "codex", None, OPUS, USUAL)
+    books.correct(FIRST_DAY + 1, 1, -7)
+    books.close()
+    found = explain(books.path, Span(FIRST_DAY + 1, FIRST_DAY + 2), Span(FIRST_DAY, FIRST_DAY + 1))
+    assert [(effect.name, effect.lmdi_nusd) for effect in found.effects] == [("corrections", -7)]
+    assert explain(books.path, Span(FIRST_DAY + 1, FIRST_DAY + 2), Span(FIRST_DAY, FIRST_DAY + 1), cost="list").effects == ()
 
 
 # Random pairs of days: nothing is likely, everything is possible.
@@ -184,6 +262,33 @@ def test_ten_thousand_random_pairs_sum_exactly(tmp_path: Path) -> None:
         "price",
     }
     assert effects >= {"fees", "discount", "corrections", "entry", "exit", HELD, "unattributed"}
+
+
+def test_spans_of_any_length_sum_exactly_along_the_way(tmp_path: Path) -> None:
+    for file in range(3):
+        rng = random.Random(f"spans {file}")
+        books = Books(tmp_path / f"{file}.db")
+        for day in range(FIRST_DAY, FIRST_DAY + 70):
+            leaves = [(rng.randint(1, 4), "codex", rng.choice(MODELS), rng.choice(("", HELD))) for _ in range(rng.randint(0, 3))]
+            wild_day(books, rng, day, list(dict.fromkeys(leaves)))
+        books.close()
+
+        def nusd(first: int, after: int, books: Books = books) -> int:
+            return sum(books.nusd.get(day, 0) for day in range(first, after))
+
+        for _ in range(15):
+            spans = [Span(first, first + rng.randint(1, 31)) for first in (rng.randint(FIRST_DAY, FIRST_DAY + 60) for _ in "ab")]
+            found = explain(books.path, spans[1], spans[0])
+            adds_up(found)
+            assert (found.base_nusd, found.bill_nusd) == (nusd(*spans[0]), nusd(*spans[1]))
+        lengths: dict[Every, int] = {"day": 1, "week": 7}
+        for every, length in lengths.items():
+            found = follow(books.path, Span(FIRST_DAY, FIRST_DAY + 70), every)
+            adds_up(found)
+            assert (found.base_nusd, found.bill_nusd) == (
+                nusd(FIRST_DAY, FIRST_DAY + length),
+                nusd(FIRST_DAY + 70 - length, FIRST_DAY + 70),
+            )
 
 
 # Against the judge: small tables, two days, nothing between.
