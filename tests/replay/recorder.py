@@ -77,6 +77,7 @@ class Recorder:
             output_cap=request.output_cap,
             size_tokens=request.input_tokens,
             turn=request.turn,
+            loops=None if run is None else (1, 1, 0),
             facts=None if run is None else facts,
         )
         price = self._book.dearest("openai", request.model, at_ms)

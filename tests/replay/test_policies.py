@@ -9,6 +9,7 @@ import pytest
 
 from jevons.core.ask import Dialect
 from jevons.core.entry import Entry, Estimate, Hold, Outcome, first_id_of_ms
+from jevons.core.limits import ACCOUNTS_KEPT_MAX
 from jevons.core.usage import Usage
 from jevons.ledger.ops import Imported, ImportRow, Key, KeyCreated, KeySettings
 from jevons.ledger.sqlite import SqliteStore
@@ -256,3 +257,17 @@ def test_imported_calls_count_with_what_they_came_to(tmp_path: Path, book: Price
     assert found["limits"][0]["avoided_nusd"] == 10_000
     found = outcome(recordings, tried(Limit("tokens", tokens=150)))
     assert (found["calls"], found["refused"], found["unmade"]) == (1, 1, 2)
+
+
+def test_more_runs_than_accounts_are_kept_for(record: Record) -> None:
+    """Their accounts are let go on the way and made anew: runs that come again are where they were."""
+    runs, again = ACCOUNTS_KEPT_MAX // 4 + 200, 300
+    requests = [Request(run=f"r{n}", takes_ms=5) for n in [*range(runs), *range(again)]]
+    limits = [
+        Limit("steps", scope="run", steps=1),
+        Limit("money", scope="run", usd=1),
+        Limit("tokens", scope="run", tokens=10**6),
+    ]
+    found = outcome(record(requests), tried(*limits, Limit("output", scope="run", output_tokens=10**6)))
+    assert (found["calls"], found["refused"], found["unmade"]) == (runs, again, 0)
+    assert [stopped["limit"] for stopped in found["limits"]] == ["steps"]

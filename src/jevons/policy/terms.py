@@ -130,18 +130,8 @@ def facts_of(asked: Asked) -> Facts:
     """What the bounds are held against. Of repetition nothing is told where nobody looked."""
     seconds, own_seconds, depth, ordinal, growth_pct = asked.facts or (0, 0, 1, 0, 0)
     repeats, identical, stalled_tokens = asked.loops or (0, 0, 0)
-    return Facts(
-        context_tokens=asked.input_tokens - asked.noted,
-        thinking_budget=asked.thinking_budget,
-        seconds=seconds,
-        own_seconds=own_seconds,
-        depth=depth,
-        ordinal=ordinal,
-        growth_pct=growth_pct,
-        repeats=repeats,
-        identical=identical,
-        stalled_tokens=stalled_tokens,
-    )
+    own = asked.input_tokens - asked.noted
+    return Facts(own, asked.thinking_budget, seconds, own_seconds, depth, ordinal, growth_pct, repeats, identical, stalled_tokens)
 
 
 def terms_of(asked: Asked, price: Price, *, step: bool, cap_max: int | None = None, expected_output: int | None = None) -> Terms:

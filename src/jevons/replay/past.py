@@ -43,7 +43,7 @@ class Past:
         self.overruns: dict[tuple[str, int], int] = {}
         self.grants: dict[tuple[str, int], int] = {}
         self.budgets: dict[tuple[int, str], int] = {}
-        """What runs had tightened their own budgets to when the replay began."""
+        """What runs have tightened their own budgets to."""
         self._keys: dict[bytes, Key] = {}
         self._follow(keys)
         self._before = History(ledger, self._keys, self.overruns, self.grants, since_ms) if since_ms else None
@@ -72,9 +72,10 @@ class Past:
         return self.grants.get((label, window_ms), 0)
 
     def recall(self, key_id: int, label: str) -> Record | None:
-        """What was known of a run when the replay began; None if it began later."""
+        """What is known of a run that is not in memory: from before the replay began, or because it was let go. None if it is new."""
         found, budget_nusd = self._run(key_id, label), self.budgets.get((key_id, label))
-        if found is None or found[1] >= self._since_ms:
+        met = self._scratch is not None and self._scratch.has_run(key_id, label)
+        if found is None or (found[1] >= self._since_ms and not met):
             return None if budget_nusd is None else Record(None, None, 0, budget_nusd)
         children = self._ledger.db.execute(
             "SELECT count(*) FROM runs WHERE key_id = ? AND parent_run_id = ? AND first_ms < ?", (key_id, label, self._since_ms)
@@ -145,6 +146,10 @@ class _Scratch:
             self._parents[node.key_id, node.label] = node.parent.label if node.parent is not None else None
         if len(self._rows) >= REPLAY_ROWS_KEPT:
             self.write()
+
+    def has_run(self, key_id: int, label: str) -> bool:
+        """Was anything posted to it, of what is written?"""
+        return self._db.execute("SELECT 1 FROM runs WHERE key_id = ? AND run_id = ?", (key_id, label)).get is not None
 
     def adjust(self, adjusted: Adjusted) -> None:
         self._db.execute(

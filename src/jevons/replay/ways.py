@@ -50,7 +50,9 @@ class Ways:
         self.tally = tally
         self._access: tuple[Access, ...] = ()
         self._denying: tuple[Access, ...] = ()
-        self._memo: dict[tuple[str, ...], Goes | Refused] = {}
+        self._memo: dict[tuple[object, ...], Goes | Refused] = {}
+        self._of_loops: dict[int, tuple[Sequence[Rule], set[bool]]] = {}
+        """By the identity of a tuple of rules, which is kept with it: are they about repetition, all of them or some?"""
         self.degrades = False
         """Does any limit name cheaper models?"""
 
@@ -59,15 +61,18 @@ class Ways:
         self._access, self._denying = access, denying(access)
         self.degrades = any(rule.degrade_pct is not None for rule in rules)
         self._memo.clear()
+        self._of_loops.clear()
 
     def goes(self, call: Call, asked: Asked | None, who: Who) -> Goes | Refused:
         """Where it goes by its name alone."""
         if asked is None:
             goes = Goes(call.upstream, call.target, "", call.billed_nusd > 0, moved=False)
             return goes if not self._access else self._fenced(who, call.model, goes)
-        asked_for = asked.instead_of if self._policy.table is not None else None
+        asked_for = asked.instead_of if asked.instead_of and self._policy.table is not None else None
         upstream, target, provider = asked_for or (call.upstream, call.target, asked.provider)
-        key = (call.model, call.dialect, upstream, target, provider, str(asked.billed), who.org, who.team, who.key, who.agent)
+        key: tuple[object, ...] = (upstream, target, provider, asked.billed, asked_for is None, call.model, call.dialect)
+        if self._access:
+            key += (who.org, who.team, who.key, who.agent)
         found = self._memo.get(key)
         if found is None:
             moved = asked_for is not None
@@ -126,8 +131,12 @@ class Ways:
         """The largest output cap that the rules allow, None = any; or what refuses the call."""
         if not rules:
             return None
-        if asked.loops is None and call.run_id is not None and any(rule.measure in OF_LOOPS for rule in rules):
-            self.tally.unjudged += 1
+        if asked.loops is None and call.run_id is not None:
+            _, judged = self._of_loops.get(id(rules)) or self._look(rules)
+            if True in judged:
+                self.tally.unjudged += 1
+            if False not in judged:
+                return None
 
         def raised(rule: Rule) -> int:
             whose = subject(rule.scope, who) if rule.scope in OF_RUNS else f"key:{who.key}"
@@ -140,6 +149,10 @@ class Ways:
                 return Refused(passed.rule.name, asked=passed.step == "ask")
             self.tally.observed[passed.rule.name] += 1
         return output_cap(rules)
+
+    def _look(self, rules: Sequence[Rule]) -> tuple[Sequence[Rule], set[bool]]:
+        found = self._of_loops[id(rules)] = (rules, {rule.measure in OF_LOOPS for rule in rules})
+        return found
 
     def _routed(self, call: Call, goes: Goes) -> Goes | Refused:
         table = self._policy.table

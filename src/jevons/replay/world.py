@@ -71,6 +71,8 @@ class World:
         self._open: dict[int, Held] = {}
         self._waiting: list[Held] = []
         self._outputs = Outputs()
+        self._some_pack = False
+        """Does any key have packed holds?"""
         self._refused: dict[int, None] = {}
         """Requests that were refused: their further attempts do not come."""
         self._ended: dict[tuple[int, str], str] = {}
@@ -229,8 +231,9 @@ class World:
         if not call.usage_known:
             tally.estimated_nusd += settled.billed_nusd
         held.tell(settled, tally)
-        self._past.post(call.id, held.who, held.run, held.goes.target, settled.usage, spent)
-        if settled.usage.output and self._packs(call.key_id):
+        if self._past.remembers:
+            self._past.post(call.id, held.who, held.run, held.goes.target, settled.usage, spent)
+        if self._some_pack and settled.usage.output and self._packs(call.key_id):
             self._outputs.saw(call.key_id, held.goes.target, settled.usage.output)
         if self._waiting:
             self._wake(order)
@@ -307,6 +310,7 @@ class World:
 
     def _tighten(self, key_id: int, label: str, budget_nusd: int) -> None:
         run = self._enter(key_id, label)
+        self._past.budgets[key_id, label] = min(budget_nusd, self._past.budgets.get((key_id, label), budget_nusd))
         if excess := self.books.tighten(run, self._who_of(key_id, "", label), budget_nusd):
             self._over(self.books.budget(run, self._who_of(key_id, "", label)), excess)
 
@@ -336,6 +340,7 @@ class World:
 
     def _new_books(self, since_ms: int) -> Books:
         rules = self._era.rules
+        self._some_pack = any(self._packs(key_id) for key_id in self._era.keys)
         self._ways.hold(self._era.stated.access, rules)
         return Books(rules, self._past, self.totals, since_ms)
 
