@@ -12,7 +12,7 @@ from jevons.core.limits import (
     PAGE_FORM_BYTES_MAX,
     SESSION_TTL_S,
 )
-from jevons.dashboard.session import Links, form_token, is_session, new_link, new_session
+from jevons.dashboard.session import Links, cookie_name, form_token, is_session, new_link, new_session
 from jevons.ledger.home import Home
 from tests.dashboard.desk import PERIOD, Desk
 from tests.provider import Provider
@@ -26,8 +26,14 @@ NOW_MS = 1_790_000_000_000
 
 @pytest.mark.parametrize("path", PAGES)
 def test_nobody_sees_a_page_without_a_session(desk: Desk, path: str) -> None:
+    desk.page("/ui/")
     secret = desk.secrets["alice"]
-    for headers in ({}, {"authorization": f"Bearer {secret}"}, {"x-jevons-key": secret}, {"cookie": f"jevons_session={secret}"}):
+    for headers in (
+        {},
+        {"authorization": f"Bearer {secret}"},
+        {"x-jevons-key": secret},
+        {"cookie": f"{desk.cookie.partition('=')[0]}={secret}"},
+    ):
         answer = desk.ask("GET", path, headers)
         assert answer.status == 401
         assert "jevons dashboard" in answer.text and "alice" not in answer.text
@@ -77,6 +83,10 @@ def test_a_link_opens_one_session_and_the_cookie_stays_with_the_browser(desk: De
 
 def test_the_admin_token_opens_a_session_too(desk: Desk) -> None:
     assert desk.log_in(Home(desk.jevons.home).admin_token()).status == 303
+
+
+def test_two_gateways_of_one_machine_do_not_take_each_others_cookie() -> None:
+    assert cookie_name(bytes(32)) != cookie_name(bytes(31) + b"1")
 
 
 def test_login_is_taken_only_from_our_own_page(desk: Desk) -> None:

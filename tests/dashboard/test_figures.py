@@ -170,22 +170,21 @@ def test_now_is_what_the_command_line_says_now(page: Page, desk: Desk) -> None:
     desk.jevons.settled(0)
     page.goto(f"{desk.jevons.url}/ui/")
     runs = {(run["key"], run["run_id"]): run["tree_billed_nusd"] for run in desk.json("runs", "--limit", "200")["runs"]}
-    live = {
-        (row.get_attribute("data-key"), row.get_attribute("data-run")): int(
-            row.locator(".cost data").get_attribute("value") or ""
-        )
-        for row in page.locator("#runs tbody tr").all()
-    }
+    rows = page.evaluate(
+        "() => [...document.querySelectorAll('#runs tbody tr')].map(r => [r.dataset.key, r.dataset.run, +r.querySelector('.cost data').value])"
+    )
+    live = {(key, run): nusd for key, run, nusd in rows}
     assert {("bob", "now-1"), ("bob", "now-2")} <= live.keys()
     assert live == {run: runs[run] for run in live}
     told = desk.json("limits", "--accounts", "1000")
     accounts = {account["account"]: account for limit in told["limits"] for account in limit["accounts"]}
-    shown = page.locator("#budgets [data-account]").all()
+    shown = page.evaluate(
+        """() => [...document.querySelectorAll("#budgets [data-account]")].map(one => [
+            one.dataset.account, ...["posted", "limit"].map(part => +one.querySelector(`.${part} data`).value)])"""
+    )
     assert len(shown) >= 3
-    for one in shown:
-        account = accounts[one.get_attribute("data-account") or ""]
-        for part in ("posted", "limit"):
-            assert int(one.locator(f".{part} data").get_attribute("value") or "") == account[f"{part}_nusd"]
+    for name, posted, limit in shown:
+        assert (posted, limit) == (accounts[name]["posted_nusd"], accounts[name]["limit_nusd"])
     top = desk.json("top")
     assert value(page, "#open-calls") == len(top["holds"]) == 0
     assert value(page, "#today") == sum(row["billed_nusd"] for row in desk.json("bill")["rows"] if row["day"] > "2026-10-01")

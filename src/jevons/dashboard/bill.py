@@ -6,7 +6,6 @@ know: who may ask.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from jevons.dashboard import rows
+from jevons.dashboard.answers import Answers
+from jevons.dashboard.guard import Handler
 from jevons.dashboard.rows import BY, Part, Period, day_text
 from jevons.dashboard.session import PATH
 from jevons.dashboard.show import query
@@ -27,18 +28,16 @@ DAYS_SHOWN = 30
 DAYS_MAX = 3_660
 """Ten years, a mark for each day: more is a slip of the pen."""
 
-Page = Callable[..., Awaitable[Response]]
-
 
 class BillPages:
-    """Handlers over the ledger's file. `page` renders a template for a request."""
+    """Handlers over the ledger's file."""
 
-    def __init__(self, ledger: Path, page: Page) -> None:
+    def __init__(self, ledger: Path, answers: Answers) -> None:
         self._ledger = ledger
-        self._page = page
+        self._page = answers.page
         self._whys = Why(ledger)
 
-    def doors(self) -> tuple[tuple[str, Callable[[Request], Awaitable[Response]]], ...]:
+    def doors(self) -> tuple[tuple[str, Handler], ...]:
         return (
             ("/bill", self._bill),
             ("/bill/why", self._why),

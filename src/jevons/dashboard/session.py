@@ -34,6 +34,11 @@ def is_session(secret: bytes, cookie: str, now_ms: int) -> bool:
     return _nonce(secret, "session", cookie, now_ms) is not None
 
 
+def cookie_name(secret: bytes) -> str:
+    """Each installation has its own: browsers share cookies between the ports of one machine, and a demo may run beside the real one."""
+    return f"jevons_{_mac(secret, 'name', '')[:8]}"
+
+
 def form_token(secret: bytes, cookie: str) -> str:
     """What each form of this session sends along, and no other site can know."""
     return _mac(secret, "form", cookie)
@@ -73,5 +78,5 @@ def _nonce(secret: bytes, purpose: Literal["link", "session"], text: str, now_ms
     return match[2] if now_ms < int(match[1], 16) else None
 
 
-def _mac(secret: bytes, purpose: Literal["link", "session", "form"], text: str) -> str:
+def _mac(secret: bytes, purpose: Literal["link", "session", "form", "name"], text: str) -> str:
     return hmac.new(secret, f"{purpose}:{text}".encode(), hashlib.sha256).hexdigest()
