@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from jevons.cli import tables
-from jevons.cli.options import Day, as_json, show
+from jevons.cli.options import Day, NewFile, as_json, show
 from jevons.config import home_path
 from jevons.core.money import format_usd, short_usd
 from jevons.ledger.home import Home
@@ -32,7 +32,10 @@ class Days(click.ParamType["tuple[int, int]"]):
         first, colon, after = str(value).partition(":")
         if not colon:
             self.fail(f"{value!r} is no span of days; write 2026-10-01:2026-11-01", param, ctx)
-        return Day().convert(first, param, ctx), Day().convert(after, param, ctx)
+        days = Day().convert(first, param, ctx), Day().convert(after, param, ctx)
+        if days[0] >= days[1]:
+            self.fail(f"{value!r} ends before it begins", param, ctx)
+        return days
 
 
 @click.command(short_help="Why the bill changed, in effects that sum to the change.")
@@ -53,8 +56,8 @@ class Days(click.ParamType["tuple[int, int]"]):
 )
 @click.option("--effect", help="All segments of one effect, and the costliest runs of its largest.")
 @click.option("--csv", "as_csv", is_flag=True, help="One line for each segment of each effect.")
-@click.option("--svg", type=click.Path(path_type=Path), help="Write a waterfall picture.")
-@click.option("--png", type=click.Path(path_type=Path), help="The same as pixels.")
+@click.option("--svg", type=NewFile(), help="Write a waterfall picture.")
+@click.option("--png", type=NewFile(), help="The same as pixels.")
 @as_json
 def explain(
     from_ms: int | None, until_ms: int | None, against: tuple[int, int] | None, every: str | None, by: str, cost: str | None, effect: str | None,
@@ -74,11 +77,10 @@ def explain(
     from_ms = from_ms if from_ms is not None else until_ms - DEFAULT_DAYS * DAY_MS
     if from_ms >= until_ms:
         raise click.UsageError("--from must lie before --to.")
-    base = against or (2 * from_ms - until_ms, from_ms)
     names = tuple(name.strip() for name in by.split(",") if name.strip())
     if effect is not None and effect not in NAMES:
         raise click.UsageError(f"There is no effect {effect!r}; there are: {', '.join(NAMES)}.")
-    found = _explained(ledger, (from_ms, until_ms), base, every, names, cost)
+    found = _explained(ledger, (from_ms, until_ms), against, every, names, cost)
     if svg or png:
         _draw(found, svg, png)
     if as_csv:
@@ -90,19 +92,33 @@ def explain(
 
 
 def _explained(
-    ledger: Path, window: tuple[int, int], base: tuple[int, int], every: str | None, by: tuple[str, ...], cost: str | None
+    ledger: Path,
+    window: tuple[int, int],
+    against: tuple[int, int] | None,
+    every: str | None,
+    by: tuple[str, ...],
+    cost: str | None,
 ) -> "Explanation":
     from jevons.economics import explain as economics
     from jevons.economics.frames import Span
 
-    def once(cost: Any) -> "Explanation":
+    def once(base: Span, window: Span, cost: Any) -> "Explanation":
         if every:
-            return economics.follow(ledger, Span.of_ms(*window), every, by=by, cost=cost)  # type: ignore[arg-type]
-        return economics.explain(ledger, Span.of_ms(*window), Span.of_ms(*base), by=by, cost=cost)
+            return economics.follow(ledger, window, every, by=by, cost=cost)  # type: ignore[arg-type]
+        return economics.explain(ledger, window, base, by=by, cost=cost)
 
+    spans = (Span.of_ms(*(against or (2 * window[0] - window[1], window[0]))), Span.of_ms(*window))
     try:
-        found = once(cost or "billed")
-        return once("list") if cost is None and not found.base_nusd and not found.bill_nusd else found
+        found = once(*spans, cost or "billed")
+        if cost is None and not found.base_nusd and not found.bill_nusd:
+            found = once(*spans, "list")
+        halves = economics.halves(ledger, spans[1]) if not (against or every or found.base_nusd) and found.bill_nusd else None
+        if halves is None:
+            return found
+        found = once(*halves, found.cost)
+        return msgspec.structs.replace(
+            found, notes=("Nothing is recorded before: the two halves of what there is are compared.", *found.notes)
+        )
     except ValueError as error:
         raise click.UsageError(str(error)) from None
 
@@ -133,6 +149,8 @@ def _table(found: "Explanation", effect: str | None, runs: list[dict[str, Any]])
     if not effect:
         table.add_row("change", _signed_short(found.change_nusd), _signed_short(found.change_nusd), "")
     tables.console.print(table)
+    for note in found.notes:
+        tables.console.print(tables.printable(note), markup=False)
     if effect:
         _one(shown[0], runs)
     else:

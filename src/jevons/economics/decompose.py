@@ -5,25 +5,26 @@ the change. Attribution is not unique: the two methods are two fair ways to shar
 
 LMDI-I: Ang, "The LMDI approach to decomposition analysis", Energy Policy 33 (2005). An effect is L(v1, v0) ln(x1/x0).
 Shapley: the mean, over all orders of change, of what a factor adds; by Owen's multilinear extension ("Multilinear extensions of games",
-Management Science 18, 1972) the integral over t of (r-1) Π (1 + t (r'-1)), which a Gauss-Legendre rule of 7 points gives exactly.
+Management Science 18, 1972) the integral over t of (r-1) Π (1 + t (r'-1)), which a Gauss-Legendre rule of 6 points gives exactly.
 """
 
 from collections.abc import Sequence
 from math import log, log1p
+from typing import NamedTuple
 
-FACTORS_MAX = 14
-"""The integrand is a polynomial of one degree less, and 7 points are exact up to degree 13."""
+FACTORS_MAX = 12
+"""The integrand is a polynomial of one degree less, and 6 points are exact up to degree 11."""
 
-_HALF = (
-    (0.9491079123427585, 0.1294849661688697),
-    (0.7415311855993945, 0.2797053914892766),
-    (0.4058451513773972, 0.3818300505051189),
+_POINTS = tuple(
+    (0.5 + sign * x / 2, weight / 2)
+    for x, weight in (
+        (0.9324695142031521, 0.1713244923791704),
+        (0.6612093864662645, 0.3607615730481386),
+        (0.2386191860831969, 0.4679139345726910),
+    )
+    for sign in (-1, 1)
 )
-_POINTS = (
-    (0.5, 0.4179591836734694 / 2),
-    *((0.5 + sign * x / 2, weight / 2) for x, weight in _HALF for sign in (-1, 1)),
-)
-"""Abramowitz & Stegun, table 25.4, n = 7, moved to [0, 1]."""
+"""Abramowitz & Stegun, table 25.4, n = 6, moved to [0, 1]."""
 
 
 def log_mean(a: float, b: float) -> float:
@@ -36,22 +37,51 @@ def log_mean(a: float, b: float) -> float:
     return (a - b) / (log1p(part) if -0.5 < part < 1 else log(a / b))
 
 
-def lmdi(before: float, after: float, ratios: Sequence[float]) -> list[float]:
-    """The effect of each factor that was multiplied by its ratio > 0, for values > 0 with `after = before · Π ratios`."""
-    mean = log_mean(after, before)
-    return [mean * log(ratio) for ratio in ratios]
+class Cell(NamedTuple):
+    """One product > 0 before and after; `ratios`: by how much its own factors were multiplied, beside those that it shares with others."""
+
+    before: float
+    after: float
+    ratios: Sequence[float]
 
 
-def shapley(before: float, ratios: Sequence[float]) -> list[float]:
-    """The same by Shapley; ratios >= 0. At most FACTORS_MAX of them."""
-    assert len(ratios) <= FACTORS_MAX
-    grown = [ratio - 1 for ratio in ratios]
-    effects = [0.0] * len(grown)
+class Effects(NamedTuple):
+    """By LMDI and by Shapley."""
+
+    lmdi: float
+    shapley: float
+
+
+def share_out(shared: Sequence[float], cells: Sequence[Cell]) -> tuple[list[Effects], list[list[Effects]]]:
+    """The effects of factors that all cells share, each over all cells, and of each cell's own. Ratios > 0; at most FACTORS_MAX of them.
+
+    A cell's `after` is its `before` times all ratios, its own and the shared ones; all effects sum to the change of all cells.
+    """
+    grown = [ratio - 1 for ratio in shared]
+    own_grown = [[ratio - 1 for ratio in cell.ratios] for cell in cells]
+    by_shapley = [0.0] * len(grown)
+    own_by_shapley = [[0.0] * len(own) for own in own_grown]
     for t, weight in _POINTS:
         terms = [1 + t * more for more in grown]
-        whole = before * weight
+        outer = weight
         for term in terms:
-            whole *= term
+            outer *= term
+        whole = 0.0
+        for cell, own, sums in zip(cells, own_grown, own_by_shapley, strict=True):
+            value = cell.before * outer
+            own_terms = [1 + t * more for more in own]
+            for term in own_terms:
+                value *= term
+            whole += value
+            for place, more in enumerate(own):
+                sums[place] += value * more / own_terms[place]
         for place, more in enumerate(grown):
-            effects[place] += whole * more / terms[place]
-    return effects
+            by_shapley[place] += whole * more / terms[place]
+    means = [log_mean(cell.after, cell.before) for cell in cells]
+    mean = sum(means)
+    effects = [Effects(mean * log(ratio), effect) for ratio, effect in zip(shared, by_shapley, strict=True)]
+    own_effects = [
+        [Effects(of_cell * log(ratio), effect) for ratio, effect in zip(cell.ratios, sums, strict=True)]
+        for of_cell, cell, sums in zip(means, cells, own_by_shapley, strict=True)
+    ]
+    return effects, own_effects

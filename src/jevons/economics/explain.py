@@ -19,25 +19,30 @@ from jevons.core.limits import EXPLAIN_PARTS_MAX, EXPLAIN_SEGMENTS_MAX, EXPLAIN_
 from jevons.economics import nest
 from jevons.economics.frames import (
     BILLED_NUSD,
+    BY_CALLS,
     CALLS,
     DIMENSIONS,
     INPUT,
     LIST_NUSD,
     OUTPUT,
-    Aside,
+    UNATTRIBUTED,
     Cost,
     Days,
     Frame,
     Group,
     Span,
 )
-from jevons.economics.nest import ENTRY, EXIT, Found, Names, Part, Step
+from jevons.economics.nest import ENTRY, EXIT, Found, Names, Place, Step
 from jevons.economics.sentences import sentence
 
 Every = Literal["day", "week", "month"]
 BY = (*DIMENSIONS, "tier", "line", "model", "tariff", "kind")
 DEFAULT_BY = ("team", "agent", "model")
 WEEK_DAYS = 7
+LOOSE_SHARE_MAX = 0.2
+"""By how much the share of calls outside runs may differ before tasks are no longer the same thing at both ends."""
+FLOATS_LOSE = 1e-9
+"""Of the sum of all amounts, far more than adding up floats can lose."""
 _TELLS: dict[str, tuple[str, ...]] = {
     nest.VOLUME: (),
     nest.MIX: (),
@@ -90,6 +95,8 @@ class Explanation(msgspec.Struct, frozen=True):
     """How many steps were taken apart on the way."""
     effects: tuple[Effect, ...]
     """The largest first."""
+    notes: tuple[str, ...] = ()
+    """What a reader should know of the figures, in sentences."""
 
 
 def explain(ledger: Path, window: Span, base: Span, *, by: Sequence[str] = DEFAULT_BY, cost: Cost = "billed") -> Explanation:
@@ -100,7 +107,20 @@ def explain(ledger: Path, window: Span, base: Span, *, by: Sequence[str] = DEFAU
 def follow(ledger: Path, span: Span, every: Every, *, by: Sequence[str] = DEFAULT_BY, cost: Cost = "billed") -> Explanation:
     """Why the last day, week or month of a span cost more or less than the first, along all between. Raises as `explain`."""
     way = periods(span, every)
-    return _explained(ledger, way[0], way[-1], [way], by, cost)
+    found = _explained(ledger, way[0], way[-1], [way], by, cost)
+    if not (out := (way[0].first - span.first) + (span.after - way[-1].after)):
+        return found
+    return msgspec.structs.replace(
+        found, notes=(*found.notes, f"{out} days at the ends are of no whole {every}, and are left out.")
+    )
+
+
+def halves(ledger: Path, span: Span) -> tuple[Span, Span] | None:
+    """Two halves of the days of a span from the first on which something was used; None if these are fewer than two."""
+    days = Days(ledger, span, (), "list")
+    first = next((day for day in range(*span) if days.any(Span(day, day + 1))), span.after)
+    half = (span.after - first) // 2
+    return (Span(span.after - 2 * half, span.after - half), Span(span.after - half, span.after)) if half else None
 
 
 def between(base: Span, window: Span) -> list[list[Span]]:
@@ -110,7 +130,9 @@ def between(base: Span, window: Span) -> list[list[Span]]:
     At once where they are shorter than a week: what rests on a weekend would look like gone and new.
     """
     days = min(base.days, window.days)
-    parts = max(1, min(EXPLAIN_PARTS_MAX, days // WEEK_DAYS))
+    most = max(1, min(EXPLAIN_PARTS_MAX, days // WEEK_DAYS))
+    # Parts of one length share steps: where the second begins the first has been.
+    parts = next((n for n in range(most, 1, -1) if days % n == 0), most)
     far = max(abs(window.first - base.first), abs(window.after - base.after))
     steps = max(1, min(far, EXPLAIN_STEPS_MAX)) if days >= WEEK_DAYS else 1
 
@@ -122,11 +144,11 @@ def between(base: Span, window: Span) -> list[list[Span]]:
 
 
 def periods(span: Span, every: Every) -> list[Span]:
-    """The whole days, weeks (of seven days, from its first) or calendar months of a span. Raises ValueError for fewer than two."""
+    """The whole days, weeks (of seven days, back from its last) or calendar months of a span. Raises ValueError for fewer than two."""
     if every == "month":
         borders = [day for day in range(span.first, span.after + 1) if _date(day).day == 1]
     else:
-        borders = list(range(span.first, span.after + 1, {"day": 1, "week": WEEK_DAYS}[every]))
+        borders = list(range(span.after, span.first - 1, -{"day": 1, "week": WEEK_DAYS}[every]))[::-1]
     if len(borders) < 3:
         raise ValueError(f"There are no two {every}s from {_date(span.first)} to {_date(span.after)} to compare.")
     return [Span(a, b) for a, b in pairwise(borders)]
@@ -139,14 +161,21 @@ def _explained(ledger: Path, base: Span, window: Span, ways: list[list[Span]], b
     every = [base, window, *(span for way in ways for span in way)]
     days = Days(ledger, Span(min(span.first for span in every), max(span.after for span in every)), dimensions, cost)
     first, last = days.frames([base, window])
+    named = _began_to_name_runs(first, last)
+    if named:
+        days.count_calls(named)
+        first, last = days.frames([base, window])
     found: Found = {}
     _ends(first, last, cost, found)
     # Where nothing was used in between there is nothing to compare with.
     ways = [[span for place, span in enumerate(way) if place in (0, len(way) - 1) or days.any(span)] for way in ways]
     steps = Counter(step for way in ways for step in pairwise(way))
-    _walk(days, ways, steps, Step(cost, _naming(first, last), found), _groups(first) & _groups(last))
+    staying = _groups(first) & _groups(last)
+    _walk(days, ways, steps, Step(cost, _naming(first, last), found), staying)
     base_nusd, bill_nusd = first.nusd(cost), last.nusd(cost)
-    totals = _whole(_segments(found, tuple(by), dimensions), bill_nusd - base_nusd)
+    segments = _segments(found, tuple(by), dimensions)
+    _leave_over(segments, bill_nusd - base_nusd)
+    totals = _whole(segments, bill_nusd - base_nusd)
     effects = [
         Effect(
             name,
@@ -168,6 +197,7 @@ def _explained(ledger: Path, base: Span, window: Span, ways: list[list[Span]], b
         bill_nusd - base_nusd,
         len(steps),
         tuple(effects),
+        (*_told(named, dimensions), *days.told([base, window]), *_untold(staying), *_unpriced(first, last)),
     )
 
 
@@ -188,23 +218,58 @@ def _ends(first: Frame, last: Frame, cost: Cost, found: Found) -> None:
     """What has no factors, and groups that are there at one end only."""
     for place in {**first.aside, **last.aside}:
         change = last.aside.get(place, 0) - first.aside.get(place, 0)
-        _put(found, _aside_part(place), change)
+        _put(found, Place(place.labels, "", "", place.model, ""), place.effect, change)
     staying = _groups(first) & _groups(last)
     for frame, effect, sign in ((first, EXIT, -1), (last, ENTRY, 1)):
         for leaf, sums in frame.leaves.items():
             if leaf.group not in staying:
                 nusd = sums[BILLED_NUSD if cost == "billed" else LIST_NUSD]
-                _put(found, Part(effect, leaf.group.labels, *leaf[1:], ""), sign * nusd)
+                _put(found, Place(leaf.group.labels, *leaf[1:]), effect, sign * nusd)
 
 
-def _aside_part(place: Aside) -> Part:
-    return Part(place.effect, place.labels, "", "", place.model, "", "")
-
-
-def _put(found: Found, part: Part, nusd: int) -> None:
-    sums = found.setdefault(part, [0.0, 0.0])
+def _put(found: Found, place: Place, effect: str, nusd: int) -> None:
+    sums = found.setdefault(place, {}).setdefault((effect, ""), [0.0, 0.0])
     sums[0] += nusd
     sums[1] += nusd
+
+
+def _began_to_name_runs(first: Frame, last: Frame) -> set[Group]:
+    """Groups of which many more, or many fewer, calls are in runs than before: their tasks before and after are not the same thing."""
+    found = set()
+    for group in _groups(first) & _groups(last):
+        shares = []
+        for frame in (first, last):
+            calls = sum(sums[CALLS] for leaf, sums in frame.leaves.items() if leaf.group == group)
+            shares.append(frame.loose.get(group, 0) / calls)
+        if group.basis == BY_CALLS and abs(shares[1] - shares[0]) > LOOSE_SHARE_MAX:
+            found.add(group)
+    return found
+
+
+def _told(named: set[Group], dimensions: tuple[str, ...]) -> list[str]:
+    said = sorted(
+        ", ".join(f"{name} {value}" for name, value in zip(dimensions, group.labels, strict=True) if value) for group in named
+    )
+    return [f"{of or 'All'}: the share of calls in runs is not what it was, so each call counts as a task." for of in said]
+
+
+def _untold(groups: set[Group]) -> list[str]:
+    if all(group.basis == BY_CALLS for group in groups):
+        return []
+    return [
+        "Some sources do not tell how many calls there were. Of these, volume is the number of tokens, and context and output are their shares."
+    ]
+
+
+def _unpriced(first: Frame, last: Frame) -> list[str]:
+    tokens = [
+        sum(sum(sums[INPUT : OUTPUT + 1]) for sums in frame.leaves.values() if not sums[LIST_NUSD]) for frame in (first, last)
+    ]
+    if not any(tokens):
+        return []
+    return [
+        f"Tokens without a price (free, or not known) count as work that costs nothing: {tokens[0]:,} before, {tokens[1]:,} now."
+    ]
 
 
 def _groups(frame: Frame) -> set[Group]:
@@ -241,17 +306,27 @@ Key = tuple[tuple[str, str], ...]
 def _segments(found: Found, by: tuple[str, ...], dimensions: tuple[str, ...]) -> dict[tuple[str, Key], list[float]]:
     """(effect, labels) -> sums by either method."""
     gathered: dict[tuple[str, Key], tuple[list[float], list[float]]] = {}
-    for part, (by_lmdi, by_shapley) in found.items():
-        labels = dict(zip(dimensions, part.labels, strict=True))
-        told = _TELLS.get(part.effect, ("model",))
-        if "model" not in by:
-            told = tuple(name for name in by if name not in dimensions) if told else ()
-        own = part._asdict()
-        labels |= {name: own[name] for name in told if own[name]}
-        lists = gathered.setdefault((part.effect, tuple(labels.items())), ([], []))
-        lists[0].append(by_lmdi)
-        lists[1].append(by_shapley)
+    for place, effects in found.items():
+        own = place._asdict()
+        for (effect, kind), (by_lmdi, by_shapley) in effects.items():
+            labels = dict(zip(dimensions, place.labels, strict=True))
+            told = _TELLS.get(effect, ("model",))
+            if "model" not in by:
+                told = tuple(name for name in by if name not in dimensions) if told else ()
+            labels |= {name: value for name in told if (value := kind if name == "kind" else own[name])}
+            lists = gathered.setdefault((effect, tuple(labels.items())), ([], []))
+            lists[0].append(by_lmdi)
+            lists[1].append(by_shapley)
     return {key: [fsum(lists[0]), fsum(lists[1])] for key, lists in gathered.items()}
+
+
+def _leave_over(sums: dict[tuple[str, Key], list[float]], change: int) -> None:
+    """What floats cannot have lost is not hidden by rounding: it stays unattributed."""
+    for column in (0, 1):
+        values = [of[column] for of in sums.values()]
+        left = change - fsum(values)
+        if abs(left) > len(values) + FLOATS_LOSE * fsum(map(abs, values)):
+            sums.setdefault((UNATTRIBUTED, ()), [0.0, 0.0])[column] += left
 
 
 def _whole(sums: dict[tuple[str, Key], list[float]], change: int) -> dict[str, list[Segment]]:

@@ -4,7 +4,8 @@ Comes in: a ledger file. Goes out: `Frame`s, read from the sums by the day and t
 the ledger. Does not know: what caused what.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -28,6 +29,8 @@ Sums = list[int]
 
 BY_CALLS, BY_TOKENS = "", "tokens"
 """How work is counted in a group. Where a source does not say how many calls there were, each token counts as one."""
+BUCKET_DAYS = 6
+"""Rows that are always this far apart are sums of several days (a week, with a day's play)."""
 UNATTRIBUTED, CORRECTIONS = "unattributed", "corrections"
 
 
@@ -77,6 +80,8 @@ class Frame(msgspec.Struct):
 
     leaves: dict[Leaf, Sums]
     tasks: dict[Group, int]
+    loose: dict[Group, int]
+    """Calls outside any run."""
     aside: dict[Aside, int]
 
     def nusd(self, cost: Cost) -> int:
@@ -98,6 +103,11 @@ class Days:
         self._dimensions = tuple(dimensions)
         self._cost = cost
         self._groups: dict[tuple[int, str], tuple[tuple[str, ...], str]] = {}
+        self._by_tokens: set[tuple[tuple[str, ...], str]] = set()
+        """(labels, source) of work of which some rows do not tell how many calls they stand for."""
+        self._by_calls: set[Group] = set()
+        self._told_days: dict[str, set[int]] = {}
+        """Name of an imported key -> days on which it has rows."""
         self._leaves: dict[tuple[int, str, str, str, str, str], Leaf] = {}
         self._days: dict[int, _Day] = {}
         self._runs: list[tuple[Group, int, int, int]] = []
@@ -107,6 +117,7 @@ class Days:
                 key_id: (name, msgspec.json.decode(settings, type=KeySettings))
                 for key_id, name, settings in db.execute("SELECT id, name, settings FROM keys")
             }
+            self._read_untold(db, span)
             self._read_sums(db, span)
             self._read_runs(db, span)
             if cost == "billed":
@@ -115,6 +126,22 @@ class Days:
     def any(self, span: Span) -> bool:
         """Was anything used in the span?"""
         return any(day in self._days and self._days[day].leaves for day in range(*span))
+
+    def told(self, spans: Sequence[Span]) -> list[str]:
+        """What a reader should know of the days: sums of several days that a source tells as one."""
+        said = []
+        for name, days in sorted(self._told_days.items()):
+            gaps = [b - a for a, b in pairwise(sorted(days))]
+            if gaps and min(gaps) >= BUCKET_DAYS:
+                counts = " and ".join(str(sum(day in range(*span) for day in days)) for span in spans)
+                said.append(
+                    f"{name} tells sums of {min(gaps)} days or more: {counts} of them are compared. --every week compares like with like."
+                )
+        return said
+
+    def count_calls(self, groups: Iterable[Group]) -> None:
+        """From now on each call of these groups counts as a task."""
+        self._by_calls.update(groups)
 
     def frames(self, spans: Sequence[Span]) -> Iterator[Frame]:
         """One for each span. Where they overlap, only the days that come and go are added up."""
@@ -131,7 +158,8 @@ class Days:
                     self._add(day, 1, leaves, loose, aside)
             before = span
             there = {leaf: sums.copy() for leaf, sums in leaves.items() if any(sums)}
-            yield Frame(there, self._tasks(span, there, loose), {place: nusd for place, nusd in aside.items() if nusd})
+            tasks = self._tasks(span, there, loose)
+            yield Frame(there, tasks, loose.copy(), {place: nusd for place, nusd in aside.items() if nusd})
 
     def _add(self, day: int, sign: int, leaves: dict[Leaf, Sums], loose: dict[Group, int], aside: dict[Aside, int]) -> None:
         found = self._days.get(day)
@@ -148,7 +176,7 @@ class Days:
             aside[place] = aside.get(place, 0) + sign * nusd
 
     def _tasks(self, span: Span, leaves: dict[Leaf, Sums], loose: dict[Group, int]) -> dict[Group, int]:
-        """A task is a run that no run started, wherever the span meets it, or a call outside any run."""
+        """A task is a run, wherever the span meets it, or a call outside any run."""
         calls: dict[Group, int] = {}
         for leaf, sums in leaves.items():
             calls[leaf.group] = calls.get(leaf.group, 0) + sums[CALLS]
@@ -156,8 +184,10 @@ class Days:
         for group, first, last, runs in self._runs:
             if group in tasks and first < span.after and last >= span.first:
                 tasks[group] += runs
-        # Where only parts of others' runs are in sight, or nobody says what a call is, a call is a task.
-        return {group: (n + loose.get(group, 0)) or calls[group] for group, n in tasks.items()}
+        for group in tasks:
+            # Where nobody says what a call is, or a caller began to name its runs, a call is a task.
+            tasks[group] = calls[group] if group in self._by_calls else (tasks[group] + loose.get(group, 0)) or calls[group]
+        return tasks
 
     def _read_sums(self, db: apsw.Connection, span: Span) -> None:
         costs = ", ".join(COSTS)
@@ -172,27 +202,43 @@ class Days:
             nusd = sums[-1] if self._cost == "billed" else sums[-2]
             labels, source = self._group(key_id, agent)
             tokens = sum(sums[:5])
+            if source:
+                self._told_days.setdefault(self._keys[key_id][0], set()).add(day)
             if tariff == HELD:
                 found.aside.append((Aside(HELD, labels, target), nusd))
                 continue
-            if nusd < 0:
-                found.aside.append((Aside(CORRECTIONS, labels, target), nusd))
+            if nusd < 0 or sums[LIST_NUSD - 1] < sum(sums[INPUT_NUSD - 1 : LIST_NUSD - 1]):
+                found.aside.append((Aside(CORRECTIONS, labels, target), nusd))  # credits among the rows
                 continue
             if nusd and (not sums[-2] or (source and not steps and not tokens)):
                 found.aside.append((Aside(UNATTRIBUTED, labels, target), nusd))  # money without a list price, or without tokens
                 continue
             basis, calls = BY_CALLS, steps or (entries if nusd else 0)
-            if source and not steps:
+            if (labels, source) in self._by_tokens:
                 basis, calls = BY_TOKENS, tokens
             leaf = self._leaf(key_id, agent, upstream, target, tariff, basis)
             found.leaves.append((leaf, [calls, *sums]))
             if loose:
                 found.loose.append((leaf.group, loose))
 
-    def _read_runs(self, db: apsw.Connection, span: Span) -> None:
+    def _read_untold(self, db: apsw.Connection, span: Span) -> None:
+        sources = [key_id for key_id, (_, settings) in self._keys.items() if settings.source]
+        if not sources:
+            return
         query = (
-            f"SELECT key_id, agent, first_ms / {DAY_MS}, last_ms / {DAY_MS}, count(*) FROM runs"
-            " WHERE parent_run_id IS NULL AND steps > 0 AND last_ms >= ? AND first_ms < ? GROUP BY 1, 2, 3, 4"
+            "SELECT DISTINCT key_id, agent FROM rollup_day WHERE day >= ? AND day < ? AND steps = 0"
+            f" AND input + cache_read + cache_write_5m + cache_write_1h + output > 0 AND key_id IN ({', '.join(map(str, sources))})"
+        )
+        for key_id, agent in db.execute(query, span):
+            self._by_tokens.add(self._group(key_id, agent))
+
+    def _read_runs(self, db: apsw.Connection, span: Span) -> None:
+        """A run is a task of its group unless a run of the same group started it: agents that others start have tasks of their own."""
+        apart = " OR above.agent <> runs.agent" if "agent" in self._dimensions else ""
+        query = (
+            f"SELECT runs.key_id, runs.agent, runs.first_ms / {DAY_MS}, runs.last_ms / {DAY_MS}, count(*) FROM runs"
+            " LEFT JOIN runs AS above ON above.key_id = runs.key_id AND above.run_id = runs.parent_run_id"
+            f" WHERE (above.run_id IS NULL{apart}) AND runs.steps > 0 AND runs.last_ms >= ? AND runs.first_ms < ? GROUP BY 1, 2, 3, 4"
         )
         for key_id, agent, first, last, runs in db.execute(query, (span.first * DAY_MS, span.after * DAY_MS)):
             self._runs.append((Group(self._group(key_id, agent)[0], BY_CALLS), first, last, runs))

@@ -9,7 +9,18 @@ from typing import NamedTuple, Protocol
 from jevons.core.money import short_usd
 from jevons.core.price import HELD
 from jevons.economics import nest
-from jevons.economics.frames import BILLED_NUSD, CALLS, CORRECTIONS, INPUT, INPUT_NUSD, LIST_NUSD, OUTPUT, UNATTRIBUTED, Frame
+from jevons.economics.frames import (
+    BILLED_NUSD,
+    BY_CALLS,
+    CALLS,
+    CORRECTIONS,
+    INPUT,
+    INPUT_NUSD,
+    LIST_NUSD,
+    OUTPUT,
+    UNATTRIBUTED,
+    Frame,
+)
 
 _OF_GROUPS = frozenset({nest.VOLUME, nest.MIX, nest.DEPTH, nest.CONTEXT, nest.OUTPUT})
 """Effects that are measured in a group as a whole: its models only carry them."""
@@ -51,29 +62,35 @@ class Totals(NamedTuple):
 
 
 def sentence(name: str, segments: Sequence[Told], first: Frame, last: Frame, dimensions: Sequence[str]) -> str:
-    """Why the effect is what it is. `segments`: the largest first. The figures are those of its largest segment."""
+    """Why the effect is what it is. `segments`: the largest first. The figures are those at both ends, of all and of its largest segment."""
     say = _SAY[name]
-    whole = [totals(frame, {}, dimensions) for frame in (first, last)]
-    said = f"{say.words}{_figures(say, whole, {})}"
     top = segments[0]
+    ends = [totals(frame, {}, dimensions) for frame in (first, last)]
+    said = f"{say.words}{_figures(say, ends, {}, sum(segment.lmdi_nusd for segment in segments))}"
     place = ", ".join(_word(label, value) for label, value in top.labels.items())
     if not place:
         return f"{said}."
     own = {label: value for label, value in top.labels.items() if label in dimensions} if name in _OF_GROUPS else top.labels
-    parts = [totals(frame, own, dimensions) for frame in (first, last)]
     most = "all of it" if len(segments) == 1 else f"{'+' if top.lmdi_nusd > 0 else ''}{short_usd(top.lmdi_nusd)} of it"
-    return f"{said}; {most}: {place}{_figures(say, parts, own) if own and all(part.calls for part in parts) else ''}."
+    if not own:
+        return f"{said}; {most}: {place}."
+    return f"{said}; {most}: {place}{_figures(say, [totals(frame, own, dimensions) for frame in (first, last)], own, top.lmdi_nusd)}."
 
 
-def _figures(say: "_Say", ends: Sequence[Totals], labels: Mapping[str, str]) -> str:
-    if say.figure is None:
+def _figures(say: "_Say", ends: Sequence[Totals], labels: Mapping[str, str], nusd: int) -> str:
+    """What it was and is. An effect is added up along the way, and may be large where both ends are alike: then that is said."""
+    if say.figure is None or (say.of_kind and "kind" not in labels) or not all(end.calls for end in ends):
         return ""
     before, after = (say.figure(end, labels) for end in ends)
-    return f" ({before} → {after})"
+    if before is None or after is None:
+        return ""
+    moved = (after.value - before.value) * say.dearer
+    on_the_way = "" if moved * nusd > 0 else "; on the way it weighed otherwise"
+    return f" ({before.text} → {after.text}{on_the_way})"
 
 
 def totals(frame: Frame, labels: Mapping[str, str], dimensions: Sequence[str]) -> Totals:
-    """The part of a frame that these labels name; a label with an arrow names both its ends."""
+    """The part of a frame that these labels name; a label with an arrow names both its ends. Only of work of which calls are told."""
     wanted = [(place, labels[name]) for place, name in enumerate(dimensions) if name in labels]
     sums = [0] * (BILLED_NUSD + 1)
     groups = set()
@@ -83,8 +100,9 @@ def totals(frame: Frame, labels: Mapping[str, str], dimensions: Sequence[str]) -
             continue
         if any(own[name] not in value.replace(" → ", ", ").split(", ") for name, value in labels.items() if name in own):
             continue
-        groups.add(leaf.group)
-        sums = [a + b for a, b in zip(sums, found, strict=True)]
+        if leaf.group.basis == BY_CALLS:
+            groups.add(leaf.group)
+            sums = [a + b for a, b in zip(sums, found, strict=True)]
     return Totals(sum(frame.tasks.get(group, 0) for group in groups), tuple(sums))
 
 
@@ -94,48 +112,54 @@ def _word(label: str, value: str) -> str:
     return f"{label} {value}" if value else f"no {label}"
 
 
-def _per(a: int, b: int) -> str:
+class _Figure(NamedTuple):
+    value: float
+    text: str
+
+
+def _ratio(a: int, b: int) -> _Figure | None:
     if not b:
-        return "none"
+        return None
     ratio = a / b
-    return f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:,.3g}"
+    return _Figure(ratio, f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:,.3g}")
 
 
-def _per_million(a: int, b: int) -> str:
-    return f"${a / b / 1000:,.4g}" if b else "none"
+def _share(a: int, b: int) -> _Figure | None:
+    return _Figure(a / b, f"{100 * a / b:.0f} %") if b else None
 
 
-def _share(a: int, b: int) -> str:
-    return f"{100 * a / b:.0f} %" if b else "none"
-
-
-def _price(end: Totals, labels: Mapping[str, str]) -> str:
-    places = [place for place, kind in enumerate(_KIND_WORDS, INPUT) if kind == labels.get("kind")] or range(INPUT, OUTPUT + 1)
+def _price(end: Totals, labels: Mapping[str, str]) -> _Figure | None:
+    places = [place for place, kind in enumerate(_KIND_WORDS, INPUT) if kind == labels["kind"]]
     tokens, nusd = (sum(end.sums[place + shift] for place in places) for shift in (0, INPUT_NUSD - INPUT))
-    return f"${nusd / tokens / 1000:,.4g} a million" if tokens else "none"
+    return _Figure(nusd / tokens, f"${nusd / tokens / 1000:,.4g} a million") if tokens else None
 
 
-def _fees(end: Totals, labels: Mapping[str, str]) -> str:
-    return short_usd(end.sums[LIST_NUSD] - sum(end.sums[INPUT_NUSD:LIST_NUSD]))
+def _fees(end: Totals, _: Mapping[str, str]) -> _Figure:
+    fees = end.sums[LIST_NUSD] - sum(end.sums[INPUT_NUSD:LIST_NUSD])
+    return _Figure(fees, short_usd(fees))
 
 
 class _Say(NamedTuple):
     words: str
-    figure: Callable[[Totals, Mapping[str, str]], str] | None = None
+    figure: Callable[[Totals, Mapping[str, str]], _Figure | None] | None = None
+    dearer: int = 1
+    """-1 where more of it costs less."""
+    of_kind: bool = False
+    """The figure is of one kind of token only: of several it would be no price of anything."""
 
 
 _SAY: dict[str, _Say] = {
-    nest.VOLUME: _Say("The number of tasks", lambda end, _: f"{end.tasks:,}"),
+    nest.VOLUME: _Say("The number of tasks", lambda end, _: _Figure(end.tasks, f"{end.tasks:,}")),
     nest.MIX: _Say("Work moved between groups whose tasks cost more and less"),
-    nest.DEPTH: _Say("Calls per task", lambda end, _: _per(end.calls, end.tasks)),
+    nest.DEPTH: _Say("Calls per task", lambda end, _: _ratio(end.calls, end.tasks)),
     "tier": _Say("Tokens moved between commodity and frontier models"),
     "lineage": _Say("Tokens moved from line to line within a tier"),
     "substitution": _Say("Models took each other's place within a line"),
     "tariff": _Say("Tokens moved to other rates of the same model"),
-    nest.CONTEXT: _Say("Input tokens per call", lambda end, _: _per(end.read, end.calls)),
-    nest.OUTPUT: _Say("Output tokens per call", lambda end, _: _per(end.sums[OUTPUT], end.calls)),
-    nest.CACHE: _Say("Share of the input that was read from a cache", lambda end, _: _share(end.cached, end.read)),
-    nest.PRICE: _Say("Price of the same model at the same kind of rate", _price),
+    nest.CONTEXT: _Say("Input tokens per call", lambda end, _: _ratio(end.read, end.calls)),
+    nest.OUTPUT: _Say("Output tokens per call", lambda end, _: _ratio(end.sums[OUTPUT], end.calls)),
+    nest.CACHE: _Say("Share of the input that was read from a cache", lambda end, _: _share(end.cached, end.read), dearer=-1),
+    nest.PRICE: _Say("Price of the same model at the same kind of rate", _price, of_kind=True),
     nest.FEES: _Say("Fees beside tokens: searches, requests, other modalities", _fees),
     nest.DISCOUNT: _Say("What is billed of the list price", lambda end, _: _share(end.sums[BILLED_NUSD], end.sums[LIST_NUSD])),
     nest.ENTRY: _Say("New, and in nobody's place"),
