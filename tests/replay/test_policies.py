@@ -271,3 +271,49 @@ def test_more_runs_than_accounts_are_kept_for(record: Record) -> None:
     found = outcome(record(requests), tried(*limits, Limit("output", scope="run", output_tokens=10**6)))
     assert (found["calls"], found["refused"], found["unmade"]) == (runs, again, 0)
     assert [stopped["limit"] for stopped in found["limits"]] == ["steps"]
+
+
+def test_what_was_said_before_holds(tmp_path: Path, book: PriceBook) -> None:
+    """A key's limit, a limit that was set while serving, a run's own budget, a yes of a person: of the day before the replay begins."""
+    begin_ms = START_MS + DAY_MS
+
+    async def scene() -> None:
+        recorder = Recorder(tmp_path, book)
+        await recorder.key(1)
+        recorder.ask(Request(run="r"))
+        recorder.until(START_MS + 5_000)
+        ledger = recorder.ledger
+        await ledger.set_limit(1, 4 * SMALL_NUSD, START_MS + 10_000)
+        await ledger.put_limit(Limit("gone", steps=1), START_MS + 10_000)
+        await ledger.remove_limit("gone", START_MS + 11_000)
+        await ledger.put_limit(Limit("stays", scope="run", output_tokens=10**6), START_MS + 12_000)
+        who = ledger.who(ledger.by_id[1], "", "r")
+        ledger.tighten(ledger.runs.enter(1, "r", None, START_MS), who, 3 * SMALL_NUSD, START_MS + 13_000)
+        await ledger.adjust(1, SMALL_NUSD, "a bill", START_MS + 14_000)
+        for n in range(3):
+            recorder.ask(Request(run="r", output_cap=None, used_output=300, at_ms=begin_ms + n * 10_000))
+        assert recorder.refused
+        recorder.close()
+
+    asyncio.run(scene())
+    recordings = Recordings(tmp_path, tmp_path / "ledger.db", since_ms=begin_ms, book=book)
+    held: list[int] = []
+    with recordings.world(AS_IT_WAS, stops=False) as world:
+        world.on_post = lambda call, _: held.append(call.amounts[0])
+        recordings.run(world)
+        assert world.totals[1].limit == 4 * SMALL_NUSD
+        posted = world.totals[1].posted
+    with recordings.reading() as db:
+        assert held == [
+            row[0] for row in db.execute("SELECT held_nusd FROM entries WHERE id >= ? ORDER BY id", (first_id_of_ms(begin_ms),))
+        ]
+        assert posted == db.execute("SELECT posted_nusd FROM accounts").get
+
+
+def test_a_price_book_that_is_gone(record: Record, tmp_path: Path) -> None:
+    recordings = record([Request()])
+    store = SqliteStore(tmp_path / "ledger.db")
+    store.db.execute("DROP TRIGGER entries_are_never_edited; UPDATE entries SET price_book = 'ffff'")
+    store.close()
+    found = outcome(recordings, AS_IT_WAS)
+    assert (found["cost_nusd"], found["not_replayed"]) == (SMALL_NUSD, {"price_books_gone": 1})

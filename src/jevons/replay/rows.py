@@ -108,11 +108,3 @@ def calls(db: apsw.Connection, since_ms: int, until_ms: int) -> Iterator[Call]:
         heappush(waiting, (call.held_order, call.id, call))
     while waiting:
         yield heappop(waiting)[2]
-
-
-def count(db: apsw.Connection, since_ms: int, until_ms: int) -> int:
-    found: int = db.execute(
-        "SELECT count(*) FROM entries WHERE id >= ? AND id < ?",
-        (first_id_of_ms(since_ms), min(first_id_of_ms(until_ms), 2**63 - 1)),
-    ).get
-    return found

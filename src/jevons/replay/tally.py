@@ -4,7 +4,6 @@ Does not know: how anything was decided.
 """
 
 from collections import Counter
-from collections.abc import Iterator
 
 from jevons.replay.rows import Call
 
@@ -104,8 +103,3 @@ class Tally:
     @property
     def ended(self) -> int:
         return sum(stopped.unmade for stopped in self.stopped.values())
-
-    def costliest(self, runs_max: int) -> Iterator[tuple[str, Whose, int]]:
-        """(limit, whose, what it would have cost from there on) of the runs that were stopped, the dearest first."""
-        found = [(name, whose, nusd) for name, stopped in self.stopped.items() for whose, nusd in stopped.runs.items()]
-        yield from sorted(found, key=lambda one: -one[2])[:runs_max]
