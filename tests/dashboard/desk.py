@@ -2,6 +2,8 @@
 
 import http.client
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -74,16 +76,21 @@ class Desk:
 
     def call(self, key: str, run: str | None = None, **script: Any) -> Got:
         """One call of a model by a client."""
+        with self.calling(key, run, **script) as wire:
+            answer = wire.getresponse()
+            return Got(answer.status, dict(answer.getheaders()), answer.read().decode())
+
+    @contextmanager
+    def calling(self, key: str, run: str | None = None, **script: Any) -> Iterator[http.client.HTTPConnection]:
+        """A call that is sent; its client leaves when the block ends."""
         wire = http.client.HTTPConnection(urlsplit(self.jevons.url).netloc, timeout=60)
         content = "@@" + json.dumps({"reply": "one two three", **script})
         body = {"model": "gpt-4o", "messages": [{"role": "user", "content": content}], "max_tokens": 50}
         named = {"x-jevons-run-id": run} if run else {}
         try:
-            wire.request(
-                "POST", "/v1/chat/completions", json.dumps(body), {"authorization": f"Bearer {self.secrets[key]}", **named}
-            )
-            answer = wire.getresponse()
-            return Got(answer.status, dict(answer.getheaders()), answer.read().decode())
+            secret = {"authorization": f"Bearer {self.secrets[key]}"}
+            wire.request("POST", "/v1/chat/completions", json.dumps(body), secret | named)
+            yield wire
         finally:
             wire.close()
 

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from threading import Thread
 
 import pytest
 from playwright.sync_api import Browser, Page, Request
@@ -33,7 +32,6 @@ class Watched:
 def watched(browser: Browser, desk: Desk) -> Iterator[Watched]:
     context = browser.new_context()
     page = context.new_page()
-    page.set_default_timeout(10_000)
     watched = Watched(page, desk.jevons.url)
     page.on("request", lambda request: watched.requests.append(request))
     page.on("pageerror", lambda error: watched.complaints.append(str(error)))
@@ -68,10 +66,9 @@ def test_a_run_appears_and_its_cost_grows_without_loading_the_page(watched: Watc
 def test_a_call_under_way_shows_what_is_held_for_it(watched: Watched, desk: Desk) -> None:
     page = watched.go("/ui/")
     live(page)
-    caller = Thread(target=desk.call, args=("bob", "slow"), kwargs={"first_delay_ms": 6000})
-    caller.start()
-    page.wait_for_function("() => +document.querySelector('#open-calls data').value === 1")
-    caller.join()
+    with desk.calling("bob", "slow", first_delay_ms=60_000):
+        page.wait_for_function("() => +document.querySelector('#open-calls data').value === 1")
+        page.locator("tr[data-run=slow] .mark", has_text="1 open").wait_for()
     page.wait_for_function("() => +document.querySelector('#open-calls data').value === 0")
 
 

@@ -21,7 +21,6 @@ BASE = ("--from", "2026-08-30", "--to", "2026-09-04")
 def page(browser: Browser, desk: Desk) -> Any:
     context = browser.new_context()
     page = context.new_page()
-    page.set_default_timeout(10_000)
     page.goto(desk.link())
     page.wait_for_url(desk.jevons.url + "/ui/")
     yield page
