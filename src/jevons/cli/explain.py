@@ -86,7 +86,7 @@ def explain(
     if as_csv:
         _write_rows(found)
         return
-    runs = _runs(ledger, found, effect, (from_ms, until_ms)) if effect else []
+    runs = _runs(ledger, found, effect) if effect else []
     document = msgspec.to_builtins(found) | ({"runs": runs} if effect else {})
     show(json, document, lambda: _table(found, effect, runs))
 
@@ -169,20 +169,30 @@ def _one(effect: Any, runs: list[dict[str, Any]]) -> None:
         table.add_row(*cells, _signed_short(segment.lmdi_nusd), _signed_short(segment.shapley_nusd))
     tables.console.print(table)
     if runs:
-        table = tables.plain("run", "key", "agent", "calls", "cost", title="\nits costliest runs now (jevons runs show RUN)")
+        table = tables.plain(
+            "run",
+            "key",
+            "agent",
+            "calls",
+            "cost",
+            title=f"\nits costliest runs {'now' if effect.segments[0].lmdi_nusd > 0 else 'before'} (jevons runs show RUN)",
+        )
         for run in runs:
             table.add_row(run["run"], run["key"], run["agent"], f"{run['calls']:,}", format_usd(run["nusd"]))
         tables.whole(table)
 
 
-def _runs(ledger: Path, found: "Explanation", effect: str, window: tuple[int, int]) -> list[dict[str, Any]]:
+def _runs(ledger: Path, found: "Explanation", effect: str) -> list[dict[str, Any]]:
+    """Of the largest segment: those of now, or of before where that is what cost more."""
     from jevons.economics.drill import costliest_runs
     from jevons.economics.frames import Span
 
     segments = next((one.segments for one in found.effects if one.name == effect), ())
     if not segments:
         return []
-    return costliest_runs(ledger, Span.of_ms(*window), segments[0].labels, cost=found.cost, limit=RUNS_SHOWN)
+    period = found.now if segments[0].lmdi_nusd > 0 else found.base
+    first, last = (int(datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp() * 1000) for day in (period.first, period.last))
+    return costliest_runs(ledger, Span.of_ms(first, last + DAY_MS), segments[0].labels, cost=found.cost, limit=RUNS_SHOWN)
 
 
 def _draw(found: "Explanation", svg: Path | None, png: Path | None) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import apsw
+
 from jevons.core.entry import first_id_of_ms
 from jevons.economics.frames import DIMENSIONS, Cost, Span
 from jevons.ledger.bill import reading
@@ -31,32 +33,40 @@ def costliest_runs(
     Labels of models narrow the calls; an arrow between two names means either. Other labels (kind, tariff) do not narrow. Raises LedgerError.
     """
     column = "billed_nusd" if cost == "billed" else "list_nusd"
-    where = [f"{_OF_KEYS[name]} = :{name}" for name in DIMENSIONS if name in labels]
-    bindings: dict[str, Any] = {
-        **{name: labels[name] for name in DIMENSIONS if name in labels},
-        "from": first_id_of_ms(span.first * DAY_MS),
-        "until": first_id_of_ms(span.after * DAY_MS),
-        "from_ms": span.first * DAY_MS,
-        "until_ms": span.after * DAY_MS,
-        "limit": limit,
-    }
+    whose = {name: labels[name] for name in DIMENSIONS if name in labels}
     wanted = {name: set(labels[name].replace(" → ", ", ").split(", ")) for name in _OF_MODELS if name in labels}
     with reading(ledger) as db:
-        if wanted:
-            called: list[Any] = db.execute("SELECT DISTINCT upstream, target FROM rollup_day WHERE day >= ? AND day < ?", span).fetchall()
-            models = [target for upstream, target in called if _matches(upstream, target, wanted)]
-            where.append(f"entries.target IN ({', '.join(f':m{n}' for n in range(len(models)))})")
-            bindings |= {f"m{n}": model for n, model in enumerate(models)}
-        found = db.execute(
-            f"SELECT keys.name, runs.run_id, runs.agent, sum(entries.requests), sum(entries.{column}) AS nusd FROM runs"
-            " JOIN keys ON keys.id = runs.key_id"
-            " JOIN entries ON entries.run_id = runs.run_id AND entries.key_id = runs.key_id"
-            " WHERE runs.last_ms >= :from_ms AND runs.first_ms < :until_ms AND entries.id >= :from AND entries.id < :until"
-            + "".join(f" AND {condition}" for condition in where)
-            + " GROUP BY runs.key_id, runs.run_id ORDER BY nusd DESC LIMIT :limit",
-            bindings,
+        dearest = db.execute(
+            f"SELECT runs.key_id, keys.name, runs.run_id, runs.agent, runs.{column} AS nusd FROM runs JOIN keys ON keys.id = runs.key_id"
+            " WHERE runs.last_ms >= :from_ms AND runs.first_ms < :until_ms AND runs.entries > 0"
+            + "".join(f" AND {_OF_KEYS[name]} = :{name}" for name in whose)
+            + " ORDER BY nusd DESC",
+            {**whose, "from_ms": span.first * DAY_MS, "until_ms": span.after * DAY_MS},
         )
-        return [dict(zip(("key", "run", "agent", "calls", "nusd"), row, strict=True)) for row in found]
+        found: list[dict[str, Any]] = []
+        row: Any
+        for row in dearest:
+            key_id, key, run, agent, whole = row
+            if len(found) == limit and whole <= found[-1]["nusd"]:
+                break  # no run costs more in the span than in all
+            calls, nusd = _within(db, key_id, run, span, column, wanted)
+            if calls:
+                found.append({"key": key, "run": run, "agent": agent, "calls": calls, "nusd": nusd})
+                found = sorted(found, key=lambda one: -one["nusd"])[:limit]
+        return found
+
+
+def _within(
+    db: apsw.Connection, key_id: int, run: str, span: Span, column: str, wanted: Mapping[str, set[str]]
+) -> tuple[int, int]:
+    """(calls, cost) of one run in the span, by the models that are wanted."""
+    sums = db.execute(
+        f"SELECT upstream, target, sum(requests), sum({column}) FROM entries INDEXED BY entries_of_run"
+        " WHERE run_id = ? AND key_id = ? AND id >= ? AND id < ? GROUP BY 1, 2",
+        (run, key_id, first_id_of_ms(span.first * DAY_MS), first_id_of_ms(span.after * DAY_MS)),
+    )
+    matching = [(calls, nusd) for upstream, target, calls, nusd in sums if _matches(upstream, target, wanted)]
+    return sum(calls for calls, _ in matching), sum(nusd for _, nusd in matching)
 
 
 def _matches(upstream: str, target: str, wanted: Mapping[str, set[str]]) -> bool:

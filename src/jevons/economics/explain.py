@@ -16,6 +16,7 @@ from typing import Literal
 import msgspec
 
 from jevons.core.limits import EXPLAIN_PARTS_MAX, EXPLAIN_SEGMENTS_MAX, EXPLAIN_STEPS_MAX
+from jevons.core.money import short_usd
 from jevons.economics import nest
 from jevons.economics.frames import (
     BILLED_NUSD,
@@ -47,6 +48,8 @@ _TELLS: dict[str, tuple[str, ...]] = {
     nest.VOLUME: (),
     nest.MIX: (),
     nest.DEPTH: (),
+    nest.CONTEXT: (),
+    nest.OUTPUT: (),
     "tier": ("tier", "line"),
     "lineage": ("line",),
     ENTRY: ("line",),
@@ -197,7 +200,13 @@ def _explained(ledger: Path, base: Span, window: Span, ways: list[list[Span]], b
         bill_nusd - base_nusd,
         len(steps),
         tuple(effects),
-        (*_told(named, dimensions), *days.told([base, window]), *_untold(staying), *_unpriced(first, last)),
+        (
+            *_against_each_other(effects, first, last),
+            *_told(named, dimensions),
+            *days.told([base, window]),
+            *_untold(staying),
+            *_unpriced(first, last),
+        ),
     )
 
 
@@ -231,6 +240,22 @@ def _put(found: Found, place: Place, effect: str, nusd: int) -> None:
     sums = found.setdefault(place, {}).setdefault((effect, ""), [0.0, 0.0])
     sums[0] += nusd
     sums[1] += nusd
+
+
+def _against_each_other(effects: Sequence[Effect], first: Frame, last: Frame) -> list[str]:
+    """More calls that are smaller, or fewer that are larger: then neither effect is much by itself."""
+    sums = {effect.name: effect.lmdi_nusd for effect in effects}
+    depth, size = sums.get(nest.DEPTH, 0), sums.get(nest.CONTEXT, 0) + sums.get(nest.OUTPUT, 0)
+    if depth * size >= 0 or 2 * abs(depth + size) > max(abs(depth), abs(size)):
+        return []
+    per_task = []
+    for frame in (first, last):
+        tokens = sum(sum(of[INPUT : OUTPUT + 1]) for leaf, of in frame.leaves.items() if leaf.group.basis == BY_CALLS)
+        tasks = sum(n for group, n in frame.tasks.items() if group.basis == BY_CALLS)
+        per_task.append(f"{tokens / tasks:,.0f}" if tasks else "none")
+    together = f"{'+' if depth + size > 0 else ''}{short_usd(depth + size)}"
+    what = "Calls per task and tokens per call moved against each other (calls of other sizes came or went)"
+    return [f"{what}: read them together, as tokens per task ({per_task[0]} → {per_task[1]}), {together}."]
 
 
 def _began_to_name_runs(first: Frame, last: Frame) -> set[Group]:

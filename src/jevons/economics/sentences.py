@@ -63,7 +63,7 @@ class Totals(NamedTuple):
 
 def sentence(name: str, segments: Sequence[Told], first: Frame, last: Frame, dimensions: Sequence[str]) -> str:
     """Why the effect is what it is. `segments`: the largest first. The figures are those at both ends, of all and of its largest segment."""
-    say = _SAY[name]
+    say = _IN_A_MARKET.get(name, _SAY[name]) if not dimensions else _SAY[name]
     top = segments[0]
     ends = [totals(frame, {}, dimensions) for frame in (first, last)]
     said = f"{say.words}{_figures(say, ends, {}, sum(segment.lmdi_nusd for segment in segments))}"
@@ -168,5 +168,10 @@ _SAY: dict[str, _Say] = {
     CORRECTIONS: _Say("Corrections and credits"),
     UNATTRIBUTED: _Say("Money that its source does not split into tokens, or that has no list price"),
 }
+_IN_A_MARKET = {
+    nest.ENTRY: _Say("Lines that are new: what their tokens cost beyond the mean of their tier"),
+    nest.EXIT: _Say("Lines that are gone: what their tokens had cost below the mean of their tier"),
+}
+"""Where nobody is told apart, a line is new among others, and not somebody's own."""
 NAMES = tuple(_SAY)
 """Of all effects."""
