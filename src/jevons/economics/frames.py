@@ -133,10 +133,11 @@ class Days:
         for name, days in sorted(self._told_days.items()):
             gaps = [b - a for a, b in pairwise(sorted(days))]
             if gaps and min(gaps) >= BUCKET_DAYS:
-                counts = " and ".join(str(sum(day in range(*span) for day in days)) for span in spans)
-                said.append(
-                    f"{name} tells sums of {min(gaps)} days or more: {counts} of them are compared. --every week compares like with like."
-                )
+                counts = [sum(day in range(*span) for day in days) for span in spans]
+                if counts[0] != counts[-1]:
+                    said.append(
+                        f"{name} tells sums of {min(gaps)} days or more: {counts[0]} and {counts[-1]} of them are compared. --every week compares like with like."
+                    )
         return said
 
     def count_calls(self, groups: Iterable[Group]) -> None:
