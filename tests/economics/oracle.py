@@ -75,6 +75,8 @@ Place = tuple[str, ...]
 """team, agent, tier, line, model, tariff; then a kind of token, or "fees"."""
 LEVELS = ("tier", "lineage", "substitution", "tariff")
 TOKENS = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output")
+LOOSE_SHARE_MAX = Fraction(1, 5)
+"""Where the share of calls outside runs differs by more, runs are no measure of work: each call is a task."""
 PART_OF = {"output": "output", "fees": "fees"}
 """Kind -> the part that it is of; all others are context."""
 
@@ -90,6 +92,7 @@ class Table:
         self.billed: dict[Place, int] = defaultdict(int)
         self.tasks: dict[Place, int] = defaultdict(int)
         """Runs, and calls outside any run."""
+        self.loose: dict[Place, int] = defaultdict(int)
         runs: set[tuple[Place, str]] = set()
         db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
         for settings, agent, upstream, target, tariff, run_id, requests, lines, billed_nusd in db.execute(
@@ -102,6 +105,7 @@ class Table:
             leaf = (*group, lineage.tier, f"{lineage.vendor}/{lineage.line}", target, f"{upstream} {tariff}".strip())
             self.calls[leaf] += requests
             self.billed[leaf] += billed_nusd
+            self.loose[group] += 0 if run_id else requests
             if (group, run_id) not in runs:
                 self.tasks[group] += 1 if run_id else requests
                 runs.update([(group, run_id)] if run_id else [])
@@ -111,6 +115,9 @@ class Table:
                 self.costs[place] += nusd
                 self.listed[leaf] += nusd
         db.close()
+
+    def calls_of(self, group: Place) -> int:
+        return sum(n for leaf, n in self.calls.items() if leaf[:2] == group)
 
     def sizes(self) -> dict[Place, int]:
         """How much of each part (context, output, fees) is below each place, with the part as the first of it: tokens, or nano-dollars of fees."""
@@ -123,9 +130,6 @@ class Table:
 
     def cells(self, groups: set[Place]) -> dict[Place, dict[str, Fraction]]:
         """The bill of these groups as a sum of products: each cell's factors by name."""
-        calls: dict[Place, int] = defaultdict(int)
-        for leaf, n in self.calls.items():
-            calls[leaf[:2]] += n
         sizes, everything = self.sizes(), sum(self.tasks[group] for group in groups)
         found = {}
         for (*path, kind), nusd in self.costs.items():
@@ -136,8 +140,8 @@ class Table:
             found[*leaf, kind] = {
                 "volume": Fraction(everything),
                 "mix": Fraction(self.tasks[group], everything),
-                "depth": Fraction(calls[group], self.tasks[group]),
-                part: Fraction(sizes[part, *group], calls[group]),
+                "depth": Fraction(self.calls_of(group), self.tasks[group]),
+                part: Fraction(sizes[part, *group], self.calls_of(group)),
                 **{
                     name: Fraction(sizes[part, *leaf[:deep]], sizes[part, *leaf[: deep - 1]])
                     for deep, name in enumerate(LEVELS, 3)
@@ -157,6 +161,10 @@ def effects_of(path: Path, base: tuple[int, int], window: tuple[int, int]) -> tu
     """
     old, new = Table(path, *base), Table(path, *window)
     groups = set(old.tasks) & set(new.tasks)
+    for group in groups:
+        here, there = (Fraction(table.loose[group], table.calls_of(group)) for table in (old, new))
+        if abs(here - there) > LOOSE_SHARE_MAX:
+            old.tasks[group], new.tasks[group] = old.calls_of(group), new.calls_of(group)
     by_lmdi: dict[str, float] = defaultdict(float)
     by_shapley: dict[str, Fraction] = defaultdict(Fraction)
 
