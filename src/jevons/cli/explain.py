@@ -109,9 +109,7 @@ def _explained(
 
     spans = (Span.of_ms(*(against or (2 * window[0] - window[1], window[0]))), Span.of_ms(*window))
     try:
-        found = once(*spans, cost or "billed")
-        if cost is None and not found.base_nusd and not found.bill_nusd:
-            found = once(*spans, "list")
+        found = once(*spans, cost)
         halves = economics.halves(ledger, spans[1]) if not (against or every or found.base_nusd) and found.bill_nusd else None
         if halves is None:
             return found

@@ -102,12 +102,15 @@ class Explanation(msgspec.Struct, frozen=True):
     """What a reader should know of the figures, in sentences."""
 
 
-def explain(ledger: Path, window: Span, base: Span, *, by: Sequence[str] = DEFAULT_BY, cost: Cost = "billed") -> Explanation:
-    """Why `window` cost more or less than `base`. Raises LedgerError, ValueError for an unknown dimension."""
+def explain(ledger: Path, window: Span, base: Span, *, by: Sequence[str] = DEFAULT_BY, cost: Cost | None = None) -> Explanation:
+    """Why `window` cost more or less than `base`. `cost`: None = billed, or list where nothing was billed (a subscription).
+
+    Raises LedgerError, ValueError for an unknown dimension.
+    """
     return _explained(ledger, base, window, between(base, window), by, cost)
 
 
-def follow(ledger: Path, span: Span, every: Every, *, by: Sequence[str] = DEFAULT_BY, cost: Cost = "billed") -> Explanation:
+def follow(ledger: Path, span: Span, every: Every, *, by: Sequence[str] = DEFAULT_BY, cost: Cost | None = None) -> Explanation:
     """Why the last day, week or month of a span cost more or less than the first, along all between. Raises as `explain`."""
     way = periods(span, every)
     found = _explained(ledger, way[0], way[-1], [way], by, cost)
@@ -157,7 +160,12 @@ def periods(span: Span, every: Every) -> list[Span]:
     return [Span(a, b) for a, b in pairwise(borders)]
 
 
-def _explained(ledger: Path, base: Span, window: Span, ways: list[list[Span]], by: Sequence[str], cost: Cost) -> Explanation:
+def _explained(
+    ledger: Path, base: Span, window: Span, ways: list[list[Span]], by: Sequence[str], cost: Cost | None
+) -> Explanation:
+    if cost is None:
+        found = _explained(ledger, base, window, ways, by, "billed")
+        return found if found.base_nusd or found.bill_nusd else _explained(ledger, base, window, ways, by, "list")
     if unknown := [name for name in by if name not in BY]:
         raise ValueError(f"{unknown[0]!r} is no dimension of a bill; choose of {', '.join(BY)}")
     dimensions = tuple(name for name in by if name in DIMENSIONS)

@@ -135,8 +135,9 @@ class Days:
             if gaps and min(gaps) >= BUCKET_DAYS:
                 counts = [sum(day in range(*span) for day in days) for span in spans]
                 if counts[0] != counts[-1]:
+                    apart = f"{name} tells sums of {min(gaps)} days or more"
                     said.append(
-                        f"{name} tells sums of {min(gaps)} days or more: {counts[0]} and {counts[-1]} of them are compared. --every week compares like with like."
+                        f"{apart}: {counts[0]} and {counts[-1]} of them are compared. --every week compares like with like."
                     )
         return said
 
