@@ -164,8 +164,8 @@ def _explained(
     ledger: Path, base: Span, window: Span, ways: list[list[Span]], by: Sequence[str], cost: Cost | None
 ) -> Explanation:
     if cost is None:
-        found = _explained(ledger, base, window, ways, by, "billed")
-        return found if found.base_nusd or found.bill_nusd else _explained(ledger, base, window, ways, by, "list")
+        billed = _explained(ledger, base, window, ways, by, "billed")
+        return billed if billed.base_nusd or billed.bill_nusd else _explained(ledger, base, window, ways, by, "list")
     if unknown := [name for name in by if name not in BY]:
         raise ValueError(f"{unknown[0]!r} is no dimension of a bill; choose of {', '.join(BY)}")
     dimensions = tuple(name for name in by if name in DIMENSIONS)
