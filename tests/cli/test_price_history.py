@@ -1,5 +1,6 @@
 """jevons prices history, index, decline, breaks, alarms, story: for people and as JSON, with an empty ledger and with a full one."""
 
+import re
 import time
 from pathlib import Path
 
@@ -65,7 +66,17 @@ def test_index_of_what_was_paid(jevons: Run, home: Path) -> None:
     (month,) = jevons("prices", "index", "--json").json["paid"]
     assert (month["tokens"], month["billed_nusd"], month["nusd_per_mtok"]) == (1_000_000, 2_000_000_000, 2_000_000_000)
     assert (month["index_by_model"], month["index_by_line"], month["unpriced_tokens"]) == (100, 100, 0)
-    assert "$2.00" in jevons("prices", "index").out
+    head, row = (re.split(r"\s{2,}", line.strip()) for line in _after(jevons("prices", "index").out, "Price paid")[:2])
+    assert dict(zip(head, row[1:], strict=True)) == {
+        "tokens": "1,000,000", "without price": "0", "billed": "$2.00", "a million": "$2.00",
+        "same models": "100.0", "same lines": "100.0", "compared": "0 %",
+    }  # fmt: skip
+
+
+def _after(text: str, title: str) -> list[str]:
+    """Lines below that of a title."""
+    lines = text.splitlines()
+    return lines[next(place for place, line in enumerate(lines) if line.startswith(title)) + 1 :]
 
 
 def test_decline_has_moore_beside_it_and_epochs_figure(jevons: Run) -> None:

@@ -114,9 +114,8 @@ def _paid(paid: Sequence[Month]) -> None:
             "Price paid: the ledger has no tokens yet. `jevons import --local` reads the logs you have; `jevons serve` meters."
         )
         return
-    table = plain(
-        "", "tokens", "billed", "a million", "same models", "same lines", "compared", title="Price paid, from your ledger"
-    )
+    columns = ("", "tokens", "without price", "billed", "a million", "same models", "same lines", "compared")
+    table = plain(*columns, title="Price paid, from your ledger")
     for month in paid:
         unit = "" if month.nusd_per_mtok is None else short_usd(month.nusd_per_mtok)
         table.add_row(
