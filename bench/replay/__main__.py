@@ -1,6 +1,7 @@
 """Records traffic through real accounts, then replays it under its own policy; prints a table and, as its last line, one JSON object.
 
-The ledgers are written by the very code that serves (decide, take, post), with calls under way at once. The replay must come to the same
+The ledgers are written by the very code that serves (decide, take, post), with calls under way at once. Seconds are of CPU, so that others on the
+machine count little; replay has one thread. It must come to the same
 money, to the nano-dollar, or there is no figure. `rows_per_s` is what reading the same rows alone comes to, in the same run.
 """
 

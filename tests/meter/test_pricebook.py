@@ -18,7 +18,7 @@ from jevons.core.price import Price, UnpricedKind, charge, worst_case
 from jevons.core.usage import Usage
 from jevons.meter import pricebook
 from jevons.meter.overrides import load_overrides, parse_overrides, price_files
-from jevons.meter.pricebook import PriceBook, open_book, reopen_book, request_units, with_request_unit
+from jevons.meter.pricebook import PriceBook, open_book, reopen_book, with_request_unit
 
 
 def ms(text: str) -> int:
@@ -300,12 +300,10 @@ def test_a_hold_takes_the_dearest_tier_where_the_provider_chooses(with_local: Pr
 
 def test_a_fee_per_request_is_in_hold_and_charge(with_local: PriceBook) -> None:
     price = found(with_local.price("perplexity", "sonar", NOON))
-    assert request_units(price) == (("requests", 1),)
     usage = with_request_unit(Usage(input=100, output=200), price)
     assert usage.other == (("requests", 1),)
-    assert worst_case(price, 100, 200, request_units(price)) == charge(usage, price).nusd == 12_300_000
+    assert worst_case(price, 100, 200, usage.other) == charge(usage, price).nusd == 12_300_000
     plain = found(with_local.price("openai", "gpt-4o", NOON))
-    assert request_units(plain) == ()
     assert with_request_unit(Usage(input=1), plain) == Usage(input=1)
 
 

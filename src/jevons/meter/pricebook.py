@@ -216,11 +216,6 @@ def with_request_unit(usage: Usage, price: Price) -> Usage:
     return msgspec.structs.replace(usage, other=(*usage.other, (REQUESTS, 1)))
 
 
-def request_units(price: Price) -> tuple[tuple[str, int], ...]:
-    """The same for a hold: what core.price.worst_case takes as `units`."""
-    return ((REQUESTS, 1),) if REQUESTS in price.tiers[0].nums else ()
-
-
 def _clock(of_day_ms: int) -> str:
     return f"{of_day_ms // 3_600_000:02d}:{of_day_ms // 60_000 % 60:02d}"
 
