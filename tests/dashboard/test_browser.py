@@ -243,6 +243,31 @@ def test_a_hidden_page_hears_nothing_and_catches_up(watched: Watched, desk: Desk
     page.locator("tr[data-run=while-hidden]").wait_for()
 
 
+def test_a_link_works_in_the_tab_that_asks_for_one_and_only_once(browser: Browser, desk: Desk) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(desk.jevons.url + "/ui/login")
+    page.goto(link := desk.link())
+    page.wait_for_url(desk.jevons.url + "/ui/")
+    context.clear_cookies()
+    page.goto(link)
+    page.wait_for_function("() => document.querySelector('#problem').textContent.includes('used already')")
+    assert "#" not in page.url
+    context.close()
+
+
+def test_a_bookmark_asks_for_a_session_and_then_shows_its_page(browser: Browser, desk: Desk) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    bookmark = f"{desk.jevons.url}/ui/bill?by=key&{PERIOD}"
+    page.goto(bookmark)
+    assert page.locator("input[name=token]").count() == 1
+    page.goto(bookmark + "#" + desk.link().partition("#")[2])
+    page.wait_for_selector("#rows")
+    assert page.url == bookmark
+    context.close()
+
+
 def test_signing_out_ends_it(watched: Watched, desk: Desk) -> None:
     page = watched.go("/ui/")
     page.get_by_role("button", name="Sign out").click()
