@@ -45,7 +45,9 @@ class Welcome:
         say(f"    export ANTHROPIC_BASE_URL={address} ANTHROPIC_API_KEY={key}")
         self._show_upstreams()
         self._show_sessions()
-        say(f"  What it cost: `{self._command} bill`, live: `{self._command} top`, in a browser: `{self._command} dashboard`. Stop with Ctrl-C.\n")
+        say(
+            f"  What it cost: `{self._command} bill`, live: `{self._command} top`, in a browser: `{self._command} dashboard`. Stop with Ctrl-C.\n"
+        )
 
     def engine_changed(self, engine: Engine) -> None:
         """Told at every change of the local engine."""

@@ -87,7 +87,9 @@ def png(svg: str, width: int = 1520) -> bytes:
     try:
         import resvg_py  # noqa: PLC0415 - an extra
     except ImportError:
-        raise NoRasteriser("To write a PNG, install resvg-py (pip install resvg-py), or write SVG, which needs nothing.") from None
+        raise NoRasteriser(
+            "To write a PNG, install resvg-py (pip install resvg-py), or write SVG, which needs nothing."
+        ) from None
     return bytes(resvg_py.svg_to_bytes(svg_string=svg, width=width, background="#ffffff"))
 
 
