@@ -32,6 +32,7 @@ def row(number: int, key_id: int = 1, *, nusd: int = 50, at_ms: int = NOON_MS - 
 def directly(path: Path, rows: Iterable[ImportRow], mark: FileMark | None = None) -> int:
     store = SqliteStore(path)
     try:
+        importing.make_ready(store)
         importing.ensure_keys_directly(store, [ANN], NOON_MS)
         return importing.take_in_directly(store, Imported(tuple(rows), mark))
     finally:

@@ -130,6 +130,7 @@ class Operator:
                 return
             store = held.enter_context(closing(self._store()))
             settle_open_holds(store, _now_ms())
+            importing.make_ready(store)
             yield Intake(
                 self._home.ledger,
                 IMPORT_BATCH_ROWS,

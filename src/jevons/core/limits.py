@@ -317,6 +317,10 @@ IMPORT_BATCH_ROWS = 4_096
 """Rows in one transaction, with the mark that says how far the file is done: about 0.2 s of work, which is what a kill may cost."""
 IMPORT_BATCH_ROWS_SERVING = 512
 """The same while a gateway serves: its calls wait for the transaction, about 20 ms."""
+IMPORT_CACHE_KIB = 16 * 2**10
+"""Pages of the ledger in memory while rows come in: their digests are spread over all of their index."""
+IMPORT_CHECKPOINT_PAGES = 16_384
+"""Pages of the journal (64 MiB) before they are copied into the ledger while rows come in: each is written once for many batches."""
 IMPORT_BATCH_BYTES_MAX = 16 * 2**20
 """One batch on its way to the serving process: 512 rows are half a MiB."""
 IMPORT_SETTLE_S = 600

@@ -13,13 +13,14 @@ from typing import Any, NamedTuple
 import msgspec
 
 from jevons.core.entry import first_id_of_ms
+from jevons.core.limits import IMPORT_CACHE_KIB, IMPORT_CHECKPOINT_PAGES
 from jevons.ledger import keys
 from jevons.ledger.bill import reading
 from jevons.ledger.errors import LedgerError
 from jevons.ledger.ledger import Ledger
 from jevons.ledger.ops import FileMark, Imported, ImportRow, Key, KeyCreated, KeyRevoked, KeySettings, Op
 from jevons.ledger.rollup import DAY_MS
-from jevons.ledger.sqlite import Store
+from jevons.ledger.sqlite import SqliteStore, Store
 
 NAME_CHARACTERS_MAX = 64
 NAME_DIGITS = 8
@@ -96,6 +97,12 @@ async def take_in(ledger: Ledger, batch: Imported, now_ms: int) -> int:
     for key_id, nusd in batch.fresh_nusd.items():
         ledger.accounts[key_id].adjust(0, nusd)
     return batch.fresh
+
+
+def make_ready(store: SqliteStore) -> None:
+    """For a connection that will write many rows and nothing else."""
+    store.db.pragma("cache_size", -IMPORT_CACHE_KIB)
+    store.db.pragma("wal_autocheckpoint", IMPORT_CHECKPOINT_PAGES)
 
 
 def take_in_directly(store: Store, batch: Imported) -> int:
