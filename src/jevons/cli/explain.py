@@ -173,7 +173,7 @@ def _one(effect: Any, runs: list[dict[str, Any]]) -> None:
             "agent",
             "calls",
             "cost",
-            title=f"\nits costliest runs {'now' if effect.segments[0].lmdi_nusd > 0 else 'before'} (jevons runs show RUN)",
+            title=f"\nits costliest runs {'now' if effect.segments[0].lmdi_nusd > 0 else 'before'} (jevons runs RUN)",
         )
         for run in runs:
             table.add_row(run["run"], run["key"], run["agent"], f"{run['calls']:,}", format_usd(run["nusd"]))

@@ -273,7 +273,7 @@ def _began_to_name_runs(first: Frame, last: Frame) -> set[Group]:
         shares = []
         for frame in (first, last):
             calls = sum(sums[CALLS] for leaf, sums in frame.leaves.items() if leaf.group == group)
-            shares.append(frame.loose.get(group, 0) / calls)
+            shares.append(frame.loose.get(group, 0) / calls if calls else 0)
         if group.basis == BY_CALLS and abs(shares[1] - shares[0]) > LOOSE_SHARE_MAX:
             found.add(group)
     return found
@@ -306,7 +306,7 @@ def _unpriced(first: Frame, last: Frame) -> list[str]:
 
 
 def _groups(frame: Frame) -> set[Group]:
-    return {leaf.group for leaf, sums in frame.leaves.items() if sums[CALLS]}
+    return {leaf.group for leaf in frame.leaves}
 
 
 def _naming(first: Frame, last: Frame) -> nest.Naming:

@@ -194,10 +194,10 @@ class Days:
     def _read_sums(self, db: apsw.Connection, span: Span) -> None:
         costs = ", ".join(COSTS)
         query = (
-            "SELECT day, key_id, agent, upstream, target, tariff, entries, steps, loose, input, cache_read, cache_write_5m,"
+            "SELECT day, key_id, agent, upstream, target, tariff, steps, loose, input, cache_read, cache_write_5m,"
             f" cache_write_1h, output, {costs}, list_nusd, billed_nusd FROM rollup_day WHERE day >= ? AND day < ?"
         )
-        for day, key_id, agent, upstream, target, tariff, entries, steps, loose, *sums in db.execute(query, span):
+        for day, key_id, agent, upstream, target, tariff, steps, loose, *sums in db.execute(query, span):
             found = self._days.get(day)
             if found is None:
                 found = self._days[day] = _Day([], [], [])
@@ -215,12 +215,11 @@ class Days:
             if nusd and (not sums[-2] or (source and not steps and not tokens)):
                 found.aside.append((Aside(UNATTRIBUTED, labels, target), nusd))  # money without a list price, or without tokens
                 continue
-            basis, calls = BY_CALLS, steps or (entries if nusd else 0)
-            if (labels, source) in self._by_tokens:
-                basis, calls = BY_TOKENS, tokens
+            by_tokens = (labels, source) in self._by_tokens
+            basis, calls = (BY_TOKENS, tokens) if by_tokens else (BY_CALLS, steps)  # a retry's tokens are no call of their own
             leaf = self._leaf(key_id, agent, upstream, target, tariff, basis)
             found.leaves.append((leaf, [calls, *sums]))
-            if loose:
+            if loose and not by_tokens:
                 found.loose.append((leaf.group, loose))
 
     def _read_untold(self, db: apsw.Connection, span: Span) -> None:

@@ -136,11 +136,11 @@ class Step:
             if not tasks0 or not tasks1:
                 self._whole([(VOLUME, 1.0)], of, PARTS)
                 continue
-            if not here or not there:
+            calls0 = sum(side.before.calls for side in of if side.before is not None)
+            calls1 = sum(side.after.calls for side in of if side.after is not None)
+            if not here or not there or not calls0 or not calls1:
                 self._whole([(MIX, 1.0)], of, PARTS)
             else:
-                calls0 = sum(side.before.calls for side in of if side.before is not None)
-                calls1 = sum(side.after.calls for side in of if side.after is not None)
                 mix = there / tasks1 / (here / tasks0)
                 depth = calls1 / there / (calls0 / here)
                 common: list[_Factor] = [([(VOLUME, 1.0)], tasks1 / tasks0), ([(MIX, 1.0)], mix), ([(DEPTH, 1.0)], depth)]
@@ -226,7 +226,7 @@ class Step:
         return _Side(path, before, after, sums)
 
     def _use(self, sums: Sums | None) -> Use | None:
-        if sums is None or not sums[CALLS]:
+        if sums is None:
             return None
         tokens = tuple(sums[INPUT : INPUT + KINDS])
         listed = tuple([nusd if n else 0 for n, nusd in zip(tokens, sums[INPUT_NUSD : INPUT_NUSD + KINDS], strict=True)])

@@ -47,6 +47,8 @@ class Totals(NamedTuple):
 
     tasks: int
     sums: tuple[int, ...]
+    told: bool
+    """Is it known of all of it how many calls there were?"""
 
     @property
     def calls(self) -> int:
@@ -79,7 +81,7 @@ def sentence(name: str, segments: Sequence[Told], first: Frame, last: Frame, dim
 
 def _figures(say: "_Say", ends: Sequence[Totals], labels: Mapping[str, str], nusd: int) -> str:
     """What it was and is. An effect is added up along the way, and may be large where both ends are alike: then that is said."""
-    if say.figure is None or (say.of_kind and "kind" not in labels) or not all(end.calls for end in ends):
+    if say.figure is None or (say.of_kind and "kind" not in labels) or not all(end.calls and end.told for end in ends):
         return ""
     before, after = (say.figure(end, labels) for end in ends)
     if before is None or after is None:
@@ -90,7 +92,7 @@ def _figures(say: "_Say", ends: Sequence[Totals], labels: Mapping[str, str], nus
 
 
 def totals(frame: Frame, labels: Mapping[str, str], dimensions: Sequence[str]) -> Totals:
-    """The part of a frame that these labels name; a label with an arrow names both its ends. Only of work of which calls are told."""
+    """The part of a frame that these labels name; a label with an arrow names both its ends."""
     wanted = [(place, labels[name]) for place, name in enumerate(dimensions) if name in labels]
     sums = [0] * (BILLED_NUSD + 1)
     groups = set()
@@ -100,10 +102,10 @@ def totals(frame: Frame, labels: Mapping[str, str], dimensions: Sequence[str]) -
             continue
         if any(own[name] not in value.replace(" → ", ", ").split(", ") for name, value in labels.items() if name in own):
             continue
-        if leaf.group.basis == BY_CALLS:
-            groups.add(leaf.group)
-            sums = [a + b for a, b in zip(sums, found, strict=True)]
-    return Totals(sum(frame.tasks.get(group, 0) for group in groups), tuple(sums))
+        groups.add(leaf.group)
+        sums = [a + b for a, b in zip(sums, found, strict=True)]
+    told = all(group.basis == BY_CALLS for group in groups)
+    return Totals(sum(frame.tasks.get(group, 0) for group in groups), tuple(sums), told)
 
 
 def _word(label: str, value: str) -> str:
