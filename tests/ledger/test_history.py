@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from jevons.core.entry import Entry, Outcome, admitted_ms, first_id_of_ms
@@ -205,3 +206,16 @@ def test_which_policy_the_log_says_last(history: History, store: SqliteStore) ->
         said: dict[str, object] = {"limits": [{"name": "a", "steps": steps}], "order": steps}
         store.apply([Noted(NOON_MS, "policy", "jevons.toml", said)])
     assert history.stated_policy() == {"limits": [{"name": "a", "steps": 2}]}
+
+
+def test_no_limit_counts_what_was_imported(path: Path, store: SqliteStore) -> None:
+    imported = [
+        msgspec.structs.replace(key, settings=msgspec.structs.replace(key.settings, source="litellm")) for key in KEYS[:1]
+    ]
+    every, fewer = (History(path, {key.digest: key for key in keys}, {}, {}) for keys in (KEYS, [*imported, *KEYS[1:]]))
+    of_team = rule(Measure.OUTPUT, scope="team", team="red")
+    whole, counted = (sum(amount for _, amount in of.posted(of_team, who(KEYS[1]), None, 0)) for of in (every, fewer))
+    of_key = rule(Measure.OUTPUT, scope="key", key=KEYS[0].name)
+    assert counted == whole - sum(amount for _, amount in every.posted(of_key, who(KEYS[0]), None, 0)) < whole
+    every.close()
+    fewer.close()
