@@ -18,11 +18,10 @@ from jevons.core.entry import (
     Hold,
     Outcome,
     admitted_ms,
-    first_id_of_ms,
     first_order_of_ms,
     request_text,
 )
-from jevons.core.limits import ACCOUNTS_KEPT_MAX, COMMIT_ROWS_MAX, IDEMPOTENCY_TTL_S, RUNS_KEPT_MAX
+from jevons.core.limits import ACCOUNTS_KEPT_MAX, COMMIT_ROWS_MAX, RUNS_KEPT_MAX
 from jevons.ledger.control import Control
 from jevons.ledger.errors import LedgerError, LedgerUnavailable
 from jevons.ledger.history import History
@@ -44,6 +43,7 @@ from jevons.ledger.ops import (
     Posted,
     RunTightened,
 )
+from jevons.ledger.repeats import Repeats
 from jevons.ledger.sqlite import Store
 from jevons.ledger.writer import Writer
 from jevons.policy.access import Access
@@ -119,7 +119,7 @@ class Ledger:
             posted, overrun = snapshot.posted[key.id]
             self.accounts[key.id] = _total(key, posted, overrun)
         self.open_holds: dict[int, OpenCall] = {}
-        self._idempotency = snapshot.idempotency
+        self._repeats = Repeats(snapshot.idempotency)
         self._last_request = snapshot.last_id >> ATTEMPT_BITS
         self._last_order = max(snapshot.last_order, first_order_of_ms(admitted_ms(snapshot.last_id)))
         """Place of the latest event: what takes effect here has an order, and keeps it in the ledger."""
@@ -176,8 +176,7 @@ class Ledger:
         for account, bucket in claims:
             account.reserve(bucket, amounts[account.index])
         self.open_holds[hold.id] = OpenCall(hold, claims, amounts)
-        if hold.idempotency_key:
-            self._remember(hold)
+        self._repeats.remember(hold)
         future = self.writer.submit(Opened(hold)) if self._durable else self._done()
         future.add_done_callback(lambda done: self._undo(hold) if _failed(done) else None)
         return future
@@ -215,8 +214,8 @@ class Ledger:
                 overruns.append(self._overrun(account, excess, "post", entry.settled_ms, hold.id))
                 if account.rule is KEY_TOTAL:
                     excess_nusd = excess
-        if hold.idempotency_key and entry.outcome in UNSENT:
-            self._forget(hold)
+        if entry.outcome in UNSENT:
+            self._repeats.forget(hold)
         self._wake()
         return self.writer.submit(Posted(entry, excess_nusd, tuple(overruns))) if self._durable else self._done()
 
@@ -295,7 +294,7 @@ class Ledger:
 
     def repeated(self, key_id: int, idempotency_key: bytes) -> tuple[bytes, int] | None:
         """(digest of the earlier body, its entry id) if this Idempotency-Key was used by this key."""
-        return self._idempotency.get((key_id, idempotency_key))
+        return self._repeats.find(key_id, idempotency_key)
 
     def on_resolved(self) -> "asyncio.Future[None]":
         """A future that is done when money may have become free: a hold resolved, a limit raised."""
@@ -451,29 +450,13 @@ class Ledger:
         for overrun in overruns:
             self.overruns[overrun.account, overrun.window_ms] -= overrun.amount
 
-    def _remember(self, hold: Hold) -> None:
-        oldest = first_id_of_ms(admitted_ms(hold.id) - IDEMPOTENCY_TTL_S * 1000)
-        while self._idempotency:  # in the order of their ids: the oldest comes first
-            first = next(iter(self._idempotency))
-            if self._idempotency[first][1] >= oldest:
-                break
-            del self._idempotency[first]
-        self._idempotency.pop((hold.key_id, hold.idempotency_key), None)
-        self._idempotency[hold.key_id, hold.idempotency_key] = (hold.body_digest, hold.id)
-
     def _undo(self, hold: Hold) -> None:
         """A hold that was refused because it could not be written. If it was resolved meanwhile, its money is free already."""
         if (call := self.open_holds.pop(hold.id, None)) is not None:
             for account, bucket in call.claims:
                 account.release(bucket, call.amounts[account.index])
             self._wake()
-        self._forget(hold)
-
-    def _forget(self, hold: Hold) -> None:
-        """The hold's Idempotency-Key may be used again: nothing was done under it."""
-        remembered = self._idempotency.get((hold.key_id, hold.idempotency_key))
-        if remembered is not None and remembered[1] == hold.id:
-            del self._idempotency[hold.key_id, hold.idempotency_key]
+        self._repeats.forget(hold)
 
     def _wake(self) -> None:
         if self._resolved:
