@@ -6,7 +6,7 @@ from math import isfinite, prod
 
 import pytest
 
-from jevons.economics.decompose import FACTORS_MAX, lmdi, log_mean, shapley
+from jevons.economics.decompose import FACTORS_MAX, Cell, log_mean, share_out
 from tests.economics import oracle
 
 # The example of section S3 in the supplement to M. K. Heun and P. E. Brockway, "Meeting 2030 primary energy and economic growth goals",
@@ -32,6 +32,16 @@ EFFECTS = {
 CHANGES = {1972: 100, 1973: 59, 1974: 99}
 AS_PRINTED = {"rel": 1.5e-8, "abs": 1e-8}
 """R compares them to 1.5e-8; they are printed with eight to ten digits."""
+
+
+def lmdi(before: float, after: float, ratios: list[float]) -> list[float]:
+    """The first column for one product."""
+    return [effect.lmdi for effect in share_out(ratios, [Cell(before, after, ())])[0]]
+
+
+def shapley(before: float, ratios: list[float]) -> list[float]:
+    """The second one."""
+    return [effect.shapley for effect in share_out((), [Cell(before, before * prod(ratios), ratios)])[1][0]]
 
 
 def ratios(before: tuple[float, ...], after: tuple[float, ...]) -> list[float]:
@@ -87,10 +97,29 @@ def test_any_product_as_an_independent_implementation_has_it(seed: int) -> None:
     assert shapley(v0, changes) == pytest.approx([float(x) for x in oracle.shapley_by_subsets(before, after)], **close)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_what_cells_share_is_the_sum_over_them(seed: int) -> None:
+    rng = random.Random(seed)
+    shared = [rng.lognormvariate(0, 1) for _ in range(rng.randint(0, 6))]
+    cells = []
+    for _ in range(rng.randint(1, 4)):
+        before, own = rng.lognormvariate(5, 3), [rng.lognormvariate(0, 1) for _ in range(rng.randint(0, 4))]
+        cells.append(Cell(before, before * prod(shared) * prod(own), own))
+    effects, own_effects = share_out(shared, cells)
+    by_lmdi = [lmdi(cell.before, cell.after, [*shared, *cell.ratios]) for cell in cells]
+    by_shapley = [shapley(cell.before, [*shared, *cell.ratios]) for cell in cells]
+    for column, alone in (("lmdi", by_lmdi), ("shapley", by_shapley)):
+        assert [getattr(effect, column) for effect in effects] == pytest.approx(
+            [sum(of) for of in zip(*alone, strict=False)][: len(shared)]
+        )
+        for of_cell, of_all in zip(own_effects, alone, strict=True):
+            assert [getattr(effect, column) for effect in of_cell] == pytest.approx(of_all[len(shared) :])
+
+
 def test_shapley_is_exact_for_as_many_factors_as_it_takes() -> None:
     rng = random.Random(3)
     before = [Fraction(rng.randint(1, 9)) for _ in range(FACTORS_MAX)]
-    after = [Fraction(rng.randint(0, 9)) for _ in range(FACTORS_MAX)]
+    after = [Fraction(rng.randint(1, 9)) for _ in range(FACTORS_MAX)]
     expected = [float(x) for x in oracle.shapley_by_subsets(before, after)]
     found = shapley(float(prod(before)), [float(x1 / x0) for x0, x1 in zip(before, after, strict=True)])
     assert found == pytest.approx(expected, rel=1e-9, abs=1e-9 * max(map(abs, expected)))

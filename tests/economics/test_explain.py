@@ -192,6 +192,19 @@ def test_a_correction_is_an_effect_of_its_own(tmp_path: Path) -> None:
     assert explain(books.path, Span(FIRST_DAY + 1, FIRST_DAY + 2), Span(FIRST_DAY, FIRST_DAY + 1), cost="list").effects == ()
 
 
+def test_what_nobody_billed_is_explained_at_list_price(tmp_path: Path) -> None:
+    books = Books(tmp_path / "ledger.db")
+    for day, calls in ((FIRST_DAY, 1), (FIRST_DAY + 1, 3)):
+        for _ in range(calls):
+            books.add(day, 1, "codex", None, OPUS, USUAL, billed_nusd=0)
+    books.close()
+    found = explain(books.path, Span(FIRST_DAY + 1, FIRST_DAY + 2), Span(FIRST_DAY, FIRST_DAY + 1))
+    assert (found.cost, found.base_nusd, found.bill_nusd) == ("list", 10_300, 30_900)
+    assert [(effect.name, effect.lmdi_nusd) for effect in found.effects] == [("volume", 20_600)]
+    billed = explain(books.path, Span(FIRST_DAY + 1, FIRST_DAY + 2), Span(FIRST_DAY, FIRST_DAY + 1), cost="billed")
+    assert (billed.cost, billed.change_nusd, billed.effects) == ("billed", 0, ())
+
+
 # Random pairs of days: nothing is likely, everything is possible.
 
 PAIRS = 10_000
@@ -241,7 +254,7 @@ def test_ten_thousand_random_pairs_sum_exactly(tmp_path: Path) -> None:
             wild_day(books, rng, day + 1, leaves)
         books.close()
         for day in pairs:
-            found = explain(path, Span(day + 1, day + 2), Span(day, day + 1), by=rng.sample(BY, rng.randint(0, 4)))
+            found = explain(path, Span(day + 1, day + 2), Span(day, day + 1), by=rng.sample(BY, rng.randint(0, 4)), cost="billed")
             adds_up(found)
             assert (found.base_nusd, found.bill_nusd) == (books.nusd.get(day, 0), books.nusd.get(day + 1, 0))
             largest = max(largest, abs(found.change_nusd))
@@ -278,12 +291,12 @@ def test_spans_of_any_length_sum_exactly_along_the_way(tmp_path: Path) -> None:
 
         for _ in range(15):
             spans = [Span(first, first + rng.randint(1, 31)) for first in (rng.randint(FIRST_DAY, FIRST_DAY + 60) for _ in "ab")]
-            found = explain(books.path, spans[1], spans[0])
+            found = explain(books.path, spans[1], spans[0], cost="billed")
             adds_up(found)
             assert (found.base_nusd, found.bill_nusd) == (nusd(*spans[0]), nusd(*spans[1]))
         lengths: dict[Every, int] = {"day": 1, "week": 7}
         for every, length in lengths.items():
-            found = follow(books.path, Span(FIRST_DAY, FIRST_DAY + 70), every)
+            found = follow(books.path, Span(FIRST_DAY, FIRST_DAY + 70), every, cost="billed")
             adds_up(found)
             assert (found.base_nusd, found.bill_nusd) == (
                 nusd(FIRST_DAY, FIRST_DAY + length),
