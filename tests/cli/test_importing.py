@@ -86,12 +86,12 @@ def test_usage_and_costs_of_the_same_days(jevons: Run) -> None:
 
 def test_your_last_30_days(jevons: Run, sessions: Path, home: Path) -> None:
     out = jevons("import", "--local").out
-    assert "claude-code: 3 files, 9 rows: 5 came in, 2 were there, 1 earlier than --since, 3 set aside." in out
+    assert "claude-code: 3 files, 9 rows: 6 came in, 2 were there, 3 set aside." in out
     assert "codex: 3 files" in out
     assert "Your last 30 days, at list prices: $0.29" in out
     assert "anthropic/claude-opus-4-6" in out and "openai/gpt-5.1-codex" in out
     assert f"{datetime.now(UTC) - timedelta(days=1):%Y-%m-%d}" in out
-    assert "limits set sessions --scope run --usd 5" in out and " explain" in out
+    assert "limits set sessions --scope run --usd 1 " in out and " explain" in out
     document = jevons("import", "--local", "--json").json
     assert document["summary"]["list_nusd"] == sum(model["list_nusd"] for model in document["summary"]["models"])
     assert sum(day["list_nusd"] for day in document["summary"]["days"]) == document["summary"]["list_nusd"]

@@ -123,3 +123,13 @@ def test_a_backup_does_not_hold_up_the_calls(path: Path, tmp_path: Path) -> None
 
     asyncio.run(scene())
     assert check(tmp_path / "backup.db") == []
+
+
+def test_no_usable_key_says_that_it_was_imported(path: Path) -> None:
+    async def scene() -> None:
+        async with running(path) as ledger:
+            with pytest.raises(LedgerError, match="is an import's, which no limit counts"):
+                await admin.create_key(ledger, "agent", None, KeySettings(source="litellm"), NOON_MS)
+
+    asyncio.run(scene())
+    assert dump_file(path)["keys"] == []

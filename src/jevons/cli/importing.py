@@ -20,7 +20,7 @@ from jevons.cli.options import Day, as_json, show
 from jevons.cli.tables import console, plain, whole
 from jevons.config import home_path
 from jevons.core.limits import IMPORT_BATCH_ROWS
-from jevons.core.money import format_usd
+from jevons.core.money import NUSD_PER_USD, format_usd
 from jevons.imports.intake import Import, Report
 from jevons.imports.kinds import KINDS, Kind, Options, files_of, local_folders
 from jevons.imports.rating import Rater, open_rates
@@ -42,7 +42,7 @@ _HELP = "\n".join(f"  {kind.name:<12} {kind.what}" for kind in KINDS.values())
 @click.command("import", short_help="Others' logs and exports into the ledger.", epilog=f"\b\nKinds:\n{_HELP}")
 @click.argument("kind", required=False, type=click.Choice(list(KINDS)), metavar="KIND")
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[PATH]...")
-@click.option("--local", is_flag=True, help="The last 30 days of Claude Code's and Codex' session logs, and what they cost.")
+@click.option("--local", is_flag=True, help="Claude Code's and Codex' session logs of this user, and what the last 30 days cost.")
 @click.option("--since", "since_ms", type=Day(), help="Only what comes from that UTC day on.")
 @click.option("--subscription", is_flag=True, help="Nothing of it was billed by use: list cost is kept, billed is 0.")
 @click.option("--rate-card", type=click.Path(path_type=Path), help="Prices over the price book's, in the form of prices.toml.")
@@ -70,8 +70,6 @@ def import_(
         raise click.UsageError("--local finds the session logs by itself; leave out KIND and PATH.")
     if not local and kind is None:
         raise click.UsageError(f"Name a kind ({', '.join(KINDS)}), or --local.")
-    if local and since_ms is None:
-        since_ms = (int(time.time()) // 86_400 - LOCAL_DAYS + 1) * DAY_MS
     options = Options(team_from == "project", Added(model, provider, start_ms))
     book = open_rates(home.path, rate_card)
     aside = home.path / "imports" / f"{kind or 'local'}-{datetime.now(UTC):%Y%m%d-%H%M%S}-set-aside.jsonl"
@@ -89,8 +87,9 @@ def import_(
         show(json, msgspec.to_builtins(reports[0]), lambda: _told(reports[0]))
         return
     sources = [one.name for one, _ in work]
-    found = summary(home.ledger, sources, since_ms or 0, RUNS_SHOWN) if home.ledger.exists() else {}
-    document = {"since_ms": since_ms, "imports": msgspec.to_builtins(reports), "summary": found}
+    shown_ms = (int(time.time()) // 86_400 - LOCAL_DAYS + 1) * DAY_MS
+    found = summary(home.ledger, sources, shown_ms, RUNS_SHOWN) if home.ledger.exists() else {}
+    document = {"since_ms": shown_ms, "imports": msgspec.to_builtins(reports), "summary": found}
     show(json, document, lambda: _local(reports, found, subscription))
 
 
@@ -210,7 +209,9 @@ def _local(reports: list[Report], found: dict[str, Any], subscription: bool) -> 
     jevons = command_to_paste()
     console.print(Text(f"Why it changed:  {jevons} explain"), soft_wrap=True)
     console.print(
-        Text(f"Cap each session: {jevons} limits set sessions --scope run --usd 5   (holds for what goes through the gateway)"),
+        Text(
+            f"Cap each session: {jevons} limits set sessions --scope run --usd {_cap_usd(found['runs'])}   (holds for what goes through the gateway)"
+        ),
         soft_wrap=True,
     )
     if not subscription:
@@ -221,6 +222,12 @@ def _local(reports: list[Report], found: dict[str, Any], subscription: bool) -> 
             style="dim",
             soft_wrap=True,
         )
+
+
+def _cap_usd(runs: list[dict[str, Any]]) -> int:
+    """A round sum that would have stopped the dearest session half way."""
+    dearest = max((run["list_nusd"] for run in runs), default=0)
+    return next((usd for usd in (200, 100, 50, 20, 10, 5, 2) if 2 * usd * NUSD_PER_USD <= dearest), 1)
 
 
 def _days(days: list[dict[str, Any]]) -> None:

@@ -46,6 +46,8 @@ async def create_key(ledger: Ledger, name: str, limit_nusd: int | None, settings
     """A new key and its record. The key is returned this once and kept nowhere."""
     _check_name("a key", name)
     _check_settings(settings)
+    if settings.source:
+        raise LedgerError("A key with a source is an import's, which no limit counts; `jevons import` makes it.")
     if any(key.name == name for key in ledger.keys.values()):
         raise LedgerError(f"There is a key {name!r} already (perhaps revoked); choose another name.")
     _check_limit(limit_nusd)
