@@ -69,7 +69,8 @@ def sentence(name: str, segments: Sequence[Told], first: Frame, last: Frame, dim
     top = segments[0]
     ends = [totals(frame, {}, dimensions) for frame in (first, last)]
     said = f"{say.words}{_figures(say, ends, {}, sum(segment.lmdi_nusd for segment in segments))}"
-    place = ", ".join(_word(label, value) for label, value in top.labels.items())
+    nowhere = _nowhere((first, last), dimensions)
+    place = ", ".join(_word(label, value) for label, value in top.labels.items() if label not in nowhere)
     if not place:
         return f"{said}."
     own = {label: value for label, value in top.labels.items() if label in dimensions} if name in _OF_GROUPS else top.labels
@@ -77,6 +78,15 @@ def sentence(name: str, segments: Sequence[Told], first: Frame, last: Frame, dim
     if not own:
         return f"{said}; {most}: {place}."
     return f"{said}; {most}: {place}{_figures(say, [totals(frame, own, dimensions) for frame in (first, last)], own, top.lmdi_nusd)}."
+
+
+def _nowhere(frames: Sequence[Frame], dimensions: Sequence[str]) -> set[str]:
+    """Dimensions in which nobody has a name: that nobody is in a team need not be said of each."""
+    named: set[str] = set()
+    for frame in frames:
+        for leaf in frame.leaves:
+            named.update(name for name, value in zip(dimensions, leaf.group.labels, strict=True) if value)
+    return set(dimensions) - named
 
 
 def _figures(say: "_Say", ends: Sequence[Totals], labels: Mapping[str, str], nusd: int) -> str:
@@ -87,8 +97,8 @@ def _figures(say: "_Say", ends: Sequence[Totals], labels: Mapping[str, str], nus
     if before is None or after is None:
         return ""
     moved = (after.value - before.value) * say.dearer
-    on_the_way = "" if moved * nusd > 0 else "; on the way it weighed otherwise"
-    return f" ({before.text} → {after.text}{on_the_way})"
+    between = "" if moved * nusd > 0 else f" at the ends; it {'rose' if nusd * say.dearer > 0 else 'fell'} where more was spent"
+    return f" ({before.text} → {after.text}{between})"
 
 
 def totals(frame: Frame, labels: Mapping[str, str], dimensions: Sequence[str]) -> Totals:
