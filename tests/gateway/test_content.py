@@ -27,6 +27,10 @@ def test_nothing_said_is_kept(tmp_path: Path, provider: Provider) -> None:
             assert ANSWERED in gateway.post("chat", key, {"model": "claude-sonnet-4-5", "stream": stream, **talk}).body.decode()
             body = {"model": "gpt-4o", "input": said, "stream": stream}
             assert ANSWERED in gateway.post("responses", key, body).body.decode()
+        tier = {"model": "gpt-4o", "service_tier": f"the {ASKED}", "messages": [{"role": "user", "content": "x"}]}
+        assert gateway.post("chat", key, tier).status == 200, "the upstream judges its tiers; what names none is not recorded"
+        speed = {"model": "claude-sonnet-4-5", "speed": f"the {ASKED}", **talk}
+        assert gateway.post("messages", key, speed).status == 200
         assert gateway.post("embeddings", key, {"model": "text-embedding-3-small", "input": ASKED}).status == 200
         own = {"model": "own/claude-sonnet-4-5", "messages": [{"role": "user", "content": said}], "max_tokens": 50}
         answer = gateway.post("messages", None, own, x_jevons_key=key.secret, x_api_key=OWN)
@@ -35,7 +39,7 @@ def test_nothing_said_is_kept(tmp_path: Path, provider: Provider) -> None:
         assert gateway.post("chat", key, {"model": "gpt-4o", "messages": [{"role": "user", "content": failing}]}).status >= 400
         assert gateway.post("chat", key, {"model": "nobody", "messages": [{"role": "user", "content": ASKED}]}).status == 404
         assert gateway.post("chat", key, f'{{"model": "gpt-4o", "messages": "{ASKED}'.encode()).status == 400
-        gateway.settled(key, 8)
+        gateway.settled(key, 10)
         jevons.run("backup")
     kept = [path for path in (tmp_path / "home").rglob("*") if path.is_file()]
     assert {"ledger.db", "serve.log"} <= {path.name for path in kept}

@@ -4,6 +4,7 @@ Comes in: the ask, the caller, a target. Goes out: an Attempt whose hold is bein
 """
 
 import asyncio
+import re
 import time
 from collections.abc import Callable
 
@@ -42,6 +43,8 @@ OUTPUT = COUNTED.index(Measure.OUTPUT)
 NOTHING: Amounts = (0,) * 10
 BYTES_PER_TOKEN = 4
 """For comparing two prices at about the size of a request."""
+_RATE_NAME = re.compile(r"[\w.:-]{1,32}", re.ASCII)
+"""What may name a tier or a speed. It is recorded with the call, and whatever else a client writes there is no name: it stays off the disk."""
 FREE = Price("free", "", 1, (PriceTier(-1, {}),))
 """What a call costs that no provider bills (count_tokens)."""
 
@@ -340,8 +343,8 @@ def size_tokens(ask: Ask) -> int:
 def price_context(ask: Ask, settings: UpstreamSettings, answered_tier: str = "") -> dict[str, str]:
     """What besides the date decides the rates: the tier that answered, else the one asked for, else the upstream's own; and the speed."""
     tier = answered_tier or ask.service_tier or settings.service_tier
-    context = {"service_tier": tier} if tier != "default" else {}
-    if ask.speed is not None:
+    context = {"service_tier": tier} if tier != "default" and _RATE_NAME.fullmatch(tier) else {}
+    if ask.speed is not None and _RATE_NAME.fullmatch(ask.speed):
         context["speed"] = ask.speed
     return context
 
