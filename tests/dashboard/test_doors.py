@@ -1,7 +1,11 @@
 """Who gets in, and what the pages answer to a browser without scripts."""
 
+import asyncio
 import http.client
+from contextlib import closing
+from pathlib import Path
 
+import apsw
 import pytest
 
 from jevons.core.limits import (
@@ -12,6 +16,7 @@ from jevons.core.limits import (
     PAGE_FORM_BYTES_MAX,
     SESSION_TTL_S,
 )
+from jevons.dashboard.live import Fragments, Live
 from jevons.dashboard.session import Links, cookie_name, form_token, is_session, new_link, new_session
 from jevons.ledger.home import Home
 from tests.dashboard.desk import PERIOD, Desk
@@ -174,6 +179,33 @@ def test_a_viewer_hears_the_end_when_the_gateway_stops(provider: Provider, tmp_p
         wire.close()
 
 
+def test_a_page_that_nobody_draws_any_more_ends(tmp_path: Path) -> None:
+    drawn = 0
+
+    async def draw() -> Fragments:
+        nonlocal drawn
+        drawn += 1
+        if drawn == 2:
+            raise RuntimeError("a bug")
+        return {"rate": "1"}
+
+    async def look(db: apsw.Connection) -> None:
+        live = Live(tmp_path / "ledger.db", draw)
+        heard = b""
+        async for event in live.events():
+            heard += event
+            db.execute("INSERT INTO t VALUES (1)")
+        assert b"rate" in heard, "and then the stream ended, so that the browser asks for another"
+        again = live.events()
+        while b"rate" not in await anext(again):
+            pass
+        await again.aclose()
+
+    with closing(apsw.Connection(str(tmp_path / "ledger.db"))) as db:
+        db.execute("PRAGMA journal_mode = WAL; CREATE TABLE t (x)").fetchall()
+        asyncio.run(look(db))
+
+
 def test_there_are_only_so_many_viewers(desk: Desk) -> None:
     desk.page("/ui/")
     wires = []
@@ -186,6 +218,19 @@ def test_there_are_only_so_many_viewers(desk: Desk) -> None:
     for wire, answer in wires:
         answer.close()
         wire.close()
+
+
+@pytest.mark.parametrize(
+    "asked", ["first=0001-01-01&last=0001-01-05", "last=9999-12-31", "base_first=0001-01-01", "first=1970-01-01&last=1970-01-05"]
+)
+@pytest.mark.parametrize("path", ["/ui/bill", "/ui/bill/why", "/ui/runs", "/ui/entries", "/ui/corrections"])
+def test_days_that_no_ledger_has_are_no_bug(desk: Desk, path: str, asked: str) -> None:
+    assert desk.page(f"{path}?{asked}").status == (200 if "1970" in asked else 400)
+
+
+@pytest.mark.parametrize("origin", ["null", "http://[x", "//", "127.0.0.1", "http://", "http://rebound.example"])
+def test_an_origin_that_is_none_is_refused(desk: Desk, origin: str) -> None:
+    assert desk.ask("POST", "/ui/login", {"origin": origin}, {"token": "x"}).status == 403
 
 
 def test_a_foreign_host_name_is_refused(desk: Desk) -> None:
@@ -217,6 +262,7 @@ def test_wrong_tokens_are_slowed_down(provider: Provider, tmp_path_factory: pyte
         answers = [desk.log_in("wrong").status for _ in range(APPROVAL_ATTEMPTS_PER_MINUTE_MAX + 1)]
         assert answers == [403] * APPROVAL_ATTEMPTS_PER_MINUTE_MAX + [429]
         assert desk.log_in(Home(home).admin_token()).status == 429, "not even the right one, for a while"
+        assert desk.log_in(desk.link().partition("#")[2]).status == 303, "a link cannot be guessed: nobody keeps the operator out"
 
 
 def test_without_a_gateway_there_is_no_link(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -27,6 +27,8 @@ from jevons.ledger.rollup import DAY_MS
 DAYS_SHOWN = 30
 DAYS_MAX = 3_660
 """Ten years, a mark for each day: more is a slip of the pen."""
+FIRST_YEAR, LAST_YEAR = 1970, 2199
+"""Days that a ledger can have, as commands take them."""
 
 
 class BillPages:
@@ -134,6 +136,8 @@ def _day(text: str | None, default: int) -> int:
         day = date.fromisoformat(text)
     except ValueError:
         raise LedgerError(f"{text!r} is not a day; write 2026-11-21") from None
+    if not FIRST_YEAR <= day.year <= LAST_YEAR:
+        raise LedgerError(f"{text!r} lies outside the years {FIRST_YEAR} to {LAST_YEAR}")
     return (day - date(1970, 1, 1)).days
 
 

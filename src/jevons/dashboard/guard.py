@@ -8,7 +8,7 @@ import hmac
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -87,11 +87,14 @@ class Guard:
     async def _log_in(self, request: Request) -> Response:
         """With a link's token or the admin token."""
         check_origin(request)
-        if wait_s := self._attempts.wait_s():
-            problem = f"Too many wrong tokens. Try again in {wait_s} s."
-            return self._answers.login(request, 429, problem, {"retry-after": str(wait_s)})
         token = (await fields(request)).get("token", "").strip()
-        if not hmac.compare_digest(token.encode(), self._admin_token) and not self._links.use(token, _now_ms()):
+        by_link = self._links.use(token, _now_ms())
+        if not by_link and (
+            wait_s := self._attempts.wait_s()
+        ):  # a link cannot be guessed: who sends wrong tokens keeps nobody out
+            problem = f"Too many wrong tokens. Try again in {wait_s} s, or with a link of `jevons dashboard`."
+            return self._answers.login(request, 429, problem, {"retry-after": str(wait_s)})
+        if not by_link and not hmac.compare_digest(token.encode(), self._admin_token):
             self._attempts.failed()
             problem = (
                 "That link was used already, or is too old, or that is not the admin token. `jevons dashboard` prints a new link."
@@ -115,8 +118,8 @@ class Guard:
 
 def check_origin(request: Request) -> None:
     """What changes something comes from a page of ours: browsers say the origin of every POST. Raises HTTPException."""
-    origin = urlsplit(request.headers.get("origin", ""))
-    if not origin.netloc or origin.netloc != request.headers.get("host", ""):
+    scheme, _, origin = request.headers.get("origin", "").partition("://")
+    if not scheme or not origin or origin != request.headers.get("host", ""):
         raise HTTPException(403, "This was not sent by a page of this gateway. Nothing was changed.")
 
 

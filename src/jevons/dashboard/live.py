@@ -42,10 +42,9 @@ class Live:
         self._viewers += 1
         seen: Fragments = {}
         try:
-            if self._watching is None:
-                self._watching = asyncio.create_task(self._watch())
+            watching = self._watching = self._watching or asyncio.create_task(self._watch())
             yield b": jevons\n\n"
-            while not self._closed:
+            while not self._closed and not watching.done():  # a page that nobody draws any more is not live
                 news = self._news
                 changed = {name: text for name, text in self._fragments.items() if seen.get(name) != text}
                 seen = self._fragments
@@ -74,7 +73,8 @@ class Live:
             await self._draw_on_commits()
         except Exception:
             log.exception("a bug, in the live page")
-            raise
+        finally:
+            self._tell()
 
     async def _draw_on_commits(self) -> None:
         """Draw whenever the ledger has a new commit, and now and then without."""
