@@ -268,6 +268,16 @@ def test_a_bookmark_asks_for_a_session_and_then_shows_its_page(browser: Browser,
     context.close()
 
 
+def test_a_place_on_a_page_is_no_link(browser: Browser, desk: Desk) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(f"{desk.jevons.url}/ui/bill?{PERIOD}#table")
+    assert page.locator("#problem").text_content() == ""
+    page.wait_for_load_state("networkidle")
+    assert page.url.endswith("#table"), "it was sent nowhere as a token"
+    context.close()
+
+
 def test_signing_out_ends_it(watched: Watched, desk: Desk) -> None:
     page = watched.go("/ui/")
     page.get_by_role("button", name="Sign out").click()

@@ -3,6 +3,7 @@
 (() => {
   const here = location.pathname;
   const home = here.endsWith("/login") ? here.replace(/login$/, "") : here + location.search;
+  const isLink = () => /^#[0-9a-f]+(\.[0-9a-f]+){2}$/.test(location.hash);  // else it is a place on the page
 
   async function useLink() {
     const token = location.hash.slice(1);
@@ -18,7 +19,7 @@
     if (answer.status === 204) location.replace(home);
   }
 
-  if (location.hash.length > 1) useLink();
+  if (isLink()) useLink();
   else if (!document.referrer.startsWith(location.origin)) lookAgain();
-  addEventListener("hashchange", () => { if (location.hash.length > 1) useLink(); });
+  addEventListener("hashchange", () => { if (isLink()) useLink(); });
 })();
