@@ -53,13 +53,13 @@ from jevons.welcome import Welcome
 log = logging.getLogger("jevons")
 
 
-def serve(config: Config, home: Home) -> None:
-    """Serve until SIGINT or SIGTERM. Raises LedgerError, ConfigError, BadOverride, BrokenBook: all for the operator."""
+def serve(config: Config, home: Home, *, greet: bool = True) -> None:
+    """Serve until SIGINT or SIGTERM. `greet`: say how to use it. Raises LedgerError, ConfigError, BadOverride, BrokenBook: all for the operator."""
     with HomeLock(home):
-        uvloop.run(_serve(config, home))
+        uvloop.run(_serve(config, home, greet=greet))
 
 
-async def _serve(config: Config, home: Home) -> None:
+async def _serve(config: Config, home: Home, *, greet: bool) -> None:
     sock = _listen(config)
     store = SqliteStore(home.ledger, audit_key=home.secret("audit"), synchronous=config.ledger.synchronous, backups=home.backups)
     settled = settle_open_holds(store, _now_ms())
@@ -81,7 +81,8 @@ async def _serve(config: Config, home: Home) -> None:
         if engine is not None:
             await engine.start()
         preload("o200k_base")  # in a thread: the first count of a vocabulary would wait a tenth of a second for it
-        welcome.show(address, first_key, settled)
+        if greet:
+            welcome.show(address, first_key, settled)
         gc.freeze()  # what was built to start with stays; collections look only at what requests leave behind,
         gc.set_threshold(GC_ALLOCATIONS, 20, 20)  # and seldom: a request makes hundreds of objects, next to none in cycles
         await _run(app, sock, pages.live.close)

@@ -42,7 +42,7 @@ def demo(folder: Path, serve: bool, json: bool) -> None:
         from jevons.serve import serve as run
 
         # Without upstreams: nothing real can be called through it, so nothing real comes into its ledger.
-        run(Config(port=port, engine=EngineSection(enabled=False)), home)
+        run(Config(port=port, engine=EngineSection(enabled=False)), home, greet=False)
 
 
 def is_demo(home: Path) -> bool:
@@ -140,7 +140,7 @@ def _tell(found: dict[str, object], link: str | None) -> None:
     for command in commands:
         click.echo(f"  JEVONS_HOME={folder} {jevons} {command}")
     if link:
-        click.echo(f"\nIn a browser, within five minutes:\n  {link}\n")
+        click.echo(f"\nServed until Ctrl-C. In a browser, within five minutes:\n  {link}\n")
     else:
         click.echo(f"\nThe dashboard wants it served: {jevons} demo --serve\n")
 

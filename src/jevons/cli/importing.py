@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from jevons.cli.demo import is_demo
 from jevons.cli.doctor import count
 from jevons.cli.operator import Intake, Operator
 from jevons.cli.options import Day, as_json, show
@@ -66,6 +67,8 @@ def import_(
     Example: jevons import litellm spend.jsonl
     """
     home = Home(home_path())
+    if is_demo(home.path):
+        raise click.UsageError(f"{home.path} is a demo's: nothing of yours belongs there. Unset JEVONS_HOME, or name another.")
     if local and (kind is not None or paths):
         raise click.UsageError("--local finds the session logs by itself; leave out KIND and PATH.")
     if not local and kind is None:

@@ -15,6 +15,7 @@ from jevons.cli.doctor import count
 from jevons.cli.options import Day, as_json, show
 from jevons.config import home_path
 from jevons.core.money import format_usd
+from jevons.ledger.bill import bill
 from jevons.ledger.home import Home
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ def rerate(
     under = economics.Under(book, at_ms, provider, models, service_tier)
     rerater = _rerater(home, under)
     until_ms = until_ms if until_ms is not None else int(time.time() * 1000)
+    if unused := _unused(home.ledger, models, from_ms or 0, until_ms):
+        raise click.UsageError(f"No call in this time used {unused!r}; `jevons bill --by model` shows what was used.")
     with ExitStack() as open_files:
         on_row = None if rows is None else _writer(rows, open_files)
         try:
@@ -79,6 +82,12 @@ def rerate(
         click.echo(f"Wrote {rows}.", err=True)
     document = {"from_ms": from_ms or 0, "until_ms": until_ms, "under": under._asdict(), **msgspec.to_builtins(found)}
     show(json, document, lambda: _table(found, under))
+
+
+def _unused(ledger: Path, models: tuple[tuple[str, str], ...], since_ms: int, until_ms: int) -> str | None:
+    """The first pattern that no call matches."""
+    used = [row["model"].partition("/")[2] for row in bill(ledger, by="model", since_ms=since_ms, until_ms=until_ms)["rows"]]
+    return next((old for old, _ in models if used and not any(fnmatchcase(model, old) for model in used)), None)
 
 
 def _rerater(home: Home, under: "Under") -> "Rerater":

@@ -29,7 +29,7 @@ def bill(document: dict[str, Any], by: str) -> None:
         counts = [row["entries"], row["input"], row["cache_read"], written, row["output"]]
         name = row[by] if row[by] is not None else "(no run named)"
         table.add_row(str(name), *(f"{n:,}" for n in counts), format_usd(row["list_nusd"]), format_usd(row["billed_nusd"]))
-    console.print(table)
+    whole(table)
     if document["adjustments_nusd"]:
         console.print(f"Adjustments: {format_usd(document['adjustments_nusd'])}")
     estimated = f" (of it estimated: {format_usd(document['estimated_nusd'])})" if document["estimated_nusd"] else ""
@@ -43,6 +43,8 @@ def keys(found: list[dict[str, Any]]) -> None:
     table = plain("key", "begins", "limit", "spent", "held now", "overrun", "made", title=None)
     for key in found:
         name = Text.assemble((key["name"], "strike"), " (revoked)") if key["revoked_ms"] else key["name"]
+        if key["settings"].get("source"):
+            name = f"{key['name']} (imported)"
         limit = "none" if key["limit_nusd"] is None else format_usd(key["limit_nusd"])
         money = [format_usd(key[column]) for column in ("posted_nusd", "held_nusd", "overrun_nusd")]
         table.add_row(

@@ -28,7 +28,7 @@ def reading(path: Path) -> Iterator[apsw.Connection]:
     try:
         db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
     except apsw.CantOpenError:
-        raise LedgerError(f"There is no ledger at {path} yet. `make run` or `jevons serve` makes one.") from None
+        raise LedgerError(f"There is no ledger at {path} yet. `make run`, `jevons serve` or `jevons import` makes one.") from None
     try:
         db.set_busy_timeout(int(LEDGER_BUSY_S * 1000))
         with in_words(path):

@@ -37,7 +37,7 @@
     const bars = uPlot.paths.bars({ size: [0.8, 24] });
     chart = new uPlot({
       width: place.clientWidth, height: 150, cursor: { y: false, points: { show: false } }, legend: { show: false }, padding: [8, 0, 0, 0],
-      scales: { y: { range: (u, low, high) => [0, Math.max(high, 1) * 1.1] }, tokens: { range: (u, low, high) => [0, Math.max(high, 1) * 1.1] } },
+      scales: { y: { range: (u, low, high) => [0, Math.max(high, 1e7) * 1.1] }, tokens: { range: (u, low, high) => [0, Math.max(high, 1) * 1.1] } },
       axes: [{ ...axis, size: 26, values: (u, ticks) => ticks.map(tick => new Date(tick * 1000).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" })) }, { ...axis, stroke: colour("--spent"), size: 62, values: (u, ticks) => ticks.map(money) },
              { ...axis, stroke: colour("--held"), scale: "tokens", side: 1, size: 50, grid: { show: false }, values: (u, ticks) => ticks.map(tick => compact.format(tick)) }],
       series: [{}, { label: "spent", paths: bars, fill: colour("--spent"), stroke: colour("--spent"), width: 0, points: { show: false } },
