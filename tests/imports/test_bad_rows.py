@@ -68,6 +68,7 @@ CASES: list[tuple[str, str, list[str | int]]] = [
             {"request_id": "1", "startTime": "1969-01-01T00:00:00Z", "model": "m"},
             {"request_id": "1", "startTime": 1793664000, "model": "m", "spend": "NaN"},
             {"request_id": "1", "startTime": 1793664000, "model": "m", "spend": 1e9},
+            {"request_id": "1", "startTime": 1793664000, "model": "m", "spend": "1e999999"},
             {"request_id": "1", "startTime": 1793664000, "model": "m", "metadata": [1]},
             {"request_id": "2", "startTime": 1793664000000, "model": "m", "metadata": {"usage_object": 5}},
         ),
@@ -76,6 +77,7 @@ CASES: list[tuple[str, str, list[str | int]]] = [
             "startTime lies before 1970",
             "spend is not an amount",
             "spend is more than a ledger can hold",
+            "spend is not an amount",
             1,
             1,
         ],
@@ -171,8 +173,20 @@ CASES: list[tuple[str, str, list[str | int]]] = [
             "1,2026-11-03,m,Tokens,5,cached,,,",
             "1,2026-11-03,m,Tokens,5,what,,,",
             "1,2026-11-03,m,,,,10,5,",
+            "1,2026-11-03,m,1M tokens,9e999999,Input,,,",
+            "1,2026-11-03,m,1.2.3 tokens,5,Input,,,",
         ),
-        ["ConsumedQuantity is not a number", "it has 3 cells, the header has 9", 1, 1, 1, 1, 1],
+        [
+            "ConsumedQuantity is not a number",
+            "it has 3 cells, the header has 9",
+            1,
+            1,
+            1,
+            1,
+            1,
+            "ConsumedQuantity is not a number",
+            "ConsumedUnit is not a number",
+        ],
     ),
     (
         "trace",
@@ -190,6 +204,12 @@ CASES: list[tuple[str, str, list[str | int]]] = [
         ["the output is no plausible number", "it is no request of a Mooncake trace", "it is no request of a Mooncake trace", 1],
     ),
     ("trace", "week_ending,model,prompt_tokens,completion_tokens\nx,m,1,1\n2026-11-03,m,1,1\n", ["week_ending is not a time", 1]),
+    (
+        "trace",
+        "week_ending,model,prompt_tokens,completion_tokens,input_usd_per_mtok,output_usd_per_mtok\n"
+        + "".join(f"2026-11-03,m,1,1,{usd},2\n" for usd in ("abc", "1/0", "-4", "1e999999", "0.15")),
+        [*["a price of it is not an amount"] * 4, 1],
+    ),
 ]
 
 

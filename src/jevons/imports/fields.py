@@ -5,7 +5,7 @@ Raises BadRow, which names the field and never quotes it.
 """
 
 from datetime import UTC, datetime
-from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from decimal import ROUND_HALF_EVEN, Decimal, DecimalException
 
 from jevons.core.limits import IMPORT_COUNT_MAX, IMPORT_NUSD_MAX
 from jevons.core.money import NUSD_PER_USD
@@ -48,7 +48,7 @@ def nusd(value: Decimal | str | None, name: str, *, per_usd: int = 1) -> int | N
         if not amount.is_finite():
             raise BadRow(f"{name} is not an amount")
         found = int((amount * NUSD_PER_USD / per_usd).quantize(_WHOLE, ROUND_HALF_EVEN))
-    except InvalidOperation:
+    except DecimalException:
         raise BadRow(f"{name} is not an amount") from None
     if found < 0:
         raise BadRow(f"{name} is negative: a credit, which `jevons adjust` records")

@@ -16,7 +16,7 @@ Does not know: prices, the ledger.
 
 import re
 from collections.abc import Iterator, Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal, DecimalException
 
 import msgspec
 
@@ -113,8 +113,8 @@ def _usage(cells: Mapping[str, str]) -> Usage | None:
         match = _UNIT.fullmatch(cells.get(unit, "").strip())
         if match and quantity in cells:
             kind = _kind(cells)
-            each = Decimal((match[1] or "1").replace(",", "")) * _TIMES.get((match[2] or "").lower(), 1)
-            return None if kind is None else msgspec.convert({kind: _whole(cells[quantity], quantity, each)}, Usage)
+            times = _TIMES.get((match[2] or "").lower(), 1) * _decimal(match[1] or "1", unit)
+            return None if kind is None else msgspec.convert({kind: _whole(cells[quantity], quantity, times)}, Usage)
     return None
 
 
@@ -144,8 +144,15 @@ def _number(cells: Mapping[str, str], name: str) -> int | None:
 
 def _whole(text: str, name: str, each: Decimal = Decimal(1)) -> int:
     try:
-        return count(int((Decimal(text.replace(",", "")) * each).to_integral_value()), name)
-    except (InvalidOperation, ValueError, OverflowError):
+        return count(int((_decimal(text, name) * each).to_integral_value()), name)
+    except (DecimalException, ValueError, OverflowError):
+        raise BadRow(f"{name} is not a number") from None
+
+
+def _decimal(text: str, name: str) -> Decimal:
+    try:
+        return Decimal(text.replace(",", ""))
+    except DecimalException:
         raise BadRow(f"{name} is not a number") from None
 
 

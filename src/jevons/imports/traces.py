@@ -13,6 +13,7 @@ Rows have no id: they are known by their content and their place among equal one
 Does not know: prices other than those in the file, the ledger.
 """
 
+import re
 from collections.abc import Iterator
 from typing import TypeVar
 
@@ -25,6 +26,7 @@ from jevons.imports.record import BadRow, Record, Row, content_identity
 
 SOURCE = "trace"
 _S = TypeVar("_S", bound=msgspec.Struct)
+_DOLLARS = re.compile(r"\d{1,6}(\.\d{1,30})?(e-?\d)?", re.ASCII | re.IGNORECASE)
 
 
 class Added(msgspec.Struct, frozen=True):
@@ -130,6 +132,12 @@ def _weeks(file: SourceFile) -> Iterator[Row]:
             yield Row(cells.line, cells.offset, problem=str(bad))
 
 
+def _rate(usd: str) -> str:
+    if _DOLLARS.fullmatch(usd) is None:
+        raise BadRow("a price of it is not an amount")
+    return usd
+
+
 def _week(row: _Week) -> Record:
     split = row.prompt_tokens is not None and row.completion_tokens is not None
     free = row.is_free in ("1", "true")
@@ -137,7 +145,8 @@ def _week(row: _Week) -> Record:
     made = row.output_usd_per_mtok or ("0" if free else None)
     rates: tuple[tuple[str, str], ...] = ()
     if given is not None and made is not None:
-        rates = ((INPUT, given), (CACHE_READ, row.cached_input_usd_per_mtok or given), (OUTPUT, made))
+        told = ((INPUT, given), (CACHE_READ, row.cached_input_usd_per_mtok or given), (OUTPUT, made))
+        rates = tuple((kind, _rate(usd)) for kind, usd in told)
     return Record(
         identity=content_identity(row.week_ending, row.model),
         at_ms=at_ms(row.week_ending, "week_ending"),
