@@ -189,6 +189,11 @@ def test_a_prompt_in_the_place_of_a_name(home: Home, book: PriceBook, tmp_path: 
     rows[0] = {**rows[0], "model": CANARY * 100}
     report = bring(home, book, "litellm", write_lines(tmp_path / "spend.jsonl", rows))
     assert (report.fresh, [one.reason for one in report.set_aside_shown]) == (1, ["one of its names is too long for a name"])
+    session = {"type": "assistant", "timestamp": "2026-10-01T08:00:01Z", "sessionId": "s"}
+    usage = {"input_tokens": 1, "output_tokens": 1, "service_tier": CANARY * 100}
+    message = {"id": "m", "model": "claude-opus-4-6", "usage": usage}
+    report = bring(home, book, "claude-code", write_lines(tmp_path / "session.jsonl", [{**session, "message": message}]))
+    assert (report.fresh, [one.reason for one in report.set_aside_shown]) == (0, ["one of its names is too long for a name"])
 
 
 def test_files_that_are_not_there_or_are_something_else(home: Home, book: PriceBook, tmp_path: Path) -> None:

@@ -368,7 +368,7 @@ class _Progress:
 def _names(record: Record) -> tuple[str, ...]:
     return (
         record.model, record.asked, record.provider or "", record.account, record.team, record.org, record.agent, record.run or "",
-        record.parent_run or "",
+        record.parent_run or "", *(value for _, value in record.context),
     )  # fmt: skip
 
 
