@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+import msgspec
 import pytest
 
-from jevons.core.entry import Entry
-from jevons.ledger import admin, standing
+from jevons.core.entry import Entry, first_id_of_ms
+from jevons.ledger import admin, importing, standing
 from jevons.ledger.admin import KeyChanges, Unknown
 from jevons.ledger.errors import LedgerError, LedgerUnavailable
+from jevons.ledger.importing import Whose
 from jevons.ledger.ledger import Ledger
-from jevons.ledger.ops import Approval, KeySettings
+from jevons.ledger.ops import Approval, Imported, ImportRow, KeySettings
 from jevons.ledger.sqlite import SqliteStore
 from jevons.policy.amounts import bound
 from jevons.policy.rules import Limit
@@ -145,6 +147,27 @@ def test_after_a_restart_accounts_stand_where_they_stood(path: Path) -> None:
     limits = (TEAM, SESSION, RECENT)
     scene(path, *limits)(before)
     scene(path, *limits)(after)
+
+
+def test_imported_rows_crowd_nobody_out(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def before(ledger: Ledger) -> None:
+        await admin.create_key(ledger, "alice", None, SEARCH, NOON_MS)
+        await ledger.post(await begin(ledger, 1, 300))
+        now_ms = NOON_MS + 5 * 24 * HOUR_MS
+        ids = await importing.ensure_keys(ledger, [Whose("litellm", str(number)) for number in range(3)], now_ms)
+        rows = []
+        for key_id in ids:
+            entry = make_entry(make_hold(first_id_of_ms(now_ms - 1), 50, key_id=key_id), 50)
+            rows.append(ImportRow(key_id.to_bytes(16, "big"), msgspec.structs.replace(entry, source="litellm")))
+        assert await importing.take_in(ledger, Imported(tuple(rows)), now_ms) == 3
+
+    async def after(ledger: Ledger) -> None:
+        monkeypatch.setattr(standing, "STANDING_CALLERS_MAX", 2)
+        [team] = await shown(ledger, "team")
+        assert team["posted_nusd"] == 300
+
+    scene(path, TEAM)(before)
+    scene(path, TEAM)(after)
 
 
 def test_without_limits_nobody_is_called_up(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -98,14 +98,16 @@ async def _call_up(ledger: Ledger, now_ms: int) -> None:
     """
     if ledger.control.rules:
         for key_id, agent, target in await asyncio.to_thread(_callers, ledger.path):
-            if (key := ledger.by_id[key_id]).revoked_ms is None:
-                ledger.path_of(ledger.who(key, agent), None, target, now_ms)
-                await asyncio.sleep(0)
+            ledger.path_of(ledger.who(ledger.by_id[key_id], agent), None, target, now_ms)
+            await asyncio.sleep(0)
 
 
 def _callers(path: Path) -> list[tuple[int, str, str]]:
-    """(key, agent, model) of the latest callers."""
-    query = "SELECT key_id, agent, target FROM rollup_day GROUP BY 1, 2, 3 ORDER BY max(day) DESC LIMIT ?"
+    """(key, agent, model) of the latest callers that may call. Imported rows belong to keys that never could, and crowd nobody out."""
+    query = (
+        "SELECT key_id, agent, target FROM rollup_day JOIN keys ON keys.id = key_id WHERE revoked_ms IS NULL"
+        " GROUP BY 1, 2, 3 ORDER BY max(day) DESC LIMIT ?"
+    )
     with reading(path) as db:
         return [(key_id, agent, target) for key_id, agent, target in db.execute(query, (STANDING_CALLERS_MAX,))]
 
