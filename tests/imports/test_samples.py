@@ -1,5 +1,6 @@
 """Every kind of file in its true format: what comes of each row, and that nothing of a prompt is kept anywhere."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -128,6 +129,46 @@ def test_openai_usage_of_the_dashboard(home: Home, book: PriceBook) -> None:
     [only] = sample(home, book, "openai", "openai_usage.csv")
     assert tokens(only) == (500, 4000, 0, 0, 1000, 0)
     assert ("input_audio", 500) in [line[:2] for line in only["lines"]]
+
+
+def test_openai_tells_audio_within_or_beside_the_input(home: Home, book: PriceBook, tmp_path: Path) -> None:
+    """Of late the parts of a bucket are those that are neither cached nor written."""
+    counts = {
+        "output_tokens": 10,
+        "output_text_tokens": 6,
+        "output_audio_tokens": 3,
+        "output_image_tokens": 1,
+        "num_model_requests": 1,
+    }
+    late = {
+        "input_tokens": 1000,
+        "input_cached_tokens": 600,
+        "input_text_tokens": 250,
+        "input_audio_tokens": 100,
+        "input_image_tokens": 50,
+    }
+    early = {"input_tokens": 1000, "input_cached_tokens": 600, "input_audio_tokens": 100}
+    results = [
+        {"model": "gpt-4o", "api_source": source, **counts, **given}
+        for source, given in (("agents_api", late), ("unlabeled", late), (None, early))
+    ]
+    file = tmp_path / "usage.json"
+    file.write_text(json.dumps({"data": [{"start_time": 1793664000, "end_time": 1793750400, "results": results}]}))
+    bring(home, book, "openai", file)
+    assert [tokens(one)[:2] for one in entries(home)] == [(300, 600), (300, 600), (400, 600)], (
+        "equal sums of two sources are two rows"
+    )
+    assert [tokens(one)[4] for one in entries(home)] == [7, 7, 7]
+
+
+def test_anthropic_accounts_are_told_apart(home: Home, book: PriceBook, tmp_path: Path) -> None:
+    result = {"model": "claude-opus-4-6", "uncached_input_tokens": 10, "output_tokens": 5}
+    results = [{**result, "account_id": "user_1"}, {**result, "account_id": "user_2"}, {**result, "service_account_id": "svac_1"}]
+    file = tmp_path / "usage.json"
+    bucket = {"starting_at": "2026-11-03T00:00:00Z", "ending_at": "2026-11-04T00:00:00Z", "results": results}
+    file.write_text(json.dumps({"data": [bucket]}))
+    assert bring(home, book, "anthropic", file).fresh == 3
+    assert len({one["key_id"] for one in entries(home)}) == 3
 
 
 @pytest.mark.parametrize(("name", "dollars"), [("openai_costs.json", 1.56), ("openai_costs.csv", 0.895874)])

@@ -43,6 +43,8 @@ class _Result(msgspec.Struct):
     output_tokens: int | None = None
     server_tool_use: _Tools | None = None
     api_key_id: str | None = None
+    account_id: str | None = None
+    service_account_id: str | None = None
     workspace_id: str | None = None
     model: str | None = None
     service_tier: str | None = None
@@ -153,7 +155,8 @@ def _usage(start_ms: int, span_ms: int, result: _Result) -> Iterator[Record]:
         other=_searches(result.server_tool_use.web_search_requests if result.server_tool_use else None),
     )
     groups = (result.workspace_id, result.api_key_id, result.model, result.service_tier, result.context_window)
-    identity = content_identity(start_ms, span_ms, *groups, result.inference_geo, result.speed)
+    who = (result.account_id, result.service_account_id)
+    identity = content_identity(start_ms, span_ms, *groups, result.inference_geo, result.speed, *who)
     yield from _bucket_of(identity, start_ms, span_ms, usage, result, result.service_tier)
 
 
@@ -193,7 +196,7 @@ def _bucket_of(
         requests=0,
         span_ms=span_ms,
         size=_size(result.context_window),
-        account=result.api_key_id or "",
+        account=result.api_key_id or result.account_id or result.service_account_id or "",
         team=result.workspace_id or "",
         context=tuple((name, value) for name, value in (("service_tier", tier), ("speed", result.speed)) if value),
         unknown=("requests",),

@@ -3,8 +3,8 @@
 Comes in: a file. Goes out: one `Record` for each bucket of time and group. Usage has tokens and no cost; costs have dollars and no tokens.
 
 What is read (platform.openai.com/docs/api-reference/usage; headers of exports of 2025 and 2026):
-- usage: `input_tokens` includes `input_cached_tokens` and, where they are told, `input_cache_write_tokens`; audio comes beside it, but where
-  `input_text_tokens` is told too and shows that it is within.
+- usage: `input_tokens` includes `input_cached_tokens` and, where they are told, `input_cache_write_tokens`. Audio came beside it; where
+  `input_text_tokens` is told (text that is neither cached nor written, as are audio and images then) and shows that audio is within, it is.
 - costs: `amount.value` in dollars (CSV: `amount_value`), `line_item` such as "gpt-4o-2024-08-06, cached input".
 - A bucket is its time and its groups: exported again, it is the same row, perhaps with larger sums.
 
@@ -34,9 +34,11 @@ class _Result(msgspec.Struct):
     input_cache_write_tokens: int | None = None
     input_text_tokens: int | None = None
     input_audio_tokens: int | None = None
+    input_image_tokens: int | None = None
     output_tokens: int | None = None
     output_text_tokens: int | None = None
     output_audio_tokens: int | None = None
+    output_image_tokens: int | None = None
     num_model_requests: int | None = None
     project_id: str | None = None
     user_id: str | None = None
@@ -44,6 +46,7 @@ class _Result(msgspec.Struct):
     model: str | None = None
     batch: bool | None = None
     service_tier: str | None = None
+    api_source: str | None = None
     amount: _Amount | None = None
     line_item: str | None = None
 
@@ -130,7 +133,9 @@ def _records(start: Written, end: Written, result: _Result) -> Iterator[Record]:
         return
     tier = (result.service_tier or "").lower()
     yield Record(
-        identity=content_identity(start_ms, span_ms, result.object, *groups, result.model, result.batch, result.service_tier),
+        identity=content_identity(
+            start_ms, span_ms, result.object, *groups, result.model, result.batch, result.service_tier, result.api_source
+        ),
         at_ms=start_ms,
         model=result.model or UNTOLD,
         provider="openai",
@@ -147,13 +152,15 @@ def _records(start: Written, end: Written, result: _Result) -> Iterator[Record]:
 def _usage(result: _Result) -> Usage:
     total, output = count(result.input_tokens, "input_tokens"), count(result.output_tokens, "output_tokens")
     heard, said = count(result.input_audio_tokens, "input_audio_tokens"), count(result.output_audio_tokens, "output_audio_tokens")
-    if result.input_text_tokens is not None and result.input_text_tokens + heard == total:
+    read = count(result.input_cached_tokens, "input_cached_tokens")
+    written = count(result.input_cache_write_tokens, "input_cache_write_tokens")
+    shown = (result.input_text_tokens or 0) + heard + (result.input_image_tokens or 0)
+    if result.input_text_tokens is not None and shown in (total, total - read - written):
         total -= heard
-    if result.output_text_tokens is not None and result.output_text_tokens + said == output:
+    if result.output_text_tokens is not None and result.output_text_tokens + said + (result.output_image_tokens or 0) == output:
         output -= said
     other = tuple((kind, n) for kind, n in (("input_audio", heard), ("output_audio", said)) if n)
-    read = count(result.input_cached_tokens, "input_cached_tokens")
-    return split_input(total, read, count(result.input_cache_write_tokens, "input_cache_write_tokens"), output, 0, other)
+    return split_input(total, read, written, output, 0, other)
 
 
 def _cost(start_ms: int, span_ms: int, result: _Result, amount: _Amount) -> Iterator[Record]:
