@@ -37,11 +37,20 @@ CASES: list[tuple[str, str, list[str | int]]] = [
         lines(
             {**SESSION, "message": {**MESSAGE, "id": None}},
             {**SESSION, "message": {**MESSAGE, "usage": {"input_tokens": None}}},
+            {**SESSION, "message": {**MESSAGE, "usage": None}},
+            {**SESSION, "message": {**MESSAGE, "usage": {"input_tokens": -5, "output_tokens": 2}}},
+            {**SESSION, "message": {**MESSAGE, "usage": {"input_tokens": 10**30, "output_tokens": 2}}},
             {"type": "assistant", "x": '"usage"'},
             {**SESSION, "message": MESSAGE, "timestamp": None},
             {**SESSION, "message": {**MESSAGE, "model": "us.anthropic.claude-opus-4-6-v1"}},
         ),
-        ["it has usage but no message.id or no model", "timestamp is missing", 1],
+        [
+            "it has usage but no message.id or no model",
+            "its usage is none that can be counted",
+            "its usage is none that can be counted",
+            "timestamp is missing",
+            1,
+        ],
     ),
     (
         "codex",

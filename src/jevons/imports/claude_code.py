@@ -25,7 +25,7 @@ from jevons.core.limits import IMPORT_PENDING_CALLS
 from jevons.imports.fields import at_ms, nusd
 from jevons.imports.reading import SourceFile
 from jevons.imports.record import BadRow, Record, Row
-from jevons.meter.usage import messages_usage, unusable
+from jevons.meter.usage import Count, messages_usage, unusable
 
 SOURCE = "claude-code"
 SYNTHETIC = "<synthetic>"
@@ -34,10 +34,14 @@ _BEDROCK = re.compile(r"([a-z]+\.)?anthropic\.|arn:aws")
 
 
 class _Facts(msgspec.Struct, gc=False):
-    """What the price depends on, beside the counts."""
+    """What the price depends on. Counts are only looked at here: a live answer is read leniently, a log's row with a broken count is set aside."""
 
     service_tier: str | None = None
     speed: str | None = None
+    input_tokens: Count = None
+    output_tokens: Count = None
+    cache_creation_input_tokens: Count = None
+    cache_read_input_tokens: Count = None
 
 
 class _Message(msgspec.Struct, gc=False):
@@ -98,14 +102,17 @@ def _record(data: bytes, team_from_project: bool) -> Record | None:
     if line.type != "assistant" or not line.message:
         return None
     message = _decode_message(line.message)
-    if not message.usage or message.model == SYNTHETIC or line.isApiErrorMessage:
+    if not message.usage or bytes(message.usage) == b"null" or message.model == SYNTHETIC or line.isApiErrorMessage:
         return None
     usage, problems = messages_usage(message.usage)
+    try:
+        facts = _decode_facts(message.usage)
+    except msgspec.ValidationError:
+        raise BadRow("its usage is none that can be counted") from None
     if unusable(problems):
         return None
     if not message.id or not message.model:
         raise BadRow("it has usage but no message.id or no model")
-    facts = _decode_facts(message.usage)
     context = tuple(
         (name, value)
         for name, value in (("service_tier", facts.service_tier), ("speed", facts.speed))
