@@ -6,6 +6,7 @@ the ledger. Does not know: what caused what.
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
+from operator import add, sub
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -27,6 +28,7 @@ CALLS, INPUT, OUTPUT, INPUT_NUSD, OUTPUT_NUSD, LIST_NUSD, BILLED_NUSD = 0, 1, 5,
 MEASURES = 13
 Sums = list[int]
 
+_NOTHING = (0,) * MEASURES
 BY_CALLS, BY_TOKENS = "", "tokens"
 """How work is counted in a group. Where a source does not say how many calls there were, each token counts as one."""
 BUCKET_DAYS = 6
@@ -90,7 +92,7 @@ class Frame(msgspec.Struct):
 
 
 class _Day(NamedTuple):
-    leaves: list[tuple[Leaf, Sums]]
+    leaves: dict[Leaf, Sums]
     loose: list[tuple[Group, int]]
     aside: list[tuple[Aside, int]]
 
@@ -167,11 +169,9 @@ class Days:
         found = self._days.get(day)
         if found is None:
             return
-        for leaf, sums in found.leaves:
-            before = leaves.get(leaf)
-            leaves[leaf] = (
-                [sign * n for n in sums] if before is None else [a + sign * b for a, b in zip(before, sums, strict=True)]
-            )
+        combine = add if sign > 0 else sub
+        for leaf, sums in found.leaves.items():
+            leaves[leaf] = list(map(combine, leaves.get(leaf, _NOTHING), sums))
         for group, steps in found.loose:
             loose[group] = loose.get(group, 0) + sign * steps
         for place, nusd in found.aside:
@@ -200,7 +200,7 @@ class Days:
         for day, key_id, agent, upstream, target, tariff, steps, loose, *sums in db.execute(query, span):
             found = self._days.get(day)
             if found is None:
-                found = self._days[day] = _Day([], [], [])
+                found = self._days[day] = _Day({}, [], [])
             nusd = sums[-1] if self._cost == "billed" else sums[-2]
             labels, source = self._group(key_id, agent)
             tokens = sum(sums[:5])
@@ -218,7 +218,8 @@ class Days:
             by_tokens = (labels, source) in self._by_tokens
             basis, calls = (BY_TOKENS, tokens) if by_tokens else (BY_CALLS, steps)  # a retry's tokens are no call of their own
             leaf = self._leaf(key_id, agent, upstream, target, tariff, basis)
-            found.leaves.append((leaf, [calls, *sums]))
+            there = found.leaves.get(leaf)  # keys of one team are one leaf
+            found.leaves[leaf] = [calls, *sums] if there is None else list(map(add, there, (calls, *sums)))
             if loose and not by_tokens:
                 found.loose.append((leaf.group, loose))
 
@@ -247,7 +248,7 @@ class Days:
     def _read_corrections(self, db: apsw.Connection, span: Span) -> None:
         query = "SELECT created_ms, key_id, nusd FROM adjustments WHERE created_ms >= ? AND created_ms < ?"
         for created_ms, key_id, nusd in db.execute(query, (span.first * DAY_MS, span.after * DAY_MS)):
-            found = self._days.setdefault(created_ms // DAY_MS, _Day([], [], []))
+            found = self._days.setdefault(created_ms // DAY_MS, _Day({}, [], []))
             found.aside.append((Aside(CORRECTIONS, self._group(key_id, "")[0], ""), nusd))
 
     def _group(self, key_id: int, agent: str) -> tuple[tuple[str, ...], str]:
