@@ -26,6 +26,7 @@ HEADERS = {
     "referrer-policy": "same-origin",
     "x-content-type-options": "nosniff",
     "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
 }
 PACKED_LEVEL = 4
 """A table packs to a tenth at any level; this one takes a millisecond for a hundred rows."""
