@@ -75,6 +75,12 @@ def test_a_client_s_key_of_that_name_stays_the_client_s(path: Path) -> None:
     store.close()
 
 
+@pytest.mark.parametrize("source", ["", " ", "a/b", "x" * 65])
+def test_a_source_has_a_name(path: Path, source: str) -> None:
+    with pytest.raises(importing.Refused, match="name of a source"):
+        importing.keys_for([], [Whose(source)], NOON_MS)
+
+
 def test_rows_come_in_once_with_how_far_the_file_is_read(path: Path) -> None:
     assert directly(path, [row(1), row(2, nusd=7)], MARK) == 2
     later = msgspec.structs.replace(MARK, offset=100, rows=3)
@@ -163,6 +169,7 @@ def held(found: ImportRow, **changes: Any) -> ImportRow:
         (ImportRow(b"short", row(1).entry), "16 bytes"),
         (entry_of(row(1), list_nusd=51), "must sum"),
         (entry_of(row(1), billed_nusd=-1), "at least 0"),
+        (entry_of(row(1), requests=-1), "at least 0"),
         (row(1, at_ms=NOON_MS + 1), "in the past"),
         (held(row(1), id=0), "in the past"),
     ],

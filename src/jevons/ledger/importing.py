@@ -60,6 +60,8 @@ def keys_for(known: Iterable[Key], wanted: Sequence[Whose], now_ms: int) -> tupl
     ids: list[int] = []
     made: list[Key] = []
     for whose in wanted:
+        if not whose.source or _cleaned(whose.source) != whose.source:
+            raise Refused(f"The name of a source has 1 to {NAME_CHARACTERS_MAX} printable characters, and no slash.")
         name = _name_of(whose, named)
         if name not in named:
             last_id += 1
@@ -120,8 +122,11 @@ def check(rows: Iterable[ImportRow], by_id: dict[int, Key], now_ms: int) -> None
             raise Refused("An imported row belongs to a key that was made for its source (POST /imports/keys).")
         if len(row.digest) != 16:
             raise Refused("An imported row needs a digest of 16 bytes.")
-        if sum(line.nusd for line in entry.lines) != entry.list_nusd or min(entry.list_nusd, entry.billed_nusd) < 0:
-            raise Refused("The lines of an imported row must sum to its list cost, and costs are at least 0.")
+        if (
+            sum(line.nusd for line in entry.lines) != entry.list_nusd
+            or min(entry.list_nusd, entry.billed_nusd, entry.requests) < 0
+        ):
+            raise Refused("The lines of an imported row must sum to its list cost; costs and calls are at least 0.")
         if not 0 < entry.hold.id < first_id_of_ms(now_ms + 1):
             raise Refused("An imported row lies in the past.")
 
