@@ -45,8 +45,8 @@ class Why:
 
     def _explain(self, period: Period, base: Period) -> Explanation:
         found = explain(self._ledger, Span(period.first, period.last + 1), Span(base.first, base.last + 1))
+        self._kept.pop((period, base), None)  # each step by itself: several threads explain at once
         self._kept[period, base] = found
-        self._kept.move_to_end((period, base))
         while len(self._kept) > EXPLANATIONS_KEPT:
             self._kept.popitem(last=False)
         return found
