@@ -142,7 +142,7 @@ def _tell(found: dict[str, object], link: str | None) -> None:
     if link:
         click.echo(f"\nServed until Ctrl-C. In a browser, within five minutes:\n  {link}\n")
     else:
-        click.echo(f"\nThe dashboard wants it served: {jevons} demo --serve\n")
+        click.echo(f"\nThe dashboard wants it served: {jevons} demo {folder} --serve\n")
 
 
 def _short(path: Path) -> str:

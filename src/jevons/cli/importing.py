@@ -90,7 +90,7 @@ def import_(
         show(json, msgspec.to_builtins(reports[0]), lambda: _told(reports[0]))
         return
     sources = [one.name for one, _ in work]
-    shown_ms = (int(time.time()) // 86_400 - LOCAL_DAYS + 1) * DAY_MS
+    shown_ms = max(since_ms or 0, (int(time.time()) // 86_400 - LOCAL_DAYS + 1) * DAY_MS)
     found = summary(home.ledger, sources, shown_ms, RUNS_SHOWN) if home.ledger.exists() else {}
     document = {"since_ms": shown_ms, "imports": msgspec.to_builtins(reports), "summary": found}
     show(json, document, lambda: _local(reports, found, subscription))
@@ -209,11 +209,11 @@ def _local(reports: list[Report], found: dict[str, Any], subscription: bool) -> 
             begins = f"{datetime.fromtimestamp(row['first_ms'] / 1000, UTC):%m-%d %H:%M}"
             table.add_row(row["run"], row["agent"], f"{row['requests']:,}", begins, format_usd(row["list_nusd"]))
         whole(table)
-    jevons = command_to_paste()
+    jevons, measure = command_to_paste(), "list-usd" if subscription else "usd"
     console.print(Text(f"Why it changed:  {jevons} explain"), soft_wrap=True)
     console.print(
         Text(
-            f"Cap each session: {jevons} limits set sessions --scope run --usd {_cap_usd(found['runs'])}   (holds for what goes through the gateway)"
+            f"Cap each session: {jevons} limits set sessions --scope run --{measure} {_cap_usd(found['runs'])}   (holds for what goes through the gateway)"
         ),
         soft_wrap=True,
     )
@@ -228,9 +228,9 @@ def _local(reports: list[Report], found: dict[str, Any], subscription: bool) -> 
 
 
 def _cap_usd(runs: list[dict[str, Any]]) -> int:
-    """A round sum that would have stopped the dearest session half way."""
+    """A round sum that would have stopped the dearest session, and few others."""
     dearest = max((run["list_nusd"] for run in runs), default=0)
-    return next((usd for usd in (200, 100, 50, 20, 10, 5, 2) if 2 * usd * NUSD_PER_USD <= dearest), 1)
+    return next((usd for usd in (200, 100, 50, 20, 10, 5, 2) if usd * NUSD_PER_USD < dearest), 1)
 
 
 def _days(days: list[dict[str, Any]]) -> None:

@@ -63,7 +63,7 @@ def _table(found: "Paradox", sentences: list[str]) -> None:
         )
         return
     for sentence in sentences:
-        tables.console.print(sentence, markup=False, soft_wrap=True)
+        tables.console.print(sentence, markup=False)
     columns = ("bill", "price", "basket", "tokens", "tasks", "steps/task", "tokens/step", "a million", "bill of it", "frontier")
     table = tables.plain(found.per, *columns, title="\nIndices, the first = 100; bill, tokens and tasks for a day")
     for row in found.rows:

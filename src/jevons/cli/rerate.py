@@ -68,8 +68,9 @@ def rerate(
     under = economics.Under(book, at_ms, provider, models, service_tier)
     rerater = _rerater(home, under)
     until_ms = until_ms if until_ms is not None else int(time.time() * 1000)
-    if unused := _unused(home.ledger, models, from_ms or 0, until_ms):
-        raise click.UsageError(f"No call in this time used {unused!r}; `jevons bill --by model` shows what was used.")
+    unused = _unused(home.ledger, models, from_ms or 0, until_ms)
+    if models and len(unused) == len(models):
+        raise click.UsageError(f"No call in this time used {' or '.join(unused)}; `jevons bill --by model` shows what was used.")
     with ExitStack() as open_files:
         on_row = None if rows is None else _writer(rows, open_files)
         try:
@@ -82,12 +83,14 @@ def rerate(
         click.echo(f"Wrote {rows}.", err=True)
     document = {"from_ms": from_ms or 0, "until_ms": until_ms, "under": under._asdict(), **msgspec.to_builtins(found)}
     show(json, document, lambda: _table(found, under))
+    for old in unused:
+        click.echo(f"No call in this time used {old}.", err=True)
 
 
-def _unused(ledger: Path, models: tuple[tuple[str, str], ...], since_ms: int, until_ms: int) -> str | None:
-    """The first pattern that no call matches."""
+def _unused(ledger: Path, models: tuple[tuple[str, str], ...], since_ms: int, until_ms: int) -> list[str]:
+    """Patterns that no call matches, where there are calls."""
     used = [row["model"].partition("/")[2] for row in bill(ledger, by="model", since_ms=since_ms, until_ms=until_ms)["rows"]]
-    return next((old for old, _ in models if used and not any(fnmatchcase(model, old) for model in used)), None)
+    return [old for old, _ in models if used and not any(fnmatchcase(model, old) for model in used)]
 
 
 def _rerater(home: Home, under: "Under") -> "Rerater":

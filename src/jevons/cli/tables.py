@@ -26,14 +26,19 @@ def bill(document: dict[str, Any], by: str) -> None:
     table = plain(by, "calls", "input", "cached", "written", "output", "list", "billed", title=None)
     for row in rows:
         written = row["cache_write_5m"] + row["cache_write_1h"]
-        counts = [row["entries"], row["input"], row["cache_read"], written, row["output"]]
+        counts = [_calls(row), row["input"], row["cache_read"], written, row["output"]]
         name = row[by] if row[by] is not None else "(no run named)"
         table.add_row(str(name), *(f"{n:,}" for n in counts), format_usd(row["list_nusd"]), format_usd(row["billed_nusd"]))
     whole(table)
     if document["adjustments_nusd"]:
         console.print(f"Adjustments: {format_usd(document['adjustments_nusd'])}")
     estimated = f" (of it estimated: {format_usd(document['estimated_nusd'])})" if document["estimated_nusd"] else ""
-    console.print(f"Total: [bold]{format_usd(document['total_nusd'])}[/]{estimated}, {count(document['entries'], 'call')}")
+    console.print(f"Total: [bold]{format_usd(document['total_nusd'])}[/]{estimated}, {count(sum(map(_calls, rows)), 'call')}")
+
+
+def _calls(row: dict[str, Any]) -> int:
+    """An imported entry may stand for many."""
+    return max(int(row["entries"]), int(row["steps"]))
 
 
 def keys(found: list[dict[str, Any]]) -> None:
