@@ -209,9 +209,11 @@ class AdminApi:
 
     async def _import(self, request: Request) -> object:
         """Rows of another's log, as MessagePack: `jevons import` makes them."""
-        body = await request.body()
-        if len(body) > IMPORT_BATCH_BYTES_MAX:
-            raise LedgerError(f"A batch of imported rows has at most {IMPORT_BATCH_BYTES_MAX:,} bytes.")
+        body = bytearray()
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > IMPORT_BATCH_BYTES_MAX:
+                raise LedgerError(f"A batch of imported rows has at most {IMPORT_BATCH_BYTES_MAX:,} bytes.")
         batch = await asyncio.to_thread(msgspec.msgpack.decode, body, type=Imported)
         return {"fresh": await importing.take_in(self._ledger, batch, _now_ms())}
 
