@@ -344,7 +344,9 @@ def spelt(draw: st.DrawFn, value: Any) -> str:
 def test_what_stays_keeps_its_bytes(dialect: Dialect, data: st.DataObject) -> None:
     names = data.draw(st.lists(st.sampled_from("fghé"), max_size=5))
     gone = data.draw(st.sets(st.sampled_from("fghé")))
-    extra = data.draw(st.dictionaries(KEYS, st.integers() | st.just(["tools", {"tools": []}]), max_size=3))
+    extra = data.draw(
+        st.dictionaries(KEYS.filter(lambda key: key != "n"), st.integers() | st.just(["tools", {"tools": []}]), max_size=3)
+    )
     told = [data.draw(spelt(tool(dialect, name, description=data.draw(st.text(max_size=4))))) for name in names]
     members = {key: data.draw(spelt(value)) for key, value in {**extra, **body(dialect)}.items()}
     members["tools"] = "[" + ",".join(f"{data.draw(SPACES)}{item}{data.draw(SPACES)}" for item in told) + "]"
