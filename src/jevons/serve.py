@@ -51,6 +51,7 @@ from jevons.meter.tokens import preload
 from jevons.welcome import Welcome
 
 log = logging.getLogger("jevons")
+STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
 def serve(config: Config, home: Home, *, greet: bool = True) -> None:
@@ -61,6 +62,9 @@ def serve(config: Config, home: Home, *, greet: bool = True) -> None:
 
 async def _serve(config: Config, home: Home, *, greet: bool) -> None:
     sock = _listen(config)
+    early = asyncio.Event()  # a signal while it starts ends what was started, in order
+    for number in STOPS:
+        asyncio.get_running_loop().add_signal_handler(number, early.set)
     store = SqliteStore(home.ledger, audit_key=home.secret("audit"), synchronous=config.ledger.synchronous, backups=home.backups)
     settled = settle_open_holds(store, _now_ms())
     ledger = Ledger(store, home.ledger, asyncio.get_running_loop(), limits=config.limits, durable=config.ledger.enabled)
@@ -85,7 +89,8 @@ async def _serve(config: Config, home: Home, *, greet: bool) -> None:
             welcome.show(address, first_key, settled)
         gc.freeze()  # what was built to start with stays; collections look only at what requests leave behind,
         gc.set_threshold(GC_ALLOCATIONS, 20, 20)  # and seldom: a request makes hundreds of objects, next to none in cycles
-        await _run(app, sock, pages.live.close)
+        if not early.is_set():
+            await _run(app, sock, pages.live.close)
         notes.cancel()
         governor.flush_notes(_now_ms())
     finally:
@@ -176,7 +181,7 @@ async def _run(app: App, sock: socket.socket, stopping: Callable[[], None]) -> N
         stopping()
         server.handle_exit(number, None)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in STOPS:
         with_signals.add_signal_handler(number, stop, number)
     await server._serve([sock])
     await _cut_off(server.server_state.tasks)

@@ -11,10 +11,11 @@ Does not know: requests, dialects, prices.
 """
 
 import asyncio
+import contextlib
 import enum
 import importlib.util
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Protocol
 
 from jevons.core.limits import (
@@ -177,7 +178,7 @@ class Engine:
         )
         self._log.clear()
         try:
-            child = await Child.spawn(order, self._log)
+            child = await _whole(Child.spawn(order, self._log))
         except OSError as error:
             return f"its process cannot be started: {error}", 0.0
         try:
@@ -219,6 +220,17 @@ class Engine:
     def _installing(self, progress: Progress) -> None:
         self.progress = progress
         self._become(EngineState.INSTALLING, f"installing the local model: {progress}")
+
+
+async def _whole(spawning: Coroutine[None, None, Child]) -> Child:
+    """A child that is being made is made to its end, also if nobody wants it any more: half a process cannot be stopped."""
+    task = asyncio.ensure_future(spawning)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        with contextlib.suppress(OSError):
+            await (await task).stop()
+        raise
 
 
 async def _first(*outcomes: Awaitable[str]) -> str:
