@@ -56,7 +56,8 @@ def test_messages_answers_with_disjoint_input_counts(ask: Asker) -> None:
 
 
 def test_messages_stream_has_the_events_of_the_dialect(ask: Asker) -> None:
-    events = ask.events("/v1/messages", {"messages": GREET, "max_tokens": 3, "stream": True, "ignore_eos": True})
+    body = {"messages": GREET, "max_tokens": 3, "stream": True, "ignore_eos": True, "temperature": 0}
+    events = ask.events("/v1/messages", body)
     kinds = [event["type"] for event in events]
     assert kinds[:2] == ["message_start", "content_block_start"]
     assert kinds[-3:] == ["content_block_stop", "message_delta", "message_stop"]
