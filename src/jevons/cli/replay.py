@@ -35,6 +35,8 @@ def replay(files: tuple[Path, ...], since_ms: int | None, until_ms: int | None, 
     from jevons.replay.report import document
     from jevons.replay.run import Recordings
 
+    if until_ms is not None and (since_ms or 0) >= until_ms:
+        raise click.UsageError("--from must lie before --to.")
     home = Home(home_path())
     gc.freeze()  # what is loaded stays; a replay makes millions of small objects, next to none in cycles
     gc.set_threshold(GC_ALLOCATIONS, 20, 20)

@@ -340,3 +340,6 @@ EXPLAIN_PARTS_MAX = 4
 """Parts of a span that are followed apart: the weeks of a month."""
 EXPLAIN_SEGMENTS_MAX = 50
 """Segments of an effect that are named; the rest is one sum."""
+
+PAGE_THREADS = 2
+"""Threads of the pages: whoever looks at a long table waits for others who do, and calls wait for neither."""

@@ -3,7 +3,6 @@
 Comes in: the name of a template and its values. Goes out: responses. Does not know: what is on a page, nor who may see it.
 """
 
-import asyncio
 import gzip
 from typing import Any
 
@@ -12,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from jevons.dashboard import static
+from jevons.dashboard.aside import aside
 from jevons.dashboard.session import PATH
 from jevons.dashboard.show import STYLE, Templates, style_hash
 from jevons.economics.waterfall import STYLE as WATERFALL_STYLE
@@ -54,7 +54,7 @@ class Answers:
             text = self.fragment(name, **values).encode()
             return gzip.compress(text, PACKED_LEVEL, mtime=0) if packed else text
 
-        return HTMLResponse(await asyncio.to_thread(made), 200, HEADERS | ({"content-encoding": "gzip"} if packed else {}))
+        return HTMLResponse(await aside(made), 200, HEADERS | ({"content-encoding": "gzip"} if packed else {}))
 
     def problem(self, request: Request, problem: str, status: int) -> Response:
         """A page of its own, or a line on the page that asked for a part."""

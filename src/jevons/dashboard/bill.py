@@ -4,7 +4,6 @@ Comes in: what a browser asks for, in the address. Goes out: answers made in thr
 know: who may ask.
 """
 
-import asyncio
 import time
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -15,6 +14,7 @@ from starlette.responses import Response
 
 from jevons.dashboard import rows
 from jevons.dashboard.answers import Answers
+from jevons.dashboard.aside import aside
 from jevons.dashboard.guard import Handler
 from jevons.dashboard.rows import BY, Part, Period, day_text
 from jevons.dashboard.session import PATH
@@ -56,7 +56,7 @@ class BillPages:
         by = request.query_params.get("by", "day")
         if by not in BY:
             raise LedgerError(f"A bill is read by {', '.join(BY)}; not by {by!r}")
-        found = await asyncio.to_thread(self._read, by, period, base)
+        found = await aside(self._read, by, period, base)
         return await self._page(request, "bill", by=by, ways=BY, presets=_presets(), **_said(period, base), **found)
 
     def _read(self, by: str, period: Period, base: Period) -> dict[str, Any]:
@@ -75,38 +75,38 @@ class BillPages:
     async def _why(self, request: Request) -> Response:
         """The explanation: it may take a while, so the page asks for it when it stands."""
         period, base = periods(request)
-        found = await asyncio.to_thread(self._whys.explanation, period, base)
+        found = await aside(self._whys.explanation, period, base)
         return await self._page(request, "why", **_said(period, base), **found)
 
     async def _segments(self, request: Request) -> Response:
         """What one effect is made of."""
         period, base = periods(request)
-        effect = await asyncio.to_thread(self._whys.effect, period, base, request.query_params.get("effect", ""))
+        effect = await aside(self._whys.effect, period, base, request.query_params.get("effect", ""))
         return await self._page(request, "segments", effect=effect, **_said(period, base))
 
     async def _runs(self, request: Request) -> Response:
         (period, base), part = periods(request), _part(request)
-        found = await asyncio.to_thread(rows.runs_of, self._ledger, period, part)
+        found = await aside(rows.runs_of, self._ledger, period, part)
         return await self._page(request, "runs", runs=found, part=part.asked(), **_said(period, base))
 
     async def _entries(self, request: Request) -> Response:
         (period, base), part = periods(request), _part(request)
-        found = await asyncio.to_thread(rows.entries_of, self._ledger, period, part)
+        found = await aside(rows.entries_of, self._ledger, period, part)
         return await self._page(request, "entries", entries=found, part=part.asked(), **_said(period, base))
 
     async def _corrections(self, request: Request) -> Response:
         period, base = periods(request)
-        found = await asyncio.to_thread(rows.corrections_of, self._ledger, period)
+        found = await aside(rows.corrections_of, self._ledger, period)
         return await self._page(request, "corrections", found=found, **_said(period, base))
 
     async def _run(self, request: Request) -> Response:
         """One run with those that it started, and its calls, whatever the period."""
         key, run = request.query_params.get("key"), request.query_params.get("run", "")
-        found = await asyncio.to_thread(runs.run, self._ledger, run, key)
+        found = await aside(runs.run, self._ledger, run, key)
         return await self._page(request, "run", run=found)
 
     async def _request(self, request: Request) -> Response:
-        found = await asyncio.to_thread(rows.request, self._ledger, request.query_params.get("id", ""))
+        found = await aside(rows.request, self._ledger, request.query_params.get("id", ""))
         return await self._page(request, "request", **found)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from jevons.core.limits import LIVE_MINUTES, LIVE_RUN_S, LIVE_RUNS_MAX
 from jevons.core.money import format_usd, half_even
+from jevons.dashboard.aside import aside
 from jevons.dashboard.rows import anything
 from jevons.ledger import runs, standing
 from jevons.ledger.bill import bill, open_holds, reading
@@ -34,7 +35,7 @@ _MINUTES = (
 
 async def picture(ledger: Ledger, now_ms: int) -> Record:
     """All of the page's figures."""
-    spending, budgets = await asyncio.gather(asyncio.to_thread(flowing, ledger.path, now_ms), accounts(ledger, now_ms))
+    spending, budgets = await asyncio.gather(aside(flowing, ledger.path, now_ms), accounts(ledger, now_ms))
     return spending | budgets
 
 

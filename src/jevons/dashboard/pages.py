@@ -3,7 +3,6 @@
 Comes in: the running ledger, a secret, the admin token. Goes out: everything under /ui. Does not know: how figures are found or drawn.
 """
 
-import asyncio
 import logging
 import time
 from glob import escape as literally
@@ -16,6 +15,7 @@ from starlette.routing import Route
 
 from jevons.dashboard import now, static
 from jevons.dashboard.answers import HEADERS, Answers
+from jevons.dashboard.aside import aside
 from jevons.dashboard.bill import BillPages
 from jevons.dashboard.guard import Guard, fields
 from jevons.dashboard.live import Fragments, Live, TooMany
@@ -71,7 +71,7 @@ class Pages:
 
     async def _fragments(self) -> Fragments:
         found = await now.picture(self._ledger, _now_ms())
-        return await asyncio.to_thread(lambda: {part: self._answers.fragment(f"now_{part}", **found) for part in NOW})
+        return await aside(lambda: {part: self._answers.fragment(f"now_{part}", **found) for part in NOW})
 
     async def _ask_kill(self, request: Request) -> Response:
         kind, name = request.query_params.get("kind", ""), request.query_params.get("name", "")
