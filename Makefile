@@ -11,7 +11,7 @@ ENGINE_LOCK := src/jevons/engine/requirements.txt
 # Byte code is written at once, also where PYTHONDONTWRITEBYTECODE is set: without it every start takes seconds longer.
 COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/(pip|setuptools|pkg_resources|pygments)/' .venv/lib
 
-.PHONY: help run demo test test-agents check lint types imports coverage bench-gateway bench-governor bench-loops bench-import bench-explain bench-replay lock clean
+.PHONY: help run demo test test-agents check lint types imports coverage bench-gateway bench-governor bench-loops bench-import bench-explain bench-planted bench-replay lock clean
 
 help: ## this list
 	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -58,6 +58,9 @@ bench-import: .venv/test.stamp ## a million rows of another's log: rate, memory,
 
 bench-explain: .venv/test.stamp ## why a bill changed, out of 10 million entries: seconds, memory (options: BENCH_ARGS; 7 GB of disk meanwhile)
 	@$(BIN)/python -m bench.explain $(BENCH_ARGS)
+
+bench-planted: .venv/test.stamp ## causes planted in 200 ledgers of noise, and in 105 two at once: how many are named
+	@JEVONS_PLANTED=200 $(BIN)/python -m pytest -q -s tests/economics/test_planted.py
 
 bench-replay: .venv/test.stamp ## recorded calls decided again: how many a second, on one core (options: BENCH_ARGS)
 	@$(BIN)/python -m bench.replay $(BENCH_ARGS)
