@@ -51,8 +51,11 @@ def anthropic_messages_stream(door: Door) -> Said:
     """A stream."""
     with (
         client_of(door) as client,
-        client.messages.stream(
-            model=door.model, max_tokens=64, messages=user(door.prompt("Say hello.", reply=REPLY, chunks=9))
+        client.messages.stream(  # the likeliest words: a local model's first token at random may be half a character
+            model=door.model,
+            max_tokens=64,
+            messages=user(door.prompt("Say hello.", reply=REPLY, chunks=9)),
+            temperature=0,
         ) as stream,
     ):
         text = "".join(stream.text_stream)
