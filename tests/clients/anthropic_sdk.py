@@ -55,7 +55,7 @@ def anthropic_messages_stream(door: Door) -> Said:
             model=door.model,
             max_tokens=64,
             messages=user(door.prompt("Say hello.", reply=REPLY, chunks=9)),
-            temperature=0,
+            extra_body={"temperature": 0},
         ) as stream,
     ):
         text = "".join(stream.text_stream)
