@@ -67,7 +67,7 @@ class Attempt:
         self.charge_price: Price | None = None
         """The row that applies, where the answer shows that it is not the dearest that might have (service tier)."""
         self.answered: dict[str, str] | None = None
-        """Under what context the answer says that it was made."""
+        """Under what context the answer says that it was made, where that is not the one it was asked in."""
         self.complete = False
         self.behind = False
         """The upstream may have said much that was not read: what was seen says nothing of what was made."""
@@ -102,8 +102,8 @@ class Attempt:
         seen = self._seen_output + self._count_seen() if needs_count else None
         ending = Ending(self.sent, self.status, self.usage, self.input_usage, self.complete, seen, visible)
         price = self.charge_price or self.price
-        if self.answered is not None and (terms := with_answered(self.hold.terms, self.answered)) is not self.hold.terms:
-            self.hold = msgspec.structs.replace(self.hold, terms=terms)
+        if self.answered is not None:
+            self.hold = msgspec.structs.replace(self.hold, terms=with_answered(self.hold.terms, self.answered))
         settled = self.settled = settle(self.hold, price, ending, billed=self._billed)
         entry = Entry(
             hold=self.hold,

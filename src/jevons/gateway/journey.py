@@ -365,7 +365,10 @@ class Journey:
         """The charge takes the row of the admission's instant, under the tier that the answer names."""
         if target.dialect is Dialect.COUNT_TOKENS:
             return
-        context = attempt.answered = price_context(self._ask, self._lives[target.upstream].settings, service_tier)
+        settings = self._lives[target.upstream].settings
+        context = price_context(self._ask, settings, service_tier)
+        if service_tier and context != price_context(self._ask, settings):
+            attempt.answered = context
         attempt.charge_price = self._gate.book.price(attempt.provider, target.model, admitted_ms(attempt.hold.id), context)
 
     def _cost_comment(self, attempt: Attempt) -> bytes:
