@@ -19,6 +19,7 @@ from decimal import Decimal
 import msgspec
 
 from jevons.core.usage import Usage
+from jevons.imports.buckets import rows_of
 from jevons.imports.fields import DAY_MS, at_ms, count, nusd
 from jevons.imports.reading import SourceFile, plain_name
 from jevons.imports.record import UNTOLD, BadRow, Record, Row, content_identity
@@ -98,8 +99,7 @@ _encode = msgspec.json.Encoder().encode
 def read(file: SourceFile) -> Iterator[Row]:
     """Buckets in the order of the file."""
     if file.is_json:
-        for piece in file.values():
-            yield from _buckets(piece.line, piece.offset, piece.data, piece.problem)
+        yield from rows_of(file, "Anthropic's", _decode_bucket, _told)
         return
     costs = plain_name("cost_usd") in plain_name(file.head.partition(b"\n")[0].decode("utf-8", "replace"))
     required = (
@@ -120,28 +120,10 @@ def read(file: SourceFile) -> Iterator[Row]:
             yield Row(cells.line, cells.offset, problem=f"it is no row of an export of Anthropic's Console: {error}")
 
 
-def _buckets(line: int, offset: int, data: bytes, problem: str) -> Iterator[Row]:
-    if problem:
-        yield Row(line, offset, problem=problem)
-        return
-    try:
-        bucket = _decode_bucket(data)
-    except msgspec.ValidationError as error:
-        yield Row(line, offset, problem=f"it is no bucket of Anthropic's usage or costs: {error}")
-        return
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        yield Row(line, offset, problem="it is no JSON")
-        return
-    for inner in bucket.data or ():
-        yield from _buckets(line, offset, bytes(inner), "")
-    for result in bucket.results:
-        try:
-            start_ms = at_ms(bucket.starting_at, "starting_at")
-            span_ms = max(0, at_ms(bucket.ending_at, "ending_at") - start_ms)
-            found = _cost(start_ms, span_ms, result) if result.amount is not None else _usage(start_ms, span_ms, result)
-            yield Row(line, offset, tuple(found))
-        except BadRow as bad:
-            yield Row(line, offset, problem=str(bad))
+def _told(bucket: _Bucket, result: _Result) -> Iterator[Record]:
+    start_ms = at_ms(bucket.starting_at, "starting_at")
+    span_ms = max(0, at_ms(bucket.ending_at, "ending_at") - start_ms)
+    return _cost(start_ms, span_ms, result) if result.amount is not None else _usage(start_ms, span_ms, result)
 
 
 def _usage(start_ms: int, span_ms: int, result: _Result) -> Iterator[Record]:

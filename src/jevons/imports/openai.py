@@ -17,6 +17,7 @@ from decimal import Decimal
 import msgspec
 
 from jevons.core.usage import Usage
+from jevons.imports.buckets import rows_of
 from jevons.imports.fields import Written, at_ms, count, nusd, split_input
 from jevons.imports.reading import SourceFile, plain_name
 from jevons.imports.record import UNTOLD, BadRow, Record, Row, content_identity
@@ -74,8 +75,9 @@ _encode = msgspec.json.Encoder().encode
 def read(file: SourceFile) -> Iterator[Row]:
     """Buckets in the order of the file."""
     if file.is_json:
-        for piece in file.values():
-            yield from _buckets(piece.line, piece.offset, piece.data, piece.problem)
+        yield from rows_of(
+            file, "OpenAI's", _decode_bucket, lambda bucket, result: _records(bucket.start_time, bucket.end_time, result)
+        )
         return
     costs = plain_name("amount_value") in plain_name(file.head.partition(b"\n")[0].decode("utf-8", "replace"))
     required = ("start_time", "amount_value") if costs else ("start_time", "input_tokens", "output_tokens")
@@ -92,27 +94,6 @@ def read(file: SourceFile) -> Iterator[Row]:
             yield Row(cells.line, cells.offset, problem=str(bad))
         except msgspec.ValidationError as error:
             yield Row(cells.line, cells.offset, problem=f"it is no row of an export of OpenAI: {error}")
-
-
-def _buckets(line: int, offset: int, data: bytes, problem: str) -> Iterator[Row]:
-    if problem:
-        yield Row(line, offset, problem=problem)
-        return
-    try:
-        bucket = _decode_bucket(data)
-    except msgspec.ValidationError as error:
-        yield Row(line, offset, problem=f"it is no bucket of OpenAI's usage or costs: {error}")
-        return
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        yield Row(line, offset, problem="it is no JSON")
-        return
-    for inner in bucket.data or ():
-        yield from _buckets(line, offset, bytes(inner), "")
-    for result in bucket.results:
-        try:
-            yield Row(line, offset, tuple(_records(bucket.start_time, bucket.end_time, result)))
-        except BadRow as bad:
-            yield Row(line, offset, problem=str(bad))
 
 
 def _records(start: Written, end: Written, result: _Result) -> Iterator[Record]:
