@@ -280,7 +280,7 @@ def test_weeks_have_all_seven_days(path: Path) -> None:
         ("2026-08-21", 7),
         ("2026-08-28", 7),
     ]
-    assert found.left_out_days == 4 and "4 days at the ends are of no whole week, and are left out." in said(found)
+    assert found.left_out_days == 4 and "4 days at the ends are of no whole week, and left out." in said(found)
 
 
 def test_a_piece_of_a_month_is_no_month(path: Path) -> None:

@@ -116,9 +116,7 @@ def follow(ledger: Path, span: Span, every: Every, *, by: Sequence[str] = DEFAUL
     found = _explained(ledger, way[0], way[-1], [way], by, cost)
     if not (out := (way[0].first - span.first) + (span.after - way[-1].after)):
         return found
-    return msgspec.structs.replace(
-        found, notes=(*found.notes, f"{out} days at the ends are of no whole {every}, and are left out.")
-    )
+    return msgspec.structs.replace(found, notes=(*found.notes, f"Left out at the ends, as no whole {every}: {out} of the days."))
 
 
 def halves(ledger: Path, span: Span) -> tuple[Span, Span] | None:

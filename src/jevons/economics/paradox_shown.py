@@ -34,7 +34,8 @@ def sentences(found: Paradox) -> Iterator[str]:
     if found.cost == "list" and any(row.list_nusd and not row.billed_nusd for row in found.rows):
         yield "Not all of it is billed by use (a subscription, a free tier): what is counted here is what it costs at list prices."
     if found.left_out_days:
-        yield f"{found.left_out_days} days at the ends are of no whole {found.per}, and are left out."
+        days = "1 day at the ends is" if found.left_out_days == 1 else f"{found.left_out_days} days at the ends are"
+        yield f"{days} of no whole {found.per}, and left out."
     yield from map(_aside, found.aside)
     if found.corrections_nusd:
         yield f"Corrections of {short_usd(found.corrections_nusd)} in this time are not counted: they are of no model."
