@@ -26,7 +26,7 @@ def parameters(engine: Any, order: ServeOrder) -> Any:
     params = engine.CommonParams()
     params.model.path = order.model
     params.model_alias = {order.alias}
-    params.hostnames = ["127.0.0.1"]
+    params.hostname = "127.0.0.1"
     params.port = 0
     params.api_keys = [order.api_key]
     params.n_parallel = order.slots
