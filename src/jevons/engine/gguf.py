@@ -1,26 +1,57 @@
-"""The first facts of a GGUF file, read from its header without loading it.
+"""What a GGUF file says of itself, read without loading it.
 
-Comes in: a path. Goes out: scalar metadata (strings, numbers, booleans), arrays skipped. Does not know: tensors, vocabularies.
+Comes in: a path. Goes out: scalar metadata (strings, numbers, booleans; arrays skipped), and which tensors it has, of which shape
+and type. Does not know: vocabularies, weights.
 Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
 
+import math
 import struct
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
 PAIRS_MAX = 10_000
-ITEMS_MAX = 100_000
+ITEMS_MAX = 4_000_000
+"""Of one list: the largest vocabularies have 262,144 tokens and twice as many merges."""
+TENSORS_MAX = 200_000
+DIMENSIONS_MAX = 8
 STRING_BYTES_MAX = 2**24
 SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
 STRING, ARRAY = 8, 9
 
 Scalar = str | int | float | bool
 
+BLOCKS = {
+    0: ("F32", 1, 4), 1: ("F16", 1, 2), 30: ("BF16", 1, 2), 28: ("F64", 1, 8),
+    24: ("I8", 1, 1), 25: ("I16", 1, 2), 26: ("I32", 1, 4), 27: ("I64", 1, 8),
+    2: ("Q4_0", 32, 18), 3: ("Q4_1", 32, 20), 6: ("Q5_0", 32, 22), 7: ("Q5_1", 32, 24), 8: ("Q8_0", 32, 34), 9: ("Q8_1", 32, 40),
+    10: ("Q2_K", 256, 84), 11: ("Q3_K", 256, 110), 12: ("Q4_K", 256, 144), 13: ("Q5_K", 256, 176), 14: ("Q6_K", 256, 210),
+    15: ("Q8_K", 256, 292), 16: ("IQ2_XXS", 256, 66), 17: ("IQ2_XS", 256, 74), 18: ("IQ3_XXS", 256, 98), 19: ("IQ1_S", 256, 50),
+    20: ("IQ4_NL", 32, 18), 21: ("IQ3_S", 256, 110), 22: ("IQ2_S", 256, 82), 23: ("IQ4_XS", 256, 136), 29: ("IQ1_M", 256, 56),
+    34: ("TQ1_0", 256, 54), 35: ("TQ2_0", 256, 66), 39: ("MXFP4", 32, 17), 40: ("NVFP4", 64, 36), 41: ("Q1_0", 128, 18),
+}  # fmt: skip
+"""ggml's tensor types: number -> (name, weights in a block, bytes of a block). From ggml-common.h and gguf-py's constants.py (0.19)."""
+
 
 class NotGguf(ValueError):
     """The file is not a GGUF file that can be read; the message says why."""
+
+
+class Tensor(NamedTuple):
+    """One tensor of a file."""
+
+    name: str
+    shape: tuple[int, ...]
+    """As ggml counts: the first is a row's width, along which weights are quantised in blocks."""
+    type: str
+    """ggml's name: "Q4_1", "F32"."""
+    size_bytes: int
+
+    @property
+    def parameters(self) -> int:
+        return math.prod(self.shape)
 
 
 def header(path: Path) -> dict[str, Scalar]:
@@ -29,17 +60,9 @@ def header(path: Path) -> dict[str, Scalar]:
     Raises NotGguf, OSError.
     """
     with path.open("rb") as file:
-        if file.read(4) != MAGIC:
-            raise NotGguf(f"{path} is not a GGUF file (it does not start with the letters GGUF)")
-        version = _number(file, "<I")
-        if version not in VERSIONS:
-            raise NotGguf(f"{path} is GGUF version {version}; versions 2 and 3 can be read")
-        _number(file, "<Q")  # tensors
-        pairs = _number(file, "<Q")
-        if pairs > PAIRS_MAX:
-            raise NotGguf(f"{path} claims {pairs} facts in its header; it is damaged")
+        _, pairs = _begin(file, path)
         facts: dict[str, Scalar] = {}
-        for _ in range(int(pairs)):
+        for _ in range(pairs):
             key = _string(file)
             if key.startswith("tokenizer."):
                 break
@@ -47,6 +70,45 @@ def header(path: Path) -> dict[str, Scalar]:
             if value is not None:
                 facts[key] = value
         return facts
+
+
+def tensors(path: Path) -> tuple[Tensor, ...]:
+    """Every tensor of the file, in its order. Reads past the vocabulary: 0.1 s for 49,152 tokens. Raises NotGguf, OSError."""
+    with path.open("rb") as file:
+        count, pairs = _begin(file, path)
+        if count > TENSORS_MAX:
+            raise NotGguf(f"{path} claims {count} tensors; it is damaged")
+        for _ in range(pairs):
+            _string(file)
+            _value(file, int(_number(file, "<I")))
+        return tuple([_tensor(file) for _ in range(count)])
+
+
+def _begin(file: BinaryIO, path: Path) -> tuple[int, int]:
+    """Numbers of tensors and of facts."""
+    if file.read(4) != MAGIC:
+        raise NotGguf(f"{path} is not a GGUF file (it does not start with the letters GGUF)")
+    version = _number(file, "<I")
+    if version not in VERSIONS:
+        raise NotGguf(f"{path} is GGUF version {version}; versions 2 and 3 can be read")
+    count, pairs = int(_number(file, "<Q")), int(_number(file, "<Q"))
+    if pairs > PAIRS_MAX:
+        raise NotGguf(f"{path} claims {pairs} facts in its header; it is damaged")
+    return count, pairs
+
+
+def _tensor(file: BinaryIO) -> Tensor:
+    name = _string(file)
+    dimensions = int(_number(file, "<I"))
+    if dimensions > DIMENSIONS_MAX:
+        raise NotGguf(f"the tensor {name!r} claims {dimensions} dimensions; the file is damaged")
+    shape = tuple([int(_number(file, "<Q")) for _ in range(dimensions)])
+    kind = int(_number(file, "<I"))
+    _number(file, "<Q")  # where its data begin
+    if kind not in BLOCKS:
+        raise NotGguf(f"the tensor {name!r} has the unknown type {kind}; a newer program wrote the file, or it is damaged")
+    label, weights, size = BLOCKS[kind]
+    return Tensor(name, shape, label, math.prod(shape) // weights * size)
 
 
 def _value(file: BinaryIO, kind: int) -> Scalar | None:
@@ -59,6 +121,9 @@ def _value(file: BinaryIO, kind: int) -> Scalar | None:
     item_kind, count = int(_number(file, "<I")), int(_number(file, "<Q"))
     if count > ITEMS_MAX:
         raise NotGguf(f"a list in the header claims {count} items; the file is damaged")
+    if item_kind in SCALARS:
+        file.seek(count * struct.calcsize(SCALARS[item_kind]), 1)
+        return None
     for _ in range(count):
         _value(file, item_kind)
     return None
