@@ -343,3 +343,25 @@ EXPLAIN_SEGMENTS_MAX = 50
 
 PAGE_THREADS = 2
 """Threads of the pages: whoever looks at a long table waits for others who do, and calls wait for neither."""
+
+# Parked conversations: RAM and disk
+PARK_BLOCK_BYTES_MAX = 256 * 2**20
+"""One parked block: 256 tokens of a model of 126 layers (8 KV heads of 128, f16) are 132 MB. A larger file is none of ours."""
+PARK_DISK_FREE_MIN_BYTES = 2**30
+"""Left free on the disk, or PARK_DISK_FREE_MIN_SHARE of it where that is less: the ledger often shares it, and a ledger that cannot
+write stops every call."""
+PARK_DISK_FREE_MIN_SHARE = 0.05
+PARK_DISK_RETRY_S = 60.0
+"""How long nothing is parked on a disk that was full or failed, before it is tried again."""
+PARK_WRITES_BYTES_MAX = 128 * 2**20
+"""Blocks waiting to be written to disk, beside the park's own memory: half a second of a slow SSD. What comes when it is full stays in RAM only."""
+PARK_CLOSE_S = 3.0
+"""How long the park writes on when the engine is told to stop: under ENGINE_STOP_GRACE_S, after which it is killed."""
+PARK_TIDY_S = 5.0
+"""How often the trails of conversations are written down and erased tenants are looked for: what a kill may cost."""
+PARK_EXPIRE_S = 3600.0
+"""How often parked files are looked through for those past their retention, which is stated in hours."""
+PARK_TRAIL_LINKS_MAX = 65_536
+"""Messages by which a parked conversation is found again, about 300 bytes each."""
+PARK_TRAIL_KEYS_MAX = 262_144
+"""Block keys in all trails, about 70 bytes each; a conversation of 8,000 tokens has 32."""
