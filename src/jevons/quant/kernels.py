@@ -106,42 +106,46 @@ def decode_rows(packed: Bytes, scales: Floats, centroids: Floats, bits: int, y: 
 
 @compiled
 def spread_rows(x: Floats, signs: Floats, mixing: Floats, y: Floats) -> None:
-    """Randomised Hadamard rotation of f32[n, d]: for each round r, multiply by signs[r] and then by the orthogonal matrix mixing ⊗ H/√(2^k).
+    """Randomised Hadamard rotation of f32[n, d], d = m·2^k: for each round r, multiply by signs[r] and then by mixing ⊗ H.
 
-    d = m·2^k; `mixing` is f32[m, m], orthogonal and symmetric: d·(k + m) operations a round. Undone by `gather_rows`."""
+    `signs` f32[rounds, d] are ±1/√(2^k), which makes H orthogonal; `mixing` f32[m, m] is orthogonal and symmetric. d·(k + m) operations
+    a round. Undone by `gather_rows`."""
     a, scratch = np.empty(x.shape[1], np.float32), np.empty(x.shape[1], np.float32)
     for i in range(x.shape[0]):
-        y[i] = x[i]
+        out = y[i]
+        out[:] = x[i]
         for r in range(signs.shape[0]):
-            for j in range(x.shape[1]):
-                a[j] = y[i, j] * signs[r, j]
-            _mix(a, scratch, mixing, y[i])
+            for j in range(out.shape[0]):
+                a[j] = out[j] * signs[r, j]
+            _mix(a, scratch, mixing, out)
 
 
 @compiled
 def gather_rows(y: Floats, signs: Floats, mixing: Floats, x: Floats) -> None:
-    """The inverse of `spread_rows`: the symmetric orthogonal matrix is its own inverse, and so are the signs, in the other order."""
+    """The inverse of `spread_rows`: mixing ⊗ H is symmetric and so, but for its length, its own inverse, and so are the signs, in the other order."""
     a, scratch = np.empty(y.shape[1], np.float32), np.empty(y.shape[1], np.float32)
     for i in range(y.shape[0]):
-        x[i] = y[i]
-        for back in range(signs.shape[0]):
-            a[:] = x[i]
-            _mix(a, scratch, mixing, x[i])
-            for j in range(y.shape[1]):
-                x[i, j] *= signs[signs.shape[0] - 1 - back, j]
+        out = x[i]
+        out[:] = y[i]
+        for r in range(signs.shape[0] - 1, -1, -1):
+            a[:] = out
+            _mix(a, scratch, mixing, out)
+            for j in range(out.shape[0]):
+                out[j] *= signs[r, j]
 
 
 @compiled
 def _mix(a: Floats, scratch: Floats, mixing: Floats, out: Floats) -> None:
-    """out = (mixing ⊗ H/√run)·a, where a is overwritten."""
+    """out = (mixing ⊗ H)·a, where a is overwritten."""
     m = mixing.shape[0]
     run = a.shape[0] // m
-    unit = np.float32(1 / np.sqrt(run))
     for q in range(m):
         hadamard(a[q * run : (q + 1) * run], scratch[q * run : (q + 1) * run])
     for p in range(m):
+        part = out[p * run : (p + 1) * run]
         for j in range(run):
-            out[p * run + j] = mixing[p, 0] * unit * a[j]
+            part[j] = mixing[p, 0] * a[j]
         for q in range(1, m):
+            weight, other = mixing[p, q], a[q * run : (q + 1) * run]
             for j in range(run):
-                out[p * run + j] += mixing[p, q] * unit * a[q * run + j]
+                part[j] += weight * other[j]

@@ -26,7 +26,7 @@ class Dense:
     """Π = Q of the QR of a Gaussian d × d matrix (Algorithm 1, line 2), with the signs of R's diagonal put into Q, without which it is not Haar's."""
 
     def __init__(self, dim: int, seed: int) -> None:
-        q, r = np.linalg.qr(np.random.default_rng(seed).standard_normal((dim, dim)))
+        q, r = np.linalg.qr(_chance(seed).standard_normal((dim, dim)))
         self._transposed = np.ascontiguousarray((q * np.sign(np.diag(r))).T, dtype=np.float32)
 
     def forward(self, x: Floats) -> Floats:
@@ -47,8 +47,10 @@ class Hadamard:
     nearly twice the cost (docs/turboquant.md has the figures)."""
 
     def __init__(self, dim: int, seed: int, rounds: int = 1) -> None:
-        self._signs = np.random.default_rng(seed).choice(np.array([-1, 1], np.float32), (rounds, dim))
-        self._mixing = hartley(dim // (dim & -dim))
+        run = dim & -dim  # the greatest power of two that divides dim
+        size = np.float32(1 / np.sqrt(run))
+        self._signs: Floats = _chance(seed).choice(np.array([-size, size], np.float32), (rounds, dim))
+        self._mixing = hartley(dim // run)
 
     def forward(self, x: Floats) -> Floats:
         y = np.empty_like(x)
@@ -59,6 +61,11 @@ class Hadamard:
         x = np.empty_like(y)
         kernels.gather_rows(y, self._signs, self._mixing, x)
         return x
+
+
+def _chance(seed: int) -> np.random.Generator:
+    """A stream of its own: a rotation made of the very numbers that a test or a bench drew its vectors from is not random to them."""
+    return np.random.default_rng([seed, 0x54515542])
 
 
 def hartley(m: int) -> Floats:
