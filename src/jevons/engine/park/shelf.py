@@ -1,0 +1,325 @@
+"""The book-keeping of one tier of the park: which blocks it holds, which come in, which go.
+
+Comes in: blocks by key, size and place in their conversation, keys that are asked for, seconds of a clock that never goes back (it is
+given). Goes out: how many leading keys are held, what was admitted, what had to go. Nothing is held whose predecessor is not, so what goes
+first is always the end of a path. Decisions are those of `policy.park`.
+Does not know: what is in a block, memory, disks, tenants (a key is a tenant's own: equal keys never are of two).
+
+The blocks that one call touched are one path: they age together, and the deepest of them is the next to go. A class of the policy has a heap
+of its paths, the oldest on top, so that a decision looks at one path per class: O(classes + log paths).
+What went, or was never let in, is remembered for a while by its key alone, else one could only learn from what was kept.
+"""
+
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from heapq import heappop, heappush
+from typing import NamedTuple
+
+import msgspec
+
+from jevons.policy.park import AGE_EDGES_S, BINS, BRANCHES_SHARED, Learnt, Policy, Prefill, admits
+
+REMEMBERED_PER_HELD = 4
+REMEMBERED_MIN = 4_096
+"""Keys remembered of blocks that are not held: so many for each that is, and at least so many. A key with its entry takes 300 bytes, a
+block a thousand times as much."""
+
+
+class Block(msgspec.Struct, frozen=True):
+    """A piece of a conversation's state."""
+
+    key: bytes
+    parent: bytes | None
+    """Key of the block before it; None for the first."""
+    size_bytes: int
+    tokens: int
+    depth: int
+    """Tokens before it."""
+
+
+class Offered(NamedTuple):
+    """What became of an offer."""
+
+    admitted: bool
+    evicted: list[bytes]
+    """Keys that had to go, children before parents; also if the offer was refused in the end."""
+
+
+class _Path:
+    """Blocks that one call touched, from the first of a conversation to the deepest."""
+
+    __slots__ = ("bin", "held", "joined", "kind", "known", "last", "looked_up", "number", "queued", "touched_s", "turn")
+
+    def __init__(self, touched_s: float, number: int, turn: int, looked_up: bool) -> None:
+        self.touched_s = touched_s
+        self.number = number
+        self.turn = turn
+        """How often the conversation had gone on."""
+        self.looked_up = looked_up
+        self.kind = 0
+        self.bin = 0
+        self.known = 0
+        """Blocks that are still of this path, held or not."""
+        self.joined = 0
+        """Blocks that ever were."""
+        self.last: _Entry | None = None
+        self.held: list[_Entry] = []
+        """By depth; with some that left meanwhile."""
+        self.queued = -1
+        """The class in whose heap it is."""
+
+    def end(self) -> "_Entry | None":
+        """The deepest block that is held."""
+        held = self.held
+        while held and not (held[-1].held and held[-1].path is self):
+            held.pop()
+        return held[-1] if held else None
+
+
+NOWHERE = _Path(0.0, -1, 0, False)
+"""Where a block is before its first path."""
+
+
+class _Entry:
+    """What is known of a block."""
+
+    __slots__ = ("block", "branches", "children", "children_held", "held", "parent", "path")
+
+    def __init__(self, block: Block, parent: "_Entry | None") -> None:
+        self.block = block
+        self.parent = parent
+        self.path = NOWHERE
+        self.held = False
+        self.children: dict[bytes, _Entry] = {}
+        self.children_held = 0
+        self.branches = 0
+        """Successors it ever had."""
+
+
+def _chain(entry: _Entry) -> list[_Entry]:
+    """From the first of the conversation to it."""
+    chain = [entry]
+    while chain[-1].parent is not None:
+        chain.append(chain[-1].parent)
+    return chain[::-1]
+
+
+class Shelf:
+    """One tier. Not thread-safe."""
+
+    def __init__(
+        self, capacity_bytes: int, policy: Policy | None = None, prefill: Prefill | None = None, price: float = 0.0
+    ) -> None:
+        """`price`: seconds of prefill that a byte must save per second to be let in (`policy.park.holding_price`); 0 = the room is there
+        anyway."""
+        self.capacity_bytes = capacity_bytes
+        self.bytes_held = 0
+        self._policy = policy or Learnt()
+        self._prefill = prefill or Prefill()
+        self._price = price
+        self._known: dict[bytes, _Entry] = {}
+        self._gone: OrderedDict[bytes, None] = OrderedDict()
+        """Known and not held, in the order in which they went."""
+        self._heaps: dict[int, list[tuple[float, int, _Path]]] = {}
+        """Per class: the paths whose end may go, oldest first. What is stale is found when it comes to the top."""
+        self._ages: list[deque[_Path]] = [deque() for _ in range(BINS)]
+        """Per age bin: the paths in it, oldest first."""
+        self._now_s = 0.0
+        self._paths = 0
+
+    def __contains__(self, key: bytes) -> bool:
+        entry = self._known.get(key)
+        return entry is not None and entry.held
+
+    def __len__(self) -> int:
+        return len(self._known) - len(self._gone)
+
+    def leading(self, keys: Sequence[bytes]) -> int:
+        """How many of the keys, from the first on, are held. Only looks."""
+        return next((count for count, key in enumerate(keys) if key not in self), len(keys))
+
+    def lookup(self, keys: Sequence[bytes], now_s: float) -> int:
+        """As `leading`, for a request that takes up what is found: marks it as used, and teaches the policy also what of the rest was held
+        once."""
+        self._advance(now_s)
+        asked: list[_Entry] = []
+        for key in keys:
+            entry = self._known.get(key)
+            if entry is None:
+                break
+            asked.append(entry)
+        if asked:
+            self._learn(asked)
+            self._open(asked, True)
+        return self.leading(keys)
+
+    def offer(self, block: Block, now_s: float) -> Offered:
+        """A block to be held; those of one state at one `now_s`, each after its parent. Refused if its parent is not held, or if it is worth
+        less than what would have to go."""
+        self._advance(now_s)
+        entry = self._enter(block)
+        if entry is None:
+            return Offered(False, [])
+        if entry.held:
+            return Offered(True, [])
+        evicted: list[bytes] = []
+        admitted = (entry.parent is None or entry.parent.held) and self._make_room(entry, evicted)
+        if admitted:
+            self._hold(entry)
+        self._forget_oldest()
+        return Offered(admitted, evicted)
+
+    def drop(self, key: bytes) -> list[bytes]:
+        """Forgets a block that cannot be read, or may not be kept, and all that build on it. Returns those that were held, children first."""
+        entry = self._known.get(key)
+        return [] if entry is None else self._forget(entry)
+
+    def _advance(self, now_s: float) -> None:
+        """Paths grow older; those that leave an age bin unused teach."""
+        self._now_s = now_s = max(now_s, self._now_s)
+        for bin_, edge_s in enumerate(AGE_EDGES_S[1:]):
+            paths = self._ages[bin_]
+            while paths and paths[0].touched_s + edge_s <= now_s:
+                path = paths.popleft()
+                if path.known:
+                    self._policy.aged(path.kind, bin_, path.known / path.joined)
+                    path.bin = bin_ + 1
+                    self._ages[path.bin].append(path)
+
+    def _learn(self, asked: list[_Entry]) -> None:
+        """A block common to many conversations says nothing of how one goes on."""
+        for entry in asked:
+            if entry.branches < BRANCHES_SHARED:
+                self._policy.used(entry.path.kind, entry.path.bin, 1 / entry.path.joined)
+
+    def _enter(self, block: Block) -> _Entry | None:
+        """The block's entry, in a path of this very moment; None if nothing is known of its parent."""
+        entry = self._known.get(block.key)
+        if entry is not None and (entry.held or entry.path.touched_s == self._now_s):
+            return entry
+        parent = None if block.parent is None else self._known.get(block.parent)
+        if block.parent is not None and parent is None:
+            return None
+        if entry is None:
+            entry = self._known[block.key] = _Entry(block, parent)
+            self._gone[block.key] = None
+            if parent is not None:
+                parent.children[block.key] = entry
+                parent.branches += 1
+        if parent is not None and parent.path.touched_s == self._now_s and parent.path.last is parent:
+            self._join(parent.path, entry)
+        else:
+            self._open(_chain(entry), looked_up=False)
+        return entry
+
+    def _open(self, entries: list[_Entry], looked_up: bool) -> None:
+        """A new path, from the first block of a conversation on; its blocks leave the paths they were in."""
+        turn = 0
+        for entry in reversed(entries):
+            if entry.path is not NOWHERE:
+                if entry.branches < BRANCHES_SHARED:
+                    # A turn that was looked up, and then grows, is one turn.
+                    turn = entry.path.turn + (looked_up or not entry.path.looked_up)
+                break
+        path = _Path(self._now_s, self._paths, turn, looked_up)
+        self._paths += 1
+        self._ages[0].append(path)
+        for entry in entries:
+            self._join(path, entry)
+
+    def _join(self, path: _Path, entry: _Entry) -> None:
+        entry.path.known -= 1
+        entry.path = path
+        path.last = entry
+        path.known += 1
+        path.joined += 1
+        path.kind = self._policy.kind_of(path.turn, entry.block.depth + entry.block.tokens)
+        if entry.held:
+            path.held.append(entry)
+        if path.held:
+            self._queue(path)
+
+    def _hold(self, entry: _Entry) -> None:
+        del self._gone[entry.block.key]
+        entry.held = True
+        entry.path.held.append(entry)
+        self.bytes_held += entry.block.size_bytes
+        if entry.parent is not None:
+            entry.parent.children_held += 1
+        self._queue(entry.path)
+
+    def _let_go(self, entry: _Entry) -> None:
+        """A held block without held children is held no more."""
+        self._gone[entry.block.key] = None
+        entry.held = False
+        self.bytes_held -= entry.block.size_bytes
+        if entry.parent is not None:
+            entry.parent.children_held -= 1
+            self._queue(entry.parent.path)
+        self._queue(entry.path)
+
+    def _make_room(self, entry: _Entry, evicted: list[bytes]) -> bool:
+        """Lets go, the least worth first, until the block fits; False if it is not worth that."""
+        worth = self._worth(entry)
+        size_bytes = entry.block.size_bytes
+        if size_bytes > self.capacity_bytes or not admits(worth, 0.0, self._price):
+            return False
+        while self.bytes_held + size_bytes > self.capacity_bytes:
+            least = self._least(entry.path)
+            if least is None or not admits(worth, self._worth(least), self._price):
+                return False
+            self._let_go(least)
+            evicted.append(least.block.key)
+        return entry.parent is None or entry.parent.held
+
+    def _worth(self, entry: _Entry) -> float:
+        block, path = entry.block, entry.path
+        saved_s = self._prefill.saved_s(block.tokens, block.depth)
+        return self._policy.worth(path.kind, self._now_s - path.touched_s, saved_s, block.size_bytes)
+
+    def _least(self, newest: _Path) -> _Entry | None:
+        """The end of least worth among the oldest path of each class, but that of a newcomer itself."""
+        ends = [self._oldest(kind) for kind in self._heaps]
+        return min((end for end in ends if end is not None and end.path is not newest), key=self._rank, default=None)
+
+    def _rank(self, entry: _Entry) -> tuple[float, float, int]:
+        return self._worth(entry), entry.path.touched_s, entry.path.number
+
+    def _oldest(self, kind: int) -> _Entry | None:
+        heap = self._heaps[kind]
+        while heap:
+            path = heap[0][2]
+            end = path.end()
+            if path.kind == kind and end is not None and not end.children_held:
+                return end
+            heappop(heap)
+            if path.queued == kind:
+                path.queued = -1
+        return None
+
+    def _queue(self, path: _Path) -> None:
+        """The path may be one whose end may go. Whether it is, is seen when it comes to the top of its heap."""
+        if path.queued != path.kind:
+            path.queued = path.kind
+            heappush(self._heaps.setdefault(path.kind, []), (path.touched_s, path.number, path))
+
+    def _forget_oldest(self) -> None:
+        keep = max(REMEMBERED_MIN, REMEMBERED_PER_HELD * len(self))
+        while len(self._gone) > keep:
+            self._forget(self._known[next(iter(self._gone))])
+
+    def _forget(self, entry: _Entry) -> list[bytes]:
+        """Of the block and all that build on it, children first; the keys that were held."""
+        found = [entry]
+        for each in found:
+            found += each.children.values()
+        held = []
+        for each in reversed(found):
+            if each.held:
+                self._let_go(each)
+                held.append(each.block.key)
+            each.path.known -= 1
+            del self._known[each.block.key], self._gone[each.block.key]
+        if entry.parent is not None:
+            del entry.parent.children[entry.block.key]
+        return held
