@@ -17,6 +17,9 @@ import msgspec
 from jevons.core.limits import PARK_TRAIL_KEYS_MAX, PARK_TRAIL_LINKS_MAX
 from jevons.engine.park.sealing import NAME_BYTES
 
+FILE = b"trails".ljust(NAME_BYTES, b"\0")
+"""The name under which a tenant's trails stand beside its blocks."""
+
 
 class Trail(NamedTuple):
     """A state: the keys of its blocks from the first token on, and how many tokens it had (its last block may be cut short)."""
@@ -118,19 +121,22 @@ class Trails:
                     rows[held.tag].append(_Filed(b"".join(held.trail.keys), held.trail.tokens, held.last, links))
         return {tag: msgspec.msgpack.encode(filed) for tag, filed in rows.items()}
 
-    def restore(self, tag: bytes, filed: bytes, present: Container[bytes]) -> None:
+    def restore(self, tag: bytes, filed: bytes, present: Container[bytes]) -> list[Trail]:
         """Take back what `changed` gave, but nothing that is known newer, and no state whose first block is not `present`.
 
-        Bytes of another kind are passed over: what is lost costs time."""
+        Returns the states, the one used last at the end. Bytes of another kind are passed over: what is lost costs time."""
+        restored = []
         with suppress(msgspec.DecodeError), self._lock:
             for row in _filed.decode(filed):
                 keys = tuple(row.keys[at : at + NAME_BYTES] for at in range(0, len(row.keys), NAME_BYTES))
                 links = [link for link, _ in row.links if (tag, link) not in self._of]
                 if keys and keys[0] in present and links:
                     self._hold(tag, Trail(keys, row.tokens), row.last, links)
+                    restored.append(Trail(keys, row.tokens))
                     for link, depth in row.links:
                         if depth >= 0:
                             self._learn(tag, link, depth)
+        return restored
 
     def _learn(self, tag: bytes, link: bytes, tokens: int) -> None:
         self._depths[tag, link] = tokens
