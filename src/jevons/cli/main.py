@@ -23,6 +23,7 @@ from jevons.cli.keys import keys
 from jevons.cli.operator import Operator
 from jevons.cli.options import NEGATIVE, Day, as_json, show
 from jevons.cli.paradox import paradox
+from jevons.cli.park import park
 from jevons.cli.price_history import COMMANDS as PRICE_HISTORY
 from jevons.cli.replay import replay
 from jevons.cli.rerate import rerate
@@ -79,7 +80,7 @@ def commands() -> None:
         )
 
 
-for command in (keys, import_, runs, limits, kill, approve, audit, explain, dashboard, paradox, demo, rerate, replay):
+for command in (keys, import_, runs, limits, kill, approve, audit, explain, dashboard, paradox, demo, rerate, replay, park):
     commands.add_command(command)
 
 
