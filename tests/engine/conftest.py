@@ -3,6 +3,7 @@
 import asyncio
 import importlib.util
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,6 +12,9 @@ from jevons.engine.models import find_model
 from jevons.engine.process import Engine
 from jevons.engine.settings import EngineSettings
 from tests.engine.asking import READY_S, Asker
+
+if TYPE_CHECKING:
+    from jevons.engine.native.library import Library
 
 
 @pytest.fixture(scope="session")
@@ -39,3 +43,17 @@ def engine(parts: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[En
 @pytest.fixture
 def ask(engine: Engine) -> Asker:
     return Asker(engine.base_url, engine.api_key)
+
+
+@pytest.fixture(scope="session")
+def library() -> "Library":
+    """The native library, loaded into this process; skips where it is not installed."""
+    pytest.importorskip("numpy")
+    from jevons.engine.native.library import open_library
+    from jevons.engine.native.package import NativeError, find
+
+    try:
+        find()
+    except NativeError as error:
+        pytest.skip(str(error))
+    return open_library()

@@ -161,7 +161,9 @@ class Context:
         return found
 
     def state(self, sequence: int = 0) -> bytes:
-        """The sequence's KV cache in llama.cpp's own format (what `restore` of a context with the same model and KV types takes)."""
+        """The sequence's KV cache in llama.cpp's own format: what `restore` takes of a context with the same model, KV types and number of
+        sequences (llama.cpp writes how many streams a cache has, and refuses another number).
+        """
         self._check(sequence)
         size = self._llama.llama_state_seq_get_size(self.handle, sequence)
         data = (ctypes.c_uint8 * size)()
@@ -171,13 +173,15 @@ class Context:
         return bytes(data)
 
     def restore(self, data: bytes, sequence: int = 0) -> None:
-        """Replace a sequence by a saved one. Raises NativeError if the state is not of this model and KV type; the sequence is then empty."""
+        """Replace a sequence by a saved one. Raises NativeError if the state is not of such a context; the sequence is then empty."""
         self._check(sequence)
         self.truncate(0, sequence)
         source = (ctypes.c_uint8 * len(data)).from_buffer_copy(data)
         if self._llama.llama_state_seq_set_data(self.handle, source, len(data), sequence) != len(data):
             self.truncate(0, sequence)
-            raise NativeError(f"the state is not of this model and KV type: {self.model.library.last_words()}")
+            raise NativeError(
+                f"the state is not of this model, KV type and number of sequences: {self.model.library.last_words()}"
+            )
 
     def truncate(self, tokens: int, sequence: int = 0) -> None:
         """Keep the first so many tokens of a sequence. Raises NativeError where the model cannot (recurrent, sliding windows)."""
