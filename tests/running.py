@@ -29,13 +29,19 @@ class Jevons:
     """`jevons serve` on a free port. Start it as a context manager; `restart` keeps home and configuration."""
 
     def __init__(
-        self, home: Path, *upstreams: dict[str, Any], engine: bool = False, environ: dict[str, str] | None = None, **config: Any
+        self,
+        home: Path,
+        *upstreams: dict[str, Any],
+        engine: bool | dict[str, Any] = False,
+        environ: dict[str, str] | None = None,
+        **config: Any,
     ) -> None:
+        """`engine`: whether there is one, or its settings."""
         self.home = home
         self.url = ""
         self.pid = 0
         self._environ = {**os.environ, "JEVONS_HOME": str(home), "PYTHONPATH": str(ROOT / "src"), **(environ or {})}
-        self._config = {"port": 0, "engine": {"enabled": engine}, "upstreams": list(upstreams), **config}
+        self._config = {"port": 0, "engine": engine if isinstance(engine, dict) else {"enabled": engine}, "upstreams": list(upstreams), **config}
         self._process: subprocess.Popen[bytes] | None = None
 
     @property

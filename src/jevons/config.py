@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from jevons.core.limits import PARK_RAM_MIB
 from jevons.gateway.settings import KINDS, GovernorSettings, UpstreamSettings
 from jevons.policy.access import Access
 from jevons.policy.route import Alias
@@ -25,6 +26,23 @@ class ConfigError(Exception):
     """The configuration cannot be used; the message names file, place and remedy."""
 
 
+class ParkSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[engine.park]`: conversations that hold no slot of the engine, kept so that they need not be computed again."""
+
+    ram_mib: Count = PARK_RAM_MIB
+    """Memory for them; 0 = nothing is parked."""
+    disk_gib: Count = 0
+    """Room on disk, encrypted, so that they survive a restart; 0 = nothing is written."""
+    disk_orgs: tuple[str, ...] = ("default",)
+    """Organisations whose conversations may be written to disk; keys that name none belong to "default"."""
+    retention_h: Annotated[int, msgspec.Meta(gt=0)] = 72
+    """Older files are removed."""
+    kld_max: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    """Mean KL divergence in nats per token that compressing may cost; 0 = parked as they are."""
+    bytes_per_token_max: Count = 0
+    """Bytes that a parked token may take; 0 = no bound."""
+
+
 class EngineSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[engine]`: the embedded model, called `local`."""
 
@@ -37,6 +55,9 @@ class EngineSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Requests decoded in parallel; 0 = the default."""
     context_tokens: Count = 0
     """Prompt and answer of one request together; 0 = the default."""
+    kv_type: Literal["f16", "q8_0", "q4_0"] = "f16"
+    """Keys and values in the slots. On a CPU the smaller ones save memory and cost time."""
+    park: ParkSection = ParkSection()
 
 
 class LedgerSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -18,6 +18,7 @@ import uvicorn
 import uvloop
 
 from jevons.config import Config, ConfigError
+from jevons.core.ask import Ask, Caller
 from jevons.core.limits import (
     ENGINE_WAIT_S,
     GC_ALLOCATIONS,
@@ -30,9 +31,11 @@ from jevons.core.limits import (
 from jevons.core.refusal import Kind, Refusal
 from jevons.dashboard.pages import Pages
 from jevons.dashboard.session import SECRET
+from jevons.engine.front.labels import labels
 from jevons.engine.install import install
 from jevons.engine.process import Engine, EngineState
-from jevons.engine.settings import EngineSettings
+from jevons.engine.park.sealing import tenant_tag
+from jevons.engine.settings import BUILD_FILE, PARK_FOLDER, PLANS_FOLDER, EngineSettings, ParkSettings
 from jevons.gateway.admin import AdminApi
 from jevons.gateway.app import App
 from jevons.gateway.auth_upstream import Bearer
@@ -107,7 +110,7 @@ def _app(config: Config, home: Home, ledger: Ledger, engine: Engine | None, gove
         lives = {settings.name: live(settings) for settings in config.upstreams}
         settings = list(config.upstreams)
         if engine is not None and "local" not in lives:
-            lives["local"] = _local(engine)
+            lives["local"] = _local(engine, home.secret("installation"))
             settings.append(lives["local"].settings)
         table = table_of(settings, list(config.models))
     except ValueError as error:
@@ -131,8 +134,8 @@ async def _flush_notes(governor: Governor) -> None:
         governor.flush_notes(_now_ms())
 
 
-def _local(engine: Engine) -> Live:
-    """The engine as an upstream: its address and key are new at each of its starts."""
+def _local(engine: Engine, secret: bytes) -> Live:
+    """The engine as an upstream: its address and key are new at each of its starts. It learns whose conversation a call goes on."""
 
     async def address() -> str:
         if not engine.base_url and not await engine.wait_ready(ENGINE_WAIT_S):
@@ -141,7 +144,11 @@ def _local(engine: Engine) -> Live:
             )
         return engine.base_url
 
-    return Live(UpstreamSettings(name="local", kind="local", auth="bearer"), Bearer(lambda: engine.api_key), address)
+    def conversation(ask: Ask, caller: Caller) -> list[tuple[str, str]]:
+        return labels(secret, caller.org, ask.messages)
+
+    settings = UpstreamSettings(name="local", kind="local", auth="bearer")
+    return Live(settings, Bearer(lambda: engine.api_key), address, conversation)
 
 
 def _engine(config: Config, home: Home, on_change: Callable[[Engine], None]) -> Engine:
@@ -151,9 +158,27 @@ def _engine(config: Config, home: Home, on_change: Callable[[Engine], None]) -> 
         threads=section.threads or None,
         slots=section.slots or LOCAL_SLOTS,
         context_tokens=section.context_tokens or LOCAL_CONTEXT_TOKENS,
+        kv_type=section.kv_type,
+        park=_park(config, home),
+        builds=home.path / BUILD_FILE,
         log_file=home.path / "engine.log",
     )
     return Engine(settings, install=install, on_change=on_change)
+
+
+def _park(config: Config, home: Home) -> ParkSettings:
+    section, secret = config.engine.park, home.secret("installation")
+    return ParkSettings(
+        ram_bytes=section.ram_mib * 2**20,
+        disk_bytes=section.disk_gib * 2**30,
+        disk_folder=str(home.path / PARK_FOLDER),
+        disk_tags=tuple([tenant_tag(secret, org).hex() for org in section.disk_orgs]),
+        retention_s=section.retention_h * 3600.0,
+        kld_max=section.kld_max,
+        bytes_per_token_max=section.bytes_per_token_max,
+        secret=home.secret("park").hex(),
+        plans=str(home.path / PLANS_FOLDER),
+    )
 
 
 async def _run(app: App, sock: socket.socket, stopping: Callable[[], None]) -> None:

@@ -164,8 +164,23 @@ LOCAL_CONTEXT_TOKENS = 4_096
 LOCAL_BATCH_TOKENS = 64
 """Prompt tokens per engine step. A step is what other streams wait for during a long prefill: 0.5 s here, 16 s at llama.cpp's
 2,048; prefill speed is the same down to 64 on one core, and falls by a third at 32."""
-LOCAL_PROMPT_CACHE_MIB = 256
-"""Host memory for the KV of finished conversations (11,000 tokens of the 135M model). llama.cpp's own default is 8 GiB."""
+PARK_RAM_MIB = 256
+"""Memory for parked conversations: 11,000 tokens of the 135M model as they are, 40,000 compressed. llama.cpp's own cache takes 8 GiB."""
+PARK_BLOCK_TOKENS = 256
+"""Tokens of one parked block: what two conversations share is found to within one block, and a block of the 135M model is 6 MB."""
+PARK_IDLE_S = 2.0
+"""How long a conversation rests in its slot before it is parked for a restart: an agent's next step mostly comes sooner."""
+PARK_STATES_WAITING_MAX = 2
+"""States on their way into the park, each as large as a slot's context in memory; while there are more, what leaves a slot is lost."""
+PARK_LINKS_FIRST = 8
+PARK_LINKS_LAST = 120
+"""Links of a message chain that a request carries to the engine, 4 KB: the first are what conversations share, the last what they go on from."""
+ENGINE_USAGE_TAIL_BYTES = 4_096
+"""The end of an answer, in which llama.cpp says how many tokens of the prompt it had."""
+ENGINE_INNER_READ_BYTES = 2**18
+"""Read at once from llama.cpp's server."""
+ENGINE_SLOT_TIMEOUT_S = 20.0
+"""To save, restore or erase a slot: tens of milliseconds, but the server does so between two batches."""
 ENGINE_START_TIMEOUT_S = 120.0
 """From spawn to ready: the packaged model takes 1 to 2 s; a large one from a slow disk a minute."""
 ENGINE_STOP_GRACE_S = 5.0

@@ -175,6 +175,9 @@ class Engine:
             slots=self.settings.slots,
             context_tokens=min(self.settings.context_tokens, model.context_tokens or self.settings.context_tokens),
             api_key=secrets.token_urlsafe(32),
+            kv_type=self.settings.kv_type,
+            park=self.settings.park,
+            builds=str(self.settings.builds or ""),
         )
         self._log.clear()
         try:

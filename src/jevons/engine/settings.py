@@ -5,10 +5,38 @@ from pathlib import Path
 
 import msgspec
 
-from jevons.core.limits import LOCAL_CONTEXT_TOKENS, LOCAL_SLOTS
+from jevons.core.limits import LOCAL_CONTEXT_TOKENS, LOCAL_SLOTS, PARK_RAM_MIB
 
+KV_TYPES = ("f16", "q8_0", "q4_0")
+"""Types of keys and values that slots may hold; what is not f16 is parked as it is."""
+BUILD_FILE = "engine.json"
+"""In JEVONS_HOME: which CPU build was chosen."""
+PARK_FOLDER = "park"
+PLANS_FOLDER = "models/plans"
 THREADS_MAX = 8
 """Not measured beyond two cores; a model of this size waits for memory and barriers long before it can use more."""
+
+
+class ParkSettings(msgspec.Struct, frozen=True):
+    """How conversations that hold no slot are kept."""
+
+    ram_bytes: int = PARK_RAM_MIB * 2**20
+    """0: nothing is parked."""
+    disk_bytes: int = 0
+    """0: nothing is written to disk."""
+    disk_folder: str = ""
+    disk_tags: tuple[str, ...] = ()
+    """Tenants (tags in hex) that opted in to the disk."""
+    retention_s: float = 0.0
+    """Older files are removed."""
+    kld_max: float = 0.0
+    """Mean Kullback-Leibler divergence in nats that encoding may cost; 0: lossless, unless `bytes_per_token_max` is set."""
+    bytes_per_token_max: int = 0
+    """Bytes that a parked token may take; 0: no bound."""
+    secret: str = ""
+    """Hex: what block keys and the disk's cipher are derived from. Empty: a new one at every start, which fits what lives in memory."""
+    plans: str = ""
+    """Folder of measured sensitivities of the operator's own models; empty: only what ships."""
 
 
 class EngineSettings(msgspec.Struct, frozen=True):
@@ -24,12 +52,19 @@ class EngineSettings(msgspec.Struct, frozen=True):
     """Requests decoded in parallel; further ones wait inside the engine."""
     context_tokens: int = LOCAL_CONTEXT_TOKENS
     """Prompt and answer of one request together. Each slot has this much to itself."""
+    kv_type: str = "f16"
+    """Type of the keys and values in the slots: one of KV_TYPES."""
+    park: ParkSettings = ParkSettings()
+    builds: Path | None = None
+    """Where the chosen CPU build stands (engine.json); None: the server's own."""
     log_file: Path | None = None
     """Where the engine's log goes (mode 0600, bounded); None keeps only its last lines in memory."""
 
     def __post_init__(self) -> None:
         if self.slots < 1 or self.context_tokens < 1 or (self.threads is not None and self.threads < 1):
             raise ValueError("engine slots, context_tokens and threads are at least 1")
+        if self.kv_type not in KV_TYPES:
+            raise ValueError(f"engine kv_type is one of {', '.join(KV_TYPES)}")
 
 
 class ServeOrder(msgspec.Struct, frozen=True):
@@ -41,6 +76,9 @@ class ServeOrder(msgspec.Struct, frozen=True):
     slots: int
     context_tokens: int
     api_key: str
+    kv_type: str = "f16"
+    park: ParkSettings = ParkSettings()
+    builds: str = ""
 
 
 class Report(msgspec.Struct, frozen=True):

@@ -174,6 +174,7 @@ class Journey:
             url = live.url(address, target.dialect, target.model, self._scope["query_string"])
             same = target.dialect is self._ask.dialect
             headers = headers_for(self._scope["headers"], live.settings, same_dialect=same)
+            headers += live.labels(self._ask, self._passage.caller)
             headers += await live.credential.headers("POST", url, body, self._scope["headers"])
             attempt.sent = True
             answer = await live.upstream.send("POST", url, headers, body, patience, stream=self._ask.stream)

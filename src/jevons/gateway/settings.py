@@ -73,7 +73,6 @@ KINDS: dict[str, KindDefaults] = {
         paths={
             Dialect.CHAT: "/v1/chat/completions",
             Dialect.RESPONSES: "/v1/responses",
-            Dialect.MESSAGES: "/v1/messages",
             Dialect.COUNT_TOKENS: "/v1/messages/count_tokens",
         },
         models=("local",),

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
-from jevons.core.ask import Dialect
+from jevons.core.ask import Ask, Caller, Dialect
 from jevons.core.limits import ROUTE_MEMO_ENTRIES_MAX
 from jevons.gateway.auth_upstream import Credential, credential_for
 from jevons.gateway.outbound import url_of
@@ -12,12 +12,22 @@ from jevons.policy.route import Alias, Offer, Table
 
 
 class Live:
-    """One upstream, ready to be called. `address` is asked at each call: the local engine moves when it restarts."""
+    """One upstream, ready to be called. `address` is asked at each call: the local engine moves when it restarts.
 
-    def __init__(self, settings: UpstreamSettings, credential: Credential, address: Callable[[], Awaitable[str]]) -> None:
+    `labels`: further headers for a call, by which the local engine knows whose conversation it goes on.
+    """
+
+    def __init__(
+        self,
+        settings: UpstreamSettings,
+        credential: Credential,
+        address: Callable[[], Awaitable[str]],
+        labels: Callable[[Ask, Caller], list[tuple[str, str]]] = lambda ask, caller: [],
+    ) -> None:
         self.settings = settings
         self.credential = credential
         self.upstream = Upstream(settings)
+        self.labels = labels
         self._address = address
         self._urls: dict[tuple[str, Dialect, str, bytes], str] = {}
 

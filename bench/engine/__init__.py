@@ -1,0 +1,1 @@
+"""What stands between a client and the local model, and what that costs: `make bench-engine`."""

@@ -1,0 +1,190 @@
+"""Gives each request a slot: waits for one, fills it with the longest parked prefix, and parks what leaves it.
+
+Comes in: a request's tenant and message chain. Goes out: a slot to send it to. All of it is an optimisation: llama.cpp compares tokens
+itself, so a state that does not fit costs time, never a wrong answer; and whatever fails here ends in a slot that starts from nothing.
+Every await can be the last: a seat is left in `finally`.
+"""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections import deque
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from jevons.core.limits import LOCAL_QUEUE_MAX, PARK_IDLE_S, PARK_STATES_WAITING_MAX
+from jevons.engine.front.inner import Inner, InnerFailed
+from jevons.engine.front.seats import Place, Seat, Seats
+from jevons.engine.park.park import Filled, Park, begin_background_thread
+
+log = logging.getLogger("jevons.engine")
+
+
+class Overfull(Exception):
+    """More requests wait for a slot than may."""
+
+
+class Visit:
+    """One request on its seat. `answered` is told by whoever serves it: from then on the slot holds its conversation."""
+
+    def __init__(self, slot: int, filled: Filled | None) -> None:
+        self.slot = slot
+        self.filled = filled
+        """What came from the park for it."""
+        self.answered = False
+
+
+class Placing:
+    """All slots of one engine, and the park behind them. Belongs to one event loop."""
+
+    def __init__(self, inner: Inner, slots: int, park: Park | None) -> None:
+        self.seats = Seats(slots)
+        self.waiting = 0
+        """Requests that wait for a seat."""
+        self._inner = inner
+        self._park = park
+        self._queue: deque[asyncio.Future[None]] = deque()
+        self._moving = asyncio.Lock()  # while a state is on its way out, nobody chooses: its seat may be the one they want
+        self._fills = ThreadPoolExecutor(1, "park-fill")
+        self._keeps = ThreadPoolExecutor(1, "park-keep", initializer=begin_background_thread)
+        self._keeping: set[asyncio.Future[None]] = set()
+
+    @asynccontextmanager
+    async def visit(self, tenant: bytes, links: tuple[bytes, ...]) -> AsyncIterator[Visit]:
+        """A seat for one request, until the block ends. Raises Overfull."""
+        place = await self._place(tenant, links)
+        seat, visit = place.seat, None
+        try:
+            visit = Visit(seat.index, await self._prepare(place, tenant, links))
+            yield visit
+        finally:
+            answered = visit is not None and visit.answered
+            self.seats.leave(seat, self._now(), tenant, links if answered else (), unparked=answered and self._park is not None)
+            self._wake()
+
+    async def park_idle(self) -> None:
+        """For ever: park what no request has touched for a moment, so that a restart finds it. Run it where parked states outlive us."""
+        while True:
+            await asyncio.sleep(PARK_IDLE_S)
+            while seat := self.seats.idle_since(self._now() - PARK_IDLE_S):
+                await self._park_free(seat)
+
+    async def close(self) -> None:
+        """Park what is in the slots, if it would outlive us, and wait for what is being kept."""
+        if self._park is not None and self._park.outlives:
+            while seat := self.seats.idle_since(self._now()):
+                await self._park_free(seat)
+        await self._kept()
+        self._fills.shutdown(wait=True)
+        self._keeps.shutdown(wait=True)
+
+    async def _place(self, tenant: bytes, links: tuple[bytes, ...]) -> Place:
+        while True:
+            if not self._queue or self._queue[0].done():
+                async with self._moving:
+                    place = self.seats.choose(tenant, links)
+                if place is not None:
+                    return place
+            if self.waiting >= LOCAL_QUEUE_MAX:
+                raise Overfull
+            turn = asyncio.get_running_loop().create_future()
+            self._queue.append(turn)
+            self.waiting += 1
+            try:
+                await turn
+            finally:
+                self.waiting -= 1
+                with contextlib.suppress(ValueError):
+                    self._queue.remove(turn)
+                if turn.done() and not turn.cancelled():
+                    self._wake()
+
+    def _wake(self) -> None:
+        for turn in self._queue:
+            if not turn.done():
+                turn.set_result(None)
+                return
+
+    async def _prepare(self, place: Place, tenant: bytes, links: tuple[bytes, ...]) -> Filled | None:
+        """Make the slot ready; what the park put into it."""
+        seat, park = place.seat, self._park
+        if park is None:
+            await self._clear(place)
+            return None
+        if place.leaves:
+            await self._save(seat, seat.tenant, seat.links)
+        if not links or place.matched == len(links):
+            await self._clear(place)
+            return None
+        if donor := self.seats.donor(tenant, links, max(place.matched, park.depth(tenant, links))):
+            await self._park_free(donor)
+            await self._kept()
+        filled = await self._fill(seat, tenant, links) if park.depth(tenant, links) > place.matched else None
+        if filled is None:
+            await self._clear(place)
+        return filled
+
+    async def _clear(self, place: Place) -> None:
+        """Raises InnerFailed: a slot that still holds another tenant's content serves nobody."""
+        if place.clear:
+            await self._inner.erase(place.seat.index)
+
+    async def _fill(self, seat: Seat, tenant: bytes, links: tuple[bytes, ...]) -> Filled | None:
+        assert self._park is not None
+        path = self._transit()
+        try:
+            filled = await asyncio.get_running_loop().run_in_executor(self._fills, self._park.fill, tenant, links, path)
+            if filled is not None:
+                await self._inner.restore(seat.index, path.name)
+            return filled
+        except (InnerFailed, OSError) as error:
+            log.warning("a parked state could not be put back, its tokens are computed again: %s", error)
+            return None
+        finally:
+            path.unlink(missing_ok=True)
+
+    async def _park_free(self, seat: Seat) -> None:
+        """Park a seat that no request holds. It keeps its content."""
+        async with self._moving:
+            if seat.busy:
+                return
+            seat.busy = True
+            try:
+                await self._save(seat, seat.tenant, seat.links)
+            finally:
+                self.seats.leave(seat, seat.used_s, seat.tenant, seat.links)
+                self._wake()
+
+    async def _save(self, seat: Seat, tenant: bytes, links: tuple[bytes, ...]) -> None:
+        """Take the slot's state out; it is cut, encoded and kept in a thread of low priority. Not while too many states wait for that."""
+        assert self._park is not None
+        seat.unparked = False
+        if len(self._keeping) >= PARK_STATES_WAITING_MAX:
+            return
+        path = self._transit()
+        try:
+            await self._inner.save(seat.index, path.name)
+        except (InnerFailed, OSError) as error:
+            path.unlink(missing_ok=True)
+            log.warning("a slot's state could not be parked: %s", error)
+            return
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        keeping = asyncio.get_running_loop().run_in_executor(self._keeps, self._park.keep, tenant, links, path)
+        self._keeping.add(keeping)
+        keeping.add_done_callback(self._keeping.discard)
+
+    async def _kept(self) -> None:
+        if self._keeping:
+            await asyncio.wait(list(self._keeping))
+
+    def _transit(self) -> Path:
+        assert self._park is not None
+        return self._park.transit / secrets.token_hex(8)
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
