@@ -6,11 +6,13 @@
 import importlib
 import os
 import sys
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import msgspec
 
 from jevons.engine.builds import apply
+from jevons.engine.builds.exchange import apply
 from jevons.engine.server import parameters
 from jevons.engine.settings import Report, ServeOrder
 
@@ -20,6 +22,7 @@ def main() -> None:
     os.dup2(2, 1)
     order = msgspec.json.decode(sys.stdin.buffer.readline(), type=ServeOrder)
     apply(order.builds)
+    apply(Path(order.builds) if order.builds else None)
     engine = importlib.import_module("xllamacpp")
     server = engine.Server(parameters(engine, order, None))
     reports.write(msgspec.json.encode(Report(port=urlsplit(server.listening_address).port or 0)) + b"\n")

@@ -33,8 +33,8 @@ from jevons.dashboard.pages import Pages
 from jevons.dashboard.session import SECRET
 from jevons.engine.front.labels import labels
 from jevons.engine.install import install
-from jevons.engine.process import Engine, EngineState
 from jevons.engine.park.sealing import tenant_tag
+from jevons.engine.process import Engine, EngineState
 from jevons.engine.settings import BUILD_FILE, PARK_FOLDER, PLANS_FOLDER, EngineSettings, ParkSettings
 from jevons.gateway.admin import AdminApi
 from jevons.gateway.app import App
@@ -115,7 +115,7 @@ def _app(config: Config, home: Home, ledger: Ledger, engine: Engine | None, gove
         table = table_of(settings, list(config.models))
     except ValueError as error:
         raise ConfigError(f"jevons.toml: {error}.") from None
-    api = AdminApi(ledger, home.admin_token()).application()
+    api = AdminApi(ledger, home.admin_token(), engine.status if engine is not None else _no_engine).application()
 
     def ready() -> str:
         if ledger.writer.failing:
@@ -125,6 +125,10 @@ def _app(config: Config, home: Home, ledger: Ledger, engine: Engine | None, gove
         return ""
 
     return App(gate, lives, table, metrics, api, pages.application(), config.hosts, ready)
+
+
+async def _no_engine() -> None:
+    """There is none to speak of."""
 
 
 async def _flush_notes(governor: Governor) -> None:

@@ -1,5 +1,6 @@
 """The local model behind the gateway: what it had already read is metered as cache reads, and every dialect can ask it."""
 
+import json
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -87,3 +88,9 @@ def test_messages_are_translated_for_it(jevons: Jevons, stream: bool) -> None:
 
 def test_nothing_is_parked_on_disk_without_the_operators_word(jevons: Jevons) -> None:
     assert not Path(jevons.home, "park").exists()
+
+
+def test_the_operator_sees_what_the_engine_does(jevons: Jevons) -> None:
+    shown = json.loads(jevons.run("park", "--json"))
+    assert shown["engine"]["store"]["ram_blocks"] >= 0
+    assert "In memory:" in jevons.run("park")

@@ -75,6 +75,13 @@ class Operator:
     def remove_limit(self, name: str) -> None:
         self._do("DELETE", f"/limits/{_quoted(name)}", None, lambda ledger: admin.remove_limit(ledger, name, _now_ms()))
 
+    def engine(self) -> dict[str, Any] | None:
+        """What the local engine of the process that serves says of itself; None if nobody serves, or it has none."""
+        if not self._home.address.exists():
+            return None
+        found: dict[str, Any] | None = self._through_server("GET", "/engine", None)["engine"]
+        return found
+
     def kill(self, subject: str, reason: str) -> dict[str, Any]:
         """The new kill, with the calls under way that it stops."""
 

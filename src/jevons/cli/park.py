@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from jevons.cli.doctor import count
+from jevons.cli.operator import Operator
 from jevons.cli.options import as_json, show
 from jevons.cli.tables import console, plain, whole
 from jevons.config import home_path, load
@@ -27,13 +28,14 @@ SHOWN_CHARACTERS = 8
 @as_json
 @click.pass_context
 def park(context: click.Context, json: bool) -> None:
-    """What is parked on disk: blocks, bytes and ages by organisation. What is parked in memory is the running engine's own.
+    """What is parked: in the memory of the engine that runs, and on disk by organisation, with blocks, bytes and ages.
 
     Example: jevons park
     """
     if context.invoked_subcommand is None:
         home = Home(home_path())
-        found = _parked(home)
+        engine = Operator(home).engine()
+        found = {"engine": engine["park"] if engine else None, **_parked(home)}
         show(json, found, lambda: _table(found))
 
 
@@ -96,6 +98,7 @@ def _sums(files: Iterable[disk.Filed]) -> dict[str, Any]:
 
 
 def _table(found: dict[str, Any]) -> None:
+    _memory(found["engine"])
     if not found["orgs"]:
         console.print("Nothing is parked on disk. `disk_gib` under [engine.park] of jevons.toml turns that on.", soft_wrap=True)
         return
@@ -106,6 +109,22 @@ def _table(found: dict[str, Any]) -> None:
         table.add_row(name, f"{row['blocks']:,}", f"{row['bytes'] / 1e6:,.1f}", *days)
     whole(table)
     console.print(f"{count(found['blocks'], 'block')}, {found['bytes'] / 1e6:,.1f} MB, encrypted, in {found['folder']}")
+
+
+def _memory(park: dict[str, Any] | None) -> None:
+    if park is None:
+        console.print("No engine runs that parks in memory.")
+        return
+    store = park["store"]
+    how = f", {park['codec']}, {park['bytes_per_token']:,.0f} bytes a token" if park["codec"] else ""
+    console.print(f"In memory: {count(store['ram_blocks'], 'block')}, {store['ram_bytes'] / 1e6:,.1f} MB{how}.")
+    console.print(
+        f"Since the engine started: {count(park['states_kept'], 'conversation')} parked, {park['states_filled']:,} taken up again "
+        f"({park['tokens_filled']:,} tokens not computed anew), {count(park['blocks_refused'] + store['damaged'], 'damaged block')} refused.",
+        soft_wrap=True,
+    )
+    if store["disk_off"]:
+        console.print(f"Nothing is written to disk: {store['disk_off']}", soft_wrap=True)
 
 
 def _erased(home: Home, org: str | None, files: int, size_bytes: int) -> str:

@@ -35,6 +35,7 @@ class Child:
         self._drain = asyncio.create_task(self._read_log())
         self.pid = process.pid
         self.port = 0
+        self.build = ""
 
     @classmethod
     async def spawn(cls, order: ServeOrder, log: EngineLog) -> "Child":
@@ -55,7 +56,7 @@ class Child:
         return child
 
     async def ready(self) -> None:
-        """Wait until it listens; sets `port`. Raises ChildFailed."""
+        """Wait until it listens; sets `port` and `build`. Raises ChildFailed."""
         assert self._process.stdout is not None
         try:
             async with asyncio.timeout(ENGINE_START_TIMEOUT_S):
@@ -69,7 +70,7 @@ class Child:
             await self._process.wait()
             await self._drain
             raise ChildFailed(self._log.errors() or report.error)
-        self.port = report.port
+        self.port, self.build = report.port, report.build
 
     async def ended(self) -> str:
         """Wait for its end; how it ended, in words."""

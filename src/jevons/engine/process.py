@@ -17,16 +17,21 @@ import importlib.util
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Protocol
+from urllib.parse import urlsplit
+
+import msgspec
 
 from jevons.core.limits import (
     ENGINE_CRASHES_MAX,
     ENGINE_PARTS_POLL_S,
+    ENGINE_PROBE_TIMEOUT_S,
     ENGINE_RESTART_FIRST_S,
     ENGINE_RESTART_MAX_S,
     ENGINE_RETRY_S,
     ENGINE_STABLE_S,
 )
 from jevons.engine.child import Child, ChildFailed
+from jevons.engine.front.inner import Inner, InnerFailed
 from jevons.engine.gguf import NotGguf
 from jevons.engine.install import InstallError, Progress, install_command
 from jevons.engine.log import EngineLog
@@ -82,6 +87,8 @@ class Engine:
         """Times it ended by itself since `start`."""
         self.progress: Progress | None = None
         """While installing."""
+        self.build = ""
+        """What computes, in a sentence; of the process that was ready last."""
         self._base_url = ""
         self._install = install
         self._on_change = on_change
@@ -122,6 +129,12 @@ class Engine:
         except TimeoutError:
             return False
         return True
+
+    async def status(self) -> "Status":
+        """How it is, for people and programs; with what its park says of itself, while it is ready."""
+        park = await _parked(self._base_url, self.api_key) if self.state is EngineState.READY else None
+        model = self.model.title if self.model else ""
+        return Status(self.state, self.detail, model, self.build, self.pid, self.restarts, self.settings.slots, park)
 
     def _over(self, supervisor: asyncio.Task[None]) -> None:
         """A supervisor ends only by `stop`; should it ever fail, the state must not go on claiming anything else."""
@@ -188,6 +201,7 @@ class Engine:
             await child.ready()
             since = loop.time()
             self._base_url, self.api_key, self.pid = f"http://127.0.0.1:{child.port}", order.api_key, child.pid
+            self.build = child.build
             self._become(EngineState.READY, f"{model.title} ({model.label or model.source})")
             return await _first(child.ended(), child.hung()), loop.time() - since
         except ChildFailed as error:
@@ -223,6 +237,34 @@ class Engine:
     def _installing(self, progress: Progress) -> None:
         self.progress = progress
         self._become(EngineState.INSTALLING, f"installing the local model: {progress}")
+
+
+class Status(msgspec.Struct, frozen=True):
+    """An engine at one moment."""
+
+    state: EngineState
+    detail: str
+    model: str
+    build: str
+    pid: int | None
+    restarts: int
+    slots: int
+    park: msgspec.Raw | None
+    """JSON (park.Stats); None: nothing is parked, or it cannot be asked now."""
+
+
+async def _parked(base_url: str, api_key: str) -> msgspec.Raw | None:
+    answer = None
+    try:
+        async with asyncio.timeout(ENGINE_PROBE_TIMEOUT_S):
+            answer = await Inner(urlsplit(base_url).port or 0, api_key).send("GET", "/jevons/park", b"")
+            body = await answer.body()
+    except (InnerFailed, TimeoutError):
+        return None
+    finally:
+        if answer is not None:
+            answer.close()
+    return msgspec.Raw(body) if answer.status == 200 and body != b"null" else None
 
 
 async def _whole(spawning: Coroutine[None, None, Child]) -> Child:

@@ -26,6 +26,7 @@ import uvicorn
 import uvloop
 
 from jevons.core.limits import ENGINE_STOP_GRACE_S, LOCAL_BATCH_TOKENS
+from jevons.engine.builds.exchange import apply
 from jevons.engine.front.app import Front
 from jevons.engine.front.inner import Inner
 from jevons.engine.front.placing import Placing
@@ -68,10 +69,11 @@ async def serve(order: ServeOrder, report: Callable[[Report], object], end: "End
     """Run llama.cpp's server with the front before it until `end` is told."""
     transit = open_transit() if order.park.ram_bytes else None
     try:
+        applied = apply(Path(order.builds) if order.builds else None)
         engine = importlib.import_module("xllamacpp")
         server = engine.Server(parameters(engine, order, transit))
         inner = Inner(urlsplit(server.listening_address).port or 0, order.api_key)
-        async with _placing(order, inner, transit) as (placing, park):
+        async with _placing(order, inner, transit, applied.build) as (placing, park):
             sock = socket.create_server(("127.0.0.1", 0))
             config = uvicorn.Config(
                 Front(inner, placing, park, order.api_key),
@@ -87,7 +89,7 @@ async def serve(order: ServeOrder, report: Callable[[Report], object], end: "End
             )
             door = uvicorn.Server(config)
             end.tell(asyncio.get_running_loop(), door)
-            report(Report(port=sock.getsockname()[1]))
+            report(Report(port=sock.getsockname()[1], build=applied.said))
             await door._serve([sock])
     finally:
         if transit is not None:
@@ -95,8 +97,8 @@ async def serve(order: ServeOrder, report: Callable[[Report], object], end: "End
 
 
 @asynccontextmanager
-async def _placing(order: ServeOrder, inner: Inner, transit: Path | None) -> AsyncIterator[tuple[Placing, Park | None]]:
-    library = f"xllamacpp {importlib.metadata.version('xllamacpp')}"
+async def _placing(order: ServeOrder, inner: Inner, transit: Path | None, build: str) -> AsyncIterator[tuple[Placing, Park | None]]:
+    library = f"xllamacpp {importlib.metadata.version('xllamacpp')}, {build}"
     park = open_park(order, transit, library) if transit is not None else None
     placing = Placing(inner, order.slots, park)
     idle = asyncio.create_task(placing.park_idle()) if park is not None and park.outlives else None

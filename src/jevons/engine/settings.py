@@ -85,6 +85,8 @@ class Report(msgspec.Struct, frozen=True):
     """The one line that the child writes on its standard output: a port, or why there is none."""
 
     port: int = 0
+    build: str = ""
+    """What computes, in a sentence."""
     error: str = ""
 
 

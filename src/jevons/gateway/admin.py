@@ -72,9 +72,11 @@ class NewBackup(msgspec.Struct, forbid_unknown_fields=True):
 class AdminApi:
     """Handlers over the running ledger."""
 
-    def __init__(self, ledger: Ledger, token: str) -> None:
+    def __init__(self, ledger: Ledger, token: str, engine: Callable[[], Awaitable[object]]) -> None:
+        """`engine`: what the local engine says of itself; None if there is none."""
         self._ledger = ledger
         self._token = token
+        self._engine = engine
 
     def application(self) -> Starlette:
         """All of it, with the approval page."""
@@ -101,6 +103,7 @@ class AdminApi:
             ("POST", "/imports", self._import),
             ("POST", "/adjustments", self._adjust),
             ("POST", "/backup", self._back_up),
+            ("GET", "/engine", self._show_engine),
         )
         routes = [Route(PREFIX + path, self._guarded(handle), methods=[method]) for method, path, handle in doors]
         page = ApprovalPage(self._ledger, self._token)
@@ -145,6 +148,9 @@ class AdminApi:
         new = msgspec.json.decode(await request.body(), type=NewKeyLimit)
         await admin.set_limit(self._ledger, request.path_params["name"], new.limit_nusd, _now_ms())
         return {"key": request.path_params["name"], "limit_nusd": new.limit_nusd}
+
+    async def _show_engine(self, request: Request) -> object:
+        return {"engine": await self._engine()}
 
     async def _list_limits(self, request: Request) -> object:
         return await standing.limits(self._ledger, _now_ms(), _count(request, "accounts"))
