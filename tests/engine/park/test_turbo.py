@@ -28,9 +28,10 @@ def halves(layout: Layout, count: int, seed: int, bias: float = 0.0) -> list[Row
     ]
 
 
-def there_and_back(codec: Turbo, rows: list[Rows]) -> tuple[list[Rows], int]:
+def there_and_back(codec: Turbo, rows: list[Rows], start: int = 256) -> tuple[list[Rows], int]:
+    """What comes back, and the payload's size; the block is a later one, unless `start` says otherwise."""
     tokens = np.arange(len(rows[0]), dtype=np.int32)
-    payload = codec.encode(tokens, rows)
+    payload = codec.encode(tokens, rows, start)
     back = [np.zeros_like(part) for part in rows]
     assert (codec.decode_into(payload, back) == tokens).all()
     return back, len(payload)
@@ -56,7 +57,7 @@ def test_error_is_the_codebooks_whatever_the_channels_biases(head: int) -> None:
         # EDEN's scale is a little longer than the one of least error: 1/(1 - mse) of it
         mse = codebook(head, count).mse
         assert error(own, got) == pytest.approx(mse / (1 - mse), rel=0.06, abs=2e-5)
-    assert size / 256 == pytest.approx(Plan(head, bits).bytes_per_token(layout) + 4, abs=1)
+    assert size / 256 == pytest.approx(Plan(head, bits).bytes_per_token(layout), abs=5)
 
 
 def test_decoded_vectors_are_right_on_average() -> None:
@@ -82,6 +83,16 @@ def test_any_plan_of_any_layout_comes_back_close(heads: int, bits: list[int], co
             assert (own == got).all()
         else:
             assert ((values(got) - values(own)) ** 2).sum() <= 0.3 * (values(own) ** 2).sum()
+
+
+@pytest.mark.parametrize("count", [1, 2, 40])
+def test_a_conversations_first_token_is_kept_as_it_is(count: int) -> None:
+    layout = layout_of(1, 2)
+    rows = halves(layout, count, 3)
+    back, _ = there_and_back(Turbo(layout, Plan(HEAD, (2, 2))), rows, start=0)
+    assert all((own[0] == got[0]).all() for own, got in zip(rows, back, strict=True))
+    later, _ = there_and_back(Turbo(layout, Plan(HEAD, (2, 2))), rows, start=1)
+    assert count == 1 or not any((own[0] == got[0]).all() for own, got in zip(rows, later, strict=True))
 
 
 def test_constant_rows_and_zeros_come_back_as_they_are() -> None:

@@ -52,8 +52,8 @@ class Codec(Protocol):
     def bytes_per_token(self) -> float:
         """Of a full block's payload, or what it takes at most where that depends on the rows."""
 
-    def encode(self, tokens: NDArray[np.int32], rows: Sequence[Rows]) -> bytes:
-        """`tokens` int32 [n], `rows` one uint8 [n, row_bytes] per tensor of the layout."""
+    def encode(self, tokens: NDArray[np.int32], rows: Sequence[Rows], start: int = 0) -> bytes:
+        """`tokens` int32 [n], `rows` one uint8 [n, row_bytes] per tensor of the layout; `start`: the first one's place in its conversation."""
 
     def decode_into(self, payload: bytes | memoryview, rows: Sequence[Rows]) -> NDArray[np.int32]:
         """Fill `rows`, writable views for exactly the payload's tokens, and return these. Raises `Corrupt`, before anything is written."""
@@ -129,7 +129,7 @@ class Lossless:
     def bytes_per_token(self) -> float:
         return self.layout.bytes_per_token + 4
 
-    def encode(self, tokens: NDArray[np.int32], rows: Sequence[Rows]) -> bytes:
+    def encode(self, tokens: NDArray[np.int32], rows: Sequence[Rows], start: int = 0) -> bytes:
         halves = [part for part, tensor in zip(rows, self.layout.tensors, strict=True) if tensor.type == TYPE_F16]
         others = [part for part, tensor in zip(rows, self.layout.tensors, strict=True) if tensor.type != TYPE_F16]
         high = zstd.compress(b"".join(part[:, 1::2].tobytes() for part in halves), FAST)
