@@ -3,18 +3,16 @@
 import asyncio
 import importlib.util
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import pytest
 
 from jevons.engine.install import install_command
 from jevons.engine.models import find_model
+from jevons.engine.native.library import Library, open_library
+from jevons.engine.native.package import NativeError, find
 from jevons.engine.process import Engine
 from jevons.engine.settings import EngineSettings
 from tests.engine.asking import READY_S, Asker
-
-if TYPE_CHECKING:
-    from jevons.engine.native.library import Library
 
 
 @pytest.fixture(scope="session")
@@ -46,12 +44,8 @@ def ask(engine: Engine) -> Asker:
 
 
 @pytest.fixture(scope="session")
-def library() -> "Library":
+def library() -> Library:
     """The native library, loaded into this process; skips where it is not installed."""
-    pytest.importorskip("numpy")
-    from jevons.engine.native.library import open_library
-    from jevons.engine.native.package import NativeError, find
-
     try:
         find()
     except NativeError as error:

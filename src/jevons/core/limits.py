@@ -380,3 +380,16 @@ PARK_TRAIL_LINKS_MAX = 65_536
 """Messages by which a parked conversation is found again, about 300 bytes each."""
 PARK_TRAIL_KEYS_MAX = 262_144
 """Block keys in all trails, about 70 bytes each; a conversation of 8,000 tokens has 32."""
+EXPERTS_TEXT_TOKENS_MAX = 4_096
+"""Tokens of one text whose routing is read: the shares of 128 experts in 48 layers are then 100 MB."""
+
+# The engine's builds
+CHOOSE_BUDGET_S = 30.0
+"""A choice of the engine's build is waited for by a person: no round is begun that would end after this."""
+CHOOSE_ROUNDS_LEAST = 2
+"""Also on a slow machine: a median of one is no median."""
+CHOOSE_ROUNDS_MAX = 3
+CHOOSE_REQUEST_TIMEOUT_S = 120.0
+"""One round of one build takes 3 s here, and a slow machine with a large model a minute."""
+NATIVE_FETCH_TIMEOUT_S = 300.0
+"""11 MB through npm: seconds, on a slow line minutes."""
