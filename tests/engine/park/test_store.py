@@ -132,29 +132,37 @@ for conversation in range(250):
         name = [bytes([conversation, place - 1 + own]) * 16 for own in (0, 1) if place - 1 + own >= 0]
         block = Block(name[-1], name[0] if place else None, 1_000, 256, 256 * place)
         store.put(tag, block, bytes([conversation, place]) * 500, time.time())
-    print(conversation, flush=True)
+    time.sleep(0.01)
 """
 
 
 def test_after_a_kill_it_has_nothing_that_is_wrong(folder: Path) -> None:
     """Files, whatever the trails say: these are filed every few seconds, and here never."""
-    writer = subprocess.Popen(
-        [sys.executable, "-c", PARKS, str(folder), SECRET.hex(), ACME.hex()], stdout=subprocess.PIPE, text=True
-    )
-    assert writer.stdout is not None
-    for line in writer.stdout:
-        if int(line) >= 40:
-            break
+    writer = subprocess.Popen([sys.executable, "-c", PARKS, str(folder), SECRET.hex(), ACME.hex()])
+    until(lambda: len(list(listing(folder))) > 40 or writer.poll() is not None)
     writer.kill()
-    writer.communicate()
+    writer.wait()
     store = opened(folder)
     names = [file.name for file in listing(folder)]
-    assert names
+    assert len(names) > 40
     assert store.stats().disk_blocks == len(names)
     for name in names:
         assert store.get(name) == payload(name[0], name[1])
     assert store.stats().damaged == 0
     store.close()
+
+
+def test_every_tenants_trails_come_back(folder: Path) -> None:
+    store = opened(folder, 100, 1_000, SECRET, ACME, GLOBEX)
+    park(store, 1, 2, time.time())
+    park(store, 2, 2, time.time(), GLOBEX)
+    store.close()
+    again = opened(folder, 100, 1_000, SECRET, ACME, GLOBEX)
+    for conversation, tag in ((1, ACME), (2, GLOBEX)):
+        match = again.trails.find(tag, [bytes([conversation]) * 16])
+        assert match is not None and again.holds(match.trail.keys) == 2
+    assert again.stats().disk_blocks == 4
+    again.close()
 
 
 def test_a_damaged_file_costs_its_block_and_those_after_it(folder: Path) -> None:

@@ -217,19 +217,19 @@ class Store:
 
     def _restore(self, disk: Disk, now_s: float) -> None:
         """What is on disk comes back onto its shelf, in the order of use: a conversation's blocks together, as the trails have them."""
-        files = {file.name: file for file in disk.start(now_s)}
+        found = disk.start(now_s)
+        files = {file.name: file for file in found if file.name != FILE}
         trails = []
-        for file in [file for file in files.values() if file.name == FILE]:
-            trails += self.trails.restore(file.tag, disk.read(file.tag, FILE) or b"", files)
+        for file in found:
+            if file.name == FILE:
+                trails += self.trails.restore(file.tag, disk.read(file.tag, FILE) or b"", files)
         known = {key for trail in trails for key in trail.keys}
-        trails += [Trail((name,), PARK_BLOCK_TOKENS) for name in files if name != FILE and name not in known]
+        trails += [Trail((name,), PARK_BLOCK_TOKENS) for name in files if name not in known]
         ages = [max(files[key].written_s for key in trail.keys if key in files) for trail in trails]
         with self._lock:
             for written_s, trail in sorted(zip(ages, trails, strict=True), key=lambda pair: pair[0]):
                 self._refile(trail, files, self._clock(min(written_s, now_s)))
-            for name, file in files.items():
-                if name != FILE and name not in self._filed:
-                    self._leaving.append((file.tag, name))
+            self._leaving += [(file.tag, name) for name, file in files.items() if name not in self._filed]
 
     def _refile(self, trail: Trail, files: Mapping[bytes, Filed], now_s: float) -> None:
         before: bytes | None = None
