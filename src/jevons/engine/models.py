@@ -22,7 +22,8 @@ class Model:
     """One GGUF file and its facts, made by `find_model` and `read_model`."""
 
     def __init__(self, path: Path, facts: dict[str, str | int | float | bool], source: str, label: str) -> None:
-        architecture = facts.get("general.architecture", "")
+        self.architecture = str(facts.get("general.architecture", ""))
+        """ "llama", "qwen2moe"; empty if the file does not say, and then it is no model."""
         self.name = NAME
         """What the model is called in requests."""
         self.path = path
@@ -31,7 +32,7 @@ class Model:
         self.size_bytes = path.stat().st_size
         self.parameters = str(facts.get("general.size_label", ""))
         """ "135M", or empty if the file does not say."""
-        self.context_tokens = int(facts.get(f"{architecture}.context_length", 0))
+        self.context_tokens = int(facts.get(f"{self.architecture}.context_length", 0))
         """The most the model was trained for; 0 if the file does not say. A slot of the engine may have less."""
         self.licence = str(facts.get("general.license", ""))
         """SPDX-like, lower case: "apache-2.0"; empty if the file does not say."""

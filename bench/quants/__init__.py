@@ -1,0 +1,1 @@
+"""Every quantisation of the packaged model, measured on the packaged sample of traffic."""
