@@ -121,7 +121,7 @@ def test_versions_and_accelerators_that_nothing_is_known_of() -> None:
         options_of("0.1.0")
     with pytest.raises(UnknownAccelerator, match="is it H100-SXM-80GB"):
         accelerator("h100-sxm")
-    assert accelerator("mi300x").platform == "rocm"
+    assert accelerator("mi300x") == accelerators()["MI300X"]
 
 
 @pytest.mark.parametrize(
@@ -148,8 +148,9 @@ def test_versions_and_accelerators_that_nothing_is_known_of() -> None:
         ({"max_model_len": 200_000}, {}, "made for 131,072 tokens"),
         ({"on": "T4"}, {}, "It does not fit: 16.1 GB of weights in 14.7 GB"),
         ({"on": "L4", "max_model_len": 131_072}, {}, "--max-model-len 45824 is the most"),
-        ({"extra": ("--served-model-name", "x")}, {}, "is written by this command already"),
-        ({"extra": ("--no-enable-prefix-caching",)}, {}, "is written by this command already"),
+        ({"extra": ("--served-model-name", "x")}, {}, "use --name"),
+        ({"extra": ("--api-key=secret",)}, {}, "VLLM_API_KEY"),
+        ({"extra": ("--no-enable-prefix-caching",)}, {}, "computed anew"),
     ],
 )
 def test_what_cannot_work_is_refused(changes: dict[str, Any], config: dict[str, Any], error: str) -> None:

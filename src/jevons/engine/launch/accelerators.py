@@ -14,6 +14,8 @@ class Accelerator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One of them."""
 
     platform: Literal["cuda", "rocm", "cpu"]
+    name: str = ""
+    """As it stands in the file."""
     capability: int = 0
     """NVIDIA's compute capability, major * 10 + minor; 0 = not NVIDIA's."""
     memory_gb: float = 0
@@ -28,7 +30,8 @@ class UnknownAccelerator(Exception):
 
 @cache
 def accelerators() -> dict[str, Accelerator]:
-    return msgspec.convert(tomllib.loads((DATA / "accelerators.toml").read_text(encoding="utf-8")), dict[str, Accelerator])
+    table = tomllib.loads((DATA / "accelerators.toml").read_text(encoding="utf-8"))
+    return {name: msgspec.convert({**facts, "name": name}, Accelerator) for name, facts in table.items()}
 
 
 def accelerator(name: str) -> Accelerator:

@@ -20,9 +20,21 @@ NATIVE_FP8 = 89
 """Compute capability from which there is FP8 arithmetic."""
 CPU_KV_DTYPES = ("auto", "fp8", "fp8_e4m3", "fp8_e5m2")
 """vllm/v1/attention/backends/cpu_attn.py: supported_kv_cache_dtypes. vllm/platforms/cpu.py takes that backend without asking it."""
-RESERVED = ("--model", "--served-model-name", "--port", "--host", "--api-key", "--kv-cache-dtype", "--quantization", "--max-model-len",
-            "--gpu-memory-utilization", "--tensor-parallel-size", "--enable-prefix-caching", "--max-num-seqs", "--enable-prompt-tokens-details")  # fmt: skip
-"""What the line says already, or keeps out of the list of processes."""
+WRITTEN = {
+    "--model": "it stands first, without a name",
+    "--served-model-name": "use --name",
+    "--port": "use --port, before --",
+    "--api-key": "everybody on the machine could read it there; vLLM takes it from VLLM_API_KEY",
+    "--kv-cache-dtype": "use --kv-cache-dtype, before --",
+    "--quantization": "use --quantization, before --",
+    "--max-model-len": "use --max-model-len, before --",
+    "--gpu-memory-utilization": "use --gpu-memory-utilization, before --",
+    "--tensor-parallel-size": "use --gpus",
+    "--max-num-seqs": "use --concurrency",
+    "--enable-prefix-caching": "every line has it; without it each turn of a conversation is computed anew",
+    "--enable-prompt-tokens-details": "every line has it; without it Jevons does not learn what came from the cache",
+}
+"""Options that the line has already, or that must not stand in it, and what to do instead."""
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -94,8 +106,8 @@ def _names(plan: Plan, options: Options) -> Iterator[Finding]:
         yield _error(problem)
     for option in plan.extra:
         name = option.partition("=")[0].replace("_", "-").replace("--no-", "--")
-        if name in RESERVED:
-            yield _error(f"{option.partition('=')[0]} is written by this command already: use its own option, or leave it out.")
+        if name in WRITTEN:
+            yield _error(f"{option.partition('=')[0]} does not belong there: {WRITTEN[name]}.")
     if any(option.replace("_", "-").endswith(("xxhash", "xxhash-cbor")) for option in plan.extra):
         yield Finding(
             "warning", "xxhash can be made to collide, and callers of several tenants share vLLM's prefix cache: keep sha256."
