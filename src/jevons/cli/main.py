@@ -16,6 +16,7 @@ from jevons.cli import tables
 from jevons.cli.audit import audit
 from jevons.cli.dashboard import dashboard
 from jevons.cli.demo import demo, is_demo
+from jevons.cli.engine import engine
 from jevons.cli.explain import explain
 from jevons.cli.governing import approve, kill, limits
 from jevons.cli.importing import import_
@@ -57,6 +58,7 @@ def main() -> None:
 
 
 def _for_the_operator() -> tuple[type[Exception], ...]:
+    from jevons.engine.native.package import NativeError
     from jevons.imports.intake import CountedTwice
     from jevons.imports.reading import Unreadable
     from jevons.meter.compiled import BrokenBook
@@ -64,7 +66,8 @@ def _for_the_operator() -> tuple[type[Exception], ...]:
     from jevons.meter.genai import UpdateFailed
     from jevons.meter.overrides import BadOverride
 
-    return LedgerError, ConfigError, BrokenBook, BadOverride, UpdateFailed, UnknownModel, UnknownPrice, Unreadable, CountedTwice
+    gateway = LedgerError, ConfigError, BrokenBook, BadOverride, UpdateFailed, UnknownModel, UnknownPrice, Unreadable, CountedTwice
+    return *gateway, NativeError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -80,7 +83,7 @@ def commands() -> None:
         )
 
 
-for command in (keys, import_, runs, limits, kill, approve, audit, explain, dashboard, paradox, demo, rerate, replay, park):
+for command in (keys, import_, runs, limits, kill, approve, audit, explain, dashboard, paradox, demo, rerate, replay, park, engine):
     commands.add_command(command)
 
 

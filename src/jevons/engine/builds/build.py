@@ -55,7 +55,7 @@ def built_in() -> Build:
 
 
 def exchanged() -> list[Build]:
-    """The variants of the installed package that this processor runs, best rank first. Raises NativeError: none can be used, and why."""
+    """The variants of the installed package that this processor runs, most promising first. Raises NativeError: none can be used, and why."""
     folder = package.find()
     if server_version() != MIXES_WITH:
         raise NativeError(
@@ -70,9 +70,12 @@ def exchanged() -> list[Build]:
 
 
 def worth_measuring(scores: dict[str, int]) -> list[str]:
-    """Variants (best rank first) that may beat an AVX2 build; on a processor without AVX2, all."""
+    """Variants that may beat an AVX2 build; on a processor without AVX2, all. In the order in which they should be tried while there
+    is time: the best rank, then the one without AVX-512 (some processors lower their clock for it), then the others by rank.
+    """
     least = scores.get(OLDEST, 0)
-    return [variant for variant, score in scores.items() if score >= least]
+    first, *others = [variant for variant, score in scores.items() if score >= least]
+    return [first, *sorted(others, key=lambda variant: variant != OLDEST)]
 
 
 def program() -> Build | None:

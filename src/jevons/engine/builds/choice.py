@@ -4,6 +4,7 @@ Comes in: rows of figures. Goes out: which build is taken and why. Does not know
 """
 
 import hashlib
+import math
 import platform
 from pathlib import Path
 
@@ -12,7 +13,6 @@ import msgspec
 from jevons.engine.builds.build import BUILT_IN
 from jevons.engine.native.package import NativeError
 
-FILE = "engine.json"
 PROMPT_PER_ANSWER = 4
 """Prompt tokens that are computed for each token answered. An agent's prompt is hundreds of times its answer, but with its prefix
 kept only the new part is computed: a tool's result of some hundred tokens before an answer of some hundred."""
@@ -25,11 +25,12 @@ class Row(msgspec.Struct, frozen=True):
 
     build: str
     kind: str
-    prefill_tok_s: float
-    decode_tok_s: float
-    rounds: int
+    prefill_tok_s: float = 0.0
+    """0 = it was not measured."""
+    decode_tok_s: float = 0.0
+    rounds: int = 0
     """0 = it left after the first, short heat, which its figures are of."""
-    difference_nats: float
+    difference_nats: float = 0.0
     """Mean difference of its log probabilities from the built-in build's on a fixed text."""
     problem: str = ""
     """Why it cannot be taken; empty if it can."""
@@ -37,6 +38,8 @@ class Row(msgspec.Struct, frozen=True):
     @property
     def mix_ms(self) -> float:
         """Milliseconds for one token answered and the prompt tokens that go with it: what is compared."""
+        if not (self.prefill_tok_s and self.decode_tok_s):
+            return math.inf
         return 1000 * (PROMPT_PER_ANSWER / self.prefill_tok_s + 1 / self.decode_tok_s)
 
 
@@ -47,6 +50,8 @@ class Choice(msgspec.Struct, frozen=True):
     gain: float
     """Of the build over the built-in one, on the mix."""
     processor: str
+    server: str
+    """Version of the server that it was measured in."""
     model: str
     threads: int
     measured: str

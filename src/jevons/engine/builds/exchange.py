@@ -35,41 +35,53 @@ class Applied(NamedTuple):
     """One sentence for the log."""
 
 
+def look(choice_file: Path | None) -> Applied:
+    """What `apply` would do, without doing it."""
+    if choice_file is None or not choice_file.exists():
+        return Applied(BUILT_IN, f"its {BUILT_IN} back end computes; `jevons engine install` brings others and measures them")
+    try:
+        choice = Choice.read(choice_file)
+        if choice.build == BUILT_IN:
+            return Applied(BUILT_IN, f"its {BUILT_IN} back end computes, as measured {choice.measured}: {choice.why}")
+        if choice.processor != processor():
+            raise NativeError(f"it was measured on another processor ({choice.processor}); run: jevons engine choose")
+        prove(package.folder(), choice.build)
+    except NativeError as error:
+        return Applied(BUILT_IN, f"its {BUILT_IN} back end computes, for the choice in {choice_file} does not hold: {error}")
+    return Applied(choice.build, f"{choice.build} of {package.NAME} {package.VERSION} computes: {choice.why} ({choice.measured})")
+
+
 def apply(choice_file: Path | None) -> Applied:
     """Exchange the back end as chosen, before the server starts. Never raises for a choice that no longer holds: the built-in
     back end stays, and the sentence says why.
     """
-    if choice_file is None or not choice_file.exists():
-        return Applied(BUILT_IN, f"the engine computes with its {BUILT_IN} back end; `jevons engine choose` measures others")
-    try:
-        choice = Choice.read(choice_file)
-        if choice.build == BUILT_IN:
-            said = f"the engine computes with its {BUILT_IN} back end, the fastest of {len(choice.rows)} on {choice.measured}"
-            return Applied(BUILT_IN, said)
-        if choice.processor != processor():
-            raise NativeError(f"it was measured on another processor ({choice.processor})")
-        exchange(package.folder(), choice.build)
-    except (NativeError, ImportError) as error:
-        said = f"the engine computes with its {BUILT_IN} back end; the choice in {choice_file} does not hold: {error}"
-        return Applied(BUILT_IN, said)
-    said = f"the engine computes with {choice.build} of {package.NAME} {package.VERSION}: {choice.gain:.2f} × the {BUILT_IN} back end here"
-    return Applied(choice.build, said)
+    found = look(choice_file)
+    if found.build != BUILT_IN:
+        try:
+            exchange(package.folder(), found.build)
+        except NativeError as error:
+            return Applied(BUILT_IN, f"its {BUILT_IN} back end computes: {error}")
+    return found
 
 
-def exchange(folder: Path, variant: str) -> None:
-    """Raises NativeError, ImportError; the built-in back end is then still in place."""
+def prove(folder: Path, variant: str) -> None:
+    """That this variant belongs to this server, and is what was pinned. Raises NativeError."""
     if server_version() != MIXES_WITH:
         raise NativeError(f"{SERVER} is {server_version() or 'not installed'}, and the back ends go with {MIXES_WITH}")
     if variant not in package.VARIANTS:
         raise NativeError(f"there is no back end {variant!r}")
-    file = package.VARIANT.format(variant)
-    package.check(folder, [package.BASE, file])
+    package.check(folder, [package.BASE, package.VARIANT.format(variant)])
+
+
+def exchange(folder: Path, variant: str) -> None:
+    """Raises NativeError, ImportError; the built-in back end is then still in place."""
+    prove(folder, variant)
     server = declare(ctypes.CDLL(_compiled()), REGISTRY_FUNCTIONS | BASE_FUNCTIONS)
     base = declare(ctypes.CDLL(str(folder / package.BASE)), BASE_FUNCTIONS)
     canary.same_operations(server, base)
     before = [server.ggml_backend_reg_get(number) for number in range(server.ggml_backend_reg_count())]
-    if not server.ggml_backend_load(os.fsencode(folder / file)):
-        raise NativeError(f"the server refuses {file}: made for another processor, or for another version of ggml")
+    if not server.ggml_backend_load(os.fsencode(folder / package.VARIANT.format(variant))):
+        raise NativeError(f"the server refuses {variant}: made for another processor, or for another version of ggml")
     for back_end in before:
         if server.ggml_backend_reg_name(back_end) == b"CPU":
             server.ggml_backend_unload(back_end)

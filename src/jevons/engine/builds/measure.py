@@ -11,6 +11,7 @@ import socket
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -33,8 +34,8 @@ from jevons.engine.builds.choice import Row
 from jevons.engine.builds.trial import TrialOrder, TrialReport
 from jevons.engine.native.package import NativeError
 
-HEAT = (64, 8)
-"""Tokens of the prompt and of the answer: half a second, enough to tell a build that is half as fast."""
+HEAT = (64, 24)
+"""Tokens of the prompt and of the answer: under a second, enough to tell which are worth whole rounds, and what a build computes."""
 ROUND = (512, 64)
 FINALISTS = 2
 CONTEXT_TOKENS = 1024
@@ -42,9 +43,8 @@ TEXT = (
     "A gateway that meters tokens keeps an exact ledger: each call to a model has a price, and the price is known before the call is "
     "made. Agents read the same long prompt again and again, so what was computed once is kept, and only the new part is paid for. "
 )
-CANARY_TOKENS = 24
 CANARY_PLACES = 5
-"""The likeliest tokens of the built-in build whose log probabilities are compared, at each of CANARY_TOKENS steps."""
+"""The likeliest tokens of the built-in build whose log probabilities are compared, at each token of a heat's answer."""
 DIFFERENCE_MOST = 0.25
 """Nats, in the mean. Sums in another order (AVX-512 in place of AVX2) gave 0.06 on the packaged Q4_1 model, and 0 for the same
 instructions; an operation that is taken for another one gives several."""
@@ -89,18 +89,26 @@ class Trial:
         body = {"prompt": prompt, "n_predict": answer_tokens, "temperature": 0, "cache_prompt": False, "ignore_eos": True}
         return self.ask("/completion", body | ({"n_probs": places} if places else {}))
 
-    def time(self, prompt: list[int], answer_tokens: int) -> Timing:
-        """Rates by the server's own clock."""
-        timings = self.complete(prompt, answer_tokens)["timings"]
-        return Timing(float(timings["prompt_per_second"]), float(timings["predicted_per_second"]))
+    def time(self, prompt: list[int]) -> Timing:
+        """One whole round's rates, by the server's own clock."""
+        return _timing(self.complete(prompt, ROUND[1]))
 
-    def steps(self, prompt: list[int]) -> list[Step]:
-        """What it would say, and how sure it is."""
-        answer = self.complete(prompt, CANARY_TOKENS, 2 * CANARY_PLACES)
-        return [
+    def heat(self, prompt: list[int], own: list[Step] | None) -> tuple[list[Step], Row]:
+        """A short answer: what it says and how sure it is, how fast, and how far that is from the built-in build's (None: it is that)."""
+        answer = self.complete(prompt[: HEAT[0]], HEAT[1], 2 * CANARY_PLACES)
+        steps = [
             (int(step["id"]), {int(place["id"]): float(place["logprob"]) for place in step["top_logprobs"]})
             for step in answer["completion_probabilities"]
         ]
+        apart = difference(own or steps, steps)
+        wrong = f"it computes something else: {apart:.2f} nats from the built-in build" if apart > DIFFERENCE_MOST else ""
+        timing = _timing(answer)
+        return steps, Row(self.build.name, self.build.kind, timing.prefill_tok_s, timing.decode_tok_s, 0, apart, wrong)
+
+
+def _timing(answer: Any) -> Timing:
+    timings = answer["timings"]
+    return Timing(float(timings["prompt_per_second"]), float(timings["predicted_per_second"]))
 
 
 def difference(own: list[Step], other: list[Step]) -> float:
@@ -122,34 +130,27 @@ def difference(own: list[Step], other: list[Step]) -> float:
 def race(builds: Sequence[Build], model: Path, threads: int, say: Callable[[str], None] = lambda _: None) -> list[Row]:
     """Rows in the order of `builds`, of which the first is the built-in one. Raises NativeError if that one fails."""
     began = time.monotonic()
+    rows: dict[str, Row] = {}
+    trials: list[Trial] = []
     with contextlib.ExitStack() as stack:
-        trials: list[Trial] = []
-        heats: dict[str, Timing] = {}
-        rows: dict[str, Row] = {}
-        own_steps: list[Step] = []
-        prompt: list[int] = []
-        for build in builds:
+        say("starting the built-in build")
+        own = stack.enter_context(started(builds[0], model, threads))
+        prompt = fill(own.tokens(TEXT), ROUND[0])
+        own_steps, rows[BUILT_IN] = own.heat(prompt, None)
+        for build in builds[1:]:
+            if time.monotonic() - began > CHOOSE_BUDGET_S / 2:
+                rows[build.name] = Row(build.name, build.kind, problem="the time was over before it was measured")
+                continue
             say(f"starting {build.name}")
             try:
                 trial = stack.enter_context(started(build, model, threads))
-                prompt = prompt or fill(trial.tokens(TEXT), ROUND[0])
-                steps = trial.steps(prompt[: HEAT[0]])
-                own_steps = own_steps or steps
-                apart = difference(own_steps, steps)
-                heats[build.name] = trial.time(prompt[: HEAT[0]], HEAT[1])
+                _, rows[build.name] = trial.heat(prompt, own_steps)
+                trials.append(trial)
             except NativeError as error:
-                if build.name == BUILT_IN:
-                    raise
-                rows[build.name] = Row(build.name, build.kind, 0.0, 0.0, 0, 0.0, str(error))
-                continue
-            trials.append(trial)
-            wrong = f"it computes something else: {apart:.2f} nats from the built-in build" if apart > DIFFERENCE_MOST else ""
-            heat = heats[build.name]
-            rows[build.name] = Row(build.name, build.kind, heat.prefill_tok_s, heat.decode_tok_s, 0, apart, wrong)
-        able = [trial for trial in trials[1:] if not rows[trial.build.name].problem]
+                rows[build.name] = Row(build.name, build.kind, problem=str(error))
+        able = [trial for trial in trials if not rows[trial.build.name].problem]
         able.sort(key=lambda trial: rows[trial.build.name].mix_ms)
-        finalists = [trials[0], *able[:FINALISTS]]
-        for name, timings in rounds(finalists, prompt, began, say).items():
+        for name, timings in rounds([own, *able[:FINALISTS]], prompt, began, say).items():
             prefill = statistics.median(timing.prefill_tok_s for timing in timings)
             decode = statistics.median(timing.decode_tok_s for timing in timings)
             rows[name] = msgspec.structs.replace(rows[name], prefill_tok_s=prefill, decode_tok_s=decode, rounds=len(timings))
@@ -164,7 +165,7 @@ def rounds(trials: Sequence[Trial], prompt: list[int], began: float, say: Callab
         say(f"round {number + 1}: {', '.join(found)}")
         for place in range(len(trials)):
             trial = trials[(number + place) % len(trials)]
-            found[trial.build.name].append(trial.time(prompt, ROUND[1]))
+            found[trial.build.name].append(trial.time(prompt))
         now = time.monotonic()
         if number + 1 >= CHOOSE_ROUNDS_LEAST and now + (now - start) > began + CHOOSE_BUDGET_S:
             break
@@ -198,6 +199,8 @@ def _child(build: Build, model: Path, threads: int) -> tuple["subprocess.Popen[b
     )
     assert process.stdin
     assert process.stdout
+    patience = threading.Timer(ENGINE_START_TIMEOUT_S, process.kill)
+    patience.start()
     try:
         process.stdin.write(msgspec.json.encode(TrialOrder(str(model), threads, CONTEXT_TOKENS, variant)) + b"\n")
         process.stdin.flush()
@@ -205,6 +208,8 @@ def _child(build: Build, model: Path, threads: int) -> tuple["subprocess.Popen[b
         report = msgspec.json.decode(line, type=TrialReport) if line else TrialReport(error="its process ended")
     except (OSError, msgspec.DecodeError) as error:
         report = TrialReport(error=f"its process ended ({error})")
+    finally:
+        patience.cancel()
     if not report.address:
         _end(process)
         raise NativeError(f"{build.name} does not start: {report.error}")

@@ -100,8 +100,12 @@ def declare(library: ctypes.CDLL, functions: dict[str, tuple[Any, list[Any]]]) -
 
 
 def variant_scores(folder: Path) -> dict[str, int]:
-    """CPU variants that this processor can run, with ggml's own rank of each (instruction sets that it uses), best first."""
+    """CPU variants that this processor can run, with ggml's own rank of each (instruction sets that it uses), best first.
+
+    Raises NativeError for files that are not the pinned ones.
+    """
     scores = {}
+    package.check(folder, [package.BASE, *map(package.VARIANT.format, package.VARIANTS)])
     for variant in package.VARIANTS:
         back_end = ctypes.CDLL(str(folder / package.VARIANT.format(variant)))
         score = int(back_end.ggml_backend_score())
