@@ -60,16 +60,31 @@ def test_over_rotations_eden_is_right_on_average_and_the_papers_scale_is_short()
     assert np.square(means["mse"] - x).sum() > 0.9 * codebook(64, 2).mse ** 2
 
 
-@pytest.mark.parametrize(
-    ("scale", "bits", "figure"), [("eden", 2, 0.117), ("eden", 3, 0.031), ("norm", 2, 0.144), ("mse", 2, 0.255)]
-)
-def test_errors_of_inner_products_are_those_measured_before(scale: ScaleName, bits: int, figure: float) -> None:
-    """d·E(⟨q, x̂⟩ − ⟨q, x⟩)² at d = 128 and a cosine of .29, as an independent implementation measured it."""
+@pytest.mark.parametrize("bits", [1, 2, 3, 4])
+def test_edens_error_of_inner_products_is_known(bits: int) -> None:
+    """The error is at right angles to x and even in the other directions: its square is D/(1 − D), of which a query sees 1/(d − 1)."""
+    x, q = pairs()
+    quantiser, error = TurboQuant(128, bits), codebook(128, bits).mse
+    expected = (1 - 0.29**2) / 127 * error / (1 - error)
+    seen = np.sum(q * (quantiser.decode(quantiser.encode(x)) - x), axis=1)
+    assert float(np.square(seen).mean()) == pytest.approx(expected, rel=0.06)
+
+
+@pytest.mark.parametrize(("scale", "figure"), [("norm", 0.144), ("mse", 0.255)])
+def test_the_other_scales_err_as_was_measured_before(scale: ScaleName, figure: float) -> None:
+    """d·E(⟨q, x̂⟩ − ⟨q, x⟩)² at 2 bits, by another implementation."""
+    x, q = pairs()
+    quantiser = TurboQuant(128, 2, scale=scale)
+    seen = np.sum(q * (quantiser.decode(quantiser.encode(x)) - x), axis=1)
+    assert 128 * float(np.square(seen).mean()) == pytest.approx(figure, rel=0.06)
+
+
+def pairs() -> tuple[Floats, Floats]:
+    """Directions, and queries at a cosine of .29 to them."""
     x, other = directions(6000, 128), directions(6000, 128, seed=1)
-    q = 0.29 * x + np.sqrt(1 - 0.29**2) * (other - np.sum(other * x, axis=1, keepdims=True) * x)
-    quantiser = TurboQuant(128, bits, scale=scale)
-    error = np.sum(q * (quantiser.decode(quantiser.encode(x)) - x), axis=1)
-    assert 128 * float(np.square(error).mean()) == pytest.approx(figure, rel=0.06)
+    other -= np.sum(other * x, axis=1, keepdims=True) * x
+    other /= np.linalg.norm(other, axis=1, keepdims=True)
+    return x, np.float32(0.29) * x + np.float32((1 - 0.29**2) ** 0.5) * other
 
 
 def test_products_with_queries_are_those_of_the_decoded() -> None:
@@ -99,6 +114,20 @@ def test_sparse_vectors_keep_the_promise_by_two_rounds_or_a_dense_rotation() -> 
     assert errors["hadamard"] > 2 * promised
     assert errors["hadamard2"] == pytest.approx(promised, rel=0.07) and errors["dense"] == pytest.approx(promised, rel=0.03)
     assert mse(TurboQuant(128, 2), spike) < 1e-6
+
+
+def test_one_round_is_not_unbiased_for_two_coordinates_and_two_rounds_are() -> None:
+    """The squared length of the mean error over rotations: with one round two coordinates make two magnitudes, rounded alike each time."""
+    x = np.zeros((1, 128), np.float32)
+    x[0, [5, 77]] = 0.98, np.sqrt(1 - 0.98**2)
+    quantisers: dict[RotationName, list[TurboQuant]] = {
+        name: [TurboQuant(128, 2, rotation=name, seed=seed) for seed in range(300)] for name in ("hadamard", "hadamard2")
+    }
+    bias = {
+        name: float(np.square(np.mean([q.decode(q.encode(x)) - x for q in each], axis=0)).sum())
+        for name, each in quantisers.items()
+    }
+    assert bias["hadamard"] > 0.02 and bias["hadamard2"] < 3 * 0.13 / 300
 
 
 def test_types_and_layouts_do_not_matter() -> None:
