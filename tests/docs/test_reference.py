@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from starlette.routing import Route
 
-from jevons.config import KNOWN_KEYS, Config, EngineSection, LedgerSection
+from jevons.config import KNOWN_KEYS, Config, EngineSection, LedgerSection, ParkSection
 from jevons.core import limits
 from jevons.core.entry import Estimate, Outcome
 from jevons.core.refusal import Kind, invalid
@@ -50,6 +50,7 @@ SQL = "docs/sql.md"
         ("`[[access]]`", Access),
         ("`[governor]`", GovernorSettings),
         ("`[engine]`", EngineSection),
+        ("`[engine.park]`", ParkSection),
         ("`[ledger]`", LedgerSection),
     ],
 )

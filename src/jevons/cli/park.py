@@ -1,5 +1,6 @@
 """`jevons park`: conversations that are parked on disk, and their erasure. Reads file names and sizes, never what is in them."""
 
+import importlib
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -56,6 +57,25 @@ def erase(org: str | None, everything: bool, json: bool) -> None:
     except OSError as error:
         raise LedgerError(f"{error.filename} cannot be removed ({error.strerror}); remove it by hand.") from None
     show(json, {"files": files, "bytes": size_bytes}, lambda: click.echo(_erased(home, org, files, size_bytes)))
+
+
+@park.command()
+@click.option(
+    "--traffic", type=click.Path(path_type=Path), help="Texts as your model will read them; default: a packaged sample."
+)
+@click.option("--model", type=click.Path(path_type=Path), help="A GGUF file; default: the one that the engine serves.")
+@click.option("--threads", default=1, show_default=True, help="Cores to take for it.")
+def measure(traffic: Path | None, model: Path | None, threads: int) -> None:
+    """Measure what a model loses by compressing each layer's keys and values, so that a budget can be kept. Takes minutes.
+
+    Example: jevons park measure --threads 2
+    """
+    home = Home(home_path())
+    try:
+        said = importlib.import_module("jevons.cli.park_measure").measure(home, traffic, model, threads)
+    except ImportError as error:
+        raise LedgerError(str(error)) from None
+    click.echo(said)
 
 
 def _folder(home: Home) -> Path:

@@ -1,5 +1,7 @@
 """Builds the park of one engine from its order. Does not know: slots, HTTP."""
 
+import importlib
+import logging
 import secrets
 from hashlib import file_digest
 from pathlib import Path
@@ -10,6 +12,8 @@ from jevons.engine.park.park import Park
 from jevons.engine.park.states import Layout
 from jevons.engine.park.store import Store
 from jevons.engine.settings import ParkSettings, ServeOrder
+
+log = logging.getLogger("jevons.engine")
 
 
 def open_park(order: ServeOrder, transit: Path, library: str) -> Park:
@@ -27,5 +31,12 @@ def open_park(order: ServeOrder, transit: Path, library: str) -> Park:
 
 
 def _codec(settings: ParkSettings, model: str, layout: Layout) -> Codec:
-    """What the operator's budget asks for; lossless without one."""
-    return Lossless(layout)
+    """What the operator's budget asks for; lossless without one, or where it cannot be kept."""
+    if not (settings.kld_max or settings.bytes_per_token_max):
+        return Lossless(layout)
+    try:
+        codec: Codec = importlib.import_module("jevons.engine.park.budget").compressed(settings, model, layout)  # needs numba
+    except (ImportError, OSError, ValueError) as error:
+        log.warning("conversations are parked as they are, not compressed: %s", error)
+        return Lossless(layout)
+    return codec

@@ -25,7 +25,7 @@ from jevons.core.limits import PARK_BLOCK_TOKENS
 from jevons.engine.park.codec import HEAD, Codec, Corrupt, unseal
 from jevons.engine.park.sealing import NAME_BYTES
 from jevons.engine.park.shelf import Block
-from jevons.engine.park.states import Layout, Unparkable, blank_state, read_state, state_bytes
+from jevons.engine.park.states import Layout, State, Unparkable, blank_state, read_state, state_bytes
 from jevons.engine.park.store import Store
 
 log = logging.getLogger("jevons.engine")
@@ -108,12 +108,9 @@ class Park:
     def keep(self, tag: bytes, links: Sequence[bytes], path: Path) -> None:
         """Park the state in this file, and remove the file. Logs what is in the way; raises nothing."""
         try:
-            if not self._unparkable and links:
-                self._keep(tag, links, np.memmap(path, np.uint8, "r"))
-        except Unparkable as error:
-            self._unparkable = True
-            log.warning("conversations of this model are not parked: %s", error)
-        except (OSError, ValueError) as error:
+            if links and (state := self._state(path)) is not None:
+                self._keep(tag, links, state)
+        except (OSError, ValueError, Unparkable) as error:
             log.warning("a conversation could not be parked: %s", error)
         finally:
             path.unlink(missing_ok=True)
@@ -172,8 +169,16 @@ class Park:
                 raise _Damaged(place, str(error)) from None
             at += count
 
-    def _keep(self, tag: bytes, links: Sequence[bytes], data: NDArray[np.uint8]) -> None:
-        state = read_state(data)
+    def _state(self, path: Path) -> State | None:
+        """None: states of this model cannot be taken apart, and are not looked at again. Raises OSError, ValueError."""
+        try:
+            return None if self._unparkable else read_state(np.memmap(path, np.uint8, "r"))
+        except Unparkable as error:
+            self._unparkable = True
+            log.warning("conversations of this model are not parked: %s", error)
+            return None
+
+    def _keep(self, tag: bytes, links: Sequence[bytes], state: State) -> None:
         codec = self._codec_of(state.layout)
         keys = list(self._keys(tag, codec, state.tokens))
         before = self._trails.find(tag, links)
@@ -182,7 +187,7 @@ class Park:
                 continue
             start = number * PARK_BLOCK_TOKENS
             part = slice(start, min(start + PARK_BLOCK_TOKENS, len(state.tokens)))
-            payload = codec.encode(state.tokens[part], [rows[part] for rows in state.rows])
+            payload = codec.encode(state.tokens[part], [rows[part] for rows in state.rows], start)
             block = Block(key, keys[number - 1] if number else None, len(payload), part.stop - start, start)
             if not self._store.put(tag, block, payload, time.time()):
                 keys = keys[:number]
