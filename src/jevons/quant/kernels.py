@@ -6,40 +6,41 @@ row may be called from other compiled code, which inlines them. Lines of Algorit
 import numpy as np
 from numpy.typing import NDArray
 
+from jevons.quant import lanes
 from jevons.quant.compiled import compiled
 from jevons.quant.packing import pack_row, unpack_row
 
 Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
 
+_LARGEST = np.finfo(np.float32).max
 MSE, NORM, EDEN = 0, 1, 2
 """What a decoded direction is multiplied with: see `encode_rows`."""
 
 
 @compiled
-def hadamard(a: Floats, scratch: Floats) -> None:
-    """a becomes H·a for the Hadamard matrix of ±1 (not divided by √n), n = 2^k elements, in n·k additions; `scratch` is as long and is overwritten.
+def hadamard(a: Floats) -> None:
+    """a becomes H·a for the Hadamard matrix of ±1 (not divided by √n), n = 2^k elements, in n·k additions.
 
-    Every stage takes neighbours and writes their sums to the first half and their differences to the second (the constant geometry of
-    Pease, 1968). So all stages are the same loop with long runs of neighbours, which is six to nine times as fast as butterflies in place."""
+    H of 2^k is H of 2^(k−8) ⊗ H of 256: blocks of 256 in registers, then sums and differences of whole blocks, in place."""
     n = a.shape[0]
-    done = 1
-    while 4 * done <= n:
-        _stage(a, scratch)
-        _stage(scratch, a)
-        done *= 4
-    if done < n:
-        _stage(a, scratch)
-        a[:] = scratch
-
-
-@compiled
-def _stage(a: Floats, b: Floats) -> None:
-    half = a.shape[0] // 2
-    for i in range(half):
-        u, v = a[2 * i], a[2 * i + 1]
-        b[i] = u + v
-        b[half + i] = u - v
+    done = min(n, 256)
+    if n >= 256:
+        for start in range(0, n, 256):
+            lanes.hadamard(a[start : start + 256], 256)
+    elif n == 128:
+        lanes.hadamard(a, 128)
+    elif n == 64:
+        lanes.hadamard(a, 64)
+    else:
+        done = 1
+    while done < n:
+        for start in range(0, n, 2 * done):
+            for j in range(start, start + done):
+                u, v = a[j], a[j + done]
+                a[j] = u + v
+                a[j + done] = u - v
+        done *= 2
 
 
 @compiled
@@ -73,7 +74,7 @@ def encode_rows(y: Floats, magnitudes: Floats, centroids: Floats, bits: int, sca
         square = np.float32(0)
         for j in range(row.shape[0]):
             square += row[j] * row[j]
-        if not np.isfinite(square):
+        if not square <= _LARGEST:  # np.isfinite is x − x == 0, which sums that may be reordered can make true
             return i
         length = np.sqrt(square)
         quantise(row, magnitudes, length, codes)
@@ -110,42 +111,47 @@ def spread_rows(x: Floats, signs: Floats, mixing: Floats, y: Floats) -> None:
 
     `signs` f32[rounds, d] are ±1/√(2^k), which makes H orthogonal; `mixing` f32[m, m] is orthogonal and symmetric. d·(k + m) operations
     a round. Undone by `gather_rows`."""
-    a, scratch = np.empty(x.shape[1], np.float32), np.empty(x.shape[1], np.float32)
+    parts = np.empty(x.shape[1], np.float32)
     for i in range(x.shape[0]):
-        out = y[i]
-        out[:] = x[i]
-        for r in range(signs.shape[0]):
+        row, out = x[i], y[i]
+        for j in range(out.shape[0]):
+            out[j] = row[j] * signs[0, j]
+        _mix(out, mixing, parts)
+        for r in range(1, signs.shape[0]):
             for j in range(out.shape[0]):
-                a[j] = out[j] * signs[r, j]
-            _mix(a, scratch, mixing, out)
+                out[j] *= signs[r, j]
+            _mix(out, mixing, parts)
 
 
 @compiled
 def gather_rows(y: Floats, signs: Floats, mixing: Floats, x: Floats) -> None:
     """The inverse of `spread_rows`: mixing ⊗ H is symmetric and so, but for its length, its own inverse, and so are the signs, in the other order."""
-    a, scratch = np.empty(y.shape[1], np.float32), np.empty(y.shape[1], np.float32)
+    parts = np.empty(y.shape[1], np.float32)
     for i in range(y.shape[0]):
         out = x[i]
         out[:] = y[i]
         for r in range(signs.shape[0] - 1, -1, -1):
-            a[:] = out
-            _mix(a, scratch, mixing, out)
+            _mix(out, mixing, parts)
             for j in range(out.shape[0]):
                 out[j] *= signs[r, j]
 
 
 @compiled
-def _mix(a: Floats, scratch: Floats, mixing: Floats, out: Floats) -> None:
-    """out = (mixing ⊗ H)·a, where a is overwritten."""
+def _mix(row: Floats, mixing: Floats, parts: Floats) -> None:
+    """row becomes (mixing ⊗ H)·row; `parts` is as long and is overwritten."""
     m = mixing.shape[0]
-    run = a.shape[0] // m
+    run = row.shape[0] // m
+    if m == 1:
+        hadamard(row)
+        return
+    parts[:] = row
     for q in range(m):
-        hadamard(a[q * run : (q + 1) * run], scratch[q * run : (q + 1) * run])
+        hadamard(parts[q * run : (q + 1) * run])
     for p in range(m):
-        part = out[p * run : (p + 1) * run]
+        part = row[p * run : (p + 1) * run]
         for j in range(run):
-            part[j] = mixing[p, 0] * a[j]
+            part[j] = mixing[p, 0] * parts[j]
         for q in range(1, m):
-            weight, other = mixing[p, q], a[q * run : (q + 1) * run]
+            weight, other = mixing[p, q], parts[q * run : (q + 1) * run]
             for j in range(run):
                 part[j] += weight * other[j]
