@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from jevons.cli import tables
+from jevons.cli.doctor import count
 from jevons.cli.engine_launch import launch
 from jevons.cli.options import as_json, show
 from jevons.config import home_path, load
@@ -115,11 +116,10 @@ def choose(json: bool) -> None:
         raise NativeError(f"there is nothing to choose from: {missing}")
     threads = section.threads or default_threads(usable_cores())
     rows = race([own, *others], model.path, threads, lambda step: click.echo(f"  {step}", err=True))
-    build, gain, why = decide(rows)
+    taken, why = decide(rows)
     choice = Choice(
-        build=build,
+        build=taken.build,
         why=why,
-        gain=gain,
         processor=processor(),
         server=server_version(),
         model=model.title,
@@ -135,7 +135,7 @@ def choose(json: bool) -> None:
         if missing:
             tables.console.print(missing, markup=False, soft_wrap=True)
         running = " A running Jevons takes it at its next start." if home.address.exists() else ""
-        tables.console.print(f"Taken: {build}: {why}.{running}", markup=False, soft_wrap=True)
+        tables.console.print(f"Taken: {taken.build}; {why}.{running}", markup=False, soft_wrap=True)
 
     show(json, choice, people)
 
@@ -147,38 +147,31 @@ def _file() -> Path:
 
 
 def _table(choice: "Choice") -> None:
-    from jevons.engine.builds.choice import PROMPT_PER_ANSWER
+    from jevons.engine.builds.choice import GAIN_LEAST, PROMPT_PER_ANSWER
 
-    own = choice.rows[0]
-    title = f"{choice.model}, {choice.threads} thread(s), {choice.processor}, {choice.measured}"
-    table = tables.plain(
-        "build", "prefill tok/s", "decode tok/s", f"ms per {PROMPT_PER_ANSWER}+1", "×", "nats apart", "rounds", title=title
-    )
+    title = f"{choice.model}, {count(choice.threads, 'thread')}, {choice.processor}, {choice.measured}"
+    mix = f"ms per {PROMPT_PER_ANSWER}+1"
+    table = tables.plain("build", "prefill tok/s", "decode tok/s", mix, "× built-in", "nats apart", "rounds", title=title)
     for row in choice.rows:
-        table.add_row(f"* {row.build}" if row.build == choice.build else f"  {row.build}", *_cells(row, own))
+        table.add_row(f"* {row.build}" if row.build == choice.build else f"  {row.build}", *_cells(row))
     tables.whole(table)
+    taken = next(row for row in choice.rows if row.build == choice.build)
     for row in choice.rows:
         if row.problem:
-            tables.console.print(f"{row.build}: {row.problem}", markup=False, soft_wrap=True)
-        elif (
-            row.kind == "program"
-            and row.rounds
-            and row.mix_ms * 1.05 < min(other.mix_ms for other in choice.rows if other.build == choice.build)
-        ):
+            tables.console.print(f"{row.build}: {row.problem}.", markup=False, soft_wrap=True)
+        elif row.kind == "program" and row.gain > taken.gain * GAIN_LEAST:
             tables.console.print(
-                f"{row.build} on the PATH is faster still; docs/engine.md says how to make it an upstream.", soft_wrap=True
+                f"{row.build} on the PATH is faster still: make it an upstream (docs/engine.md).", soft_wrap=True
             )
 
 
-def _cells(row: "Row", own: "Row") -> list[str]:
+def _cells(row: "Row") -> list[str]:
     if not math.isfinite(row.mix_ms):
         return [""] * 6
-    gain = f"{own.mix_ms / row.mix_ms:.2f}" if row.rounds else ""
-    return [
-        f"{row.prefill_tok_s:.0f}",
-        f"{row.decode_tok_s:.1f}",
-        f"{row.mix_ms:.1f}",
-        gain,
-        f"{row.difference_nats:.3f}",
-        str(row.rounds) if row.rounds else "heat",
-    ]
+    rates = [f"{row.prefill_tok_s:.0f}", f"{row.decode_tok_s:.1f}", f"{row.mix_ms:.1f}"]
+    whole = (
+        [f"{row.gain:.2f}", f"{row.difference_nats:.3f}", str(row.rounds)]
+        if row.rounds
+        else ["", f"{row.difference_nats:.3f}", "heat"]
+    )
+    return rates + whole

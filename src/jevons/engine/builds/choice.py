@@ -20,20 +20,11 @@ GAIN_LEAST = 1.05
 """A build must be this much faster than the built-in one; below it the difference is the machine's mood."""
 
 
-class Row(msgspec.Struct, frozen=True):
-    """One build's figures: medians over rounds that all finalists took in turn."""
+class Timing(msgspec.Struct, frozen=True):
+    """Rates of one build; 0 = not measured."""
 
-    build: str
-    kind: str
     prefill_tok_s: float = 0.0
-    """0 = it was not measured."""
     decode_tok_s: float = 0.0
-    rounds: int = 0
-    """0 = it left after the first, short heat, which its figures are of."""
-    difference_nats: float = 0.0
-    """Mean difference of its log probabilities from the built-in build's on a fixed text."""
-    problem: str = ""
-    """Why it cannot be taken; empty if it can."""
 
     @property
     def mix_ms(self) -> float:
@@ -43,12 +34,25 @@ class Row(msgspec.Struct, frozen=True):
         return 1000 * (PROMPT_PER_ANSWER / self.prefill_tok_s + 1 / self.decode_tok_s)
 
 
+class Row(Timing, frozen=True, kw_only=True):
+    """One build's figures: medians over rounds that all finalists took in turn."""
+
+    build: str
+    kind: str
+    gain: float = 0.0
+    """Over the built-in build on the mix: the median of the rounds' ratios. 0 = it took no whole round."""
+    rounds: int = 0
+    """0 = it left after the first, short heat, which its figures are of."""
+    difference_nats: float = 0.0
+    """Mean difference of its log probabilities from the built-in build's on a fixed text."""
+    problem: str = ""
+    """Why it cannot be taken; empty if it can."""
+
+
 class Choice(msgspec.Struct, frozen=True):
     build: str
     """ "built-in", or a variant's name."""
     why: str
-    gain: float
-    """Of the build over the built-in one, on the mix."""
     processor: str
     server: str
     """Version of the server that it was measured in."""
@@ -67,21 +71,19 @@ class Choice(msgspec.Struct, frozen=True):
             raise NativeError(f"{file} cannot be read ({error}); run: jevons engine choose") from error
 
 
-def decide(rows: list[Row]) -> tuple[str, float, str]:
-    """The build to take, its gain over the built-in one, and why. `rows` has the built-in build; programs are never taken."""
+def decide(rows: list[Row]) -> tuple[Row, str]:
+    """The build to take, and why. `rows` has the built-in build; programs are never taken."""
     own = next(row for row in rows if row.build == BUILT_IN)
     able = [row for row in rows if row.kind == "exchanged" and row.rounds and not row.problem]
-    best = min(able, key=lambda row: row.mix_ms, default=own)
-    gain = own.mix_ms / best.mix_ms
-    if best is own:
-        return BUILT_IN, 1.0, "there was no other that could be taken"
-    if gain < GAIN_LEAST:
+    best = max(able, key=lambda row: row.gain, default=None)
+    if best is None:
+        return own, "no other can be taken"
+    if best.gain < GAIN_LEAST:
         return (
-            BUILT_IN,
-            1.0,
-            f"the best other, {best.build}, is {gain:.2f} × as fast; less than {GAIN_LEAST} × is not worth a change",
+            own,
+            f"the best other, {best.build}, is {best.gain:.2f} × as fast, and less than {GAIN_LEAST} × is not worth a change",
         )
-    return best.build, gain, f"{gain:.2f} × as fast as the built-in one on {PROMPT_PER_ANSWER} prompt tokens per token answered"
+    return best, f"{best.gain:.2f} × as fast as the built-in one on {PROMPT_PER_ANSWER} prompt tokens per token answered"
 
 
 def processor() -> str:

@@ -30,13 +30,14 @@ from jevons.core.limits import (
     LOCAL_BATCH_TOKENS,
 )
 from jevons.engine.builds.build import BUILT_IN, Build
-from jevons.engine.builds.choice import Row
+from jevons.engine.builds.choice import Row, Timing
 from jevons.engine.builds.trial import TrialOrder, TrialReport
 from jevons.engine.native.package import NativeError
 
 HEAT = (64, 24)
 """Tokens of the prompt and of the answer: under a second, enough to tell which are worth whole rounds, and what a build computes."""
-ROUND = (512, 64)
+ROUND = (128, 16)
+"""Small, so that there are many: what else the machine does then meets all builds alike, and their ratio within a round stands."""
 FINALISTS = 2
 CONTEXT_TOKENS = 1024
 TEXT = (
@@ -51,11 +52,6 @@ instructions; an operation that is taken for another one gives several."""
 
 Step = tuple[int, dict[int, float]]
 """The token taken, and log probabilities of the likeliest."""
-
-
-class Timing(msgspec.Struct, frozen=True):
-    prefill_tok_s: float
-    decode_tok_s: float
 
 
 class Trial:
@@ -103,7 +99,15 @@ class Trial:
         apart = difference(own or steps, steps)
         wrong = f"it computes something else: {apart:.2f} nats from the built-in build" if apart > DIFFERENCE_MOST else ""
         timing = _timing(answer)
-        return steps, Row(self.build.name, self.build.kind, timing.prefill_tok_s, timing.decode_tok_s, 0, apart, wrong)
+        row = Row(
+            timing.prefill_tok_s,
+            timing.decode_tok_s,
+            build=self.build.name,
+            kind=self.build.kind,
+            difference_nats=apart,
+            problem=wrong,
+        )
+        return steps, row
 
 
 def _timing(answer: Any) -> Timing:
@@ -139,7 +143,7 @@ def race(builds: Sequence[Build], model: Path, threads: int, say: Callable[[str]
         own_steps, rows[BUILT_IN] = own.heat(prompt, None)
         for build in builds[1:]:
             if time.monotonic() - began > CHOOSE_BUDGET_S / 2:
-                rows[build.name] = Row(build.name, build.kind, problem="the time was over before it was measured")
+                rows[build.name] = Row(build=build.name, kind=build.kind, problem="the time was over before it was measured")
                 continue
             say(f"starting {build.name}")
             try:
@@ -147,13 +151,20 @@ def race(builds: Sequence[Build], model: Path, threads: int, say: Callable[[str]
                 _, rows[build.name] = trial.heat(prompt, own_steps)
                 trials.append(trial)
             except NativeError as error:
-                rows[build.name] = Row(build.name, build.kind, problem=str(error))
+                rows[build.name] = Row(build=build.name, kind=build.kind, problem=str(error))
         able = [trial for trial in trials if not rows[trial.build.name].problem]
         able.sort(key=lambda trial: rows[trial.build.name].mix_ms)
-        for name, timings in rounds([own, *able[:FINALISTS]], prompt, began, say).items():
-            prefill = statistics.median(timing.prefill_tok_s for timing in timings)
-            decode = statistics.median(timing.decode_tok_s for timing in timings)
-            rows[name] = msgspec.structs.replace(rows[name], prefill_tok_s=prefill, decode_tok_s=decode, rounds=len(timings))
+        found = rounds([own, *able[:FINALISTS]], prompt, began, say)
+        for name, timings in found.items():
+            rows[name] = msgspec.structs.replace(
+                rows[name],
+                prefill_tok_s=statistics.median(timing.prefill_tok_s for timing in timings),
+                decode_tok_s=statistics.median(timing.decode_tok_s for timing in timings),
+                gain=statistics.median(
+                    before.mix_ms / timing.mix_ms for before, timing in zip(found[BUILT_IN], timings, strict=True)
+                ),
+                rounds=len(timings),
+            )
     return [rows[build.name] for build in builds]
 
 
@@ -240,14 +251,22 @@ def _program(build: Build, model: Path, threads: int) -> tuple["subprocess.Popen
         raise NativeError(f"{build.where} does not start: {error.strerror}") from error
     deadline = time.monotonic() + ENGINE_START_TIMEOUT_S
     while process.poll() is None and time.monotonic() < deadline:
-        with contextlib.suppress(OSError, http.client.HTTPException):
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
-            connection.request("GET", "/health")
-            if connection.getresponse().status == 200:
-                return process, f"http://127.0.0.1:{port}"
+        if _healthy(port):
+            return process, f"http://127.0.0.1:{port}"
         time.sleep(0.1)
     _end(process)
     raise NativeError(f"{build.where} does not serve the model with llama.cpp's own flags")
+
+
+def _healthy(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
+    try:
+        connection.request("GET", "/health")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
