@@ -22,24 +22,23 @@ MSE, NORM, EDEN = 0, 1, 2
 def hadamard(a: Floats) -> None:
     """a becomes H·a for the Hadamard matrix of ±1 (not divided by √n), n = 2^k elements, in n·k additions.
 
-    H of 2^k is H of 2^(k−8) ⊗ H of 256: blocks of 256 in registers, then sums and differences of whole blocks, in place."""
+    H of 2^k is H of 2^(k−7) ⊗ H of 128: blocks of 128 in registers, then sums and differences of whole blocks, in place."""
     n = a.shape[0]
-    done = min(n, 256)
-    if n >= 256:
-        for start in range(0, n, 256):
-            lanes.hadamard(a[start : start + 256], 256)
-    elif n == 128:
-        lanes.hadamard(a, 128)
+    done = 1
+    if n >= 128:
+        for start in range(0, n, 128):
+            lanes.hadamard(a[start : start + 128], 128)
+        done = 128
     elif n == 64:
         lanes.hadamard(a, 64)
-    else:
-        done = 1
+        done = 64
     while done < n:
         for start in range(0, n, 2 * done):
-            for j in range(start, start + done):
-                u, v = a[j], a[j + done]
-                a[j] = u + v
-                a[j + done] = u - v
+            first, second = a[start : start + done], a[start + done : start + 2 * done]
+            for j in range(done):
+                u, v = first[j], second[j]
+                first[j] = u + v
+                second[j] = u - v
         done *= 2
 
 
