@@ -135,7 +135,7 @@ def read_state(data: bytes | bytearray | memoryview | Rows) -> State:
 
 
 def read_sequence(cursor: Cursor, tokens: NDArray[np.int32]) -> State:
-    """The part of a state behind its tokens, which is also what `llama_state_seq_get_data` gives. Raises `Unparkable`."""
+    """The part of a state behind its tokens. Raises `Unparkable`."""
     streams = cursor.word()
     tensors: list[Tensor] = []
     rows: list[Rows] = []
@@ -158,13 +158,17 @@ def read_sequence(cursor: Cursor, tokens: NDArray[np.int32]) -> State:
     return State(Layout(streams, tuple(tensors)), tokens, rows)
 
 
+def read_memory(data: bytearray, tokens: NDArray[np.int32]) -> State:
+    """The same for what `llama_state_seq_get_data` gives: no file and no tokens, but 'magic, number of the sequence' before it. Raises `Unparkable`."""
+    cursor = Cursor(np.frombuffer(data, np.uint8))
+    cursor.words(2)
+    return read_sequence(cursor, tokens)
+
+
 def state_bytes(layout: Layout, tokens: int) -> int:
     """Bytes of the file of a state of so many tokens."""
-    return sequence_bytes(layout, tokens) + 4 * (3 + 4 + tokens)
-
-
-def sequence_bytes(layout: Layout, tokens: int) -> int:
-    return 4 * (1 + layout.streams + 3 * tokens + 2) + len(layout.tensors) * 12 + tokens * layout.bytes_per_token
+    words = 3 + 4 + tokens + 1 + layout.streams + 3 * tokens + 2
+    return 4 * words + 12 * len(layout.tensors) + tokens * layout.bytes_per_token
 
 
 def blank_state(buffer: bytearray | memoryview | Rows, layout: Layout, tokens: int, slot: int = 0) -> State:
@@ -175,21 +179,15 @@ def blank_state(buffer: bytearray | memoryview | Rows, layout: Layout, tokens: i
     data = np.frombuffer(buffer, np.uint8)
     if len(data) != state_bytes(layout, tokens):
         raise ValueError(f"a state of {tokens} tokens takes {state_bytes(layout, tokens)} bytes, the buffer has {len(data)}")
+    stream = slot if layout.streams > 1 else 0
     cursor = Cursor(data)
     cursor.words(6)[:] = MAGIC, FILE_VERSION, tokens + 4, NO_TOKEN, LIST_FORMAT, tokens
     listed = cursor.words(tokens).view(np.int32)
-    cursor.words(1)[:] = 0
-    return blank_sequence(cursor, layout, listed, slot)
-
-
-def blank_sequence(cursor: Cursor, layout: Layout, tokens: NDArray[np.int32], slot: int = 0) -> State:
-    """The same for the part of a state behind its tokens."""
-    stream = slot if layout.streams > 1 else 0
-    cursor.words(1)[:] = layout.streams
+    cursor.words(2)[:] = 0, layout.streams
     cursor.words(stream)[:] = 0
-    cursor.words(1)[:] = len(tokens)
-    cells = cursor.words(3 * len(tokens)).reshape(len(tokens), 3)
-    cells[:, 0] = np.arange(len(tokens))
+    cursor.words(1)[:] = tokens
+    cells = cursor.words(3 * tokens).reshape(tokens, 3)
+    cells[:, 0] = np.arange(tokens)
     cells[:, 1] = 1
     cells[:, 2] = slot
     cursor.words(2)[:] = 0, layout.layers
@@ -197,6 +195,6 @@ def blank_sequence(cursor: Cursor, layout: Layout, tokens: NDArray[np.int32], sl
     for tensor in layout.tensors:
         cursor.words(1)[:] = tensor.type
         cursor.take(8).view("<u8")[:] = tensor.row_bytes
-        rows.append(cursor.take(len(tokens) * tensor.row_bytes).reshape(len(tokens), tensor.row_bytes))
+        rows.append(cursor.take(tokens * tensor.row_bytes).reshape(tokens, tensor.row_bytes))
     cursor.words(layout.streams - stream - 1)[:] = 0
-    return State(layout, tokens, rows)
+    return State(layout, listed, rows)

@@ -1,0 +1,1 @@
+"""What coded contexts cost a model's predictions, beside llama.cpp's own quantised caches."""
