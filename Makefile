@@ -11,7 +11,7 @@ ENGINE_LOCK := src/jevons/engine/requirements.txt
 # Byte code is written at once, also where PYTHONDONTWRITEBYTECODE is set: without it every start takes seconds longer.
 COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/(pip|setuptools|pkg_resources|pygments)/' .venv/lib
 
-.PHONY: help run demo test test-agents check lint types imports coverage bench-gateway bench-governor bench-loops bench-import bench-explain bench-planted bench-replay lock clean
+.PHONY: help run demo test test-agents check lint types imports coverage bench-gateway bench-governor bench-loops bench-import bench-explain bench-planted bench-replay bench-turboquant bench-weights bench-quants train-twins bench-twins lock clean
 
 help: ## this list
 	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -65,6 +65,22 @@ bench-planted: .venv/test.stamp ## causes planted in 200 ledgers of noise, and i
 bench-replay: .venv/test.stamp ## recorded calls decided again: how many a second, on one core (options: BENCH_ARGS)
 	@$(BIN)/python -m bench.replay $(BENCH_ARGS)
 
+bench-turboquant: .venv/test.stamp bench/out/neighbours.stamp bench/out/minilm.stamp ## TurboQuant beside theory, paper and rivals (JEVONS_DATA; options: BENCH_ARGS)
+	@$(BIN)/python -m bench.turboquant $(BENCH_ARGS)
+
+bench-weights: .venv/test.stamp bench/out/minilm.stamp ## a f32 model's weights in 8 to 2 bits: what a task makes of them (JEVONS_DATA; options: BENCH_ARGS)
+	@$(BIN)/python -m bench.weights.types && $(BIN)/python -m bench.weights $(BENCH_ARGS)
+
+bench-quants: .venv/test.stamp ## every quantisation of the packaged model: loss, task, speed, memory, the cheapest that passes (options: BENCH_ARGS)
+	@$(BIN)/python -m bench.quants $(BENCH_ARGS)
+
+train-twins: .venv/test.stamp ## a mixture of experts and its dense twin, trained on text that Debian packages ship (20 minutes; options: BENCH_ARGS)
+	@$(BIN)/python -c 'import gguf, tokenizers, torch' 2>/dev/null || { echo 'Training needs more packages: $(BIN)/python -m pip install --editable ".[train]"' >&2; exit 1; }
+	@$(BIN)/python -m bench.twins.train $(BENCH_ARGS)
+
+bench-twins: .venv/test.stamp ## the mixture against its dense twin: loss, bytes, batches, languages (options: BENCH_ARGS)
+	@$(BIN)/python -m bench.twins $(BENCH_ARGS)
+
 lock: .venv/test.stamp ## write the locks in requirements/ anew, with the newest versions
 	@$(PIP_INSTALL) uv
 	@for lock in run.txt:"pyproject.toml requirements/build.in" test.txt:"requirements/test.in -c requirements/run.txt" engine.txt:"--no-deps requirements/engine.in" npm.txt:requirements/npm.in; do \
@@ -73,6 +89,16 @@ lock: .venv/test.stamp ## write the locks in requirements/ anew, with the newest
 	    $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet --upgrade $${lock#*:}; } > $$out.new \
 	  && cat $$out.new > $$out; status=$$?; rm -f $$out.new; [ $$status = 0 ] || exit 1; \
 	done
+
+bench/out/neighbours.stamp: bench/turboquant/requirements.txt | .venv/run.stamp
+	@echo 'Jevons: installing faiss and wordllama for bench-turboquant (110 MB, once)'
+	@mkdir -p bench/out && $(PIP_INSTALL) $(LOCKED) --no-deps --upgrade --target bench/out/neighbours -r bench/turboquant/requirements.txt
+	@touch $@
+
+bench/out/minilm.stamp: bench/weights/requirements.txt | .venv/run.stamp
+	@echo 'Jevons: installing a f32 model for bench-weights (90 MB, once)'
+	@mkdir -p bench/out && $(PIP_INSTALL) $(LOCKED) --no-deps --upgrade --target bench/out/minilm -r bench/weights/requirements.txt
+	@touch $@
 
 clean: ## remove .venv and what tools left (your ledger in ~/.jevons stays)
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage* dist build bench/build bench/out

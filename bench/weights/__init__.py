@@ -1,0 +1,1 @@
+"""What fewer bits per weight cost a task: `make bench-weights`."""
