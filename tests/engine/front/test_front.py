@@ -201,6 +201,17 @@ def test_parked_conversations_survive_a_restart_and_damaged_files_are_refused(pa
         assert talker.park()["store"]["damaged"] >= 1
 
 
+def test_a_budget_in_bytes_compresses_what_is_parked(parts: None) -> None:
+    with running(park=ParkSettings(bytes_per_token_max=6_500)) as talker:
+        messages = conversation("compressed")
+        turn = answered(messages, talker.say(messages))
+        displace(talker)
+        assert cached(talker.say(turn)) > 100
+        park = talker.park()
+        assert park["codec"] == "turbo"
+        assert 4_000 < park["bytes_per_token"] <= 6_500
+
+
 def test_without_room_nothing_is_parked_and_all_is_served(parts: None) -> None:
     with running(park=ParkSettings(ram_bytes=0)) as talker:
         messages = conversation("roomless")
