@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jevons.quant.codebooks import codebook, mse_lower_bound, mse_upper_bound
 
-WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 640, 380, 70, 20, 170, 46
+WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 660, 400, 70, 40, 190, 46
 STYLE = """text{fill:#24262b;font-size:13px}.quiet{fill:#6a6f78;font-size:12px}.grid{stroke:#dcdfe3}.bound{stroke:#8b98a5;stroke-dasharray:5 4;fill:none}
 .best{stroke:#1f8a70;fill:none;stroke-width:2}.seen{fill:#c4532d}.end{text-anchor:end}.middle{text-anchor:middle}
 @media(prefers-color-scheme:dark){text{fill:#e6e8eb}.quiet{fill:#9aa1ab}.grid{stroke:#3a4048}.best{stroke:#4cb89a}.seen{fill:#e8825d}}"""
@@ -24,12 +24,12 @@ def write(path: str, measured: Mapping[int, float]) -> None:
     ]
     drawn += [f'<circle class="seen" cx="{_x(b, bits):.1f}" cy="{_y(value):.1f}" r="4.5"/>' for b, value in measured.items()]
     last = bits[-1]
-    for name, value, kind in (
-        ("√3π/2 · 4⁻ᵇ, promised", mse_upper_bound(last), "quiet"),
-        ("exact codebook, measured", best[last], ""),
-        ("4⁻ᵇ, no code is below", mse_lower_bound(last), "quiet"),
+    for name, value, kind, lower in (
+        ("√3π/2 · 4⁻ᵇ: promised", mse_upper_bound(last), "quiet", -4),
+        ("exact codebook, measured", best[last], "", 10),
+        ("4⁻ᵇ: no code is below", mse_lower_bound(last), "quiet", 4),
     ):
-        drawn.append(f'<text class="{kind}" x="{_x(last, bits) + 12:.1f}" y="{_y(value) + 4:.1f}">{name}</text>')
+        drawn.append(f'<text class="{kind}" x="{_x(last, bits) + 12:.1f}" y="{_y(value) + lower:.1f}">{name}</text>')
     told = ", ".join(f"{value:.4f} at {b}" for b, value in measured.items())
     Path(path).write_text(
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-labelledby="title desc" '
@@ -62,4 +62,4 @@ def _grid(span: range) -> Iterable[str]:
     for b in span:
         yield f'<text class="quiet middle" x="{_x(b, span):.1f}" y="{HEIGHT - BOTTOM + 20}">{b}</text>'
     yield f'<text class="quiet middle" x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 6}">bits a coordinate</text>'
-    yield f'<text class="quiet" x="{LEFT - 60}" y="{TOP - 6}">‖x̂ − x‖² of unit vectors</text>'
+    yield f'<text class="quiet" x="{LEFT - 60}" y="{TOP - 18}">‖x̂ − x‖² of unit vectors</text>'
