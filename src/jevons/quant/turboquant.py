@@ -11,8 +11,9 @@ In: vectors f32[n, d]. Out: codes of b bits a coordinate and one 16-bit length a
 Nothing is learned from data: a vector can be encoded the moment it is there. It does not know what the vectors mean, and where their errors
 are spent: by default ⟨x̂, q⟩ is right on average for every q, and the mean of many decoded vectors is right, which S = ‖y‖ does not give."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -28,8 +29,13 @@ RotationName = Literal["hadamard", "hadamard2", "dense"]
 ScaleName = Literal["eden", "norm", "mse"]
 
 LENGTH_BYTES = 2
-"""A vector's length is a 16-bit floating-point number: its rounding, 2⁻¹² at most in itself, is far below the error of the codes."""
-_SCALES = {"mse": kernels.MSE, "norm": kernels.NORM, "eden": kernels.EDEN}
+"""A vector's length is a 16-bit floating-point number: it is off by 2⁻¹¹ of itself at most, which is far below the error of the codes."""
+_ROTATIONS: dict[RotationName, Callable[[int, int], Rotation]] = {
+    "hadamard": Hadamard,
+    "hadamard2": partial(Hadamard, rounds=2),
+    "dense": Dense,
+}
+_SCALES: dict[ScaleName, int] = {"mse": kernels.MSE, "norm": kernels.NORM, "eden": kernels.EDEN}
 _BLOCK = 1 << 15
 """Coordinates that are rotated and encoded at a time: they, and what is made of them, stay in the core's own cache."""
 
@@ -59,7 +65,7 @@ class TurboQuant:
     ) -> None:
         self.dim, self.bits = dim, bits
         self.codebook = codebook(dim, bits)
-        self.rotation = _rotation(rotation, dim, seed)
+        self.rotation = _ROTATIONS[rotation](dim, seed)
         self._scale = _SCALES[scale]
 
     @property
@@ -142,9 +148,3 @@ def _complaint(rows: NDArray[np.number], row: int) -> str:
     if np.isfinite(rows[row]).all():
         return f"Vector {row} is too long: lengths are stored in 16 bits, which end at 65,504. Scale the vectors down first."
     return f"Vector {row} holds NaN or infinity."
-
-
-def _rotation(name: RotationName, dim: int, seed: int) -> Rotation:
-    if name == "dense":
-        return Dense(dim, seed)
-    return Hadamard(dim, seed, rounds=2 if name == "hadamard2" else 1)
