@@ -111,7 +111,7 @@ def _chosen(model: Model, texts: Sequence[Text], tokens: int) -> Iterator[NDArra
 
 def log_softmax(logits: Logs) -> Logs:
     """Natural logarithms of the distributions in the rows."""
-    shifted = logits - logits.max(axis=1, keepdims=True)
+    shifted: Logs = logits - logits.max(axis=1, keepdims=True)
     shifted -= np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     return shifted
 

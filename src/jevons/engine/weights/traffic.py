@@ -105,12 +105,19 @@ def _json_lines(file: Path, text: str) -> Iterator[Text | Question]:
             continue
         try:
             body = msgspec.json.decode(line, type=dict[str, Any])
-            yield msgspec.convert(body, Question) if "choices" in body else Text(tuple(_turns(body)))
+            yield _question(body) if "choices" in body else Text(tuple(_turns(body)))
         except (msgspec.DecodeError, ValueError, TypeError, AttributeError) as error:
             raise TrafficError(
                 f"{file}, line {number}: {error}. Each line is a chat body with `messages` (or `input`), or a question with "
                 "`prompt`, `choices` and `answer`, the right one's place from 0"
             ) from None
+
+
+def _question(body: dict[str, Any]) -> Question:
+    found = msgspec.convert(body, Question)
+    if len(found.choices) < 2 or not all(found.choices) or not 0 <= found.answer < len(found.choices):
+        raise ValueError(f"{len(found.choices)} choices, and the answer is {found.answer}")
+    return found
 
 
 def _turns(body: dict[str, Any]) -> Iterator[Turn]:
