@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from jevons.engine.park.plan import Plan, Sensitivities, known, plan_for
-from jevons.engine.park.states import Layout
+from jevons.engine.park.states import TYPE_F16, Layout, Tensor
 from jevons.engine.park.turbo import Turbo
 from jevons.engine.settings import ParkSettings
 
@@ -14,6 +16,17 @@ def compressed(settings: ParkSettings, model: str, layout: Layout) -> Turbo:
     if measured is None:
         raise ValueError("nobody has measured what this model loses by it; run: jevons park measure")
     return Turbo(layout, _plan(settings, layout, measured))
+
+
+def warm() -> None:
+    """Code a block of zeros, so that the loops are loaded; compiled, if they never were."""
+    layout = Layout(1, (Tensor(TYPE_F16, 128),) * 2)
+    codec = Turbo(layout, Plan(64, (4, 4)))
+    rows = [np.zeros((8, 128), np.uint8) for _ in layout.tensors]
+    for part in rows:
+        part.setflags(write=False)  # a view of a file that is only read is another type to the compiler
+    payload = codec.encode(np.zeros(8, np.int32), rows)
+    codec.decode_into(payload, [np.empty((8, 128), np.uint8) for _ in layout.tensors])
 
 
 def sensitivities(model: str, folder: Path) -> Sensitivities | None:

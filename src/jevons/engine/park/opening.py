@@ -3,17 +3,20 @@
 import importlib
 import logging
 import secrets
+import threading
 from hashlib import file_digest
 from pathlib import Path
 
 from jevons.engine.park.codec import Codec, Lossless
 from jevons.engine.park.disk import Disk
-from jevons.engine.park.park import Park
+from jevons.engine.park.park import Park, begin_background_thread
 from jevons.engine.park.states import Layout
 from jevons.engine.park.store import Store
 from jevons.engine.settings import ParkSettings, ServeOrder
 
 log = logging.getLogger("jevons.engine")
+BUDGET = "jevons.engine.park.budget"
+"""Imported only where it is asked for: it needs numba."""
 
 
 def open_park(order: ServeOrder, transit: Path, library: str) -> Park:
@@ -26,16 +29,31 @@ def open_park(order: ServeOrder, transit: Path, library: str) -> Park:
         disk = Disk(Path(settings.disk_folder), secret, tags, settings.retention_s)
     with Path(order.model).open("rb") as file:
         model = file_digest(file, "sha256").digest()
+    if _compresses(settings):
+        threading.Thread(target=_warm, name="park-warm", daemon=True).start()
     store = Store(settings.ram_bytes, disk, settings.disk_bytes)
     return Park(store, transit, secret, (model, library.encode()), lambda layout: _codec(settings, model.hex(), layout))
 
 
+def _compresses(settings: ParkSettings) -> bool:
+    return bool(settings.kld_max or settings.bytes_per_token_max)
+
+
+def _warm() -> None:
+    """Load what codes before the first conversation waits for it: a second or two."""
+    begin_background_thread()
+    try:
+        importlib.import_module(BUDGET).warm()
+    except ImportError:
+        return  # said when the codec is asked for
+
+
 def _codec(settings: ParkSettings, model: str, layout: Layout) -> Codec:
     """What the operator's budget asks for; lossless without one, or where it cannot be kept."""
-    if not (settings.kld_max or settings.bytes_per_token_max):
+    if not _compresses(settings):
         return Lossless(layout)
     try:
-        codec: Codec = importlib.import_module("jevons.engine.park.budget").compressed(settings, model, layout)  # needs numba
+        codec: Codec = importlib.import_module(BUDGET).compressed(settings, model, layout)
     except (ImportError, OSError, ValueError) as error:
         log.warning("conversations are parked as they are, not compressed: %s", error)
         return Lossless(layout)
