@@ -369,7 +369,8 @@ PARK_DISK_FREE_MIN_SHARE = 0.05
 PARK_DISK_RETRY_S = 60.0
 """How long nothing is parked on a disk that was full or failed, before it is tried again."""
 PARK_WRITES_BYTES_MAX = 128 * 2**20
-"""Blocks waiting to be written to disk, beside the park's own memory: half a second of a slow SSD. What comes when it is full stays in RAM only."""
+"""Blocks that wait to be written to disk and that the park's RAM does not hold anyway: half a second of a slow SSD. What comes while there are
+more is not written."""
 PARK_CLOSE_S = 3.0
 """How long the park writes on when the engine is told to stop: under ENGINE_STOP_GRACE_S, after which it is killed."""
 PARK_TIDY_S = 5.0

@@ -204,11 +204,12 @@ def test_without_a_disk_to_write_to_it_parks_in_ram(tmp_path: Path) -> None:
     store.close()
 
 
-def test_what_comes_faster_than_it_can_be_written_stays_in_ram(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_waits_for_the_disk_takes_little_memory_beside_ram(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jevons.engine.park.store.PARK_WRITES_BYTES_MAX", 0)
-    store = opened(folder, ram_blocks=10)
-    assert all(park(store, 1, 3, 1.0))
-    assert (store.stats().ram_blocks, store.stats().disk_blocks, store.stats().unwritten) == (3, 0, 3)
+    store = opened(folder, ram_blocks=2)
+    assert park(store, 1, 4, 1.0) == [True, True, False, False]
+    stats = store.stats()
+    assert (stats.ram_blocks, stats.disk_blocks, stats.unwritten) == (2, 2, 2)
     store.close()
 
 

@@ -65,7 +65,6 @@ class Store:
         self._filed = Shelf(disk_bytes)
         self._waiting: OrderedDict[bytes, bytes] = OrderedDict()
         """Payloads to be written. One stays until its file is there, so that it is found all the time."""
-        self._waiting_bytes = 0
         self._leaving: list[tuple[bytes, bytes]] = []
         """Tenant and key of files to be removed."""
         self._hits_ram = self._hits_disk = self._misses = self._refused = self._unwritten = 0
@@ -172,23 +171,30 @@ class Store:
         """On disk, a little later. Whether it is there or will be."""
         if self._disk is None or not self._disk.takes(tag):
             return False
-        if block.key in self._filed:
+        if block.key in self._filed and block.key not in self._waiting:
             return True
-        if self._waiting_bytes + len(payload) > PARK_WRITES_BYTES_MAX:
+        if self._beside_ram(block.key, payload) > PARK_WRITES_BYTES_MAX:
             self._unwritten += 1
+            self._drop(self._filed, block.key)
             return False
+        if block.key in self._waiting:
+            return True
         offered = self._filed.offer(block, now_s)
         self._unfile(offered.evicted)
         if offered.admitted:
             self._waiting[block.key] = payload
-            self._waiting_bytes += len(payload)
             self._work.notify()
         return offered.admitted
+
+    def _beside_ram(self, key: bytes, payload: bytes) -> int:
+        """Bytes that wait to be written and that RAM does not hold anyway, with this payload."""
+        waiting = {**self._waiting, key: payload}
+        return sum(len(waiting[name]) for name in waiting.keys() - self._payloads.keys())
 
     def _unfile(self, keys: Sequence[bytes]) -> None:
         """The disk's shelf holds these no more."""
         for key in keys:
-            self._waiting_bytes -= len(self._waiting.pop(key, b""))
+            self._waiting.pop(key, None)
             self._leaving.append((self._blocks[key][0], key))
         self._let_go(keys)
         self._work.notify()
@@ -274,7 +280,6 @@ class Store:
         with self._lock:
             if self._waiting.get(key) is payload:  # else it was dropped meanwhile, and its file leaves next
                 del self._waiting[key]
-                self._waiting_bytes -= len(payload)
                 if not done:
                     self._unwritten += 1
                     self._drop(self._filed, key)
