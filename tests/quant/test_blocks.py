@@ -67,12 +67,24 @@ def test_equal_weights_and_zeros_have_no_step() -> None:
     assert (level.decode() == 0.5).all()
 
 
+def test_the_edges_of_half_precision_are_kept() -> None:
+    edges = np.random.default_rng(9).choice(np.array([-65_504, 65_504, 0, 1, 6e-8], np.float32), (64, 32))
+    for bits in BITS:
+        for affine in (True, False):
+            form = Format(bits, 16, affine)
+            assert np.isfinite(by_search(edges, form).decode()).all()
+            assert mse(edges, by_search(edges, form)) <= mse(edges, by_range(edges, form)) * (1 + 1e-5)
+    assert by_range(np.empty((0, 32), np.float32), Format(4)).decode().shape == (0, 32)
+
+
 def test_what_cannot_be_stored_is_refused() -> None:
     with pytest.raises(ValueError, match="not whole blocks of 32"):
         by_range(np.zeros((2, 48), np.float32), Format(4))
     for weight in (np.nan, np.inf, 1e6):
         with pytest.raises(ValueError, match="half precision"):
             by_search(np.full((1, 32), weight, np.float32), Format(4))
+    with pytest.raises(ValueError, match="64 columns"):
+        by_search(np.zeros((1, 64), np.float32), Format(4), np.ones(32, np.float32))
     with pytest.raises(ValueError, match="5 bits are not offered"):
         Format(5)
     with pytest.raises(ValueError, match="whole bytes"):

@@ -21,6 +21,8 @@ Array = NDArray[np.float32]
 
 BITS = (2, 3, 4, 8)
 SCALE_BITS = 16
+HALF_MAX = 65_504
+"""The greatest number of half precision."""
 BLOCKS_AT_ONCE = 4_096
 """A search holds some ten arrays of as many blocks; at 32 weights each they stay in a second-level cache."""
 ROUNDING = 2.0**-20
@@ -110,11 +112,13 @@ def _batches(weights: Array, importance: Array | None, form: Format) -> Iterator
         raise ValueError(
             f"rows of {weights.shape[-1]} weights are not whole blocks of {form.block}; take a block that divides them"
         )
-    if not np.isfinite(weights).all() or np.abs(weights).max(initial=0) > np.finfo(np.float16).max:
+    if not np.isfinite(weights).all() or np.abs(weights).max(initial=0) > HALF_MAX:
         raise ValueError("a weight is not a number that half precision holds (65,504 at most); such a tensor stays as it is")
+    if importance is not None and importance.shape != weights.shape[-1:]:
+        raise ValueError(f"{importance.shape} numbers say how important {weights.shape[-1]} columns are; one each is needed")
     blocks = weights.reshape(-1, form.block).astype(np.float32, copy=False)
     of_row = None if importance is None else np.ascontiguousarray(importance, np.float32).reshape(-1, form.block)
-    for start in range(0, len(blocks), BLOCKS_AT_ONCE):
+    for start in range(0, max(len(blocks), 1), BLOCKS_AT_ONCE):
         some = blocks[start : start + BLOCKS_AT_ONCE]
         yield some, None if of_row is None else of_row[np.arange(start, start + len(some)) % len(of_row)]
 
@@ -123,12 +127,12 @@ def _covering(blocks: Array, form: Format) -> tuple[Array, Array]:
     """The smallest scale and the floor, both in half precision, whose codes reach every weight of each block: f32[blocks] twice."""
     least, greatest = blocks.min(axis=1), blocks.max(axis=1)
     if form.affine:
-        floors = _half_outwards(least, -np.inf)
-        return _half_outwards((greatest - floors) / form.top * np.float32(1 - ROUNDING), np.inf), floors
+        floors = _half_outwards(least, -HALF_MAX)
+        return _half_outwards((greatest - floors) / form.top * np.float32(1 - ROUNDING), HALF_MAX), floors
     # Below zero there is one code more than above it: the longer tail gets it, by the sign of the scale.
     above, below = greatest.clip(0), (-least).clip(0)
     scales = np.maximum(np.maximum(above, below) / form.zero, np.minimum(above, below) / (form.zero - 1))
-    return _fixed(_half_outwards(scales, np.inf) * np.where(above > below, np.float32(-1), np.float32(1)), form)
+    return _fixed(_half_outwards(scales, HALF_MAX) * np.where(above > below, np.float32(-1), np.float32(1)), form)
 
 
 def _searched(blocks: Array, weigh: Array | None, form: Format) -> tuple[Array, Array]:
@@ -194,8 +198,8 @@ def _fixed(scales: Array, form: Format) -> tuple[Array, Array]:
 
 
 def _half(x: Array) -> Array:
-    """Rounded to what half precision holds."""
-    return x.astype(np.float16).astype(np.float32)
+    """Rounded to the nearest that half precision holds."""
+    return x.clip(-HALF_MAX, HALF_MAX).astype(np.float16).astype(np.float32)
 
 
 def _half_outwards(x: Array, towards: float) -> Array:
