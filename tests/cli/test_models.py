@@ -9,6 +9,7 @@ from jevons.engine.models import find_model
 from jevons.engine.native.package import NativeError, find
 from tests.cli.conftest import Run
 from tests.engine.weights.tiny import write
+from tests.imports.doing import SAMPLES
 
 TOML = '# mine\nport = 5151\n\n[engine] # the local model\nthreads = 1\n# model = "no"\n\n[ledger]\nenabled = true\n'
 
@@ -97,4 +98,9 @@ def test_quantise_and_choose(jevons: Run, tiny: Path, tmp_path: Path) -> None:
     assert row["requantised"] and row["kld_mean"] > 0 and row["kld_upper"] is None and row["task_loss_upper"] > 0
     said = jevons(*chosen)
     assert "measured before" in said.err and "No candidate passes" in said.out and "Re-quantised" in said.out
+    jevons("import", "litellm", str(SAMPLES / "litellm.jsonl"))
+    mix = jevons(*chosen[:-2], "--json").json["mix"]
+    spent = jevons("bill", "--by", "model", "--json").json["rows"]
+    assert mix["source"] == "the ledger, calls of every model", "it has none of the local model"
+    assert mix["output_tokens"] == sum(row["output"] for row in spent) > 0
     assert "Traceback" not in jevons("models", "choose", "tiny", "--traffic", str(tmp_path / "none.jsonl")).err

@@ -89,7 +89,7 @@ def use(name: str, json: bool) -> None:
     value = "" if name == PACKAGED else str(known.path)
     paste = point_engine_at(home, value)
     line = paste or f"{home.config}: the engine serves {name}. Restart `jevons serve`."
-    show(json, {"name": name, "model": value, "written": not paste}, lambda: click.echo(line))
+    show(json, {"name": name, "model": value, "written": not paste, "paste": paste}, lambda: click.echo(line))
     if paste:
         raise click.exceptions.Exit(1)
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from jevons.engine.weights.trial import Choice, Wanted
 
 Record = dict[str, Any]
+SHARE_SHOWN = 0.005
 REQUANTISED = "re-quantised: its source was quantised already, so its figures say nothing of the true weights"
 
 
@@ -76,8 +77,8 @@ def models(document: Record) -> None:
 
 
 def types(shares: dict[str, float]) -> str:
-    """ "Q5_0 78 %, Q8_0 21 %", the larger ones."""
-    return ", ".join(f"{kind} {share:.0%}" for kind, share in list(shares.items())[:3])
+    """ "Q5_0 78%, Q8_0 21%", the larger ones."""
+    return ", ".join(f"{kind} {share:.0%}" for kind, share in list(shares.items())[:3] if share >= SHARE_SHOWN)
 
 
 def _count(parameters: int) -> str:

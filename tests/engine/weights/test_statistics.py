@@ -7,7 +7,7 @@ import pytest
 
 from jevons.engine.weights.statistics import mean_per_token, paired_loss, paired_loss_limit, upper_limit, wilson
 
-SAMPLES = 200
+SAMPLES = 120
 
 
 def test_the_upper_limit_covers_a_skewed_loss() -> None:
@@ -19,7 +19,7 @@ def test_the_upper_limit_covers_a_skewed_loss() -> None:
         tokens = chance.integers(60, 240, texts)
         losses = 0.05 * np.exp(sigma * chance.standard_normal(texts) - sigma**2 / 2)
         covered += upper_limit(list(losses * tokens), list(tokens)) >= 0.05
-    assert 0.9 < covered / SAMPLES <= 0.99
+    assert 0.88 < covered / SAMPLES <= 0.99
 
 
 def test_the_limit_lies_above_the_mean_and_nears_it_with_more_texts() -> None:
@@ -49,12 +49,12 @@ def test_wilson() -> None:
 def test_the_paired_limit_covers() -> None:
     chance = np.random.default_rng(11)
     covered = 0
-    for _ in range(SAMPLES * 3):
+    for _ in range(SAMPLES * 5):
         reference = chance.random(100) < 0.7
         flipped = chance.random(100)
         candidate = np.where(reference, flipped > 0.08, flipped < 0.06)  # true loss: 0.7 × 0.08 - 0.3 × 0.06
         covered += paired_loss_limit(list(reference), list(candidate)) >= 0.7 * 0.08 - 0.3 * 0.06
-    assert 0.94 < covered / (SAMPLES * 3) < 0.99
+    assert 0.92 < covered / (SAMPLES * 5) < 0.99
 
 
 def test_no_answer_changed_is_not_no_loss() -> None:

@@ -138,6 +138,8 @@ class Measures:
                 try:
                     found[one.label].append(apart(speed, one.path(), traffic.texts[:SPEED_TEXTS], sizes.threads))
                 except NativeError as error:
+                    if one is subjects[0]:
+                        raise
                     errors[one.label] = str(error)
         whole = {keys[label]: tuple(rounds) for label, rounds in found.items() if len(rounds) == sizes.rounds}
         self._keep(_Kept({}, {}, whole))

@@ -93,6 +93,8 @@ def quality(
                 agreed = int(np.sum(truth.argmax(1) == logs.argmax(1)))
                 surprise = -float(logs[np.arange(len(logs)), ids[1:]].sum(dtype=np.float64))
                 losses.append(TextLoss(len(logs), float(divergence.sum(dtype=np.float64)), surprise, agreed))
+        if not losses:
+            raise NativeError(f"none of the texts has two tokens that fit into {tokens}: nothing can be measured on them")
         right = tuple([likeliest(model, context, question) == question.answer for question in questions])
     return Quality(tuple(losses), float(np.quantile(np.concatenate(divergences), 0.99)), right)
 
