@@ -182,6 +182,7 @@ class Park:
         codec = self._codec_of(state.layout)
         keys = list(self._keys(tag, codec, state.tokens))
         before = self._trails.find(tag, links)
+        now_s = time.time()  # one for all: the blocks of a state are one path
         for number, key in enumerate(keys):
             if key in self._store:
                 continue
@@ -189,7 +190,7 @@ class Park:
             part = slice(start, min(start + PARK_BLOCK_TOKENS, len(state.tokens)))
             payload = codec.encode(state.tokens[part], [rows[part] for rows in state.rows], start)
             block = Block(key, keys[number - 1] if number else None, len(payload), part.stop - start, start)
-            if not self._store.put(tag, block, payload, time.time()):
+            if not self._store.put(tag, block, payload, now_s):
                 keys = keys[:number]
                 break
         if keys:
