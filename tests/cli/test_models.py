@@ -75,6 +75,13 @@ def test_use_writes_into_any_plain_file(jevons: Run, home: Path, tiny: Path, tex
     assert load(home / "jevons.toml", {}).engine.model == str(tiny)
 
 
+def test_a_served_file_that_is_not_listed_is_said(jevons: Run, home: Path, tiny: Path) -> None:
+    jevons("models", "add", str(write(tiny.with_name("other.gguf"), seed=2)))
+    (home / "jevons.toml").write_text(f'[engine]\nmodel = "{tiny}"\n')
+    assert f"serves {tiny}, which is not in the list" in jevons("models").out
+    assert jevons("models", "--json").json["served"] == str(tiny)
+
+
 def test_use_gives_the_lines_where_writing_is_not_safe(jevons: Run, home: Path, tiny: Path) -> None:
     text = "engine = { slots = 2 }\n"
     jevons("models", "add", str(tiny))

@@ -43,7 +43,9 @@ def models(context: click.Context, json: bool) -> None:
     if context.invoked_subcommand is None:
         home = Home(home_path())
         served = _served(home)
-        document = {"models": [_described(known, served) for known in _catalogue(home).known()]}
+        with shown.told():
+            found = [_described(known, served) for known in _catalogue(home).known()]
+        document = {"models": found, "served": str(served) if served else None}
         show(json, document, lambda: shown.models(document))
 
 

@@ -70,7 +70,10 @@ def models(document: Record) -> None:
             one["source"],
         )
     whole(table)
-    if any(one["served"] for one in document["models"]):
+    served = any(one["served"] for one in document["models"])
+    if document["served"] and not served:
+        _say(f"The engine serves {document['served']}, which is not in the list; jevons models add takes it in.")
+    if served:
         console.print("* = what the engine serves. Active = weights that one token uses.", style="dim", soft_wrap=True)
     if any(one["requantised"] for one in document["models"]):
         console.print(REQUANTISED + ".", style="dim", soft_wrap=True)
