@@ -42,6 +42,7 @@ BUDGETS = {"4_25": 4.25, "3_5": 3.5, "3": 3.0, "2_5": 2.5}
 OWN = {"q8_0": 8.5, "q4_0_rotated": 4.5, "q4_0_unrotated": 4.5}
 ROTATION_OFF = "LLAMA_ATTN_ROT_DISABLE"
 T_95 = {8: 2.365, 10: 2.262, 12: 2.201, 16: 2.131}
+BATCH_TOKENS = 512
 TIMED_TOKENS = 1500
 TIMED_ROUNDS = 5
 
@@ -72,12 +73,13 @@ class Bench:
         os.environ[ROTATION_OFF] = "1"
         self.contexts["q4_0_unrotated"] = self.context("q4_0")
         del os.environ[ROTATION_OFF]
-        self.rows = {"f16": Row(16.0), "one_bit": Row(16.0)} | {name: Row(bits) for name, bits in OWN.items()}
+        self.rows = {"f16": Row(16.0), "last_bit": Row(16.0)} | {name: Row(bits) for name, bits in OWN.items()}
         self.elements = 0.0
 
     def context(self, kind: str) -> Context:
         room = self.options.tokens + self.options.follow
-        return Context(self.model, room, type_k=kind, type_v=kind, threads=self.options.threads)
+        batch = min(BATCH_TOKENS, room)
+        return Context(self.model, room, batch_tokens=batch, type_k=kind, type_v=kind, threads=self.options.threads)
 
     def row(self, name: str, bits: float) -> Row:
         return self.rows.setdefault(name, Row(bits))
@@ -91,7 +93,7 @@ class Bench:
         probe = Probe(self.contexts["f16"], tokens, read)
         self.elements = probe.layout.bytes_per_token / 2
         self.rows["f16"].take(probe.reference, probe.reference, probe.follows)
-        self.rows["one_bit"].take(probe.logits(LastBit(probe.layout)), probe.reference, probe.follows)
+        self.rows["last_bit"].take(probe.logits(LastBit(probe.layout)), probe.reference, probe.follows)
         for name, codec in self.codecs(probe.layout, seed):
             self.row(name, self.bits(probe, codec)).take(probe.logits(codec), probe.reference, probe.follows)
             if name in ("4_25", "3"):
@@ -187,10 +189,12 @@ def best_ms(work: Callable[[], None]) -> float:
 def main() -> None:
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--seeds", type=int, default=8)
-    arguments.add_argument("--tokens", type=int, default=768, help="of a context")
-    arguments.add_argument("--follow", type=int, default=128, help="tokens predicted over it")
+    arguments.add_argument("--tokens", type=int, default=512, help="of a context")
+    arguments.add_argument("--follow", type=int, default=96, help="tokens predicted over it")
     arguments.add_argument("--threads", type=int, default=1)
     options = arguments.parse_args()
+    if options.tokens % PARK_BLOCK_TOKENS:
+        sys.exit(f"Bits are counted for full blocks: --tokens is a multiple of {PARK_BLOCK_TOKENS}")
     found = find_model()
     if found is None:
         sys.exit("The local model is not installed: jevons engine install")

@@ -1,12 +1,11 @@
-"""Facts planted in a long context, and asked for: does the model still put the right word first when its context was coded?
+"""Facts planted in a long context, and asked for: does the model still name the right one when its context was coded?
 
-A fact is a line "The password of <name> is <word>."; they stand between paragraphs of a text. The question repeats the line up to the word,
-and the answer counts as right if the planted word has the greatest logit among all words planted in this context: retrieval by content, which a
-model of this size can do, and nothing else.
+A fact is a line "<name>'s <word>."; they stand between paragraphs of a text, and the question is "<name>'s". Of the words planted in this context
+the one with the greatest logit is the answer, each word's logit less its mean over all questions (contextual calibration: Zhao and others,
+arXiv 2102.09690): words that are likely anyway win nothing. A model of 135 million parameters answers nearly all, asked in this way.
 """
 
 import random
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,7 +38,7 @@ def haystack(model: Model, text: str, tokens: int, seed: int) -> Haystack:
     """A text of about `tokens` tokens, with a fact after every sixteenth of it."""
     chance = random.Random(seed)
     names, words = chance.sample(NAMES, FACTS), chance.sample(WORDS, FACTS)
-    lines = [f"The password of {name} is" for name in names]
+    lines = [f"{name}'s" for name in names]
     facts = [model.tokens(f"\n{line} {word}.\n", beginning=False) for line, word in zip(lines, words, strict=True)]
     filler = model.tokens(text)
     share = (tokens - sum(map(len, facts))) // FACTS
@@ -54,11 +53,7 @@ def haystack(model: Model, text: str, tokens: int, seed: int) -> Haystack:
     )
 
 
-def found(context: Context, hay: Haystack, restore: Callable[[], None]) -> list[bool]:
-    """Of each question, whether it was answered rightly. `restore` makes the context hold the haystack and nothing else."""
-    right = []
-    for question, answer in zip(hay.questions, hay.answers, strict=True):
-        restore()
-        logits = context.decode(question)[0]
-        right.append(int(logits[hay.words].argmax()) == answer)
-    return right
+def found(context: Context, hay: Haystack) -> list[bool]:
+    """Of each question, whether it was answered rightly. The context holds the haystack; the last question stays behind it."""
+    logits = np.array([context.decode(question, position=len(hay.tokens))[0, hay.words] for question in hay.questions])
+    return list((logits - logits.mean(axis=0)).argmax(axis=1) == hay.answers)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jevons.engine.park.plan import AS_IS, CODE_BITS, Plan, Sensitivities, frontier, known, plan_for, tensor_bytes
+from jevons.engine.park.plan import AS_IS, CODE_BITS, Sensitivities, frontier, known, plan_for, tensor_bytes
 from jevons.engine.park.states import Layout, Tensor
 
 WIDTH = 192
