@@ -101,12 +101,9 @@ class Store:
         """Whether the block is kept, in RAM or on disk. A conversation's blocks come in the order of their depth."""
         with self._lock:
             now_s = self._clock(now_s)
-            self._blocks.setdefault(block.key, (tag, block))
-            kept = self._keep(block, payload, now_s)
+            kept = self._keep(tag, block, payload, now_s)
             self._refused += not kept
-            kept |= self._file(tag, block, payload, now_s)
-            self._let_go([block.key])
-            return kept
+            return self._file(tag, block, payload, now_s) or kept
 
     def get(self, key: bytes) -> bytes | None:
         """A block's payload. From disk it comes back into RAM, if it is worth its place there."""
@@ -122,7 +119,7 @@ class Store:
         with self._lock:
             if payload is not None and key in self._filed:
                 self._hits_disk += 1
-                self._keep(block, payload, self._now_s)
+                self._keep(tag, block, payload, self._now_s)
             elif payload is None and key not in self._waiting:  # it may have been put anew while we read
                 self._drop(self._filed, key)
         return payload
@@ -156,14 +153,15 @@ class Store:
         self._now_s = max(self._now_s, now_s)
         return self._now_s
 
-    def _keep(self, block: Block, payload: bytes, now_s: float) -> bool:
+    def _keep(self, tag: bytes, block: Block, payload: bytes, now_s: float) -> bool:
         """In RAM."""
         offered = self._ram.offer(block, now_s)
         if offered.admitted:
             self._payloads[block.key] = payload
-        for key in offered.evicted:
-            tag, evicted = self._blocks[key]
-            self._file(tag, evicted, self._payloads.pop(key), now_s)
+            self._blocks[block.key] = (tag, block)
+        leaving = [(*self._blocks[key], self._payloads.pop(key)) for key in offered.evicted]
+        for owner, evicted, left in leaving:
+            self._file(owner, evicted, left, now_s)
         self._let_go(offered.evicted)
         return offered.admitted
 
@@ -183,6 +181,7 @@ class Store:
         self._unfile(offered.evicted)
         if offered.admitted:
             self._waiting[block.key] = payload
+            self._blocks[block.key] = (tag, block)
             self._work.notify()
         return offered.admitted
 
@@ -244,9 +243,10 @@ class Store:
                 return  # what comes after it is of no use
             tokens = min(PARK_BLOCK_TOKENS, trail.tokens - depth)
             block = Block(key, before, file.size_bytes - OVERHEAD_BYTES, tokens, depth)
-            self._blocks.setdefault(key, (file.tag, block))
-            self._unfile(self._filed.offer(block, now_s).evicted)
-            self._let_go([key])
+            offered = self._filed.offer(block, now_s)
+            self._unfile(offered.evicted)
+            if offered.admitted:
+                self._blocks[key] = (file.tag, block)
             before = key
 
     def _write_behind(self, disk: Disk) -> None:
