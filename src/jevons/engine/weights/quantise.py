@@ -18,15 +18,17 @@ from jevons.engine.weights.contents import WHOLE, Contents
 
 LIBRARY = f"{package.NAME} {package.VERSION} (llama.cpp {package.COMMIT})"
 """What made a file, and what measured it."""
-MADE = tuple(name for name in FILE_TYPES if name not in NEED_IMPORTANCE)
-"""File types that can be asked for: those that need an importance matrix are not made."""
+REFUSED = (*NEED_IMPORTANCE, "IQ3_XS")
+"""Not made without an importance matrix; IQ3_XS has IQ3_XXS in its mixture."""
+MADE = tuple(name for name in FILE_TYPES if name not in REFUSED)
+"""File types that can be asked for."""
 CANDIDATES = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0", "IQ4_XS", "Q3_K_M", "Q2_K")
 """What `jevons models choose` tries unless told otherwise: the usual recipe of each step in size."""
 
 
 def file_type(name: str) -> str:
     """The type of this name, in any case of letters. Raises CatalogueError."""
-    if name.upper() in NEED_IMPORTANCE:
+    if name.upper() in REFUSED:
         raise CatalogueError(
             f"{name.upper()} needs an importance matrix, which Jevons does not make; there are: {', '.join(MADE)}"
         )
