@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 
 from jevons.engine.park.codec import Corrupt, Lossless
 from jevons.engine.park.plan import AS_IS, Plan
-from jevons.engine.park.states import Layout, Rows, Tensor, Unparkable, read_state
+from jevons.engine.park.states import Layout, Rows, State, Tensor, Unparkable, blank_state, read_state, state_bytes
 from jevons.engine.park.turbo import Turbo, quantise_scales
 from jevons.quant.codebooks import codebook
+from tests.engine.park.conftest import Slots
 
 HEAD = 64
 
@@ -143,3 +144,19 @@ def test_a_real_state_at_four_bits_is_nearer_than_its_keys_bias_would_let_it(sav
     keys = zip(state.rows[:30], back[:30], strict=True)
     relative = np.mean([((values(got) - values(own)) ** 2).sum() / (values(own) ** 2).sum() for own, got in keys])
     assert relative < 0.6 * codebook(HEAD, 4).mse
+
+
+def test_the_server_goes_on_from_a_compressed_state(slots: Slots, saved: bytes) -> None:
+    state = read_state(bytearray(saved))
+    tokens = state.tokens.tolist()
+    slots.restore(0, coded_file(state))
+    assert slots.go_on(0, [*tokens, tokens[1]], 4)[1] == len(tokens)
+
+
+def coded_file(state: State) -> bytearray:
+    """The state's file, every row coded in 4 bits and decoded into its place."""
+    file = bytearray(state_bytes(state.layout, len(state.tokens)))
+    blank = blank_state(file, state.layout, len(state.tokens))
+    codec = Turbo(state.layout, Plan(HEAD, (4,) * 60))
+    blank.tokens[:] = codec.decode_into(codec.encode(state.tokens, state.rows), blank.rows)
+    return file
