@@ -27,7 +27,7 @@ def apart(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     order = pickle.dumps((function.__module__, function.__qualname__, sys.path, args, kwargs))
     # Without a backtrace: llama.cpp would look for a debugger and start it.
     environment = {**os.environ, "GGML_NO_BACKTRACE": "1"}
-    done = subprocess.run([sys.executable, "-m", __name__], input=order, capture_output=True, env=environment, check=False)
+    done = subprocess.run([sys.executable, "-P", "-m", __name__], input=order, capture_output=True, env=environment, check=False)
     if not done.stdout:
         lines = [line for line in done.stderr.decode("utf-8", "replace").splitlines() if line.strip()]
         raise NativeError(
