@@ -1,6 +1,6 @@
-"""Smaller files of a known model: made by llama.cpp's quantiser, into `models/`, with what is to be said of them.
+"""Smaller files of a known model: made by llama.cpp's quantiser, into `models/`.
 
-Comes in: a known model, a file type. Goes out: a file, and whether rows did not divide into the type's blocks.
+Comes in: a known model, a file type. Goes out: a file in the catalogue, labelled with its source.
 Does not know: whether the result is still good (`measure`, `choose`).
 """
 
