@@ -5,40 +5,42 @@ what recomputing a block would cost. Goes out: a block's worth, in seconds of pr
 whether a newcomer is worth its place. The very same functions decide live and in bench/park_trace.
 Does not know: which blocks there are, where they lie, clocks (ages are given).
 
-Reuse is learnt, from nothing, by counting. A path belongs to a class (how often its conversation has gone on, how long it is) and grows
-older through age bins; per class and bin stands how many paths were asked for in it, and how many left it unasked. That is a life table
-(Kaplan and Meier 1958), and the worth of holding on is its Gittins index (Gittins 1979; for caches the hit density of Beckmann, Chen and
-Cidon, NSDI 2018): over all moments to give up at, the best of P(asked for until then) ÷ E(seconds held until then). With nothing learnt
-worth falls with age alone, which is LRU.
+Reuse is learnt, from nothing, by counting. A path has a class (by turn: how often its conversation has gone on; by length) and grows older
+through age bins; per bin stands how many paths were asked for in it, and how many left it unasked: a life table, for all, for each turn and
+for each length. A class takes the odds of all, times what its turn and its length change in them (proportional odds: Cox 1972). The worth of
+holding on is the Gittins index of that life (Gittins 1979; in caches: the hit density of Beckmann, Chen and Cidon, NSDI 2018): over all
+moments to give up at, the best of P(asked for until then) ÷ E(seconds held until then). With nothing learnt worth falls with age alone: LRU.
 """
 
 import math
 from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Protocol
 
 import msgspec
 
-AGE_EDGES_S: tuple[float, ...] = (0.0, *(math.pow(2.0, half / 2) for half in range(36)))
-"""Lower edges of the age bins: half octaves from a second to two days; the last bin is open."""
+AGE_EDGES_S: tuple[float, ...] = (0.0, *(math.pow(2.0, quarter / 4) for quarter in range(72)))
+"""Lower edges of the age bins: quarters of an octave from a second to two and a half days; the last bin is open."""
 TURN_EDGES = (0, 1, 2, 3, 5)
 """Lower edges of the classes by turn: how often the conversation has gone on."""
-LENGTH_EDGES = (0, 2_048, 8_192, 32_768)
+LENGTH_EDGES = (0, 2_048, 8_192, 16_384, 32_768, 65_536)
 """Lower edges of the classes by length of the path, in tokens."""
-PRIOR_P = 0.05
-"""Of the paths that enter an age bin, the share asked for in it, before anything is learnt: a return is as likely in each half octave.
-Its value matters little; that it is the same in every bin makes the beginning LRU."""
+PRIOR_P = 0.025
+"""Of the paths that enter an age bin, the share asked for in it, before anything is learnt: a return is as likely in each. Its value matters
+little; that it is the same in every bin makes the beginning LRU."""
 PRIOR_PATHS = 8.0
-"""How many paths the prior counts for in a bin of all classes, and a bin of all classes in that of one."""
+"""How many paths the prior counts for in a bin; and how many expected uses, in what a turn or a length changes."""
+RATIO_BINS = 8
+"""What a turn or a length changes in the odds is counted over so many bins before and after: four times as young to four times as old."""
 PATHS_MAX = 1_024.0
 """At so many paths the counts of a bin are halved: what they say follows a changed use within a thousand conversations."""
 NEWS_PATHS = 16.0
-"""After so many paths counted the rates are derived anew: it takes a millisecond."""
+"""After so many paths counted the rates are derived anew: it takes some milliseconds."""
 BRANCHES_SHARED = 3
 """A block with so many different successors is common to conversations (a system prompt, tools), and does not say how often one has gone
 on. Two are a conversation and an answer asked for again."""
 
-CLASSES = len(TURN_EDGES) * len(LENGTH_EDGES)
 BINS = len(AGE_EDGES_S)
 
 
@@ -53,6 +55,11 @@ class Prefill(msgspec.Struct, frozen=True):
     def saved_s(self, tokens: int, depth: int) -> float:
         """Seconds that `tokens` after `depth` others take."""
         return self.token_s * tokens * (1.0 + (depth + tokens / 2) / self.even_tokens)
+
+    def token_saved_s(self, end: int) -> float:
+        """Seconds per token, on average over a path of `end` tokens. This is what giving up any of them is weighed by: a path is kept, or
+        given up from its end, as a whole. Its last block alone saves most, yet only while the cheap first ones are there too."""
+        return self.saved_s(end, 0) / end
 
 
 class Policy(Protocol):
@@ -87,41 +94,6 @@ class Lru:
         return 1.0 / (1.0 + age_s)
 
 
-class Learnt:
-    """Life tables per class, and the rates that follow from them."""
-
-    def __init__(self) -> None:
-        self.tables = tuple([Table() for _ in range(CLASSES)])
-        self.common = Table()
-        """Of all classes: what is taken for granted of one that is little known."""
-        self._rates: list[tuple[float, ...]] = []
-        self._news = 0.0
-
-    def kind_of(self, turn: int, tokens: int) -> int:
-        return (bisect_right(TURN_EDGES, turn) - 1) * len(LENGTH_EDGES) + bisect_right(LENGTH_EDGES, tokens) - 1
-
-    def used(self, kind: int, bin_: int, share: float) -> None:
-        self.tables[kind].count(bin_, share, 0.0)
-        self.common.count(bin_, share, 0.0)
-        self._news += share
-
-    def aged(self, kind: int, bin_: int, share: float) -> None:
-        self.tables[kind].count(bin_, 0.0, share)
-        self.common.count(bin_, 0.0, share)
-        self._news += share
-
-    def worth(self, kind: int, age_s: float, saved_s: float, size_bytes: int) -> float:
-        return self.rate(kind, age_s) * saved_s / size_bytes
-
-    def rate(self, kind: int, age_s: float) -> float:
-        """Uses per second of holding on, at best."""
-        if not self._rates or self._news >= NEWS_PATHS:
-            common = self.common.shares((PRIOR_P,) * BINS)
-            self._rates = [holding_rates(table.shares(common)) for table in self.tables]
-            self._news = 0.0
-        return self._rates[kind][bin_of(age_s)]
-
-
 class Table:
     """A life table: per age bin, how many paths were used in it and how many left it unused."""
 
@@ -136,12 +108,68 @@ class Table:
             self.used[bin_] /= 2
             self.aged[bin_] /= 2
 
-    def shares(self, prior: Sequence[float]) -> list[float]:
-        """Per bin: of the paths that enter it, the share that is used in it; as in the prior, where little was counted."""
+    def shares(self) -> list[float]:
+        """Per bin: of the paths that enter it, the share that is used in it."""
         return [
-            (used + PRIOR_PATHS * before) / (used + aged + PRIOR_PATHS)
-            for used, aged, before in zip(self.used, self.aged, prior, strict=True)
+            (used + PRIOR_PATHS * PRIOR_P) / (used + aged + PRIOR_PATHS) for used, aged in zip(self.used, self.aged, strict=True)
         ]
+
+    def ratios(self, common: Sequence[float]) -> list[float]:
+        """Per bin: how many times the uses that the common shares let expect there were, around it (indirect standardisation)."""
+        uses = [0.0, *accumulate(self.used)]
+        expected = [0.0, *accumulate(map(lambda used, aged, share: (used + aged) * share, self.used, self.aged, common))]
+        around = [(max(0, bin_ - RATIO_BINS), min(BINS, bin_ + RATIO_BINS + 1)) for bin_ in range(BINS)]
+        return [
+            (uses[end] - uses[start] + PRIOR_PATHS) / (expected[end] - expected[start] + PRIOR_PATHS) for start, end in around
+        ]
+
+
+class Learnt:
+    """Life tables, and the rates that follow from them. Deterministic: what it was told is all it knows."""
+
+    def __init__(self) -> None:
+        self.common = Table()
+        self.by_turn = tuple([Table() for _ in TURN_EDGES])
+        self.by_length = tuple([Table() for _ in LENGTH_EDGES])
+        self._rates: dict[int, tuple[float, ...]] = {}
+        self._news = 0.0
+
+    def kind_of(self, turn: int, tokens: int) -> int:
+        return (bisect_right(TURN_EDGES, turn) - 1) * len(LENGTH_EDGES) + bisect_right(LENGTH_EDGES, tokens) - 1
+
+    def used(self, kind: int, bin_: int, share: float) -> None:
+        self._count(kind, bin_, share, 0.0)
+
+    def aged(self, kind: int, bin_: int, share: float) -> None:
+        self._count(kind, bin_, 0.0, share)
+
+    def worth(self, kind: int, age_s: float, saved_s: float, size_bytes: int) -> float:
+        return self.rate(kind, age_s) * saved_s / size_bytes
+
+    def rate(self, kind: int, age_s: float) -> float:
+        """Uses per second of holding on, at best."""
+        if self._news >= NEWS_PATHS:
+            self._rates = {}
+            self._news = 0.0
+        if kind not in self._rates:
+            self._rates[kind] = holding_rates(self._shares(kind))
+        return self._rates[kind][bin_of(age_s)]
+
+    def _count(self, kind: int, bin_: int, used: float, aged: float) -> None:
+        for table in (self.common, *self._tables(kind)):
+            table.count(bin_, used, aged)
+        self._news += used + aged
+
+    def _shares(self, kind: int) -> list[float]:
+        """Per bin: of the paths of a class that enter it, the share that is used in it."""
+        common = self.common.shares()
+        turn, length = (table.ratios(common) for table in self._tables(kind))
+        odds = [share / (1.0 - share) * a * b for share, a, b in zip(common, turn, length, strict=True)]
+        return [each / (1.0 + each) for each in odds]
+
+    def _tables(self, kind: int) -> tuple[Table, Table]:
+        turn, length = divmod(kind, len(LENGTH_EDGES))
+        return self.by_turn[turn], self.by_length[length]
 
 
 def bin_of(age_s: float) -> int:
@@ -185,5 +213,5 @@ def admits(worth: float, displaced: float, price: float) -> bool:
 
 def _width_s(bin_: int) -> float:
     """The open last bin is taken to be as wide, relatively, as those before."""
-    end_s = AGE_EDGES_S[bin_ + 1] if bin_ + 1 < BINS else AGE_EDGES_S[-1] * math.sqrt(2)
+    end_s = AGE_EDGES_S[bin_ + 1] if bin_ + 1 < BINS else AGE_EDGES_S[-1] * math.pow(2.0, 1 / 4)
     return end_s - AGE_EDGES_S[bin_]

@@ -25,6 +25,11 @@ REMEMBERED_MIN = 4_096
 block a thousand times as much."""
 
 
+STATE_S = 2.0
+"""The blocks of one state are offered within so many seconds, and so are those that a request has just looked up; a person's next turn
+takes longer to write."""
+
+
 class Block(msgspec.Struct, frozen=True):
     """A piece of a conversation's state."""
 
@@ -35,6 +40,8 @@ class Block(msgspec.Struct, frozen=True):
     tokens: int
     depth: int
     """Tokens before it."""
+    state_tokens: int = 0
+    """Tokens of the whole state it is offered with, as far as they are known."""
 
 
 class Offered(NamedTuple):
@@ -48,7 +55,7 @@ class Offered(NamedTuple):
 class _Path:
     """Blocks that one call touched, from the first of a conversation to the deepest."""
 
-    __slots__ = ("bin", "held", "joined", "kind", "known", "last", "looked_up", "number", "queued", "touched_s", "turn")
+    __slots__ = ("bin", "held", "joined", "kind", "known", "last", "looked_up", "number", "queued", "tokens", "touched_s", "turn")
 
     def __init__(self, touched_s: float, number: int, turn: int, looked_up: bool) -> None:
         self.touched_s = touched_s
@@ -56,6 +63,7 @@ class _Path:
         self.turn = turn
         """How often the conversation had gone on."""
         self.looked_up = looked_up
+        self.tokens = 0
         self.kind = 0
         self.bin = 0
         self.known = 0
@@ -95,6 +103,11 @@ class _Entry:
         self.branches = 0
         """Successors it ever had."""
 
+    @property
+    def end(self) -> int:
+        """Tokens up to its last."""
+        return self.block.depth + self.block.tokens
+
 
 def _chain(entry: _Entry) -> list[_Entry]:
     """From the first of the conversation to it."""
@@ -126,6 +139,8 @@ class Shelf:
         """Per age bin: the paths in it, oldest first."""
         self._now_s = 0.0
         self._paths = 0
+        self._going: _Path | None = None
+        self._going_s = 0.0
 
     def __contains__(self, key: bytes) -> bool:
         entry = self._known.get(key)
@@ -154,7 +169,7 @@ class Shelf:
         return self.leading(keys)
 
     def offer(self, block: Block, now_s: float) -> Offered:
-        """A block to be held; those of one state at one `now_s`, each after its parent. Refused if its parent is not held, or if it is worth
+        """A block to be held; those of one state within `STATE_S`, each after its parent. Refused if its parent is not held, or if it is worth
         less than what would have to go."""
         self._advance(now_s)
         entry = self._enter(block)
@@ -176,7 +191,9 @@ class Shelf:
 
     def _advance(self, now_s: float) -> None:
         """Paths grow older; those that leave an age bin unused teach."""
-        self._now_s = now_s = max(now_s, self._now_s)
+        if now_s <= self._now_s:
+            return
+        self._now_s = now_s
         for bin_, edge_s in enumerate(AGE_EDGES_S[1:]):
             paths = self._ages[bin_]
             while paths and paths[0].touched_s + edge_s <= now_s:
@@ -193,9 +210,9 @@ class Shelf:
                 self._policy.used(entry.path.kind, entry.path.bin, 1 / entry.path.joined)
 
     def _enter(self, block: Block) -> _Entry | None:
-        """The block's entry, in a path of this very moment; None if nothing is known of its parent."""
+        """The block's entry, in the path of its state; None if nothing is known of its parent."""
         entry = self._known.get(block.key)
-        if entry is not None and (entry.held or entry.path.touched_s == self._now_s):
+        if entry is not None and entry.held:
             return entry
         parent = None if block.parent is None else self._known.get(block.parent)
         if block.parent is not None and parent is None:
@@ -206,21 +223,25 @@ class Shelf:
             if parent is not None:
                 parent.children[block.key] = entry
                 parent.branches += 1
-        if parent is not None and parent.path.touched_s == self._now_s and parent.path.last is parent:
-            self._join(parent.path, entry)
-        else:
-            self._open(_chain(entry), looked_up=False)
+        entry.block = block  # another time it may take more or less room
+        if not self._is_young(entry.path):
+            if parent is not None and parent.path.last is parent and self._is_young(parent.path):
+                self._join(parent.path, entry)
+            else:
+                self._open(_chain(entry), False)
+        self._lengthen(entry.path, block.state_tokens)
         return entry
+
+    def _is_young(self, path: _Path) -> bool:
+        return path is not NOWHERE and self._now_s - path.touched_s <= STATE_S
 
     def _open(self, entries: list[_Entry], looked_up: bool) -> None:
         """A new path, from the first block of a conversation on; its blocks leave the paths they were in."""
+        deepest = next((entry for entry in reversed(entries) if entry.path is not NOWHERE), None)
         turn = 0
-        for entry in reversed(entries):
-            if entry.path is not NOWHERE:
-                if entry.branches < BRANCHES_SHARED:
-                    # A turn that was looked up, and then grows, is one turn.
-                    turn = entry.path.turn + (looked_up or not entry.path.looked_up)
-                break
+        if deepest is not None and deepest.branches < BRANCHES_SHARED:
+            # A turn that was looked up, and then grows, is one turn.
+            turn = deepest.path.turn + (looked_up or not deepest.path.looked_up)
         path = _Path(self._now_s, self._paths, turn, looked_up)
         self._paths += 1
         self._ages[0].append(path)
@@ -233,9 +254,13 @@ class Shelf:
         path.last = entry
         path.known += 1
         path.joined += 1
-        path.kind = self._policy.kind_of(path.turn, entry.block.depth + entry.block.tokens)
         if entry.held:
             path.held.append(entry)
+        self._lengthen(path, entry.end)
+
+    def _lengthen(self, path: _Path, tokens: int) -> None:
+        path.tokens = max(path.tokens, tokens)
+        path.kind = self._policy.kind_of(path.turn, path.tokens)
         if path.held:
             self._queue(path)
 
@@ -274,13 +299,20 @@ class Shelf:
 
     def _worth(self, entry: _Entry) -> float:
         block, path = entry.block, entry.path
-        saved_s = self._prefill.saved_s(block.tokens, block.depth)
+        saved_s = block.tokens * self._prefill.token_saved_s(entry.end if entry.held else path.tokens)
         return self._policy.worth(path.kind, self._now_s - path.touched_s, saved_s, block.size_bytes)
 
     def _least(self, newest: _Path) -> _Entry | None:
-        """The end of least worth among the oldest path of each class, but that of a newcomer itself."""
+        """The end of least worth among the oldest path of each class, but that of a newcomer itself. Then the same path goes on going: what
+        is before its end saves less."""
+        if self._going is not None and self._going is not newest and self._going_s == self._now_s:
+            end = self._going.end()
+            if end is not None and not end.children_held:
+                return end
         ends = [self._oldest(kind) for kind in self._heaps]
-        return min((end for end in ends if end is not None and end.path is not newest), key=self._rank, default=None)
+        least = min((end for end in ends if end is not None and end.path is not newest), key=self._rank, default=None)
+        self._going, self._going_s = None if least is None else least.path, self._now_s
+        return least
 
     def _rank(self, entry: _Entry) -> tuple[float, float, int]:
         return self._worth(entry), entry.path.touched_s, entry.path.number
@@ -306,7 +338,9 @@ class Shelf:
     def _forget_oldest(self) -> None:
         keep = max(REMEMBERED_MIN, REMEMBERED_PER_HELD * len(self))
         while len(self._gone) > keep:
-            self._forget(self._known[next(iter(self._gone))])
+            entry = self._known[next(iter(self._gone))]
+            self._policy.aged(entry.path.kind, entry.path.bin, 1 / entry.path.joined)  # it was not asked for all this time
+            self._forget(entry)
 
     def _forget(self, entry: _Entry) -> list[bytes]:
         """Of the block and all that build on it, children first; the keys that were held."""
