@@ -128,10 +128,7 @@ def read_state(data: bytes | bytearray | memoryview | Rows) -> State:
     listed = cursor.words(cursor.word())
     if len(listed) < 4 or (listed[0], listed[1]) != (NO_TOKEN, LIST_FORMAT) or len(listed) != listed[2] + 4 or listed[-1] != 0:
         raise Unparkable("The state's token list is of another format, or it holds media.")
-    state = read_sequence(cursor, listed[3:-1].view(np.int32))
-    if cursor.at != len(cursor.data):
-        raise Unparkable("The state holds more than one key-value cache (sliding windows, or a recurrent part).")
-    return state
+    return read_sequence(cursor, listed[3:-1].view(np.int32))
 
 
 def read_sequence(cursor: Cursor, tokens: NDArray[np.int32]) -> State:
@@ -155,6 +152,8 @@ def read_sequence(cursor: Cursor, tokens: NDArray[np.int32]) -> State:
             rows.append(cursor.take(count * tensors[-1].row_bytes).reshape(count, tensors[-1].row_bytes))
     if filled != 1 or not rows:
         raise Unparkable("The state is empty.")
+    if cursor.at != len(cursor.data):
+        raise Unparkable("The state holds more than one cache of keys and values (sliding windows, or a recurrent part).")
     return State(Layout(streams, tuple(tensors)), tokens, rows)
 
 
