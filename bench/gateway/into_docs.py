@@ -1,6 +1,6 @@
 """Puts the figures of a run into the pages that show them: `make bench-gateway | tee run.log; python -m bench.gateway.into_docs run.log`.
 
-Comes in: a file whose last line is the run's JSON. Goes out: README.md and docs/measured.md with every cell that ends in
+Comes in: a file whose last line is the run's JSON. Goes out: the pages with every cell that ends in
 `<!-- bench: NAME -->` filled anew; a figure that could not be measured (null) leaves an empty cell, one that the run does not have keeps its
 cell: other benchmarks fill it. Does not know: what the figures mean.
 """
@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("README.md", "docs/measured.md")
+PAGES = ("README.md", "docs/measured.md", "docs/quantisation.md")
 CELL = re.compile(r"(?<=\| )[^|\n]*<!-- bench: (\w+) -->")
 UNITS = (
     ("_pct", "{:,.3g}"),
