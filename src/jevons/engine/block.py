@@ -13,7 +13,13 @@ from pathlib import Path
 from jevons.engine.gguf import NotGguf, Tensor, tensors
 from jevons.engine.install import install_command
 from jevons.engine.models import find_model
-from jevons.quant.ggml import TYPES
+
+try:
+    from jevons.quant.ggml import TYPES
+except ImportError as error:  # of numpy or numba; it says how to get them
+    if __name__ != "__main__":
+        raise
+    sys.exit(str(error))
 
 CODES_IN_A_LINE = 8
 
