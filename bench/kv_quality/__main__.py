@@ -193,6 +193,8 @@ def main() -> None:
     arguments.add_argument("--follow", type=int, default=96, help="tokens predicted over it")
     arguments.add_argument("--threads", type=int, default=1)
     options = arguments.parse_args()
+    if options.seeds < 2:
+        sys.exit("One seed has no interval: --seeds is 2 or more")
     if options.tokens % PARK_BLOCK_TOKENS:
         sys.exit(f"Bits are counted for full blocks: --tokens is a multiple of {PARK_BLOCK_TOKENS}")
     found = find_model()
@@ -218,35 +220,37 @@ def main() -> None:
 
 
 def half_width(values: NDArray[np.float64]) -> float:
-    t = T_95.get(len(values), 1.96)
-    return float(t * values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
+    """Of the 95 % interval of the mean."""
+    return float(T_95.get(len(values), 1.96) * values.std(ddof=1) / np.sqrt(len(values)))
+
+
+def label(name: str) -> str:
+    """ "4_25_while_reading" as people read it."""
+    for budget, bits in sorted(BUDGETS.items(), reverse=True):
+        if name == budget or name.startswith(f"{budget}_while"):
+            return f"{bits} bits{name.removeprefix(budget).replace('_', ' ')}"
+    return name.replace("_", " ").replace("q4 0", "q4_0").replace("q8 0", "q8_0")
 
 
 def report(bench: Bench, speed: dict[str, float]) -> None:
-    options = bench.options
+    options, rows = bench.options, bench.rows
     print(
-        f"\n{options.tokens} tokens of context, {options.follow} predicted, {options.seeds} seeds; bits per element with everything included\n"
+        f"\n{options.tokens} tokens of context, {options.follow} predicted, {options.seeds} seeds; bits per element, everything included\n"
     )
-    print(f"{'':26}{'bits':>6}  {'mean KLD, nats':>19}  {'p99':>7}  {'perplexity':>10}  needle")
+    print(f"{'':28}{'bits':>5}  {'mean KLD, nats':>19}  {'p99':>7}  {'perplexity':>10}  needles")
     figures: dict[str, object] = {}
-    for name, row in bench.rows.items():
-        means = row.means
+    for name, row in rows.items():
+        mean, width = float(row.means.mean()), half_width(row.means)
         p99 = float(np.quantile(np.concatenate(row.kld), 0.99))
         perplexity = float(np.exp(np.mean(row.loss)))
-        asked = f"{sum(row.right)} of {len(row.right)}" if row.right else ""
-        label = name.replace("_", ".") + " bits" if name in BUDGETS else name.replace("4_25", "4.25 bits").replace("_", " ", 0)
-        print(
-            f"{label:26}{row.bits:6.2f}  {means.mean():9.5f} ± {half_width(means):7.5f}  {p99:7.4f}  {perplexity:10.4f}  {asked}"
-        )
-        figures |= {f"kld_{name}": round(float(means.mean()), 6), f"kld_{name}_ci95": round(half_width(means), 6)}
-        figures |= {f"kld_p99_{name}": round(p99, 5), f"ppl_{name}": round(perplexity, 4), f"bits_{name}": round(row.bits, 3)}
-        figures[f"bytes_per_token_{name}"] = round(row.bits * bench.elements / 8)
-        if row.right:
-            figures[f"needle_{name}"] = round(sum(row.right) / len(row.right), 4)
-    figures["seeds_4_25_below_q4_0_rotated"] = int((bench.rows["4_25"].means < bench.rows["q4_0_rotated"].means).sum())
-    figures["seeds_4_25_below_q4_0_rotated_parked"] = int(
-        (bench.rows["4_25"].means < bench.rows["q4_0_rotated_parked"].means).sum()
-    )
+        found = f"{sum(row.right)} of {len(row.right)}" if row.right else ""
+        print(f"{label(name):28}{row.bits:5.2f}  {mean:9.5f} ± {width:7.5f}  {p99:7.4f}  {perplexity:10.4f}  {found}")
+        figures |= {f"kld_{name}": round(mean, 6), f"kld_{name}_ci95": round(width, 6), f"kld_p99_{name}": round(p99, 5)}
+        figures |= {f"ppl_{name}": round(perplexity, 4), f"bits_{name}": round(row.bits, 3)}
+        figures |= {f"bytes_per_token_{name}": round(row.bits * bench.elements / 8)}
+        figures |= {f"needle_{name}": round(sum(row.right) / len(row.right), 4)} if row.right else {}
+    for other in ("q4_0_rotated", "q4_0_rotated_parked"):
+        figures[f"seeds_4_25_below_{other}"] = int((rows["4_25"].means < rows[other].means).sum())
     print(
         f"\n1,500 tokens on one core: encoded in {speed['encode_ms_1500']} ms, decoded in {speed['decode_ms_1500']} ms (CPU time)"
     )

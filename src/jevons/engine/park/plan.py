@@ -9,7 +9,6 @@ import struct
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from importlib.resources import files
 
 import numpy as np
@@ -90,7 +89,7 @@ class Sensitivities:
         sums, measured = np.log(np.array(self.whole)).T
         return float(np.exp(np.interp(np.log(total), sums, measured - sums)) * total)
 
-    @cached_property
+    @property
     def text(self) -> str:
         """As the data file that `read` takes."""
         pairs = "".join(f"  [{total:.4g}, {measured:.4g}],\n" for total, measured in self.whole)
