@@ -17,10 +17,13 @@ from jevons.cli.audit import audit
 from jevons.cli.dashboard import dashboard
 from jevons.cli.demo import demo, is_demo
 from jevons.cli.engine import engine
+from jevons.cli.experts import experts
 from jevons.cli.explain import explain
 from jevons.cli.governing import approve, kill, limits
 from jevons.cli.importing import import_
 from jevons.cli.keys import keys
+from jevons.cli.levers import levers
+from jevons.cli.models import models
 from jevons.cli.operator import Operator
 from jevons.cli.options import NEGATIVE, Day, as_json, show
 from jevons.cli.paradox import paradox
@@ -83,7 +86,7 @@ def commands() -> None:
         )
 
 
-for command in (keys, import_, runs, limits, kill, approve, audit, explain, dashboard, paradox, demo, rerate, replay, park, engine):
+for command in (keys, import_, runs, limits, kill, approve, audit, explain, dashboard, paradox, demo, rerate, replay, park, experts, models, engine, levers):
     commands.add_command(command)
 
 

@@ -23,7 +23,7 @@ CHARACTERS = 6_000
 
 def measure(home: Home, traffic: Path | None, model: Path | None, threads: int) -> str:
     """What to say. Raises LedgerError, ImportError."""
-    path = model or _served(home)
+    path = model or served(home)
     try:
         texts = _long([text.plain for text in read_traffic(traffic).texts])
         found = apart(sensitivity.measure, path, texts, threads=threads)
@@ -38,7 +38,7 @@ def measure(home: Home, traffic: Path | None, model: Path | None, threads: int) 
     return f"{path.name}, {len(texts)} texts: {'; '.join(lines)}.\nWritten to {target}; restart the gateway to use it."
 
 
-def _served(home: Home) -> Path:
+def served(home: Home) -> Path:
     section = load(home.config if home.config.exists() else None).engine
     if section.model:
         return Path(section.model).expanduser()
