@@ -212,6 +212,6 @@ def admits(worth: float, displaced: float, price: float) -> bool:
 
 
 def _width_s(bin_: int) -> float:
-    """The open last bin is taken to be as wide, relatively, as those before."""
+    """As wide, relatively, as all others are also the first, in which nobody comes back, and the last, which is open."""
     end_s = AGE_EDGES_S[bin_ + 1] if bin_ + 1 < BINS else AGE_EDGES_S[-1] * math.pow(2.0, 1 / 4)
-    return end_s - AGE_EDGES_S[bin_]
+    return end_s * (1.0 - math.pow(2.0, -1 / 4))
