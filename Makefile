@@ -11,7 +11,7 @@ ENGINE_LOCK := src/jevons/engine/requirements.txt
 # Byte code is written at once, also where PYTHONDONTWRITEBYTECODE is set: without it every start takes seconds longer.
 COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/(pip|setuptools|pkg_resources|pygments)/' .venv/lib
 
-.PHONY: help run demo test test-agents check lint types imports coverage bench-gateway bench-governor bench-loops bench-import bench-explain bench-planted bench-replay bench-turboquant bench-weights bench-quants train-twins bench-twins bench-kv-quality lock clean
+.PHONY: help run demo test test-agents check lint types imports coverage bench-gateway bench-governor bench-loops bench-import bench-explain bench-planted bench-replay bench-park-trace bench-turboquant bench-weights bench-quants train-twins bench-twins bench-kv-quality lock clean
 
 help: ## this list
 	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -83,6 +83,9 @@ bench-twins: .venv/test.stamp ## the mixture against its dense twin: loss, bytes
 
 bench-kv-quality: .venv/test.stamp ## parked contexts in 4.25 to 2.5 bits beside llama.cpp's q8_0 and q4_0: KLD, perplexity, needles (JEVONS_DATA; options: BENCH_ARGS)
 	@$(BIN)/python -m bench.kv_quality $(BENCH_ARGS)
+
+bench-park-trace: .venv/test.stamp ## a recorded hour of conversations through the park's policy: hit rates of LRU and of ours (JEVONS_DATA; options: BENCH_ARGS)
+	@$(BIN)/python -m bench.park_trace $(BENCH_ARGS)
 
 lock: .venv/test.stamp ## write the locks in requirements/ anew, with the newest versions
 	@$(PIP_INSTALL) uv
