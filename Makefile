@@ -11,7 +11,7 @@ ENGINE_LOCK := src/jevons/engine/requirements.txt
 # Byte code is written at once, also where PYTHONDONTWRITEBYTECODE is set: without it every start takes seconds longer.
 COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/(pip|setuptools|pkg_resources|pygments)/' .venv/lib
 
-.PHONY: help run demo test test-agents check lint types imports coverage bench-gateway bench-governor bench-loops bench-import bench-explain bench-planted bench-replay bench-park-trace bench-turboquant bench-weights bench-quants train-twins bench-twins bench-kv-quality lock clean
+.PHONY: help run demo test test-agents check lint types imports coverage bench-gateway bench-governor bench-loops bench-import bench-explain bench-planted bench-replay bench-park-trace bench-engine bench-park bench-turboquant bench-weights bench-quants train-twins bench-twins bench-kv-quality lock clean
 
 help: ## this list
 	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -70,6 +70,12 @@ bench-turboquant: .venv/test.stamp bench/out/neighbours.stamp bench/out/minilm.s
 
 bench-weights: .venv/test.stamp bench/out/minilm.stamp ## a f32 model's weights in 8 to 2 bits: what a task makes of them (JEVONS_DATA; options: BENCH_ARGS)
 	@$(BIN)/python -m bench.weights.types && $(BIN)/python -m bench.weights $(BENCH_ARGS)
+
+bench-engine: .venv/test.stamp ## tokens a second of the local model, behind the gateway and bare (options: BENCH_ARGS)
+	@$(BIN)/python -m bench.engine $(BENCH_ARGS)
+
+bench-park: .venv/test.stamp ## time to first token of a long conversation's second turn: cold, kept, parked (15 minutes; options: BENCH_ARGS)
+	@$(BIN)/python -m bench.park $(BENCH_ARGS)
 
 bench-quants: .venv/test.stamp ## every quantisation of the packaged model: loss, task, speed, memory, the cheapest that passes (options: BENCH_ARGS)
 	@$(BIN)/python -m bench.quants $(BENCH_ARGS)

@@ -112,3 +112,12 @@ def test_a_cancelled_installation_is_interrupted_and_waited_for(tmp_path: Path) 
     asyncio.run(journey())
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
     assert not [pid for pid in children if str(lock) in Path(f"/proc/{pid}/cmdline").read_text()]
+
+
+@pytest.mark.usefixtures("parts")
+def test_another_version_of_the_server_is_not_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An earlier Jevons installed a later server, which takes other parameters."""
+    assert module.missing() == []
+    monkeypatch.setitem(module.NEEDED, "xllamacpp", "2026.10.11549")
+    assert module.missing() == ["xllamacpp"]
+    assert module.present() is None

