@@ -43,7 +43,7 @@ def test_names(tmp_path: Path, tiny: Path) -> None:
     catalogue.add(tiny)
     catalogue.add(tiny)
     assert own(catalogue) == ["tiny"], "the same file twice is one"
-    for name in (PACKAGED, "a/b", "", "-x"):
+    for name in (PACKAGED, "a/b", "", "-x", "q8_0"):
         with pytest.raises(CatalogueError, match="cannot be a name"):
             catalogue.add(tiny, name or "/")
     other = write(tmp_path / "other.gguf", seed=2)

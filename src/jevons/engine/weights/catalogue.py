@@ -18,6 +18,7 @@ import msgspec
 
 from jevons.engine.gguf import header
 from jevons.engine.models import Model, find_model, read_model
+from jevons.engine.native.layout import FILE_TYPES
 from jevons.ledger.home import write_private
 
 PACKAGED = "packaged"
