@@ -117,9 +117,9 @@ class Catalogue:
         if not model.architecture:
             raise CatalogueError(f"{path} is a GGUF file without an architecture: an adapter, or a vocabulary, and no model")
         name = name or _name_of(path)
-        if name == PACKAGED or not NAME.fullmatch(name):
+        if name == PACKAGED or name.upper() in FILE_TYPES or not NAME.fullmatch(name):
             raise CatalogueError(
-                f"{name!r} cannot be a name: letters, digits, dots, dashes; and {PACKAGED!r} is taken. Use --name"
+                f"{name!r} cannot be a name: letters, digits, dots, dashes; {PACKAGED!r} and names of file types are taken. Use --name"
             )
         facts = path.stat()
         item = Item(name, str(path), model.sha256, facts.st_size, facts.st_mtime_ns, made)
