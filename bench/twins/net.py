@@ -22,15 +22,15 @@ ROUTER_Z = 0.001
 class Shape:
     """Sizes of a twin. A dense one has `experts` 0, and `ffn` is the width of its only feed-forward network."""
 
-    vocabulary: int = 4096
-    width: int = 256
-    layers: int = 3
+    vocabulary: int = 2048
+    width: int = 128
+    layers: int = 4
     heads: int = 4
     ffn: int = 128
     """Width of one expert."""
     experts: int = 8
     used: int = 2
-    context: int = 512
+    context: int = 256
     rope_base: float = 10_000.0
     norm_eps: float = 1e-5
 

@@ -18,6 +18,7 @@ LINES = {
     "es": ("Spanish", "#c4532d", ""),
 }
 TITLE = "What a batch takes back"
+SUBTITLE = "Share of a layer’s 8 experts that one step reads, by texts decoded together; a token uses 2. Counted, and by chance"
 
 
 def picture(coverage: Mapping[str, Sequence[float]], batches: Sequence[int]) -> str:
@@ -26,7 +27,7 @@ def picture(coverage: Mapping[str, Sequence[float]], batches: Sequence[int]) -> 
             f'<svg xmlns="http://www.w3.org/2000/svg" class="waterfall" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-labelledby="t d">',
             f'<title id="t">{TITLE}</title><desc id="d">{escape(_aloud(coverage, batches))}</desc><style>{STYLE}</style>',
             f'<text class="head" x="0" y="20">{TITLE}</text>',
-            '<text class="quiet" x="0" y="39">Share of a layer’s 8 experts that one step reads, by texts decoded together; a token uses 2. Counted, and by chance</text>',
+            f'<text class="quiet" x="0" y="39">{SUBTITLE}</text>',
             *_grid(batches),
             *(part for key in LINES for part in _line(coverage[key], batches, *LINES[key][1:])),
             *_names(coverage),

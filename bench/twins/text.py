@@ -92,14 +92,19 @@ def fetch(folder: Path) -> None:
         (folder / f"{package}.part").rename(folder / package)
 
 
-def held_out(work: Path) -> list[Pair]:
-    """The pages that the twins have not seen; kept in `work`/held_out.json once they were taken from the packages."""
-    kept = work / "held_out.json"
+def pages(work: Path) -> list[Pair]:
+    """All pages; kept in `work`/pages.json once they were taken from the packages."""
+    kept = work / "pages.json"
     if not kept.is_file():
         fetch(work / "packages")
-        found = [asdict(pair) for pair in pairs(work / "packages") if pair.held_out]
-        kept.write_text(json.dumps(found, ensure_ascii=False, indent=0), "utf-8")
+        found = pairs(work / "packages")
+        kept.write_text(json.dumps([asdict(pair) for pair in found], ensure_ascii=False), "utf-8")
     return [Pair(**pair) for pair in json.loads(kept.read_text("utf-8"))]
+
+
+def held_out(work: Path) -> list[Pair]:
+    """Those that the twins have not seen."""
+    return [page for page in pages(work) if page.held_out]
 
 
 def pairs(folder: Path) -> list[Pair]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-VOCABULARY = 4096
+VOCABULARY = 2048
 END = "<|endoftext|>"
 """Stands before every text, so that a text's first token has something to follow."""
 END_ID = 0

@@ -18,7 +18,7 @@ BLOCK, BLOCK_BYTES = 32, 34
 
 
 def write(path: Path, *, mixture: bool) -> None:
-    """The mixture has 226 million parameters, of which 75 are active; the dense twin has these."""
+    """The mixture has 223 million parameters, of which 72 are active; the dense twin has these."""
     writer = GGUFWriter(path, "llama")
     writer.add_vocab_size(VOCABULARY)
     writer.add_context_length(512)
