@@ -52,7 +52,7 @@ def test_responses_answers_with_usage(ask: Asker) -> None:
     assert "cached_tokens" in answer["usage"]["input_tokens_details"]
 
 
-@pytest.mark.parametrize("path", ["/v1/messages", "/slots/0?action=erase", "/slots/0?action=save"])
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/completions", "/infill", "/slots/0?action=erase", "/slots/0?action=save"])
 def test_what_would_pass_by_the_seats_is_not_served(ask: Asker, path: str) -> None:
     """llama.cpp's own Messages drops the slot of a request; the gateway translates it. States are moved by the front alone."""
     status, answer = ask.post(path, {"messages": GREET, "max_tokens": 1})
@@ -102,7 +102,7 @@ def test_several_choices_are_refused(ask: Asker) -> None:
 def test_embeddings_are_not_served(ask: Asker) -> None:
     """A chat model's pooled states would pass for embeddings and be poor ones."""
     status, answer = ask.post("/v1/embeddings", {"input": "steam"})
-    assert (status, answer["error"]["type"]) == (501, "not_supported_error")
+    assert (status, answer["error"]["type"]) == (404, "not_found_error")
 
 
 @pytest.mark.parametrize("path", ["/v1/models", "/slots", "/props", "/metrics"])

@@ -1,7 +1,7 @@
 """The engine's door (ASGI): checks the key, gives model calls a slot, and relays llama.cpp's answers as they come.
 
 Model calls are Chat Completions and Responses. Messages is not served here: llama.cpp's own conversion of it drops the slot, and the gateway
-translates that dialect anyway. Everything else that llama.cpp's server answers is passed, but for the doors that move a slot's state.
+translates that dialect anyway. Of llama.cpp's other doors those are open that compute nothing in a slot.
 """
 
 import asyncio
@@ -23,6 +23,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 PLACED = frozenset({"/v1/chat/completions", "/v1/responses"})
+PASSED = frozenset({"/v1/messages/count_tokens", "/v1/models", "/tokenize", "/apply-template", "/props", "/slots", "/metrics"})
 OPEN = frozenset({"/health", "/v1/health"})
 """What llama.cpp answers without a key."""
 RELAYED = frozenset({b"content-type", b"content-length", b"retry-after"})
@@ -46,7 +47,7 @@ class Front:
         if path == "/jevons/park" and method == "GET":
             await _answer(send, 200, msgspec.json.encode(self._park.stats() if self._park else None))
             return
-        if path == "/v1/messages" or (path.startswith("/slots/") and method == "POST"):
+        if path not in PLACED | PASSED | OPEN:
             await _say(send, 404, "not_found_error", f"The engine does not serve {method} {path}.")
             return
         body = await _read(receive)
