@@ -1,7 +1,7 @@
 """The paper's experiment with nearest neighbours (Section 4.4): how often the best vector by inner product is among the k best by codes.
 
 In: a collection of vectors. Out, for each way of encoding it: recall@1@k, bytes a vector, and CPU seconds of learning and encoding on one
-thread. Product quantisation and RaBitQ are those of faiss, with the query left as it is on every side. Nothing is ranked anew."""
+thread. Product quantisation and RaBitQ are those of faiss. Queries are left as they are, but for RaBitQ's, which have 8 bits. Nothing is ranked anew."""
 
 import sys
 import time
@@ -94,7 +94,7 @@ def _faiss(dim: int, bits: int) -> Iterator[Way]:
 
     def rabitq() -> object:
         index = faiss.IndexRaBitQ(dim, faiss.METRIC_INNER_PRODUCT, bits)
-        index.qb = 0  # the query in full, as on the other sides
+        index.qb = 8  # the query in 8 bits: in full it finds the same and takes fifty times as long
         rotation = faiss.RandomRotationMatrix(dim, dim)
         rotation.init(1865)
         kept.append((rotation, index))  # the library holds pointers only
