@@ -71,23 +71,23 @@ bench-turboquant: .venv/test.stamp bench/out/neighbours.stamp bench/out/minilm.s
 bench-weights: .venv/test.stamp bench/out/minilm.stamp ## a f32 model's weights in 8 to 2 bits: what a task makes of them (JEVONS_DATA; options: BENCH_ARGS)
 	@$(BIN)/python -m bench.weights.types && $(BIN)/python -m bench.weights $(BENCH_ARGS)
 
-bench-engine: .venv/test.stamp ## tokens a second of the local model, behind the gateway and bare (options: BENCH_ARGS)
+bench-engine: .venv/test.stamp .venv/native.stamp ## tokens a second of the local model, behind the gateway and bare (options: BENCH_ARGS)
 	@$(BIN)/python -m bench.engine $(BENCH_ARGS)
 
-bench-park: .venv/test.stamp ## time to first token of a long conversation's second turn: cold, kept, parked (15 minutes; options: BENCH_ARGS)
+bench-park: .venv/test.stamp .venv/native.stamp ## time to first token of a long conversation's second turn: cold, kept, parked (15 minutes; options: BENCH_ARGS)
 	@$(BIN)/python -m bench.park $(BENCH_ARGS)
 
-bench-quants: .venv/test.stamp ## every quantisation of the packaged model: loss, task, speed, memory, the cheapest that passes (options: BENCH_ARGS)
+bench-quants: .venv/test.stamp .venv/native.stamp ## every quantisation of the packaged model: loss, task, speed, memory, the cheapest that passes (options: BENCH_ARGS)
 	@$(BIN)/python -m bench.quants $(BENCH_ARGS)
 
 train-twins: .venv/test.stamp ## a mixture of experts and its dense twin, trained on text that Debian packages ship (20 minutes; options: BENCH_ARGS)
 	@$(BIN)/python -c 'import gguf, tokenizers, torch' 2>/dev/null || { echo 'Training needs more packages: $(BIN)/python -m pip install --editable ".[train]"' >&2; exit 1; }
 	@$(BIN)/python -m bench.twins.train $(BENCH_ARGS)
 
-bench-twins: .venv/test.stamp ## the mixture against its dense twin: loss, bytes, batches, languages (options: BENCH_ARGS)
+bench-twins: .venv/test.stamp .venv/native.stamp ## the mixture against its dense twin: loss, bytes, batches, languages (options: BENCH_ARGS)
 	@$(BIN)/python -m bench.twins $(BENCH_ARGS)
 
-bench-kv-quality: .venv/test.stamp ## parked contexts in 4.25 to 2.5 bits beside llama.cpp's q8_0 and q4_0: KLD, perplexity, needles (JEVONS_DATA; options: BENCH_ARGS)
+bench-kv-quality: .venv/test.stamp .venv/native.stamp ## parked contexts in 4.25 to 2.5 bits beside llama.cpp's q8_0 and q4_0: KLD, perplexity, needles (JEVONS_DATA; options: BENCH_ARGS)
 	@$(BIN)/python -m bench.kv_quality $(BENCH_ARGS)
 
 bench-park-trace: .venv/test.stamp ## a recorded hour of conversations through the park's policy: hit rates of LRU and of ours (JEVONS_DATA; options: BENCH_ARGS)
