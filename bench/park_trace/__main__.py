@@ -27,7 +27,7 @@ MODELS = (("SmolLM2-135M", 23_040, 3_500), ("Llama-3.1-8B", 131_072, 30_600))
 GIBS = (64, 256)
 DRAWS, SHARE = 5, 0.7
 SEED = 1865
-AGENT_CAPACITIES = (250, 500, 1_000)
+AGENT_CAPACITIES = (125, 250, 500)
 
 
 def main() -> None:
@@ -149,6 +149,8 @@ def sensitivity(requests: Sequence[Request]) -> None:
         (park, "TURN_EDGES", (0, 1, 2, 3, 4, 6, 9)),
         (park, "LENGTH_EDGES", (0,)),
         (park, "LENGTH_EDGES", (0, 4_096, 16_384, 65_536)),
+        (park, "GROWTH_EDGES", (0,)),
+        (park, "GROWTH_EDGES", (0, 1, 2_048, 8_192)),
     ]
     print(f"{'as it is':44}{walk(requests, 10_000, Learnt()).rate:>20.2%}", flush=True)
     for module, name, value in changes:

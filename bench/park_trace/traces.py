@@ -17,7 +17,7 @@ MOONCAKE = "traces/mooncake_conversation_trace.jsonl"
 AGENTS = "agents/tau_bench_gpt4o_airline.json"
 AGENT_BLOCK_TOKENS = 256
 CHARS_PER_TOKEN = 4
-AGENTS_START_S, TOOL_S, USER_S = 20.0, 4.0, 30.0
+AGENTS_START_S, TOOL_S, USER_S = 2.0, 4.0, 30.0
 """Recorded agents have no times: one begins every so many seconds on average, a tool and a person take so long on average; all exponential."""
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from jevons.policy.park import (
     AGE_EDGES_S,
     BINS,
+    GROWTH_EDGES,
     LENGTH_EDGES,
     PATHS_MAX,
     TURN_EDGES,
@@ -35,8 +36,8 @@ def test_prefill_grows_with_depth():
 
 def test_what_has_learnt_nothing_is_lru():
     learnt, lru = Learnt(), Lru()
-    kinds = {learnt.kind_of(turn, tokens) for turn in TURN_EDGES for tokens in LENGTH_EDGES}
-    assert len(kinds) == len(TURN_EDGES) * len(LENGTH_EDGES)
+    kinds = {learnt.kind_of(turn, tokens, grown) for turn in TURN_EDGES for tokens in LENGTH_EDGES for grown in GROWTH_EDGES}
+    assert len(kinds) == len(TURN_EDGES) * len(LENGTH_EDGES) * len(GROWTH_EDGES)
     for policy in (learnt, lru):
         for kind in kinds:
             worths = [policy.worth(kind, age_s, 1.0, 1) for age_s in AGES_S]
@@ -49,13 +50,13 @@ def test_lru_learns_nothing():
     before = lru.worth(0, 60.0, 1.0, 1)
     lru.used(0, 0, 1.0)
     lru.aged(0, 0, 1.0)
-    assert lru.kind_of(9, 10**6) == 0 and lru.worth(0, 60.0, 5.0, 7) == before
+    assert lru.kind_of(9, 10**6, 10) == 0 and lru.worth(0, 60.0, 5.0, 7) == before
 
 
 def test_the_class_that_goes_on_is_worth_more():
     """Of those in their fifth turn half come back within a minute, of the single ones a tenth: both are seen a hundred times."""
     learnt = Learnt()
-    often, seldom = learnt.kind_of(5, 4_000), learnt.kind_of(0, 4_000)
+    often, seldom = learnt.kind_of(5, 4_000, 500), learnt.kind_of(0, 4_000, 0)
     at = bin_of(60.0)
     for kind, share in ((often, 0.5), (seldom, 0.1)):
         for bin_ in range(at):
@@ -70,7 +71,7 @@ def test_the_class_that_goes_on_is_worth_more():
 def test_rates_are_derived_anew_after_news():
     """A few paths change nothing yet, more do."""
     learnt = Learnt()
-    kind = learnt.kind_of(0, 0)
+    kind = learnt.kind_of(0, 0, 0)
     before = learnt.rate(kind, 60.0)
     learnt.used(kind, bin_of(60.0), 1.0)
     assert learnt.rate(kind, 60.0) == before
@@ -81,7 +82,7 @@ def test_rates_are_derived_anew_after_news():
 def test_what_is_long_past_is_forgotten():
     """After a thousand conversations of which all came back, none does: as many again, and the share has fallen below a half."""
     learnt = Learnt()
-    kind, bin_ = learnt.kind_of(0, 0), bin_of(60.0)
+    kind, bin_ = learnt.kind_of(0, 0, 0), bin_of(60.0)
     for _ in range(int(PATHS_MAX)):
         learnt.used(kind, bin_, 1.0)
     for _ in range(int(PATHS_MAX)):

@@ -5,10 +5,10 @@ what recomputing a block would cost. Goes out: a block's worth, in seconds of pr
 whether a newcomer is worth its place. The very same functions decide live and in bench/park_trace.
 Does not know: which blocks there are, where they lie, clocks (ages are given).
 
-Reuse is learnt, from nothing, by counting. A path has a class (by turn: how often its conversation has gone on; by length) and grows older
-through age bins; per bin stands how many paths were asked for in it, and how many left it unasked: a life table, for all, for each turn and
-for each length. A class takes the odds of all, times what its turn and its length change in them (proportional odds: Cox 1972). The worth of
-holding on is the Gittins index of that life (Gittins 1979; in caches: the hit density of Beckmann, Chen and Cidon, NSDI 2018): over all
+Reuse is learnt, from nothing, by counting. A path has a class (by turn: how often its conversation has gone on; by its length; by how much it grew
+last) and grows older through age bins; per bin stands how many paths were asked for in it, and how many left it unasked: a life table, for
+all, and for each turn, length and growth. A class takes the odds of all, times what each of its three changes in them (proportional odds:
+Cox 1972). The worth of holding on is the Gittins index of that life (Gittins 1979; in caches: the hit density of Beckmann, Chen and Cidon, NSDI 2018): over all
 moments to give up at, the best of P(asked for until then) ÷ E(seconds held until then). With nothing learnt worth falls with age alone: LRU.
 """
 
@@ -16,6 +16,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
+from operator import mul
 from typing import Protocol
 
 import msgspec
@@ -26,13 +27,16 @@ TURN_EDGES = (0, 1, 2, 3, 5)
 """Lower edges of the classes by turn: how often the conversation has gone on."""
 LENGTH_EDGES = (0, 2_048, 8_192, 16_384, 32_768, 65_536)
 """Lower edges of the classes by length of the path, in tokens."""
+GROWTH_EDGES = (0, 1, 1_024, 4_096, 16_384)
+"""Lower edges of the classes by growth: tokens added to what was known of the conversation; none = its first turn. A long piece put behind
+a known beginning is more often something else that begins alike (a template, a document with another question) than one's next turn."""
 PRIOR_P = 0.025
 """Of the paths that enter an age bin, the share asked for in it, before anything is learnt: a return is as likely in each. Its value matters
 little; that it is the same in every bin makes the beginning LRU."""
 PRIOR_PATHS = 8.0
-"""How many paths the prior counts for in a bin; and how many expected uses, in what a turn or a length changes."""
+"""How many paths the prior counts for in a bin; and how many expected uses, in what a turn, a length or a growth changes."""
 RATIO_BINS = 8
-"""What a turn or a length changes in the odds is counted over so many bins before and after: four times as young to four times as old."""
+"""What these change in the odds is counted over so many bins before and after: four times as young to four times as old."""
 PATHS_MAX = 1_024.0
 """At so many paths the counts of a bin are halved: what they say follows a changed use within a thousand conversations."""
 NEWS_PATHS = 16.0
@@ -65,8 +69,8 @@ class Prefill(msgspec.Struct, frozen=True):
 class Policy(Protocol):
     """What a shelf asks. Ages in seconds; `kind` as `kind_of` gave it."""
 
-    def kind_of(self, turn: int, tokens: int) -> int:
-        """Class of a path of so many tokens whose conversation has gone on `turn` times."""
+    def kind_of(self, turn: int, tokens: int, grown: int) -> int:
+        """Class of a path of so many tokens whose conversation has gone on `turn` times, the last time by `grown` tokens."""
 
     def used(self, kind: int, bin_: int, share: float) -> None:
         """So much of a path (1 = all) was asked for while in an age bin."""
@@ -81,7 +85,7 @@ class Policy(Protocol):
 class Lru:
     """The baseline: what was used last stays."""
 
-    def kind_of(self, turn: int, tokens: int) -> int:
+    def kind_of(self, turn: int, tokens: int, grown: int) -> int:
         return 0
 
     def used(self, kind: int, bin_: int, share: float) -> None:
@@ -131,11 +135,14 @@ class Learnt:
         self.common = Table()
         self.by_turn = tuple([Table() for _ in TURN_EDGES])
         self.by_length = tuple([Table() for _ in LENGTH_EDGES])
+        self.by_growth = tuple([Table() for _ in GROWTH_EDGES])
         self._rates: dict[int, tuple[float, ...]] = {}
         self._news = 0.0
 
-    def kind_of(self, turn: int, tokens: int) -> int:
-        return (bisect_right(TURN_EDGES, turn) - 1) * len(LENGTH_EDGES) + bisect_right(LENGTH_EDGES, tokens) - 1
+    def kind_of(self, turn: int, tokens: int, grown: int) -> int:
+        kind = bisect_right(TURN_EDGES, turn) - 1
+        kind = kind * len(LENGTH_EDGES) + bisect_right(LENGTH_EDGES, tokens) - 1
+        return kind * len(GROWTH_EDGES) + bisect_right(GROWTH_EDGES, grown) - 1
 
     def used(self, kind: int, bin_: int, share: float) -> None:
         self._count(kind, bin_, share, 0.0)
@@ -163,13 +170,15 @@ class Learnt:
     def _shares(self, kind: int) -> list[float]:
         """Per bin: of the paths of a class that enter it, the share that is used in it."""
         common = self.common.shares()
-        turn, length = (table.ratios(common) for table in self._tables(kind))
-        odds = [share / (1.0 - share) * a * b for share, a, b in zip(common, turn, length, strict=True)]
+        odds = [share / (1.0 - share) for share in common]
+        for table in self._tables(kind):
+            odds = list(map(mul, odds, table.ratios(common)))
         return [each / (1.0 + each) for each in odds]
 
-    def _tables(self, kind: int) -> tuple[Table, Table]:
+    def _tables(self, kind: int) -> tuple[Table, Table, Table]:
+        kind, growth = divmod(kind, len(GROWTH_EDGES))
         turn, length = divmod(kind, len(LENGTH_EDGES))
-        return self.by_turn[turn], self.by_length[length]
+        return self.by_turn[turn], self.by_length[length], self.by_growth[growth]
 
 
 def bin_of(age_s: float) -> int:

@@ -55,15 +55,31 @@ class Offered(NamedTuple):
 class _Path:
     """Blocks that one call touched, from the first of a conversation to the deepest."""
 
-    __slots__ = ("bin", "held", "joined", "kind", "known", "last", "looked_up", "number", "queued", "tokens", "touched_s", "turn")
+    __slots__ = (
+        "before",
+        "bin",
+        "held",
+        "joined",
+        "kind",
+        "known",
+        "last",
+        "looked_up",
+        "number",
+        "queued",
+        "tokens",
+        "touched_s",
+        "turn",
+    )
 
-    def __init__(self, touched_s: float, number: int, turn: int, looked_up: bool) -> None:
+    def __init__(self, touched_s: float, number: int, looked_up: bool) -> None:
         self.touched_s = touched_s
         self.number = number
-        self.turn = turn
+        self.turn = 0
         """How often the conversation had gone on."""
         self.looked_up = looked_up
         self.tokens = 0
+        self.before = 0
+        """Tokens of what was known of the conversation; 0 = nothing that is its own."""
         self.kind = 0
         self.bin = 0
         self.known = 0
@@ -84,7 +100,7 @@ class _Path:
         return held[-1] if held else None
 
 
-NOWHERE = _Path(0.0, -1, 0, False)
+NOWHERE = _Path(0.0, -1, False)
 """Where a block is before its first path."""
 
 
@@ -238,11 +254,11 @@ class Shelf:
     def _open(self, entries: list[_Entry], looked_up: bool) -> None:
         """A new path, from the first block of a conversation on; its blocks leave the paths they were in."""
         deepest = next((entry for entry in reversed(entries) if entry.path is not NOWHERE), None)
-        turn = 0
+        path = _Path(self._now_s, self._paths, looked_up)
         if deepest is not None and deepest.branches < BRANCHES_SHARED:
             # A turn that was looked up, and then grows, is one turn.
-            turn = deepest.path.turn + (looked_up or not deepest.path.looked_up)
-        path = _Path(self._now_s, self._paths, turn, looked_up)
+            path.turn = deepest.path.turn + (looked_up or not deepest.path.looked_up)
+            path.before = deepest.end
         self._paths += 1
         self._ages[0].append(path)
         for entry in entries:
@@ -260,7 +276,8 @@ class Shelf:
 
     def _lengthen(self, path: _Path, tokens: int) -> None:
         path.tokens = max(path.tokens, tokens)
-        path.kind = self._policy.kind_of(path.turn, path.tokens)
+        grown = max(1, path.tokens - path.before) if path.before else 0
+        path.kind = self._policy.kind_of(path.turn, path.tokens, grown)
         if path.held:
             self._queue(path)
 
