@@ -168,6 +168,11 @@ PARK_RAM_MIB = 256
 """Memory for parked conversations: 11,000 tokens of the 135M model as they are, 40,000 compressed. llama.cpp's own cache takes 8 GiB."""
 PARK_BLOCK_TOKENS = 256
 """Tokens of one parked block: what two conversations share is found to within one block, and a block of the 135M model is 6 MB."""
+PARK_GIB_PER_COMPUTE = 0.05
+"""What a GiB costs an hour against what two cores cost an hour: the list prices of clouds differ by $0.0036 a GiB and $0.075 for the cores. A
+block is let in if it is likely to save more seconds than it costs: one of the 135M model (6 MB, 1.3 s) for a sure use within an hour or so."""
+PARK_PREFILL_S_PER_BYTE = 5e-11
+"""Seconds to read a token, per byte of the model's file: 200 tokens/s for the packaged 98 MB on one core; larger files take as much longer."""
 PARK_IDLE_S = 2.0
 """How long a conversation rests in its slot before it is parked for a restart: an agent's next step mostly comes sooner."""
 PARK_STATES_WAITING_MAX = 2
@@ -387,10 +392,11 @@ EXPERTS_TEXT_TOKENS_MAX = 4_096
 # The engine's builds
 CHOOSE_BUDGET_S = 30.0
 """A choice of the engine's build is waited for by a person: no round is begun that would end after this."""
-CHOOSE_ROUNDS_LEAST = 2
-"""Also on a slow machine: a median of one is no median."""
-CHOOSE_ROUNDS_MAX = 3
+CHOOSE_ROUNDS_LEAST = 3
+"""Also on a slow or busy machine, whatever it takes: a median of less is none."""
+CHOOSE_ROUNDS_MAX = 9
+"""Three builds take 3 s a round here."""
 CHOOSE_REQUEST_TIMEOUT_S = 120.0
-"""One round of one build takes 3 s here, and a slow machine with a large model a minute."""
+"""One round of one build takes a second here, and a slow machine with a large model a minute."""
 NATIVE_FETCH_TIMEOUT_S = 300.0
 """11 MB through npm: seconds, on a slow line minutes."""

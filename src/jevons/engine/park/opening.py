@@ -7,12 +7,14 @@ import threading
 from hashlib import file_digest
 from pathlib import Path
 
+from jevons.core.limits import PARK_GIB_PER_COMPUTE, PARK_PREFILL_S_PER_BYTE
 from jevons.engine.park.codec import Codec, Lossless
 from jevons.engine.park.disk import Disk
 from jevons.engine.park.park import Park, begin_background_thread
 from jevons.engine.park.states import Layout
 from jevons.engine.park.store import Store
 from jevons.engine.settings import ParkSettings, ServeOrder
+from jevons.policy.park import Prefill, holding_price
 
 log = logging.getLogger("jevons.engine")
 BUDGET = "jevons.engine.park.budget"
@@ -31,7 +33,8 @@ def open_park(order: ServeOrder, transit: Path, library: str) -> Park:
         model = file_digest(file, "sha256").digest()
     if _compresses(settings):
         threading.Thread(target=_warm, name="park-warm", daemon=True).start()
-    store = Store(settings.ram_bytes, disk, settings.disk_bytes)
+    prefill = Prefill(token_s=Path(order.model).stat().st_size * PARK_PREFILL_S_PER_BYTE)
+    store = Store(settings.ram_bytes, disk, settings.disk_bytes, prefill, holding_price(PARK_GIB_PER_COMPUTE, 1.0))
     return Park(store, transit, secret, (model, library.encode()), lambda layout: _codec(settings, model.hex(), layout))
 
 

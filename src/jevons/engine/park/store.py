@@ -25,6 +25,7 @@ from jevons.engine.park.disk import Disk, Filed
 from jevons.engine.park.sealing import OVERHEAD_BYTES
 from jevons.engine.park.shelf import Block, Shelf
 from jevons.engine.park.trails import FILE, Trail, Trails
+from jevons.policy.park import Prefill
 
 
 class StoreStats(msgspec.Struct, frozen=True):
@@ -51,18 +52,21 @@ class StoreStats(msgspec.Struct, frozen=True):
 class Store:
     """`ram_bytes` and `disk_bytes` bound the payloads. `trails` come from the disk, and are filed there."""
 
-    def __init__(self, ram_bytes: int, disk: Disk | None = None, disk_bytes: int = 0) -> None:
+    def __init__(
+        self, ram_bytes: int, disk: Disk | None = None, disk_bytes: int = 0, prefill: Prefill | None = None, price: float = 0.0
+    ) -> None:
+        """`prefill`: what computing anew takes; `price` of a byte in RAM (`policy.park.holding_price`). A byte on disk costs nothing worth counting."""
         self.trails = Trails()
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
         self._now_s = 0.0
-        self._ram = Shelf(ram_bytes)
+        self._ram = Shelf(ram_bytes, None, prefill, price)
         self._payloads: dict[bytes, bytes] = {}
         """Of what RAM holds."""
         self._blocks: dict[bytes, tuple[bytes, Block]] = {}
         """Tenant and facts of every block on either shelf."""
         self._disk = disk
-        self._filed = Shelf(disk_bytes)
+        self._filed = Shelf(disk_bytes, None, prefill)
         self._waiting: OrderedDict[bytes, bytes] = OrderedDict()
         """Payloads to be written. One stays until its file is there, so that it is found all the time."""
         self._leaving: list[tuple[bytes, bytes]] = []
