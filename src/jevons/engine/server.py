@@ -97,7 +97,9 @@ async def serve(order: ServeOrder, report: Callable[[Report], object], end: "End
 
 
 @asynccontextmanager
-async def _placing(order: ServeOrder, inner: Inner, transit: Path | None, build: str) -> AsyncIterator[tuple[Placing, Park | None]]:
+async def _placing(
+    order: ServeOrder, inner: Inner, transit: Path | None, build: str
+) -> AsyncIterator[tuple[Placing, Park | None]]:
     library = f"xllamacpp {importlib.metadata.version('xllamacpp')}, {build}"
     park = open_park(order, transit, library) if transit is not None else None
     placing = Placing(inner, order.slots, park)
