@@ -21,15 +21,15 @@ COMMENT = """\
 # model         SHA-256 of the model file
 # head          elements of a head
 # bits          of the codes that were measured
-# keys, values  per layer: mean Kullback-Leibler divergence in nats when it alone is coded in so many bits
-# whole         of four plans: the sum of their layers' divergences, and what was measured of the plan itself
+# keys, values  per layer: Kullback-Leibler divergence in nats when it alone is coded in so many bits (square of the root's mean over tokens)
+# whole         of four plans: the sum of what their layers are expected to cost, and the mean divergence that was measured
 
 """
 
 
 def main() -> None:
     arguments = argparse.ArgumentParser()
-    arguments.add_argument("--texts", type=int, default=4)
+    arguments.add_argument("--texts", type=int, default=3)
     arguments.add_argument("--threads", type=int, default=1)
     options = arguments.parse_args()
     found = find_model()

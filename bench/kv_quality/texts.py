@@ -1,6 +1,6 @@
 """Texts of the data folder: worked problems (GPT-4's answers, from lm-sys/RouteLLM) and transcripts of an agent (tau-bench), by turns.
 
-Texts 0 to 99 are what the bench measures; sensitivities are measured on texts from 100 on, so that no plan has seen the bench's texts.
+The bench measures texts from 0 on; sensitivities are measured on texts from 140 on, which are other problems and other tasks of the agent.
 """
 
 import csv
@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 PROBLEMS = "routing/routellm/gsm8k_responses.csv"
 TRANSCRIPTS = "agents/tau_bench_gpt4o_airline.json"
 PROBLEMS_OF_TEXT = 12
-TRAINING_FROM = 100
+TRAINING_FROM = 140
 
 
 def text(place: int) -> str:
@@ -28,8 +28,9 @@ def problems(place: int) -> str:
 
 
 def transcript(place: int) -> str:
-    """Without the system prompt, which all have in common."""
-    messages = json.loads(data(TRANSCRIPTS).read_text(encoding="utf-8"))[place]["traj"][1:]
+    """Two of them, without the system prompt, which all have in common."""
+    trajectories = json.loads(data(TRANSCRIPTS).read_text(encoding="utf-8"))[2 * place : 2 * place + 2]
+    messages = [message for trajectory in trajectories for message in trajectory["traj"][1:]]
     return "\n".join(
         f"{message['role']}: {message.get('content') or json.dumps(message.get('tool_calls'))}" for message in messages
     )

@@ -68,7 +68,7 @@ def test_the_layers_that_the_shipped_sensitivities_spare_are_the_sensitive_ones(
     assert found is not None
     keys = np.argsort(found.kld[:30])
     cheap, dear = (
-        sensitivity.divergence([probe], LAYOUT, 64, tuple(2 if place in some else AS_IS for place in range(60)))
+        sensitivity.divergences([probe], LAYOUT, 64, tuple(2 if place in some else AS_IS for place in range(60))).mean()
         for some in (keys[:4], keys[-4:])
     )
     assert cheap < dear

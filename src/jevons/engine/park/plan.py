@@ -5,6 +5,7 @@ Out: a `Plan`. Losses of tensors are added up, as if they did not know each othe
 sums are off by was measured on whole plans, and is part of the answer. Does not know: rows, texts, how anything is measured.
 """
 
+import math
 import struct
 import tomllib
 from collections.abc import Iterator
@@ -21,6 +22,9 @@ AS_IS = 16
 """Bits of a tensor that is left alone."""
 CODE_BITS = (2, 3, 4, 5, 6)
 HEADS = (64, 128, 256)
+DRAWN = 0.5
+"""What a layer costs on texts that were not measured is nearer to what the others cost: on two such texts, plans at 3.2 and 4.2 bits that were
+drawn halfway lost 5 to 10 % less than plans that took every figure at its word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +76,19 @@ class Sensitivities:
     bits: int
     """Of the codes that were measured."""
     kld: tuple[float, ...]
-    """Per tensor (keys of every layer, then values): the divergence when it alone is coded."""
+    """Per tensor (keys of every layer, then values): the divergence when it alone is coded, the square of its root's mean over tokens: the
+    plain mean rests on a few tokens, and differs between texts by half as much again."""
     whole: tuple[tuple[float, float], ...]
-    """Of whole plans: the sum of their tensors' divergences, and what was measured; ascending."""
+    """Of whole plans: the sum of what their tensors are expected to cost, and the mean divergence that was measured; ascending."""
 
     def of(self, tensor: int, bits: int) -> float:
-        """A tensor's divergence: as measured, or for other bits in the ratio of the codes' squared errors, as it goes while it is small."""
+        """What a tensor is expected to cost in so many bits: in the ratio of the codes' squared errors, as divergences go while they are small,
+        and `DRAWN` to the geometric mean of all tensors."""
         if bits == AS_IS:
             return 0.0
-        return self.kld[tensor] * codebook(self.head, bits).mse / codebook(self.head, self.bits).mse
+        typical = math.exp(sum(map(math.log, self.kld)) / len(self.kld))
+        drawn = math.exp((1 - DRAWN) * math.log(self.kld[tensor]) + DRAWN * math.log(typical))
+        return drawn * codebook(self.head, bits).mse / codebook(self.head, self.bits).mse
 
     def expected(self, total: float) -> float:
         """What a plan whose divergences sum to `total` will measure, between and beyond the measured ones in the nearest's proportion."""
