@@ -208,7 +208,9 @@ def told(found: Comparison) -> Figures:
     print()
     show_comparison(found)
     layers = [
-        asdict(layer.language) | {"given_token_bits": layer.language_given_token.bits, "layer": layer.layer}
+        asdict(layer.language)
+        | {"layer": layer.layer, "given_token_bits": layer.language_given_token.bits}
+        | {"expert_bits": layer.expert_bits, "token_bits": layer.token_bits}
         for layer in found.layers
     ]
     return {"language": layers, "language_together": asdict(found.together), "language_by_token": asdict(found.token)}

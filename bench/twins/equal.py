@@ -37,7 +37,7 @@ def main() -> None:
             apart, worst = [], 0.0
             with (
                 Model(library, asked.work / f"{name}-{kind}.gguf") as model,
-                Context(model, shape.context, type_k="f32", type_v="f32") as context,
+                Context(model, shape.context, batch_tokens=shape.context, type_k="f32", type_v="f32") as context,
             ):
                 for page in pages[:PAGES]:
                     ids = model.tokens(page.es)[: shape.context]

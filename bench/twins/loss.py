@@ -42,7 +42,7 @@ class Loss:
 
 def loss(model: Model, pages: list[Pair], language: str) -> Loss:
     rows = []
-    with Context(model, model.context_tokens, threads=1) as context:
+    with Context(model, model.context_tokens, batch_tokens=model.context_tokens, threads=1) as context:
         for page in pages:
             ids = model.tokens(getattr(page, language))[: model.context_tokens]
             logits = context.decode(ids, logits="all", position=0)[:-1].astype(np.float64)

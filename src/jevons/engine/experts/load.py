@@ -15,7 +15,7 @@ def idle_share(routing: Routing) -> NDArray[np.float64]:
     return idle
 
 
-def balance_bits(routing: Routing) -> NDArray[np.float64]:
+def evenness_bits(routing: Routing) -> NDArray[np.float64]:
     """[layers]: entropy of the experts' shares of the work; log2(experts) when all work alike, log2(used) when always the same do."""
     counts = routing.counts()
     return entropy_bits(counts / counts.sum(axis=1, keepdims=True))

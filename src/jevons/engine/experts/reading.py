@@ -32,7 +32,7 @@ class Layer:
     tokens_by_expert: list[int]
     idle_share: float
     busiest_times_even: float
-    balance_bits: float
+    evenness_bits: float
     doubt_bits: float
 
 
@@ -110,7 +110,7 @@ def read(path: Path, text: str) -> Reading:
 
 def _layers(routing: Routing) -> list[Layer]:
     figures = zip(
-        routing.layers, routing.counts(), load.idle_share(routing), load.largest_share(routing), load.balance_bits(routing),
+        routing.layers, routing.counts(), load.idle_share(routing), load.largest_share(routing), load.evenness_bits(routing),
         load.doubt_bits(routing), strict=True,
     )  # fmt: skip
     return [Layer(number, counts.tolist(), *map(float, rest)) for number, counts, *rest in figures]
