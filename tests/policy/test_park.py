@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jevons.policy.park import (
@@ -96,6 +96,7 @@ def test_age_bins():
     assert bin_of(1e12) == BINS - 1
 
 
+@settings(max_examples=25)
 @given(st.lists(st.floats(1e-6, 0.99), min_size=BINS, max_size=BINS))
 def test_holding_rates_are_the_best_of_all_horizons(shares: list[float]):
     """Against the definition, term by term."""

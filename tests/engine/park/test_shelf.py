@@ -98,6 +98,15 @@ def test_growing_makes_a_conversation_young_again():
     assert park(shelf, 30.0, 6, 7) == [key(3, 4)]
 
 
+def test_a_thousand_turns_without_eviction_leave_the_order_right():
+    shelf = Shelf(CAPACITY, Lru(), EVEN)
+    park(shelf, 0.0, 3, 4)
+    for turn in range(1, 1_000):
+        assert shelf.lookup(keys(1, 2), turn * 10.0) == (2 if turn > 1 else 0)
+        park(shelf, turn * 10.0, 1, 2)
+    assert park(shelf, 20_000.0, 5, 6, 7, 8) == [key(3, 4), key(3)]
+
+
 def test_dropping_takes_what_builds_on_it():
     shelf = Shelf(CAPACITY)
     park(shelf, 0.0, 1, 2, 3)

@@ -12,7 +12,7 @@ What went, or was never let in, is remembered for a while by its key alone, else
 
 from collections import OrderedDict, deque
 from collections.abc import Sequence
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
 import msgspec
@@ -23,8 +23,8 @@ REMEMBERED_PER_HELD = 4
 REMEMBERED_MIN = 4_096
 """Keys remembered of blocks that are not held: so many for each that is, and at least so many. A key with its entry takes 300 bytes, a
 block a thousand times as much."""
-
-
+STALE_MAX = 64
+"""So many stale paths may stand in a heap besides two for each block that is known."""
 STATE_S = 2.0
 """The blocks of one state are offered within so many seconds, and so are those that a request has just looked up; a person's next turn
 takes longer to write."""
@@ -101,7 +101,7 @@ class _Path:
 
 
 NOWHERE = _Path(0.0, -1, False)
-"""Where a block is before its first path."""
+"""Where a block is before its first path. What it counts means nothing."""
 
 
 class _Entry:
@@ -151,8 +151,8 @@ class Shelf:
         """Known and not held, in the order in which they went."""
         self._heaps: dict[int, list[tuple[float, int, _Path]]] = {}
         """Per class: the paths whose end may go, oldest first. What is stale is found when it comes to the top."""
-        self._ages: list[deque[_Path]] = [deque() for _ in range(BINS)]
-        """Per age bin: the paths in it, oldest first."""
+        self._ages: list[deque[_Path]] = [deque() for _ in range(BINS - 1)]
+        """Per age bin, but the last, which none leaves: the paths in it, oldest first."""
         self._now_s = 0.0
         self._paths = 0
         self._going: _Path | None = None
@@ -217,7 +217,8 @@ class Shelf:
                 if path.known:
                     self._policy.aged(path.kind, bin_, path.known / path.joined)
                     path.bin = bin_ + 1
-                    self._ages[path.bin].append(path)
+                    if path.bin < len(self._ages):
+                        self._ages[path.bin].append(path)
 
     def _learn(self, asked: list[_Entry]) -> None:
         """A block common to many conversations says nothing of how one goes on."""
@@ -350,7 +351,19 @@ class Shelf:
         """The path may be one whose end may go. Whether it is, is seen when it comes to the top of its heap."""
         if path.queued != path.kind:
             path.queued = path.kind
-            heappush(self._heaps.setdefault(path.kind, []), (path.touched_s, path.number, path))
+            heap = self._heaps.setdefault(path.kind, [])
+            heappush(heap, (path.touched_s, path.number, path))
+            if len(heap) > 2 * len(self._known) + STALE_MAX:
+                self._tidy(heap, path.kind)
+
+    @staticmethod
+    def _tidy(heap: list[tuple[float, int, _Path]], kind: int) -> None:
+        """Where nothing has to go nothing comes to the top, and what is stale would pile up."""
+        for _, _, path in heap:
+            if path.queued == kind and path.end() is None:
+                path.queued = -1
+        heap[:] = [item for item in heap if item[2].queued == kind]
+        heapify(heap)
 
     def _forget_oldest(self) -> None:
         keep = max(REMEMBERED_MIN, REMEMBERED_PER_HELD * len(self))
