@@ -92,9 +92,10 @@ def test_a_schema_is_kept(ask: Asker) -> None:
     assert isinstance(person["age"], int)
 
 
-def test_several_choices_are_refused(ask: Asker) -> None:
+@pytest.mark.parametrize("name", ["n", "n_cmpl"])
+def test_several_choices_are_refused(ask: Asker, name: str) -> None:
     """llama.cpp would put the others into slots of its own choice, and report the usage of one."""
-    status, answer = ask.post("/v1/chat/completions", {"messages": GREET, "max_tokens": 4, "n": 2})
+    status, answer = ask.post("/v1/chat/completions", {"messages": GREET, "max_tokens": 4, name: 2})
     assert status == 400
     assert "leave n out" in answer["error"]["message"]
 

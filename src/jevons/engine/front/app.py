@@ -26,6 +26,8 @@ PLACED = frozenset({"/v1/chat/completions", "/v1/responses"})
 PASSED = frozenset({"/v1/messages/count_tokens", "/v1/models", "/tokenize", "/apply-template", "/props", "/slots", "/metrics"})
 OPEN = frozenset({"/health", "/v1/health"})
 """What llama.cpp answers without a key."""
+CHOICES = ("n", "n_cmpl")
+"""Further choices would go into slots of llama.cpp's choosing, and be billed as one."""
 RELAYED = frozenset({b"content-type", b"content-length", b"retry-after"})
 CACHED = re.compile(rb'"cached_tokens":\s*(\d+)')
 
@@ -81,7 +83,7 @@ class Front:
         except msgspec.DecodeError as error:
             await _say(send, 400, "invalid_request_error", f"The body is not a JSON object: {error}")
             return
-        if bytes(fields.get("n", b"1")).strip() not in (b"1", b"null"):
+        if any(bytes(fields.get(name, b"1")).strip() not in (b"1", b"null") for name in CHOICES):
             await _say(send, 400, "invalid_request_error", "The local model gives one choice; leave n out.")
             return
         tenant, links = read_labels(headers)

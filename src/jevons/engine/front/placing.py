@@ -6,14 +6,14 @@ Every await can be the last: a seat is left in `finally`.
 """
 
 import asyncio
-import contextlib
 import logging
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 from jevons.core.limits import LOCAL_QUEUE_MAX, PARK_IDLE_S, PARK_STATES_WAITING_MAX
 from jevons.engine.front.inner import Inner, InnerFailed
@@ -21,6 +21,11 @@ from jevons.engine.front.seats import Place, Seat, Seats
 from jevons.engine.park.park import Filled, Park, begin_background_thread
 
 log = logging.getLogger("jevons.engine")
+T = TypeVar("T")
+
+
+NOBODY_KNOWS = b"?"
+"""The tenant of a slot that was left half prepared. No request is of it, so it is cleared for everyone."""
 
 
 class Overfull(Exception):
@@ -37,17 +42,24 @@ class Visit:
         self.answered = False
 
 
+class _Turn(NamedTuple):
+    """A request that waits for a seat."""
+
+    tenant: bytes
+    links: tuple[bytes, ...]
+    place: asyncio.Future[Place]
+
+
 class Placing:
     """All slots of one engine, and the park behind them. Belongs to one event loop."""
 
     def __init__(self, inner: Inner, slots: int, park: Park | None) -> None:
         self.seats = Seats(slots)
-        self.waiting = 0
-        """Requests that wait for a seat."""
         self._inner = inner
         self._park = park
-        self._queue: deque[asyncio.Future[None]] = deque()
-        self._moving = asyncio.Lock()  # while a state is on its way out, nobody chooses: its seat may be the one they want
+        self._turns: deque[_Turn] = deque()
+        self._moving = 0
+        """States on their way out of free seats. Meanwhile nobody is given a seat: that one may be the one they want."""
         self._fills = ThreadPoolExecutor(1, "park-fill")
         self._keeps = ThreadPoolExecutor(1, "park-keep", initializer=begin_background_thread)
         self._keeping: set[asyncio.Future[None]] = set()
@@ -56,14 +68,17 @@ class Placing:
     async def visit(self, tenant: bytes, links: tuple[bytes, ...]) -> AsyncIterator[Visit]:
         """A seat for one request, until the block ends. Raises Overfull."""
         place = await self._place(tenant, links)
-        seat, visit = place.seat, None
+        visit = None
         try:
-            visit = Visit(seat.index, await self._prepare(place, tenant, links))
+            visit = Visit(place.seat.index, await self._prepare(place, tenant, links))
             yield visit
         finally:
-            answered = visit is not None and visit.answered
-            self.seats.leave(seat, self._now(), tenant, links if answered else (), unparked=answered and self._park is not None)
-            self._wake()
+            if visit is None:  # nobody knows what the slot holds now: whoever comes next clears it
+                self.seats.leave(place.seat, self._now(), NOBODY_KNOWS)
+            else:
+                held = links if visit.answered else ()
+                self.seats.leave(place.seat, self._now(), tenant, held, unparked=visit.answered and self._park is not None)
+            self._seat_waiting()
 
     async def park_idle(self) -> None:
         """For ever: park what no request has touched for a moment, so that a restart finds it. Run it where parked states outlive us."""
@@ -82,31 +97,31 @@ class Placing:
         self._keeps.shutdown(wait=True)
 
     async def _place(self, tenant: bytes, links: tuple[bytes, ...]) -> Place:
-        while True:
-            if not self._queue or self._queue[0].done():
-                async with self._moving:
-                    place = self.seats.choose(tenant, links)
-                if place is not None:
-                    return place
-            if self.waiting >= LOCAL_QUEUE_MAX:
-                raise Overfull
-            turn = asyncio.get_running_loop().create_future()
-            self._queue.append(turn)
-            self.waiting += 1
-            try:
-                await turn
-            finally:
-                self.waiting -= 1
-                with contextlib.suppress(ValueError):
-                    self._queue.remove(turn)
-                if turn.done() and not turn.cancelled():
-                    self._wake()
+        """In the order of coming. Raises Overfull."""
+        if len(self._turns) >= LOCAL_QUEUE_MAX:
+            raise Overfull
+        turn = _Turn(tenant, links, asyncio.get_running_loop().create_future())
+        self._turns.append(turn)
+        self._seat_waiting()
+        try:
+            return await turn.place
+        except asyncio.CancelledError:
+            if turn.place.done() and not turn.place.cancelled():  # given and not wanted any more
+                turn.place.result().seat.busy = False
+            turn.place.cancel()
+            self._seat_waiting()
+            raise
 
-    def _wake(self) -> None:
-        for turn in self._queue:
-            if not turn.done():
-                turn.set_result(None)
-                return
+    def _seat_waiting(self) -> None:
+        """Give free seats to those who wait, first come first served."""
+        while self._turns and not self._moving:
+            turn = self._turns[0]
+            if not turn.place.done():
+                place = self.seats.choose(turn.tenant, turn.links)
+                if place is None:
+                    return
+                turn.place.set_result(place)
+            self._turns.popleft()
 
     async def _prepare(self, place: Place, tenant: bytes, links: tuple[bytes, ...]) -> Filled | None:
         """Make the slot ready; what the park put into it."""
@@ -130,15 +145,15 @@ class Placing:
     async def _clear(self, place: Place) -> None:
         """Raises InnerFailed: a slot that still holds another tenant's content serves nobody."""
         if place.clear:
-            await self._inner.erase(place.seat.index)
+            await _whole(self._inner.erase(place.seat.index))
 
     async def _fill(self, seat: Seat, tenant: bytes, links: tuple[bytes, ...]) -> Filled | None:
         assert self._park is not None
         path = self._transit()
         try:
-            filled = await asyncio.get_running_loop().run_in_executor(self._fills, self._park.fill, tenant, links, path)
+            filled = await _whole(asyncio.get_running_loop().run_in_executor(self._fills, self._park.fill, tenant, links, path))
             if filled is not None:
-                await self._inner.restore(seat.index, path.name)
+                await _whole(self._inner.restore(seat.index, path.name))
             return filled
         except (InnerFailed, OSError) as error:
             log.warning("a parked state could not be put back, its tokens are computed again: %s", error)
@@ -148,15 +163,14 @@ class Placing:
 
     async def _park_free(self, seat: Seat) -> None:
         """Park a seat that no request holds. It keeps its content."""
-        async with self._moving:
-            if seat.busy:
-                return
-            seat.busy = True
-            try:
-                await self._save(seat, seat.tenant, seat.links)
-            finally:
-                self.seats.leave(seat, seat.used_s, seat.tenant, seat.links)
-                self._wake()
+        seat.busy = True
+        self._moving += 1
+        try:
+            await self._save(seat, seat.tenant, seat.links)
+        finally:
+            self._moving -= 1
+            self.seats.leave(seat, seat.used_s, seat.tenant, seat.links)
+            self._seat_waiting()
 
     async def _save(self, seat: Seat, tenant: bytes, links: tuple[bytes, ...]) -> None:
         """Take the slot's state out; it is cut, encoded and kept in a thread of low priority. Not while too many states wait for that."""
@@ -166,7 +180,9 @@ class Placing:
             return
         path = self._transit()
         try:
-            await self._inner.save(seat.index, path.name)
+            if not await _whole(self._inner.save(seat.index, path.name)):
+                path.unlink(missing_ok=True)  # llama.cpp kept nothing of it
+                return
         except (InnerFailed, OSError) as error:
             path.unlink(missing_ok=True)
             log.warning("a slot's state could not be parked: %s", error)
@@ -188,3 +204,15 @@ class Placing:
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
+
+
+async def _whole(moving: Awaitable[T]) -> T:
+    """What moves a state ends before its seat is left, also if the request is cancelled meanwhile: else it would meet the next one."""
+    task = asyncio.ensure_future(moving)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        if task.done() and not task.cancelled():
+            task.exception()  # looked at: nobody waits for it any more
+        raise
