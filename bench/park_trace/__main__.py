@@ -191,7 +191,7 @@ def _changed(module: Any, name: str, value: Any) -> Iterator[None]:
 
 
 def _short(model: str) -> str:
-    return model.split("-")[0].lower()
+    return model.split("-", maxsplit=1)[0].lower()
 
 
 def _rounded(halves: tuple[float, float]) -> list[float]:
