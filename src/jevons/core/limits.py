@@ -176,10 +176,14 @@ PARK_PREFILL_S_PER_BYTE = 5e-11
 PARK_IDLE_S = 2.0
 """How long a conversation rests in its slot before it is parked for a restart: an agent's next step mostly comes sooner."""
 PARK_STATES_WAITING_MAX = 2
-"""States on their way into the park, each as large as a slot's context in memory; while there are more, what leaves a slot is lost."""
+"""States on their way into the park, each as large as a slot's context in memory; while there are as many, what a request displaces is lost."""
 PARK_LINKS_FIRST = 8
 PARK_LINKS_LAST = 120
 """Links of a message chain that a request carries to the engine, 4 KB: the first are what conversations share, the last what they go on from."""
+PARK_LABELLED_BYTES_MAX = 2**20
+"""Messages of a request that are digested for the engine, on the gateway's event loop: 8 ms for this much. 128k tokens of English are half of it."""
+PARK_ODD_STATES_MAX = 3
+"""So many states in a row that cannot be taken apart, and the model is taken for one whose states never can."""
 ENGINE_USAGE_TAIL_BYTES = 4_096
 """The end of an answer, in which llama.cpp says how many tokens of the prompt it had."""
 ENGINE_INNER_READ_BYTES = 2**18

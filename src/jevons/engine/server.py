@@ -30,17 +30,19 @@ from jevons.engine.builds.exchange import apply
 from jevons.engine.front.app import Front
 from jevons.engine.front.inner import Inner
 from jevons.engine.front.placing import Placing
+from jevons.engine.native.package import VERSION
 from jevons.engine.park.opening import open_park
 from jevons.engine.park.park import Park
-from jevons.engine.park.transit import close_transit, open_transit
+from jevons.engine.park.transit import Transit, open_transit
 from jevons.engine.settings import Report, ServeOrder
 
+log = logging.getLogger("jevons.engine")
 LOG_ERRORS = 1
 """llama.cpp's verbosity. At 2 (warnings) it would log refused requests with parts of their content, which must not reach a disk."""
 KV_TYPE_NAMES = {"f16": "GGML_TYPE_F16", "q8_0": "GGML_TYPE_Q8_0", "q4_0": "GGML_TYPE_Q4_0"}
 
 
-def parameters(engine: Any, order: ServeOrder, transit: Path | None) -> Any:
+def parameters(engine: Any, order: ServeOrder, transit: Transit | None) -> Any:
     """llama.cpp's parameters for this order; whatever is not named here keeps llama.cpp's default."""
     params = engine.CommonParams()
     params.model.path = order.model
@@ -56,7 +58,7 @@ def parameters(engine: Any, order: ServeOrder, transit: Path | None) -> Any:
     params.cache_type_k = params.cache_type_v = engine.ggml_type[KV_TYPE_NAMES[order.kv_type]]
     params.cache_ram_mib = 0  # llama.cpp's own cache knows no tenants; the park does
     if transit is not None:
-        params.slot_save_path = f"{transit}/"
+        params.slot_save_path = f"{transit.folder}/"
     # The front sends a request per slot, and moves one state at a time; the health probe needs a thread too.
     params.n_threads_http = order.slots + 4
     params.ui = False
@@ -67,7 +69,7 @@ def parameters(engine: Any, order: ServeOrder, transit: Path | None) -> Any:
 
 async def serve(order: ServeOrder, report: Callable[[Report], object], end: "End") -> None:
     """Run llama.cpp's server with the front before it until `end` is told."""
-    transit = open_transit() if order.park.ram_bytes else None
+    transit = _transit() if order.park.ram_bytes else None
     try:
         applied = apply(Path(order.builds) if order.builds else None)
         engine = importlib.import_module("xllamacpp")
@@ -93,15 +95,23 @@ async def serve(order: ServeOrder, report: Callable[[Report], object], end: "End
             await door._serve([sock])
     finally:
         if transit is not None:
-            close_transit(transit)
+            transit.close()
+
+
+def _transit() -> Transit | None:
+    try:
+        return open_transit()
+    except OSError as error:
+        log.warning("conversations are not parked: their states need a file system in memory to pass through (%s)", error)
+        return None
 
 
 @asynccontextmanager
 async def _placing(
-    order: ServeOrder, inner: Inner, transit: Path | None, build: str
+    order: ServeOrder, inner: Inner, transit: Transit | None, build: str
 ) -> AsyncIterator[tuple[Placing, Park | None]]:
-    library = f"xllamacpp {importlib.metadata.version('xllamacpp')}, {build}"
-    park = open_park(order, transit, library) if transit is not None else None
+    library = f"xllamacpp {importlib.metadata.version('xllamacpp')}, {build} of {VERSION}"
+    park = open_park(order, transit.folder, library) if transit is not None else None
     placing = Placing(inner, order.slots, park)
     idle = asyncio.create_task(placing.park_idle()) if park is not None and park.outlives else None
     try:

@@ -106,20 +106,34 @@ def test_the_next_turn_finds_its_slot(talker: Talker) -> None:
     assert cached(second) >= first["usage"]["prompt_tokens"]
 
 
-def test_a_lossless_park_gives_the_answer_that_there_is_without_one(talker: Talker) -> None:
+def test_a_lossless_park_gives_the_answer_of_a_conversation_that_never_left_its_slot(talker: Talker) -> None:
+    """Token for token, with the very same probabilities. Both were computed in the same steps, which is what llama.cpp's last bits depend on."""
     messages = conversation("parked")
-    first = talker.say(messages)
-    turn = answered(messages, first)
-    without = talker.say(turn, "a stranger", logprobs=True)
-    assert cached(without) == 0
-    displace(talker)
-    before = talker.park()
-    again = talker.say(turn, logprobs=True)
-    after = talker.park()
-    assert after["states_filled"] == before["states_filled"] + 1
-    assert cached(again) >= first["usage"]["prompt_tokens"]
-    tokens = [[token["token"] for token in answer["choices"][0]["logprobs"]["content"]] for answer in (without, again)]
-    assert tokens[0] == tokens[1]
+    answers = []
+    for org, leaves in (("one", False), ("two", True)):
+        turn = answered(messages, talker.say(messages, org))
+        if leaves:
+            displace(talker)
+        filled = talker.park()["states_filled"]
+        answers.append(talker.say(turn, org, logprobs=True))
+        assert talker.park()["states_filled"] == filled + leaves
+        assert cached(answers[-1]) > 100
+    one, two = [
+        [(token["token"], token["logprob"]) for token in answer["choices"][0]["logprobs"]["content"]] for answer in answers
+    ]
+    assert one == two
+
+
+def test_conversations_that_share_a_beginning_do_not_take_each_others_end(talker: Talker) -> None:
+    system = {"role": "system", "content": SYSTEM + "siblings"}
+    turns = {}
+    for name in ("first", "second"):
+        messages = [system, {"role": "user", "content": f"The {name} question, which is another one."}]
+        turns[name] = answered(messages, talker.say(messages))
+        displace(talker)
+    for name, turn in turns.items():
+        whole = talker.say(turn, max_tokens=1)
+        assert cached(whole) >= whole["usage"]["prompt_tokens"] - 20, name
 
 
 def test_a_new_conversation_starts_from_the_system_prompt_of_another(talker: Talker) -> None:

@@ -57,6 +57,7 @@ class Shelf:
     """A park that has something for every second chain."""
 
     outlives = True
+    able = True
 
     def __init__(self, folder: Path, chance: random.Random) -> None:
         self.transit = folder

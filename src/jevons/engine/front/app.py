@@ -90,8 +90,9 @@ class Front:
         async with self._placing.visit(tenant, links) as visit:
             fields["id_slot"] = msgspec.Raw(str(visit.slot).encode())
             tail = await self._relay(send, "POST", path, msgspec.json.encode(fields), visit)
-        if self._park is not None and visit.filled is not None and (cached := CACHED.findall(tail)):
-            self._park.learn(tenant, links[visit.filled.links - 1], int(cached[-1]))
+        filled = visit.filled
+        if self._park is not None and filled is not None and (cached := CACHED.findall(tail)) and int(cached[-1]) < filled.tokens:
+            self._park.learn(tenant, links[filled.links - 1], int(cached[-1]))
 
     async def _relay(self, send: Send, method: str, path: str, body: bytes, visit: Visit | None) -> bytes:
         """Pass llama.cpp's answer on as it comes; the end of its body. Raises InnerFailed before anything was sent."""

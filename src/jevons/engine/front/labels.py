@@ -9,7 +9,7 @@ A link stands for all messages up to its own, so the depth of a match is the pla
 from collections.abc import Iterable, Sequence
 
 from jevons.core.chain import DIGEST_BYTES, identity_links
-from jevons.core.limits import PARK_LINKS_FIRST, PARK_LINKS_LAST
+from jevons.core.limits import PARK_LABELLED_BYTES_MAX, PARK_LINKS_FIRST, PARK_LINKS_LAST
 from jevons.engine.park.sealing import tenant_tag
 
 TENANT = "x-jevons-tenant"
@@ -19,7 +19,12 @@ NO_TENANT = bytes(DIGEST_BYTES)
 
 
 def labels(secret: bytes, org: str, messages: Sequence[bytes]) -> list[tuple[str, str]]:
-    """The headers of one request. `messages`: raw JSON of tools, system and messages, in order (`Ask.messages`)."""
+    """The headers of one request. `messages`: raw JSON of tools, system and messages, in order (`Ask.messages`).
+
+    8 us per KB. What is longer than any context of a local model goes without links.
+    """
+    if sum(map(len, messages)) > PARK_LABELLED_BYTES_MAX:
+        return [(TENANT, tenant_tag(secret, org).hex())]
     links = identity_links(secret, messages)
     if len(links) > PARK_LINKS_FIRST + PARK_LINKS_LAST:
         links = links[:PARK_LINKS_FIRST] + links[-PARK_LINKS_LAST:]

@@ -6,6 +6,7 @@ Every await can be the last: a seat is left in `finally`.
 """
 
 import asyncio
+import contextlib
 import logging
 import secrets
 from collections import deque
@@ -58,8 +59,8 @@ class Placing:
         self._inner = inner
         self._park = park
         self._turns: deque[_Turn] = deque()
-        self._moving = 0
-        """States on their way out of free seats. Meanwhile nobody is given a seat: that one may be the one they want."""
+        self._room = asyncio.Semaphore(PARK_STATES_WAITING_MAX)
+        """For states on their way into the park."""
         self._fills = ThreadPoolExecutor(1, "park-fill")
         self._keeps = ThreadPoolExecutor(1, "park-keep", initializer=begin_background_thread)
         self._keeping: set[asyncio.Future[None]] = set()
@@ -109,12 +110,14 @@ class Placing:
             if turn.place.done() and not turn.place.cancelled():  # given and not wanted any more
                 turn.place.result().seat.busy = False
             turn.place.cancel()
+            with contextlib.suppress(ValueError):
+                self._turns.remove(turn)
             self._seat_waiting()
             raise
 
     def _seat_waiting(self) -> None:
         """Give free seats to those who wait, first come first served."""
-        while self._turns and not self._moving:
+        while self._turns:
             turn = self._turns[0]
             if not turn.place.done():
                 place = self.seats.choose(turn.tenant, turn.links)
@@ -129,8 +132,10 @@ class Placing:
         if park is None:
             await self._clear(place)
             return None
-        if place.leaves:
-            await self._save(seat, seat.tenant, seat.links)
+        if (
+            place.leaves and not self._room.locked()
+        ):  # with no room for it in transit it is lost: nobody waits for another's state
+            await _whole(self._save(seat, seat.tenant, seat.links))
         if not links or place.matched == len(links):
             await self._clear(place)
             return None
@@ -163,36 +168,38 @@ class Placing:
 
     async def _park_free(self, seat: Seat) -> None:
         """Park a seat that no request holds. It keeps its content."""
-        seat.busy = True
-        self._moving += 1
+        seat.busy = seat.moving = True
         try:
-            await self._save(seat, seat.tenant, seat.links)
+            await _whole(self._save(seat, seat.tenant, seat.links))
         finally:
-            self._moving -= 1
+            seat.moving = False
             self.seats.leave(seat, seat.used_s, seat.tenant, seat.links)
             self._seat_waiting()
 
     async def _save(self, seat: Seat, tenant: bytes, links: tuple[bytes, ...]) -> None:
-        """Take the slot's state out; it is cut, encoded and kept in a thread of low priority. Not while too many states wait for that."""
+        """Take the slot's state out; it is cut, encoded and kept in a thread of low priority. Waits until there is room for it in transit."""
         assert self._park is not None
         seat.unparked = False
-        if len(self._keeping) >= PARK_STATES_WAITING_MAX:
+        if not self._park.able:
             return
+        await self._room.acquire()
         path = self._transit()
         try:
-            if not await _whole(self._inner.save(seat.index, path.name)):
-                path.unlink(missing_ok=True)  # llama.cpp kept nothing of it
-                return
+            saved = await self._inner.save(seat.index, path.name)
         except (InnerFailed, OSError) as error:
-            path.unlink(missing_ok=True)
             log.warning("a slot's state could not be parked: %s", error)
-            return
-        except BaseException:
+            saved = 0
+        if not saved:
             path.unlink(missing_ok=True)
-            raise
+            self._room.release()
+            return
         keeping = asyncio.get_running_loop().run_in_executor(self._keeps, self._park.keep, tenant, links, path)
         self._keeping.add(keeping)
-        keeping.add_done_callback(self._keeping.discard)
+        keeping.add_done_callback(self._was_kept)
+
+    def _was_kept(self, keeping: asyncio.Future[None]) -> None:
+        self._keeping.discard(keeping)
+        self._room.release()
 
     async def _kept(self) -> None:
         if self._keeping:

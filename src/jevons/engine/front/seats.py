@@ -19,6 +19,8 @@ class Seat:
     links: tuple[bytes, ...] = ()
     """The message chain of the request it served last."""
     busy: bool = False
+    moving: bool = False
+    """Busy only because its state is on the way out; it keeps its content."""
     used_s: float = 0.0
     unparked: bool = False
     """It holds something that no parked state has."""
@@ -44,7 +46,9 @@ class Seats:
         self.all = [Seat(index) for index in range(count)]
 
     def choose(self, tenant: bytes, links: Sequence[bytes]) -> Place | None:
-        """The seat for a request, now busy; None if all are. `links`: its message chain, shallow first."""
+        """The seat for a request, now busy; None if all are, or if its own will be free in a moment. `links`: its chain, shallow first."""
+        if any(seat.moving and seat.tenant == tenant and seat.links and _goes_on(seat.links, links) for seat in self.all):
+            return None
         free = [seat for seat in self.all if not seat.busy]
         if not free:
             return None

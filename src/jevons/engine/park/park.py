@@ -21,7 +21,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from jevons.core.limits import PARK_BLOCK_TOKENS
+from jevons.core.limits import PARK_BLOCK_TOKENS, PARK_ODD_STATES_MAX
 from jevons.engine.park.codec import HEAD, Codec, Corrupt, unseal
 from jevons.engine.park.sealing import NAME_BYTES
 from jevons.engine.park.shelf import Block
@@ -68,13 +68,19 @@ class Park:
         self._store = store
         self._trails = store.trails
         self._scope = blake2b(
-            b"".join(bytes([len(part)]) + part for part in scope), key=secret[:64], digest_size=NAME_BYTES
+            b"".join(len(part).to_bytes(2) + part for part in scope), key=secret[:64], digest_size=NAME_BYTES
         ).digest()
         self._codec_for = codec_for
         self._codec: Codec | None = None
         self._lock = threading.Lock()
-        self._unparkable = False
+        self._odd = 0
+        """States in a row that could not be taken apart."""
         self._kept = self._filled = self._tokens = self._refused = 0
+
+    @property
+    def able(self) -> bool:
+        """Whether states of this model can be taken apart at all."""
+        return self._odd < PARK_ODD_STATES_MAX
 
     @property
     def outlives(self) -> bool:
@@ -108,9 +114,15 @@ class Park:
     def keep(self, tag: bytes, links: Sequence[bytes], path: Path) -> None:
         """Park the state in this file, and remove the file. Logs what is in the way; raises nothing."""
         try:
-            if links and (state := self._state(path)) is not None:
-                self._keep(tag, links, state)
-        except (OSError, ValueError, Unparkable) as error:
+            if links:
+                self._keep(tag, links, read_state(np.memmap(path, np.uint8, "r")))
+                self._odd = 0
+        except Unparkable as error:
+            self._odd += 1
+            log.warning(
+                "a conversation could not be parked: %s%s", error, "" if self.able else " No more is tried for this model."
+            )
+        except (OSError, ValueError) as error:
             log.warning("a conversation could not be parked: %s", error)
         finally:
             path.unlink(missing_ok=True)
@@ -155,7 +167,12 @@ class Park:
         if short is not None:
             raise _Damaged(short, "it has not the tokens of a whole block")
         total = sum(counts)
-        self._decode(codec, payloads, counts, np.memmap(path, np.uint8, "w+", shape=(state_bytes(layout, total),)), total)
+        size = state_bytes(layout, total)
+        with path.open("w+b") as file:
+            os.posix_fallocate(
+                file.fileno(), 0, size
+            )  # a full memory file system says so here; in the middle of a write it is a SIGBUS
+        self._decode(codec, payloads, counts, np.memmap(path, np.uint8, "r+", shape=(size,)), total)
         return total
 
     @staticmethod
@@ -168,15 +185,6 @@ class Park:
             except Corrupt as error:
                 raise _Damaged(place, str(error)) from None
             at += count
-
-    def _state(self, path: Path) -> State | None:
-        """None: states of this model cannot be taken apart, and are not looked at again. Raises OSError, ValueError."""
-        try:
-            return None if self._unparkable else read_state(np.memmap(path, np.uint8, "r"))
-        except Unparkable as error:
-            self._unparkable = True
-            log.warning("conversations of this model are not parked: %s", error)
-            return None
 
     def _keep(self, tag: bytes, links: Sequence[bytes], state: State) -> None:
         codec = self._codec_of(state.layout)
@@ -196,12 +204,20 @@ class Park:
         if keys:
             self._kept += 1
             self._trails.remember(tag, links, keys, min(len(state.tokens), len(keys) * PARK_BLOCK_TOKENS))
-        if (
-            before is not None
-            and before.trail.keys[-1] not in keys
-            and before.trail.keys[:-1] == tuple(keys[: len(before.trail.keys) - 1])
-        ):
-            self._store.drop(before.trail.keys[-1])  # its last block was cut short, and is now the beginning of a longer one
+        if before is not None and self._superseded(before.trail.keys, keys, state.tokens):
+            self._store.drop(before.trail.keys[-1])
+
+    def _superseded(self, before: Sequence[bytes], keys: Sequence[bytes], tokens: NDArray[np.int32]) -> bool:
+        """Whether the last block of an earlier state, cut short then, is now the beginning of a longer one."""
+        whole = len(before) - 1
+        if before[-1] in keys or tuple(before[:-1]) != tuple(keys[:whole]) or (payload := self._store.get(before[-1])) is None:
+            return False
+        try:
+            cut = unseal(payload).tokens
+        except Corrupt:
+            return True
+        start = whole * PARK_BLOCK_TOKENS
+        return len(cut) < len(tokens) - start and np.array_equal(cut, tokens[start : start + len(cut)])
 
     def _keys(self, tag: bytes, codec: Codec, tokens: NDArray[np.int32]) -> Iterator[bytes]:
         """One key per block, each chained to the one before."""

@@ -1,30 +1,55 @@
 """The folder through which states pass between llama.cpp and the park: files in memory, never on a disk.
 
-llama.cpp saves and restores a slot by file name only. The folder is one process' own, and is removed with it; what a killed process left
-is removed by the next.
+llama.cpp saves and restores a slot by file name only. The folder is one process' own: it holds a lock on it, and removes it at its end. What a
+killed process left has no lock any more, and the next process removes it.
 """
 
+import fcntl
 import os
-import re
 import shutil
 import tempfile
 from pathlib import Path
 
 MEMORY = Path("/dev/shm")
 """Linux's memory file system."""
-NAME = re.compile(r"jevons-(\d+)-(\d+)-\w+")
 
 
-def open_transit(memory: Path = MEMORY) -> Path | None:
-    """A new folder, mode 0700; None where the machine has no file system in memory, or none that can be written."""
+class Transit:
+    """A folder in use, mode 0700."""
+
+    def __init__(self, folder: Path, lock: int) -> None:
+        self.folder = folder
+        self._lock = lock
+
+    def close(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        os.close(self._lock)
+
+
+def open_transit(memory: Path = MEMORY) -> Transit:
+    """A new folder. Raises OSError where the machine has no file system in memory, or none that can be written."""
+    prefix = f"jevons-{os.getuid()}-"
+    for left in memory.glob(f"{prefix}*"):
+        lock = _lock(left)
+        if lock is not None:
+            shutil.rmtree(left, ignore_errors=True)
+            os.close(lock)
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=memory))
+    lock = _lock(folder)
+    if lock is None:
+        raise OSError(f"{folder} cannot be locked")
+    return Transit(folder, lock)
+
+
+def _lock(folder: Path) -> int | None:
+    """None: somebody uses it, or it is gone."""
     try:
-        for folder in memory.glob("jevons-*"):
-            if (owner := NAME.fullmatch(folder.name)) and int(owner[1]) == os.getuid() and not Path(f"/proc/{owner[2]}").exists():
-                shutil.rmtree(folder, ignore_errors=True)
-        return Path(tempfile.mkdtemp(prefix=f"jevons-{os.getuid()}-{os.getpid()}-", dir=memory))
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
         return None
-
-
-def close_transit(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
