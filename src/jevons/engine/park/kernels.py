@@ -7,8 +7,9 @@ by itself. Does not know: payloads, plans.
 import numpy as np
 from numpy.typing import NDArray
 
-from jevons.engine.park.lanes import from_half, hadamard, to_half
+from jevons.engine.park.halves import from_half, to_half
 from jevons.quant.compiled import compiled
+from jevons.quant.lanes import hadamard
 
 Floats = NDArray[np.float32]
 Halves = NDArray[np.uint16]

@@ -47,7 +47,7 @@ def _warm() -> None:
     begin_background_thread()
     try:
         importlib.import_module(BUDGET).warm()
-    except ImportError:
+    except (ImportError, RuntimeError):
         return  # said when the codec is asked for
 
 
@@ -57,7 +57,7 @@ def _codec(settings: ParkSettings, model: str, layout: Layout) -> Codec:
         return Lossless(layout)
     try:
         codec: Codec = importlib.import_module(BUDGET).compressed(settings, model, layout)
-    except (ImportError, OSError, ValueError) as error:
+    except (ImportError, OSError, RuntimeError, ValueError) as error:  # RuntimeError: numba has nowhere to keep what it compiled
         log.warning("conversations are parked as they are, not compressed: %s", error)
         return Lossless(layout)
     return codec
