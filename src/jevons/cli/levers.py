@@ -12,6 +12,9 @@ from jevons.config import home_path
 from jevons.ledger.errors import LedgerError
 from jevons.ledger.home import Home
 
+WATTS = click.FloatRange(0, min_open=True, max=1e6)
+NATS = click.FloatRange(0, min_open=True, max=10)
+
 
 @click.command(short_help="What makes a local token cheap here, and by how much.")
 @click.option(
@@ -23,9 +26,21 @@ from jevons.ledger.home import Home
     "--turn", default="1000:800:100", show_default=True, metavar="PROMPT:REPEATED:OUTPUT", help="Tokens of one turn of an agent."
 )
 @click.option("--usd-per-hour", help="Price of an hour of the busy machine; default: as prices of the local model assume.")
-@click.option("--watts", default=30.0, show_default=True, help="Assumed where the processor's own counters cannot be read.")
-@click.option("--kld-max", default=0.02, show_default=True, help="Nats per token that compressing parked conversations may cost.")
-@click.option("--threads", default=1, show_default=True)
+@click.option(
+    "--watts",
+    type=click.FloatRange(0, min_open=True, max=1e6),
+    default=30.0,
+    show_default=True,
+    help="Assumed where the processor's own counters cannot be read.",
+)
+@click.option(
+    "--kld-max",
+    type=click.FloatRange(0, min_open=True, max=10),
+    default=0.02,
+    show_default=True,
+    help="Nats per token that compressing parked conversations may cost.",
+)
+@click.option("--threads", type=click.IntRange(1, 512), default=1, show_default=True)
 @click.option("--quick", is_flag=True, help="One short round: seconds instead of minutes, and rougher.")
 @click.option("--svg", type=click.Path(path_type=Path), help="Write the picture to this file.")
 @as_json
@@ -35,10 +50,10 @@ def levers(json: bool, svg: Path | None, **options: Any) -> None:
 
     Example: jevons levers --quick
     """
-    try:
-        found = importlib.import_module("jevons.cli.levers_measured").report(Home(home_path()), **options)
-    except ImportError as error:
-        raise LedgerError(f"{error}. The engine's library comes with: jevons engine install") from None
-    if svg is not None:
-        svg.write_text(levers_shown.picture(found), encoding="utf-8")
+    found = importlib.import_module("jevons.cli.levers_measured").report(Home(home_path()), **options)
     show(json, found, lambda: levers_shown.table(found))
+    if svg is not None:
+        try:
+            svg.write_text(levers_shown.picture(found), encoding="utf-8")
+        except OSError as error:
+            raise LedgerError(f"The picture cannot be written to {svg} ({error.strerror}).") from None

@@ -11,12 +11,13 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from jevons.cli.park_measure import served
 from jevons.economics.levers import COMPRESSED, LEVERS, Rates, Workload, corners, shares
 from jevons.engine.experts.routing import DENSE, STORED
 from jevons.engine.experts.sizes import sizes as sizes_of
-from jevons.engine.levers.measure import Measured, Sizes, Twin, measure, twin
+from jevons.engine.levers.measure import Measured, Sizes, Weights, measure, weights
 from jevons.engine.native.apart import apart
 from jevons.engine.native.package import NativeError
 from jevons.engine.native.quantise import quantise
@@ -50,7 +51,7 @@ def report(
         text = "\n\n".join(text.plain for text in read_traffic(text_file).texts)
         with _reference(reference, after) as before:
             measured = apart(measure, before, after, text, home.path / PLANS_FOLDER, kld_max, threads, sizes)
-        twins = [apart(twin, path, text, threads, sizes) for path in (DENSE, STORED)]
+        twins = [apart(weights, path, text, threads, sizes) for path in (DENSE, STORED)]
     except (NativeError, TrafficError, ValueError, OSError) as error:
         raise LedgerError(f"Nothing was measured: {error}") from None
     return {
@@ -58,17 +59,21 @@ def report(
         "measured": msgspec.to_builtins(measured),
         "requantised": reference is None,
         "mixture": _mixture(twins, work, price),
-        "found": found_shares(),
+        "found": found_shares(measured),
     }
 
 
-def found_shares() -> dict[str, float]:
-    """Shares of blocks that are found: endless room, equal room as they are, equal room compressed (economics/data/park_found.toml)."""
-    return tomllib.loads(files("jevons.economics").joinpath("data/park_found.toml").read_text())
+def found_shares(measured: Measured) -> dict[str, float]:
+    """Shares of blocks found: endless room; room for some as they are; the same room, compressed (economics/data/park_found.toml)."""
+    data = tomllib.loads(files("jevons.economics").joinpath("data/park_found.toml").read_text())
+    smaller = measured.lossless.bytes_per_token / (measured.compressed or measured.lossless).bytes_per_token
+    rooms, shares_found = zip(*data["found"], strict=True)
+    lossless, compressed = np.interp(np.log([data["compared"], data["compared"] * smaller]), np.log(rooms), shares_found)
+    return {"endless": data["endless"], "lossless": float(lossless), "compressed": float(compressed), "smaller": smaller}
 
 
 def _priced(measured: Measured, work: Workload, price: Fraction, watts: float) -> dict[str, Any]:
-    found = found_shares()
+    found = found_shares(measured)
     before, after = measured.reference, measured.quantised
     compressed = measured.compressed or measured.lossless
     rates = Rates(
@@ -81,8 +86,8 @@ def _priced(measured: Measured, work: Workload, price: Fraction, watts: float) -
         },
         {False: measured.lossless.restore_token_s, True: compressed.restore_token_s},
         {
-            False: found["lossless"] / found["infinite"],
-            True: found["compressed" if measured.compressed else "lossless"] / found["infinite"],
+            False: found["lossless"] / found["endless"],
+            True: found["compressed"] / found["endless"],
         },
     )
     costs = corners(rates, work, price)
@@ -90,7 +95,7 @@ def _priced(measured: Measured, work: Workload, price: Fraction, watts: float) -
     used, tokens = measured.watts if measured.watts is not None else watts, work.prompt + work.output
     return {
         "turn": work._asdict(),
-        "usd_per_busy_s": float(price),
+        "nusd_per_busy_hour": round(price * 3600 * 10**9),
         "watts": used,
         "watts_measured": measured.watts is not None,
         "corners": [
@@ -107,22 +112,21 @@ def _priced(measured: Measured, work: Workload, price: Fraction, watts: float) -
     }
 
 
-def _mixture(twins: list[Twin], work: Workload, price: Fraction) -> dict[str, Any]:
+def _mixture(twins: list[Weights], work: Workload, price: Fraction) -> dict[str, Any]:
     """A mixture beside a dense model that computes as much for a token; outside the sum, since what it saves is quality."""
     rows = []
     for one, path in zip(twins, (DENSE, STORED), strict=True):
         size = sizes_of(path)
-        seconds = work.prompt / one.weights.prefill_tok_s + work.output / one.weights.decode_tok_s
+        seconds = work.prompt / one.prefill_tok_s + work.output / one.decode_tok_s
         nusd = round(Fraction(seconds) * price * 10**15 / (work.prompt + work.output))
         rows.append(
             {
                 "file": path.name,
                 "parameters": size.parameters,
                 "active_parameters": size.active_parameters,
-                "decode_tok_s": one.weights.decode_tok_s,
-                "prefill_tok_s": one.weights.prefill_tok_s,
+                "decode_tok_s": one.decode_tok_s,
+                "prefill_tok_s": one.prefill_tok_s,
                 "nusd_per_million": nusd,
-                "loss_nats": one.loss_nats,
             }
         )
     return {"dense": rows[0], "mixture": rows[1]}

@@ -46,14 +46,14 @@ def notes(found: Record) -> list[str]:
     measured, mixture = found["measured"], found["mixture"]
     dense, sparse = mixture["dense"], mixture["mixture"]
     said = [
-        f"A busy second costs {found['usd_per_busy_s']:.3g} $ (--usd-per-hour). Batched: {measured['sizes']['batch']} sequences.",
-        "Found again in equal memory: {lossless:.1%} of blocks as they are, {compressed:.1%} compressed, {infinite:.1%} with endless room "
-        "(Mooncake's trace through the park's policy).".format(**found["found"]),
+        f"A busy hour costs {format_usd(found['nusd_per_busy_hour'])} (--usd-per-hour). Batched: {measured['sizes']['batch']} sequences.",
+        "Found again in equal memory: {lossless:.1%} of blocks as they are, {compressed:.1%} compressed {smaller:.1f} times, {endless:.1%} with "
+        "endless room (Mooncake's trace through the park's policy).".format(**found["found"]),
         (
             f"Mixture of experts, beside a dense twin that computes as much: {sparse['parameters'] / 1e6:.1f} M parameters, "
-            f"{sparse['active_parameters'] / 1e6:.1f} M active, {sparse['decode_tok_s']:,.0f} tokens/s and {sparse['loss_nats']:.3f} nats a token; "
-            f"dense {dense['parameters'] / 1e6:.1f} M, {dense['decode_tok_s']:,.0f} tokens/s, {dense['loss_nats']:.3f} nats. "
-            "It saves quality, not seconds, so it has no share."
+            f"{sparse['active_parameters'] / 1e6:.1f} M active, {sparse['decode_tok_s']:,.0f} tokens/s; dense {dense['parameters'] / 1e6:.1f} M, "
+            f"{dense['decode_tok_s']:,.0f} tokens/s. What it changes is quality, on the texts that it was trained for, so it has no share here: "
+            "docs/experts.md."
         ),
     ]
     if measured["compressed"] is None:

@@ -36,9 +36,16 @@ from jevons.config import ConfigError, first_config, found_keys, home_path, load
 from jevons.core.entry import parse_request_text
 from jevons.core.money import format_usd, parse_usd
 from jevons.core.usage import Usage
+from jevons.engine.install import install_command
 from jevons.ledger.bill import By, bill
 from jevons.ledger.errors import LedgerError
 from jevons.ledger.home import Home, write_private
+
+MEASURING = {
+    **dict.fromkeys(("numpy", "cryptography"), install_command),
+    **dict.fromkeys(("numba", "llvmlite"), lambda: f"{sys.executable} -m pip install numba"),
+}
+"""What only some commands need -> how to get it."""
 
 
 def main() -> None:
@@ -55,6 +62,11 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(141)
+    except ModuleNotFoundError as error:
+        if error.name not in MEASURING:
+            raise
+        click.echo(f"jevons: this needs {error.name}; install it with: {MEASURING[error.name]()}", err=True)
+        sys.exit(1)
     except _for_the_operator() as error:
         click.echo(f"jevons: {error}", err=True)
         sys.exit(1)
@@ -69,7 +81,17 @@ def _for_the_operator() -> tuple[type[Exception], ...]:
     from jevons.meter.genai import UpdateFailed
     from jevons.meter.overrides import BadOverride
 
-    gateway = LedgerError, ConfigError, BrokenBook, BadOverride, UpdateFailed, UnknownModel, UnknownPrice, Unreadable, CountedTwice
+    gateway = (
+        LedgerError,
+        ConfigError,
+        BrokenBook,
+        BadOverride,
+        UpdateFailed,
+        UnknownModel,
+        UnknownPrice,
+        Unreadable,
+        CountedTwice,
+    )
     return *gateway, NativeError
 
 
@@ -86,7 +108,26 @@ def commands() -> None:
         )
 
 
-for command in (keys, import_, runs, limits, kill, approve, audit, explain, dashboard, paradox, demo, rerate, replay, park, experts, models, engine, levers):
+for command in (
+    keys,
+    import_,
+    runs,
+    limits,
+    kill,
+    approve,
+    audit,
+    explain,
+    dashboard,
+    paradox,
+    demo,
+    rerate,
+    replay,
+    park,
+    experts,
+    models,
+    engine,
+    levers,
+):
     commands.add_command(command)
 
 

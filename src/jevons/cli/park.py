@@ -120,7 +120,11 @@ def _sums(files: Iterable[disk.Filed]) -> dict[str, Any]:
 def _table(found: dict[str, Any]) -> None:
     _memory(found["engine"])
     if not found["orgs"]:
-        console.print("Nothing is parked on disk. `disk_gib` under [engine.park] of jevons.toml turns that on.", soft_wrap=True)
+        console.print(
+            "Nothing is parked on disk. `disk_gib` under [engine.park] of jevons.toml turns that on.",
+            soft_wrap=True,
+            markup=False,
+        )
         return
     table = plain("organisation", "blocks", "MB", "oldest (UTC)", "newest (UTC)", title=None)
     for row in found["orgs"]:

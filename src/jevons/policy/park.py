@@ -210,11 +210,6 @@ def holding_price(gib_hour_nusd: float, compute_hour_nusd: float) -> float:
     return gib_hour_nusd / compute_hour_nusd / 2**30
 
 
-def break_even_s(saved_s: float, size_bytes: int, price: float) -> float:
-    """How long a block may be held for one sure use. `price` as `holding_price` gives it."""
-    return saved_s / (size_bytes * price)
-
-
 def admits(worth: float, displaced: float, price: float) -> bool:
     """Is a newcomer worth its place? `displaced` is the worth of what would have to go, 0 where there is room; an equal goes: it is older."""
     return worth >= displaced and worth >= price

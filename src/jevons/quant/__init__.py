@@ -7,4 +7,4 @@ try:
     import numba as _numba  # noqa: F401  the reason for failing is given here, once, for every module of this room
     import numpy as _numpy  # noqa: F401
 except ImportError as error:
-    raise ImportError(f"Quantising vectors needs {error.name}: python -m pip install 'jevons[quant]'", name=error.name) from error
+    raise ModuleNotFoundError(f"Quantising vectors needs {error.name}: python -m pip install numba", name=error.name) from error

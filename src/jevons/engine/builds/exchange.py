@@ -59,7 +59,7 @@ def apply(choice_file: Path | None) -> Applied:
     if found.build != BUILT_IN:
         try:
             exchange(package.folder(), found.build)
-        except NativeError as error:
+        except (NativeError, OSError, ImportError) as error:
             return Applied(BUILT_IN, f"its {BUILT_IN} back end computes: {error}")
     return found
 

@@ -152,6 +152,8 @@ def race(builds: Sequence[Build], model: Path, threads: int, say: Callable[[str]
                 trials.append(trial)
             except NativeError as error:
                 rows[build.name] = Row(build=build.name, kind=build.kind, problem=str(error))
+            except (KeyError, TypeError, ValueError, IndexError):  # a server of another version
+                rows[build.name] = Row(build=build.name, kind=build.kind, problem="it answers in another form than is known")
         able = [trial for trial in trials if not rows[trial.build.name].problem]
         able.sort(key=lambda trial: rows[trial.build.name].mix_ms)
         found = rounds([own, *able[:FINALISTS]], prompt, began, say)

@@ -101,23 +101,12 @@ def measure(reference: Path, quantised: Path, text: str, plans: Path, kld_max: f
     )
 
 
-class Twin(msgspec.Struct, frozen=True):
-    """One model by itself, to be set beside another."""
-
-    weights: Weights
-    loss_nats: float
-    """Mean per token, on the text."""
-
-
-def twin(path: Path, text: str, threads: int, sizes: Sizes) -> Twin:
-    """Rates of one model, and how well it predicts the text. Raises NativeError, ValueError."""
+def weights(path: Path, text: str, threads: int, sizes: Sizes) -> Weights:
+    """Rates of one model by itself. Raises NativeError, ValueError."""
     with _open(path, threads, sizes) as context:
         tokens = context.model.tokens(text)[: sizes.prompt]
         rounds = [_rates(context, tokens, sizes) for _ in range(sizes.rounds)]
-        context.clear()
-        logs = log_softmax(context.decode(tokens, logits="all")[:-1])
-        loss = -float(logs[np.arange(len(logs)), tokens[1:]].mean())
-    return Twin(_weights(path, rounds), loss)
+    return _weights(path, rounds)
 
 
 @contextmanager

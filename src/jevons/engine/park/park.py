@@ -197,7 +197,7 @@ class Park:
             start = number * PARK_BLOCK_TOKENS
             part = slice(start, min(start + PARK_BLOCK_TOKENS, len(state.tokens)))
             payload = codec.encode(state.tokens[part], [rows[part] for rows in state.rows], start)
-            block = Block(key, keys[number - 1] if number else None, len(payload), part.stop - start, start)
+            block = Block(key, keys[number - 1] if number else None, len(payload), part.stop - start, start, len(state.tokens))
             if not self._store.put(tag, block, payload, now_s):
                 keys = keys[:number]
                 break

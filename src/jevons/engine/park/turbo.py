@@ -119,12 +119,13 @@ class Turbo:
         plan.check(layout)
         self.layout = layout
         self.plan = plan
-        self.id = codec_id(b"turbo 1", layout.pack(), plan.pack())
         self._signs = np.random.default_rng(plan.seed).choice(np.array([-1, 1], np.float32), plan.head)
         self._parts = [
             AsItIs(tensor) if bits == AS_IS else Coded(tensor, plan.head, bits)
             for tensor, bits in zip(layout.tensors, plan.bits, strict=True)
         ]
+        centroids = [codebook(plan.head, bits).centroids.tobytes() for bits in sorted({*plan.bits} - {AS_IS})]
+        self.id = codec_id(b"turbo 1", layout.pack(), plan.pack(), self._signs.tobytes(), *centroids)
 
     @property
     def bytes_per_token(self) -> float:
