@@ -1,5 +1,6 @@
 """`jevons models` end to end, on a real f32 model that costs nothing."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -44,11 +45,20 @@ def test_list_add_remove(jevons: Run, tiny: Path) -> None:
     assert jevons("models", "remove", "mine").status == 1
 
 
-def test_what_is_no_model_is_told_in_a_line(jevons: Run, tmp_path: Path) -> None:
+def test_what_is_no_model_is_told_in_a_line(jevons: Run, tiny: Path, tmp_path: Path) -> None:
     (tmp_path / "x.gguf").write_text("hello")
     done = jevons("models", "add", str(tmp_path / "x.gguf"))
     assert done.status == 1 and "not a GGUF file" in done.err and "Traceback" not in done.err
     assert "there is no model file" in jevons("models", "add", str(tmp_path / "y.gguf")).err
+    jevons("models", "add", str(tiny))
+    facts = tiny.stat()
+    data = bytearray(tiny.read_bytes())
+    data[4] = 99  # another version of the format, and nobody noticed: the same size and time
+    tiny.write_bytes(data)
+    os.utime(tiny, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    listed = jevons("models")
+    assert not listed.status and "the file is damaged" in listed.out and f"tiny: {tiny} cannot be used" in listed.out
+    assert jevons("models", "--json").json["models"][-1]["state"] == "damaged"
     assert "needs an importance matrix" in jevons("models", "quantise", "packaged", "IQ2_XS").err
 
 

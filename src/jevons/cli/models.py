@@ -188,8 +188,9 @@ def _served(home: Home) -> Path | None:
 
 
 def _described(known: "Known", served: Path | None) -> Record:
-    """What is shown of a file; what only the file itself could tell is None while it is missing or another."""
+    """What is shown of a file; what only the file itself could tell is None while it is missing, or another, or damaged."""
     from jevons.engine.experts.sizes import active_parameters
+    from jevons.engine.gguf import NotGguf
     from jevons.engine.weights.contents import Contents
 
     document: Record = {
@@ -197,6 +198,7 @@ def _described(known: "Known", served: Path | None) -> Record:
         "path": str(known.path),
         "sha256": known.sha256,
         "state": known.state,
+        "damage": None,
         "source": known.source,
         "made": msgspec.to_builtins(known.made),
         "requantised": bool(known.made and known.made.requantised),
@@ -212,15 +214,20 @@ def _described(known: "Known", served: Path | None) -> Record:
         "types",
         "fell_back",
     )
+    unknown = {**document, **dict.fromkeys((*facts, "context_tokens", "licence"))}
     if known.state != "there":
-        return {**document, **dict.fromkeys((*facts, "context_tokens", "licence"))}
-    model, contents = known.model(), Contents(known.path)
+        return unknown
+    try:
+        model, contents = known.model(), Contents(known.path)
+        active = active_parameters(known.path)[0]
+    except NotGguf as error:  # the others are shown all the same
+        return {**unknown, "state": "damaged", "damage": str(error)}
     return {
         **document,
         **msgspec.to_builtins(contents.file(known.made.type if known.made else "")),
         "architecture": model.architecture,
         "parameters": contents.parameters,
-        "active_parameters": active_parameters(known.path)[0],
+        "active_parameters": active,
         "quantised": contents.quantised,
         "context_tokens": model.context_tokens,
         "licence": model.licence,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 Record = dict[str, Any]
 SHARE_SHOWN = 0.005
+STATES = {"missing": "the file is missing", "changed": "the file was changed", "damaged": "the file is damaged"}
 REQUANTISED = "re-quantised: its source was quantised already, so its figures say nothing of the true weights"
 
 
@@ -52,9 +53,7 @@ def models(document: Record) -> None:
     for one in document["models"]:
         name = one["name"] + (" (re-quantised)" if one["requantised"] else "")
         if one["state"] != "there":
-            table.add_row(
-                "", name, f"the file {'is missing' if one['state'] == 'missing' else 'was changed'}", *[""] * 7, one["path"]
-            )
+            table.add_row("", name, STATES[one["state"]], *[""] * 7, one["path"])
             continue
         table.add_row(
             "*" if one["served"] else "",
@@ -70,6 +69,9 @@ def models(document: Record) -> None:
             one["source"],
         )
     whole(table)
+    for one in document["models"]:
+        if one["damage"]:
+            _say(f"{one['name']}: {one['damage']}.")
     served = any(one["served"] for one in document["models"])
     if document["served"] and not served:
         _say(f"The engine serves {document['served']}, which is not in the list; jevons models add takes it in.")

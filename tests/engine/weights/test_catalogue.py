@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from jevons.engine.gguf import NotGguf
 from jevons.engine.weights.catalogue import PACKAGED, Catalogue, CatalogueError, sha256_of
 from tests.engine.weights.tiny import write
 
@@ -51,6 +52,27 @@ def test_names(tmp_path: Path, tiny: Path) -> None:
         catalogue.add(other, "tiny")
     with pytest.raises(CatalogueError, match=r"there are: .*tiny"):
         catalogue.find("nope")
+
+
+def test_a_file_that_was_cut_short_is_not_taken_in(tmp_path: Path, tiny: Path) -> None:
+    catalogue = Catalogue(tmp_path)
+    cut = tmp_path / "cut.gguf"
+    for size in (3_000, tiny.stat().st_size - 1_000):
+        cut.write_bytes(tiny.read_bytes()[:size])
+        with pytest.raises(NotGguf, match=r"cut\.gguf cannot be used: .*cut short"):
+            catalogue.add(cut)
+    assert own(catalogue) == []
+
+
+def test_a_name_is_claimed_before_its_file_is_made(tmp_path: Path, tiny: Path) -> None:
+    catalogue = Catalogue(tmp_path)
+    folder = catalogue.folder
+    assert catalogue.claim("tiny.Q4_0") == folder / "tiny.Q4_0.gguf"
+    catalogue.add(tiny, "mine")
+    folder.joinpath("left.gguf").write_bytes(b"of somebody")
+    for name, says in (("mine", "already, at"), ("left", "not in the catalogue"), ("n" * 80 + ".Q4_0", "cannot be a name")):
+        with pytest.raises(CatalogueError, match=says):
+            catalogue.claim(name)
 
 
 def test_forgetting_leaves_the_operators_file(tmp_path: Path, tiny: Path) -> None:

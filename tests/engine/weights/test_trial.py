@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from jevons.engine.weights.catalogue import Catalogue, CatalogueError, Known
+from jevons.engine.weights.catalogue import Catalogue, CatalogueError, Known, sha256_of
 from jevons.engine.weights.choose import Bound, Mix
 from jevons.engine.weights.contents import Contents
 from jevons.engine.weights.measure import Sizes
@@ -65,6 +65,19 @@ def test_a_file_of_a_quantised_source_says_so(catalogue: Catalogue) -> None:
     assert quantise(catalogue, source, "Q4_K_M") == made and made.path.stat().st_mtime_ns == modified, "made once"
     _, deleted = catalogue.remove("tiny.Q8_0.Q4_K_M")
     assert deleted and not made.path.exists()
+
+
+def test_a_made_file_is_never_overwritten(tmp_path: Path, tiny: Path, traffic: Traffic) -> None:
+    catalogue = Catalogue(tmp_path)
+    made = quantise(catalogue, catalogue.add(tiny, "m"), "Q8_0")
+    catalogue.remove("m")
+    source, said = catalogue.add(write(tmp_path / "other.gguf", seed=2), "m"), list[str]()
+    with pytest.raises(CatalogueError, match="jevons models remove m"):
+        quantise(catalogue, source, "Q8_0")
+    with pytest.raises(CatalogueError, match="jevons models remove m"):
+        Trial(catalogue, source, said.append).run(WANTED, traffic)
+    assert said == [], "nothing was measured in vain"
+    assert catalogue.find("m.Q8_0") == made and sha256_of(made.path) == made.sha256
 
 
 def test_a_candidate_that_cannot_be_measured_is_left_out(tmp_path: Path, tiny: Path, traffic: Traffic) -> None:

@@ -16,6 +16,7 @@ from typing import Literal
 
 import msgspec
 
+from jevons.engine.experts.sizes import sizes
 from jevons.engine.gguf import header
 from jevons.engine.models import Model, find_model, read_model
 from jevons.engine.native.layout import FILE_TYPES
@@ -110,17 +111,30 @@ class Catalogue:
                     return known
         return None
 
+    def claim(self, name: str) -> Path:
+        """Where a new file of this name may be written, asked before it is made. Raises CatalogueError: then nothing may be."""
+        _check(name)
+        target = self.folder / f"{name}.gguf"
+        for other in self._read().models:
+            if other.name == name or Path(other.path) == target.resolve():
+                raise CatalogueError(
+                    f"there is a model {other.name!r} already, at {other.path}; to make another: jevons models remove {other.name}"
+                )
+        if target.exists():
+            raise CatalogueError(
+                f"{target} is there already and is not in the catalogue; move it away, or: jevons models add {target}"
+            )
+        return target
+
     def add(self, path: Path, name: str | None = None, made: Made | None = None) -> Known:
-        """Remember a file. Raises CatalogueError, gguf.NotGguf, OSError."""
+        """Remember a whole file. Raises CatalogueError, gguf.NotGguf (also if it was cut short), OSError."""
         path = path.expanduser().resolve()
         model = read_model(path)
+        sizes(path)  # every fact that the list shows of it can be read, or it is not taken in
         if not model.architecture:
             raise CatalogueError(f"{path} is a GGUF file without an architecture: an adapter, or a vocabulary, and no model")
         name = name or _name_of(path)
-        if name == PACKAGED or name.upper() in FILE_TYPES or not NAME.fullmatch(name):
-            raise CatalogueError(
-                f"{name!r} cannot be a name: letters, digits, dots, dashes; {PACKAGED!r} and names of file types are taken. Use --name"
-            )
+        _check(name)
         facts = path.stat()
         item = Item(name, str(path), model.sha256, facts.st_size, facts.st_mtime_ns, made)
         with self._changing() as file:
@@ -167,6 +181,15 @@ class Catalogue:
             yield self._read()
         finally:
             os.close(handle)
+
+
+def _check(name: str) -> None:
+    """Raises CatalogueError if it cannot be a name."""
+    if name == PACKAGED or name.upper() in FILE_TYPES or not NAME.fullmatch(name):
+        raise CatalogueError(
+            f"{name!r} cannot be a name: up to 80 letters, digits, dots, dashes; {PACKAGED!r} and names of file types are taken. "
+            "Add the file with --name"
+        )
 
 
 def _known(item: Item) -> Known:

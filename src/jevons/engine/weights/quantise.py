@@ -43,7 +43,7 @@ def quantise(catalogue: Catalogue, source: Known, kind: str) -> Known:
         return known
     name = f"{source.name}.{kind}"
     catalogue.folder.mkdir(mode=0o700, exist_ok=True)
-    target = catalogue.folder / f"{name}.gguf"
+    target = catalogue.claim(name)
     made = write(source, kind, target)
     return catalogue.add(target, name, made)
 

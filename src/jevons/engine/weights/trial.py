@@ -52,8 +52,11 @@ class Trial:
         self._folder = catalogue.folder / "candidates"
 
     def run(self, wanted: Wanted, traffic: Traffic) -> Choice:
-        """Raises CatalogueError (no room), NativeError (the source cannot be measured), OSError."""
+        """Raises CatalogueError (no room, or a name is taken), NativeError (the source cannot be measured), OSError."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for kind in wanted.types:
+            if not self._catalogue.made_of(self._source, kind):
+                self._catalogue.claim(self._name(kind))  # not only when all is measured
         missing = [kind for kind in wanted.types if not self._place(kind).is_file()]
         need_room(self._folder, self._contents.parameters, missing)
         source = Subject(self._source.name, "", self._source.sha256, lambda: self._source.path)
@@ -89,10 +92,13 @@ class Trial:
         if kept := self._catalogue.made_of(self._source, kind):
             return kept
         place = self._make(kind)
-        target = self._catalogue.folder / f"{self._source.name}.{kind}.gguf"
+        target = self._catalogue.claim(self._name(kind))
         place.replace(target)
         made = Made(self._source.name, self._source.sha256, kind, LIBRARY, self._contents.quantised)
-        return self._catalogue.add(target, f"{self._source.name}.{kind}", made)
+        return self._catalogue.add(target, self._name(kind), made)
+
+    def _name(self, kind: str) -> str:
+        return f"{self._source.name}.{kind}"
 
 
 def _maker(make: Callable[[str], Path], kind: str) -> Callable[[], Path]:
