@@ -48,6 +48,15 @@ def test_bodies_of_three_dialects(tmp_path: Path) -> None:
     assert traffic.proportion() == (5, 3), "three letters and two line ends are read, three letters written"
 
 
+def test_a_line_ends_where_json_lines_do_and_one_without_text_is_left_out(tmp_path: Path) -> None:
+    file = tmp_path / "t.jsonl"
+    said = "one\u2028two\x85three"
+    file.write_bytes(
+        f'{{"input": "{said}"}}\r\n{{"messages": [{{"role": "user", "content": [{{"type": "image"}}]}}]}}\n'.encode()
+    )
+    assert [text.plain for text in read_traffic(file).texts] == [said]
+
+
 def test_plain_text_is_cut_at_sentences_and_asked_about(tmp_path: Path) -> None:
     file = tmp_path / "t.txt"
     file.write_text("".join(SENTENCES.format(n=n) for n in range(60)))
@@ -69,6 +78,8 @@ def test_plain_text_is_cut_at_sentences_and_asked_about(tmp_path: Path) -> None:
         ('{"messages": ["x"]}', "line 1"),
         ('{"messages"', "line 1"),
         ('{"prompt": "x", "choices": ["a", "b"], "answer": 2}', "line 1: 2 choices, and the answer is 2"),
+        ('{"prompt": " ", "choices": ["a", "b"], "answer": 0}', "line 1: the prompt is empty"),
+        ('{"messages": [{"role": "user", "content": ""}]}', "has no text"),
         ('{"prompt": "x", "choices": "ab", "answer": 0}', "line 1"),
         ('{"prompt": "x", "choices": ["a", "b"], "answer": 0}', "has no text"),
         ("", "has no text"),

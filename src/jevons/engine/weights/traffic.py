@@ -100,21 +100,25 @@ def read_traffic(path: Path | None = None) -> Traffic:
 
 
 def _json_lines(file: Path, text: str) -> Iterator[Text | Question]:
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):  # texts in JSON may hold the other characters that end lines
         if not line.strip():
             continue
         try:
             body = msgspec.json.decode(line, type=dict[str, Any])
-            yield _question(body) if "choices" in body else Text(tuple(_turns(body)))
+            one = _question(body) if "choices" in body else Text(tuple(_turns(body)))
         except (msgspec.DecodeError, ValueError, TypeError, AttributeError) as error:
             raise TrafficError(
                 f"{file}, line {number}: {error}. Each line is a chat body with `messages` (or `input`), or a question with "
                 "`prompt`, `choices` and `answer`, the right one's place from 0"
             ) from None
+        if isinstance(one, Question) or one.turns:  # else it has pictures and calls of tools alone
+            yield one
 
 
 def _question(body: dict[str, Any]) -> Question:
     found = msgspec.convert(body, Question)
+    if not found.prompt.strip():
+        raise ValueError("the prompt is empty")
     if len(found.choices) < 2 or not all(found.choices) or not 0 <= found.answer < len(found.choices):
         raise ValueError(f"{len(found.choices)} choices, and the answer is {found.answer}")
     return found
