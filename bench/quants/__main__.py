@@ -16,7 +16,7 @@ from msgspec import structs
 
 from bench.gateway import machine
 from jevons.cli import models_shown
-from jevons.engine.weights.catalogue import PACKAGED, Catalogue
+from jevons.engine.weights.catalogue import PACKAGED, Catalogue, sha256_of
 from jevons.engine.weights.choose import KLD_MAX, Bound, Mix, Row, cheapest
 from jevons.engine.weights.measure import Sizes
 from jevons.engine.weights.quantise import CANDIDATES, LIBRARY, file_type
@@ -52,7 +52,9 @@ def main() -> None:
     sizes = QUICK if asked.quick else Sizes(threads=asked.threads)
     FOLDER.mkdir(parents=True, exist_ok=True)
     catalogue = Catalogue(Home(FOLDER).path)
-    name = catalogue.add(asked.model).name if asked.model else PACKAGED
+    name = PACKAGED
+    if asked.model:  # its digest is in its name: a file that was made anew is another model
+        name = catalogue.add(asked.model, f"{asked.model.stem}-{sha256_of(asked.model)[:6]}").name
     wanted = Wanted(types, Bound(asked.kld_max), MIX, "seconds", sizes, asked.again)
     traffic = read_traffic(asked.traffic)
     choice = Trial(catalogue, catalogue.find(name), print).run(wanted, traffic)
