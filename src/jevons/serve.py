@@ -115,7 +115,7 @@ def _app(config: Config, home: Home, ledger: Ledger, engine: Engine | None, gove
         table = table_of(settings, list(config.models))
     except ValueError as error:
         raise ConfigError(f"jevons.toml: {error}.") from None
-    api = AdminApi(ledger, home.admin_token(), engine.status if engine is not None else _no_engine).application()
+    api = AdminApi(ledger, home.admin_token(), engine).application()
 
     def ready() -> str:
         if ledger.writer.failing:
@@ -125,10 +125,6 @@ def _app(config: Config, home: Home, ledger: Ledger, engine: Engine | None, gove
         return ""
 
     return App(gate, lives, table, metrics, api, pages.application(), config.hosts, ready)
-
-
-async def _no_engine() -> None:
-    """There is none to speak of."""
 
 
 async def _flush_notes(governor: Governor) -> None:

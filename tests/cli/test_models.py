@@ -114,6 +114,7 @@ def test_quantise_and_choose(jevons: Run, tiny: Path, tmp_path: Path) -> None:
     row = done.json["rows"][1]
     assert row["requantised"] and row["kld_mean"] > 0 and row["kld_upper"] is None and row["task_loss_upper"] > 0
     said = jevons(*chosen)
+    assert "95 % of each, one-sided" in said.out and "by itself" not in said.out, "there is one candidate"
     assert "measured before" in said.err and "No candidate passes" in said.out and "Re-quantised" in said.out
     jevons("import", "litellm", str(SAMPLES / "litellm.jsonl"))
     mix = jevons(*chosen[:-2], "--json").json["mix"]

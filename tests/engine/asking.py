@@ -30,6 +30,12 @@ class Asker:
         with self.open("POST", path, body) as answer:
             return answer.status, json.loads(answer.read())
 
+    def post_raw(self, path: str, body: bytes) -> tuple[int, bytes]:
+        with closing(HTTPConnection(self.address, timeout=90)) as connection:
+            connection.request("POST", path, body, self.headers)
+            with closing(connection.getresponse()) as answer:
+                return answer.status, answer.read()
+
     def get(self, path: str) -> tuple[int, str]:
         with self.open("GET", path) as answer:
             return answer.status, answer.read().decode()

@@ -94,3 +94,11 @@ def test_the_operator_sees_what_the_engine_does(jevons: Jevons) -> None:
     shown = json.loads(jevons.run("park", "--json"))
     assert shown["engine"]["store"]["ram_blocks"] >= 0
     assert "In memory:" in jevons.run("park")
+
+
+def test_an_organisation_is_forgotten_at_a_word(jevons: Jevons) -> None:
+    client = openai.OpenAI(base_url=jevons.openai_url, api_key=jevons.key("gone", org="gone"))
+    messages: list[Any] = [{"role": "system", "content": SYSTEM + "Gone."}, {"role": "user", "content": "Begin."}]
+    said(client, messages)
+    assert "forgotten" in jevons.run("park", "erase", "--org", "gone")
+    assert said(client, messages).usage.prompt_tokens_details.cached_tokens == 0

@@ -171,7 +171,13 @@ def _bound(document: Record) -> str:
         parts.append(f"KLD from {document['model']} at most {bound['kld_max']:g} nats a token")
     if bound["task_loss_max"] is not None:
         parts.append(f"at most {bound['task_loss_max']:.1%} of the answers lost")
-    return f"Bound: {' and '.join(parts)}, by the upper limit of 95 % of each."
+    line = f"Bound: {' and '.join(parts)}, by the upper limit of 95 % of each, one-sided."
+    candidates = len(document["rows"]) - 1
+    if candidates > 1:
+        line += (
+            f" Each limit is of one candidate by itself: the chance that one of {candidates} passes wrongly may be more than 5 %."
+        )
+    return line
 
 
 def _conclusion(document: Record) -> str:

@@ -82,6 +82,12 @@ class Operator:
         found: dict[str, Any] | None = self._through_server("GET", "/engine", None)["engine"]
         return found
 
+    def forget_parked(self, tag: bytes) -> bool:
+        """Tell the engine of the process that serves, if one does. `tag`: empty for all."""
+        if not self._home.address.exists():
+            return False
+        return bool(self._through_server("POST", "/engine/forget", {"tag": tag.hex()})["forgotten"])
+
     def kill(self, subject: str, reason: str) -> dict[str, Any]:
         """The new kill, with the calls under way that it stops."""
 

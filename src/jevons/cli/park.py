@@ -13,7 +13,6 @@ from jevons.cli.operator import Operator
 from jevons.cli.options import as_json, show
 from jevons.cli.tables import console, plain, whole
 from jevons.config import home_path, load
-from jevons.core.limits import PARK_TIDY_S
 from jevons.engine.park import disk
 from jevons.engine.park.sealing import tenant_tag
 from jevons.engine.park.trails import FILE
@@ -45,18 +44,21 @@ def park(context: click.Context, json: bool) -> None:
 @click.option("--all", "everything", is_flag=True, help="Everybody's.")
 @as_json
 def erase(org: str | None, everything: bool, json: bool) -> None:
-    """Remove parked conversations from the disk. An engine that runs forgets what it has of them in memory, too.
+    """Remove parked conversations from the disk, and have the engine that runs forget them, also in its slots.
 
     Example: jevons park erase --org acme
     """
     if (org is None) is not everything:
         raise click.UsageError("Say whose: --org NAME, or --all.")
     home = Home(home_path())
+    tag = b"" if org is None else tenant_tag(home.secret("installation"), org)
+    told = Operator(home).forget_parked(tag)
     try:
-        files, size_bytes = disk.erase(_folder(home), None if org is None else {tenant_tag(home.secret("installation"), org)})
+        files, size_bytes = disk.erase(_folder(home), {tag} if tag else None)
     except OSError as error:
         raise LedgerError(f"{error.filename} cannot be removed ({error.strerror}); remove it by hand.") from None
-    show(json, {"files": files, "bytes": size_bytes}, lambda: click.echo(_erased(home, org, files, size_bytes)))
+    found = {"files": files, "bytes": size_bytes, "engine_told": told}
+    show(json, found, lambda: click.echo(_erased(org, found)))
 
 
 @park.command()
@@ -151,9 +153,7 @@ def _memory(park: dict[str, Any] | None) -> None:
         console.print(f"Nothing is written to disk: {store['disk_off']}", soft_wrap=True)
 
 
-def _erased(home: Home, org: str | None, files: int, size_bytes: int) -> str:
+def _erased(org: str | None, found: dict[str, Any]) -> str:
     whose = "" if org is None else f" of {org}"
-    said = f"Removed {count(files, 'file')}{whose}, {size_bytes / 1e6:,.1f} MB."
-    if home.address.exists() and files:
-        return f"{said} The running engine forgets them within {PARK_TIDY_S:.0f} s."
-    return said
+    said = f"Removed {count(found['files'], 'file')}{whose}, {found['bytes'] / 1e6:,.1f} MB."
+    return f"{said} The running engine has forgotten them too." if found["engine_told"] else said

@@ -135,6 +135,12 @@ class Engine:
         model = self.model.title if self.model else ""
         return Status(self.state, self.detail, model, self.build, self.pid, self.restarts, self.settings.slots, park)
 
+    async def forget(self, tag: bytes | None) -> bool:
+        """Forget a tenant's conversations, or everybody's, in the slots and in the park. Whether the engine was there to do so."""
+        if self.state is not EngineState.READY:
+            return False
+        return await _ask(self._base_url, self.api_key, "POST", "/jevons/park/forget", (tag or b"").hex().encode()) is not None
+
     def _over(self, supervisor: asyncio.Task[None]) -> None:
         """A supervisor ends only by `stop`; should it ever fail, the state must not go on claiming anything else."""
         if not supervisor.cancelled() and (error := supervisor.exception()):
@@ -252,17 +258,23 @@ class Status(msgspec.Struct, frozen=True):
 
 
 async def _parked(base_url: str, api_key: str) -> msgspec.Raw | None:
+    body = await _ask(base_url, api_key, "GET", "/jevons/park", b"")
+    return msgspec.Raw(body) if body not in (None, b"null") else None
+
+
+async def _ask(base_url: str, api_key: str, method: str, path: str, body: bytes) -> bytes | None:
+    """What the engine's front answers; None if it does not, or says no."""
     answer = None
     try:
         async with asyncio.timeout(ENGINE_PROBE_TIMEOUT_S):
-            answer = await Inner(urlsplit(base_url).port or 0, api_key).send("GET", "/jevons/park", b"")
-            body = await answer.body()
+            answer = await Inner(urlsplit(base_url).port or 0, api_key).send(method, path, body)
+            said = await answer.body()
     except (InnerFailed, TimeoutError):
         return None
     finally:
         if answer is not None:
             answer.close()
-    return msgspec.Raw(body) if answer.status == 200 and body != b"null" else None
+    return said if answer.status == 200 else None
 
 
 async def _whole(spawning: Coroutine[None, None, Child]) -> Child:

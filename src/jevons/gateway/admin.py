@@ -9,7 +9,7 @@ import hmac
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from starlette.applications import Starlette
@@ -69,11 +69,24 @@ class NewBackup(msgspec.Struct, forbid_unknown_fields=True):
     path: str
 
 
+class LocalEngine(Protocol):
+    """What operators ask of the local engine."""
+
+    async def status(self) -> object:
+        """What it says of itself."""
+
+    async def forget(self, tag: bytes | None) -> bool:
+        """Forget the conversations of a tenant, or all. Whether it could be told."""
+
+
+class NewForget(msgspec.Struct, forbid_unknown_fields=True):
+    tag: str
+
+
 class AdminApi:
     """Handlers over the running ledger."""
 
-    def __init__(self, ledger: Ledger, token: str, engine: Callable[[], Awaitable[object]]) -> None:
-        """`engine`: what the local engine says of itself; None if there is none."""
+    def __init__(self, ledger: Ledger, token: str, engine: LocalEngine | None = None) -> None:
         self._ledger = ledger
         self._token = token
         self._engine = engine
@@ -104,6 +117,7 @@ class AdminApi:
             ("POST", "/adjustments", self._adjust),
             ("POST", "/backup", self._back_up),
             ("GET", "/engine", self._show_engine),
+            ("POST", "/engine/forget", self._forget),
         )
         routes = [Route(PREFIX + path, self._guarded(handle), methods=[method]) for method, path, handle in doors]
         page = ApprovalPage(self._ledger, self._token)
@@ -150,7 +164,15 @@ class AdminApi:
         return {"key": request.path_params["name"], "limit_nusd": new.limit_nusd}
 
     async def _show_engine(self, request: Request) -> object:
-        return {"engine": await self._engine()}
+        return {"engine": await self._engine.status() if self._engine is not None else None}
+
+    async def _forget(self, request: Request) -> object:
+        asked = msgspec.json.decode(await request.body(), type=NewForget)
+        try:
+            tag = bytes.fromhex(asked.tag)
+        except ValueError:
+            raise LedgerError("`tag` is an organisation's tag in hex, or empty for all.") from None
+        return {"forgotten": self._engine is not None and await self._engine.forget(tag or None)}
 
     async def _list_limits(self, request: Request) -> object:
         return await standing.limits(self._ledger, _now_ms(), _count(request, "accounts"))

@@ -9,9 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from jevons.engine.front.labels import labels
+from jevons.engine.park.sealing import tenant_tag
 from jevons.engine.process import Engine
 from jevons.engine.settings import EngineSettings, ParkSettings
 from tests.engine.asking import READY_S, Asker
@@ -40,6 +42,10 @@ class Talker:
 
     def park(self) -> Any:
         return json.loads(self._asker([], "").get("/jevons/park")[1])
+
+    def forget(self, org: str) -> None:
+        status, _ = self._asker([], "").post_raw("/jevons/park/forget", tenant_tag(SECRET, org).hex().encode())
+        assert status == 200
 
     def _asker(self, messages: list[dict[str, str]], org: str) -> Asker:
         asker = Asker(self._engine.base_url, self._engine.api_key)
@@ -165,6 +171,16 @@ def test_tenants_share_neither_slot_nor_block(talker: Talker) -> None:
     assert cached(talker.say(messages, "one")) > 100
 
 
+def test_what_is_forgotten_is_nowhere(talker: Talker) -> None:
+    for name, leaves in (("in the park", True), ("in its slot", False)):
+        messages = conversation(f"forgotten {name}")
+        talker.say(messages, "forgetful")
+        if leaves:
+            displace(talker, "somebody else")
+        talker.forget("forgetful")
+        assert cached(talker.say(messages, "forgetful")) == 0, name
+
+
 def test_responses_are_placed_too(talker: Talker) -> None:
     messages = conversation("responses")
     first = talker.say(messages, path="/v1/responses", max_output_tokens=4)
@@ -203,6 +219,9 @@ def test_parked_conversations_survive_a_restart_and_damaged_files_are_refused(pa
         again = talker.say(turn)
         assert cached(again) > 100
         assert again["choices"][0]["message"] == without["choices"][0]["message"]
+    with running(park=msgspec.structs.replace(park, bytes_per_token_max=6_500)) as talker:
+        assert cached(talker.say(turn)) == 0  # what was encoded otherwise is not found, and not taken for damaged
+        assert talker.park()["blocks_refused"] == talker.park()["store"]["damaged"] == 0
     for file in (tmp_path / "park").rglob("*"):
         if file.is_file() and file.stat().st_size > 10_000:
             damaged = bytearray(file.read_bytes())

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from jevons.engine.weights.catalogue import Catalogue, CatalogueError, Known, sha256_of
@@ -48,6 +49,9 @@ def test_choose(catalogue: Catalogue, traffic: Traffic) -> None:
 
     again = Trial(catalogue, catalogue.find("tiny"), said.append).run(WANTED, traffic)
     assert again == choice and "measured before" in said[-1]
+    said.clear()
+    Trial(catalogue, catalogue.find("tiny"), said.append).run(msgspec.structs.replace(WANTED, types=("Q8_0",)), traffic)
+    assert said == ["speed, round 1 of 1: 2 files"], "speeds of another run are not compared with"
     remembered = (catalogue.folder / "measures.json").read_text()
     assert not any(text.turns[0].content[:30] in remembered for text in traffic.texts), "no text is kept"
 

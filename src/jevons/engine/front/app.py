@@ -49,6 +49,9 @@ class Front:
         if path == "/jevons/park" and method == "GET":
             await _answer(send, 200, msgspec.json.encode(self._park.stats() if self._park else None))
             return
+        if path == "/jevons/park/forget" and method == "POST":
+            await self._forget(send, await _read(receive))
+            return
         if path not in PLACED | PASSED | OPEN:
             await _say(send, 404, "not_found_error", f"The engine does not serve {method} {path}.")
             return
@@ -76,6 +79,15 @@ class Front:
             await _say(send, 502, "server_error", str(error))
         except Overfull:
             await _say(send, 503, "unavailable_error", "Too many requests wait for the local model; try again in a moment.")
+
+    async def _forget(self, send: Send, body: bytes) -> None:
+        tag = bytes.fromhex(body.decode("ascii"))
+        try:
+            await self._placing.forget(tag or None)
+        except InnerFailed as error:
+            await _say(send, 502, "server_error", str(error))
+        else:
+            await _answer(send, 200, b"{}")
 
     async def _placed(self, headers: Iterable[tuple[bytes, bytes]], send: Send, path: str, body: bytes) -> None:
         try:

@@ -59,6 +59,8 @@ class Placing:
         self._inner = inner
         self._park = park
         self._turns: deque[_Turn] = deque()
+        self._forgotten = 0
+        """How often something was to be forgotten: what was under way then leaves nothing."""
         self._room = asyncio.Semaphore(PARK_STATES_WAITING_MAX)
         """For states on their way into the park."""
         self._fills = ThreadPoolExecutor(1, "park-fill")
@@ -69,12 +71,12 @@ class Placing:
     async def visit(self, tenant: bytes, links: tuple[bytes, ...]) -> AsyncIterator[Visit]:
         """A seat for one request, until the block ends. Raises Overfull."""
         place = await self._place(tenant, links)
-        visit = None
+        visit, forgotten = None, self._forgotten
         try:
             visit = Visit(place.seat.index, await self._prepare(place, tenant, links))
             yield visit
         finally:
-            if visit is None:  # nobody knows what the slot holds now: whoever comes next clears it
+            if visit is None or forgotten != self._forgotten:  # half prepared, or to be forgotten: whoever comes next clears it
                 self.seats.leave(place.seat, self._now(), NOBODY_KNOWS)
             else:
                 held = links if visit.answered else ()
@@ -87,6 +89,21 @@ class Placing:
             await asyncio.sleep(PARK_IDLE_S)
             while seat := self.seats.idle_since(self._now() - PARK_IDLE_S):
                 await self._park_free(seat)
+
+    async def forget(self, tenant: bytes | None) -> None:
+        """Everything of a tenant, or of all: in the slots, on its way into the park, in the park. Raises InnerFailed."""
+        self._forgotten += 1
+        for seat in self.seats.all:
+            if not seat.busy and seat.tenant and tenant in (None, seat.tenant):
+                seat.busy = True
+                try:
+                    await _whole(self._inner.erase(seat.index))
+                finally:
+                    self.seats.leave(seat, self._now(), NOBODY_KNOWS)
+                    self._seat_waiting()
+        await self._kept()
+        if self._park is not None:
+            await asyncio.get_running_loop().run_in_executor(self._fills, self._park.forget, tenant)
 
     async def close(self) -> None:
         """Park what is in the slots, if it would outlive us, and wait for what is being kept."""

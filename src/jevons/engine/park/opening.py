@@ -4,12 +4,13 @@ import importlib
 import logging
 import secrets
 import threading
+from contextlib import suppress
 from hashlib import file_digest
 from pathlib import Path
 
 from jevons.core.limits import PARK_GIB_PER_COMPUTE, PARK_PREFILL_S_PER_BYTE
 from jevons.engine.park.codec import Codec, Lossless
-from jevons.engine.park.disk import Disk
+from jevons.engine.park.disk import Disk, erase
 from jevons.engine.park.park import Park, begin_background_thread
 from jevons.engine.park.states import Layout
 from jevons.engine.park.store import Store
@@ -29,13 +30,19 @@ def open_park(order: ServeOrder, transit: Path, library: str) -> Park:
     if settings.disk_bytes:
         tags = frozenset(bytes.fromhex(tag) for tag in settings.disk_tags)
         disk = Disk(Path(settings.disk_folder), secret, tags, settings.retention_s)
+    elif settings.disk_folder:
+        with suppress(OSError):
+            erase(Path(settings.disk_folder))  # who turns the disk off has nothing left on it
     with Path(order.model).open("rb") as file:
         model = file_digest(file, "sha256").digest()
     if _compresses(settings):
         threading.Thread(target=_warm, name="park-warm", daemon=True).start()
+    budget = f"{order.kv_type} {settings.kld_max} {settings.bytes_per_token_max}"
     prefill = Prefill(token_s=Path(order.model).stat().st_size * PARK_PREFILL_S_PER_BYTE)
     store = Store(settings.ram_bytes, disk, settings.disk_bytes, prefill, holding_price(PARK_GIB_PER_COMPUTE, 1.0))
-    return Park(store, transit, secret, (model, library.encode()), lambda layout: _codec(settings, model.hex(), layout))
+    return Park(
+        store, transit, secret, (model, library.encode(), budget.encode()), lambda layout: _codec(settings, model.hex(), layout)
+    )
 
 
 def _compresses(settings: ParkSettings) -> bool:

@@ -21,6 +21,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from jevons.core.chain import DIGEST_BYTES
 from jevons.core.limits import PARK_BLOCK_TOKENS, PARK_ODD_STATES_MAX
 from jevons.engine.park.codec import HEAD, Codec, Corrupt, unseal
 from jevons.engine.park.sealing import NAME_BYTES
@@ -63,7 +64,7 @@ class Park:
     def __init__(
         self, store: Store, transit: Path, secret: bytes, scope: Sequence[bytes], codec_for: Callable[[Layout], Codec]
     ) -> None:
-        """`scope`: what every block depends on: digest of the model file, name and version of the library."""
+        """`scope`: what every block depends on: the model file, the library, how states are encoded."""
         self.transit = transit
         self._store = store
         self._trails = store.trails
@@ -89,12 +90,12 @@ class Park:
 
     def depth(self, tag: bytes, links: Sequence[bytes]) -> int:
         """Links of this chain, from the first, of which a parked state has at least a beginning."""
-        match = self._trails.find(tag, links)
+        match = self._trails.find(tag, self._scoped(links))
         return match.links if match is not None and match.trail.keys[0] in self._store else 0
 
     def fill(self, tag: bytes, links: Sequence[bytes], path: Path) -> Filled | None:
         """Write the longest parked prefix as a state file. None: there is none, and no file. Raises OSError."""
-        match = self._trails.find(tag, links)
+        match = self._trails.find(tag, self._scoped(links))
         if match is None:
             return None
         wanted = match.trail.keys if match.tokens is None else match.trail.keys[: -(-match.tokens // PARK_BLOCK_TOKENS)]
@@ -129,7 +130,7 @@ class Park:
 
     def learn(self, tag: bytes, link: bytes, tokens: int) -> None:
         """The messages up to this link are so many tokens: what shares only them need not be given more."""
-        self._trails.learn(tag, link, tokens)
+        self._trails.learn(tag, self._scoped([link])[0], tokens)
 
     def stats(self) -> Stats:
         codec = self._codec
@@ -143,8 +144,16 @@ class Park:
             self._store.stats(),
         )
 
+    def forget(self, tag: bytes | None) -> None:
+        """All of a tenant's conversations, or everybody's."""
+        self._store.forget(tag)
+
     def close(self) -> None:
         self._store.close()
+
+    def _scoped(self, links: Sequence[bytes]) -> list[bytes]:
+        """The same conversation is another one to another model, library or codec."""
+        return [blake2b(link, key=self._scope, digest_size=DIGEST_BYTES).digest() for link in links]
 
     def _payloads(self, keys: Sequence[bytes]) -> Iterator[bytes]:
         """As many as are there without a gap."""
@@ -189,6 +198,7 @@ class Park:
     def _keep(self, tag: bytes, links: Sequence[bytes], state: State) -> None:
         codec = self._codec_of(state.layout)
         keys = list(self._keys(tag, codec, state.tokens))
+        links = self._scoped(links)
         before = self._trails.find(tag, links)
         now_s = time.time()  # one for all: the blocks of a state are one path
         for number, key in enumerate(keys):

@@ -134,6 +134,12 @@ class Store:
             self._drop(self._ram, key)
             self._drop(self._filed, key)
 
+    def forget(self, tag: bytes | None) -> None:
+        """All of a tenant, or of everybody, here and on disk."""
+        with self._lock:
+            for owner in {owner for owner, _ in self._blocks.values()} if tag is None else {tag}:
+                self._forget(owner)
+
     def stats(self) -> StoreStats:
         with self._lock:
             return StoreStats(

@@ -5,6 +5,7 @@ Comes in: a reference and candidates, traffic. Goes out: a `Measured` of each, o
 Does not know: bounds, what is cheapest.
 """
 
+import hashlib
 import os
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -79,7 +80,7 @@ class Measures:
         """The reference first. `again`: also what was measured before. Raises NativeError if the reference cannot be measured."""
         subjects = [reference, *candidates]
         quality_keys = {one.label: _quality_key(reference, one, traffic, sizes) for one in subjects}
-        speed_keys = {one.label: _speed_key(one, sizes) for one in subjects}
+        speed_keys = {one.label: _speed_key(one, subjects, sizes) for one in subjects}
         if again:
             self._kept = self._without({*quality_keys.values(), *speed_keys.values()})
         errors: dict[str, str] = {}
@@ -130,7 +131,7 @@ class Measures:
     def _measure_speed(
         self, subjects: Sequence[Subject], keys: Mapping[str, str], traffic: Traffic, sizes: Sizes, errors: dict[str, str]
     ) -> None:
-        """All of them, also those that were measured before: speeds are compared, so they are of one hour."""
+        """All of them, also those that were measured before beside others: speeds are compared, so they are of one hour."""
         found: dict[str, list[Speed]] = {one.label: [] for one in subjects}
         for number in range(sizes.rounds):
             self._say(f"speed, round {number + 1} of {sizes.rounds}: {len(subjects)} files")
@@ -171,8 +172,10 @@ def _quality_key(reference: Subject, one: Subject, traffic: Traffic, sizes: Size
     )
 
 
-def _speed_key(one: Subject, sizes: Sizes) -> str:
-    return " · ".join((one.identity, f"{sizes.rounds} rounds, {sizes.threads} threads", _processor(), LIBRARY))
+def _speed_key(one: Subject, beside: Sequence[Subject], sizes: Sizes) -> str:
+    """A speed belongs to the run in which it was measured, with all that ran beside it then."""
+    run = hashlib.sha256("\n".join(sorted(other.identity for other in beside)).encode()).hexdigest()[:16]
+    return " · ".join((one.identity, f"beside {run}", f"{sizes.rounds} rounds, {sizes.threads} threads", _processor(), LIBRARY))
 
 
 def _processor() -> str:
