@@ -210,7 +210,7 @@ def told(found: Comparison) -> Figures:
     layers = [
         asdict(layer.language)
         | {"layer": layer.layer, "given_token_bits": layer.language_given_token.bits}
-        | {"expert_bits": layer.expert_bits, "token_bits": layer.token_bits}
+        | {"expert_bits": layer.expert_bits, "token_bits": layer.token_bits, "second_share": layer.second_share}
         for layer in found.layers
     ]
     return {"language": layers, "language_together": asdict(found.together), "language_by_token": asdict(found.token)}

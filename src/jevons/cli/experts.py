@@ -200,11 +200,22 @@ def _sentence(found: "Comparison") -> str:
     best = max(found.layers, key=lambda layer: layer.language.share)
     by_token = best.token_bits / best.expert_bits if best.expert_bits else 0.0
     by_language = best.language.bits / best.expert_bits if best.expert_bits else 0.0
+    place, expert, share = _most_one_sided(found)
     return (
         f"An expert of layer {best.layer} tells {best.language.share:.0%} of what there is to know of the language; "
         "an expert for each language would tell 100%. "
-        f"Of which expert fires, the language tells {by_language:.0%} and the token itself {by_token:.0%}."
+        f"Of which expert fires, the language tells {by_language:.0%} and the token itself {by_token:.0%}. "
+        f"The most one-sided, expert {expert} of layer {place}, does {share:.0%} of its work in one language."
     )
+
+
+def _most_one_sided(found: "Comparison") -> tuple[int, int, float]:
+    """Layer, expert, and the share of the language that it does most of its work in."""
+    sides = [
+        (max(share, 1 - share), layer.layer, expert) for layer in found.layers for expert, share in enumerate(layer.second_share)
+    ]
+    share, layer_number, expert = max(sides)
+    return layer_number, expert, share
 
 
 def _counted_in(parameters: int) -> str:

@@ -71,6 +71,8 @@ class LayerLanguage:
     """H(expert)."""
     token_bits: float
     """I(expert; token), less what shuffled experts show."""
+    second_share: list[float]
+    """By expert: the second language's share of its work, both languages counted as equally long; 0.5 for an expert that does not work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,7 @@ def _compared(name: str, ids: list[NDArray[np.int32]], routings: list[Routing], 
                 information_given(in_cells, cell_token, second[cell_text], permutations=permutations),
                 float(load.entropy_bits(counts.sum(axis=0) / counts.sum())),
                 mutual_bits(expert, token.repeat(used)),
+                _second_share(counts, second),
             )
         )
     firsts_of_all = np.zeros(len(text), np.int64)
@@ -162,6 +165,13 @@ def _compared(name: str, ids: list[NDArray[np.int32]], routings: list[Routing], 
     )
     tokens = (int((~second[text]).sum()), int(second[text].sum()))
     return Comparison(name, experts, used, (firsts, len(ids) - firsts), tokens, permutations, told, together, alone)
+
+
+def _second_share(counts: NDArray[np.int64], second: NDArray[np.bool_]) -> list[float]:
+    one, other = (part.sum(axis=0) / part.sum() for part in (counts[~second], counts[second]))
+    both = one + other
+    share: list[float] = np.divide(other, both, out=np.full(len(both), 0.5), where=both > 0).tolist()
+    return share
 
 
 def tally(row: NDArray[np.integer], state: NDArray[np.integer], rows: int, states: int) -> NDArray[np.int64]:
