@@ -49,10 +49,26 @@ def test_what_the_token_tells_is_not_told_again() -> None:
         ).bits
         > 0.001
     )
-    given = information_given(cells, token, second, permutations=200)
+    text = np.tile(np.arange(40), 6)
+    given = information_given(cells, token, text, second, permutations=200)
     assert given.low <= 0 <= given.high and given.bits == pytest.approx(0, abs=1e-9)
     cells = np.stack([np.where(second, often, 0), np.where(second, 0, often)], axis=1)  # now the language chooses the expert
-    assert information_given(cells, token, second, permutations=200).low > 0.4  # of the 0.44 bits that 5 of 55 leave open
+    assert information_given(cells, token, text, second, permutations=200).low > 0.4  # of the 0.44 bits that 5 of 55 leave open
+
+
+def test_texts_that_lean_are_no_language_that_leans() -> None:
+    """Each text prefers an expert for all of its tokens, whatever its language; half of the tokens are rare in one language."""
+    random = np.random.default_rng(3)
+    text, token = np.divmod(np.arange(20 * 30), 30)
+    second = text >= 10
+    held = 0
+    for _ in range(40):
+        here = random.random(600) < np.where((token < 15) | (second == (token % 2 == 0)), 1.0, 0.2)
+        tilt = random.beta(2, 2, 20)[text[here]]
+        often = random.binomial(20, tilt)
+        counts = np.stack([often, 20 - often], axis=1)
+        held += information_given(counts, token[here], text[here], second[here], permutations=150).low <= 0
+    assert held >= 37  # of 40 limits of 97.5 %: fewer have a chance of 1 in 50; permuted cell by cell, 34 hold
 
 
 def test_shuffled_labels_tell_nothing() -> None:

@@ -55,23 +55,30 @@ def information(counts: NDArray[np.integer], second: NDArray[np.bool_], *, permu
 
 
 def information_given(
-    counts: NDArray[np.integer], group: NDArray[np.integer], second: NDArray[np.bool_], *, permutations: int = PERMUTATIONS
+    counts: NDArray[np.integer],
+    group: NDArray[np.integer],
+    text: NDArray[np.integer],
+    second: NDArray[np.bool_],
+    *,
+    permutations: int = PERMUTATIONS,
 ) -> Information:
     """I(state; language | group): what the expert tells of the language to one who knows the token.
 
-    `counts` [cells, states], one cell for each text and each group that occurs in it; `group`, `second` [cells]. Here languages are
-    permuted among the cells of one group, so that what the group itself tells stays as it is.
+    `counts` [cells, states], one cell for each text and each group that occurs in it; `group`, `text`, `second` [cells], texts from 0. Here
+    languages are permuted among the cells of one group, so that what the group itself tells stays as it is, and by one order of all texts:
+    in every group the first texts of that order get the second language. So a text keeps its language through the groups as far as
+    their sizes allow, and what its tokens share is not taken for what many texts say.
     """
-    order = np.argsort(group, kind="stable")
-    table, group, labels = np.asarray(counts, np.float64)[order], group[order], second[order]
+    order = np.lexsort((~second, group))
+    table, group, text, labels = np.asarray(counts, np.float64)[order], group[order], text[order], second[order]
     starts = np.flatnonzero(np.r_[True, group[1:] != group[:-1]])
     both = np.add.reduceat(table, starts)
-    random = np.random.default_rng(SEED)
+    random, texts = np.random.default_rng(SEED), int(text.max()) + 1
     found = []
     for _ in range(permutations + 1):
         ones = np.add.reduceat(table * labels[:, None], starts)
         found.append(_left(ones.sum(axis=1), both.sum(axis=1)) - _left(ones, both))
-        labels = labels[np.lexsort((random.random(len(group)), group))]
+        labels[np.lexsort((random.permutation(texts)[text], group))] = second[order]
     share = float((table.sum(axis=1) * second[order]).sum() / table.sum())
     return _against_chance(np.array(found), share)
 

@@ -150,7 +150,7 @@ def _compared(name: str, ids: list[NDArray[np.int32]], routings: list[Routing], 
             LayerLanguage(
                 number,
                 information(counts, second, permutations=permutations),
-                information_given(in_cells, cell_token, second[cell_text], permutations=permutations),
+                information_given(in_cells, cell_token, cell_text, second[cell_text], permutations=permutations),
                 float(load.entropy_bits(counts.sum(axis=0) / counts.sum())),
                 mutual_bits(expert, token.repeat(used)),
                 _second_share(counts, second),
