@@ -49,4 +49,6 @@ def test_two_languages_are_compared(jevons: Run, tmp_path: Path) -> None:
 def test_what_cannot_be_shown_is_said(jevons: Run) -> None:
     assert "has no experts" in jevons("experts", "text", "--model", str(DENSE)).err
     assert "not a GGUF file" in jevons("experts", "text", "--model", __file__).err
+    undecodable = jevons("experts", "\udcff")
+    assert undecodable.status == 1 and "not UTF-8" in undecodable.err
     assert "Give a TEXT" in jevons("experts").err

@@ -63,6 +63,8 @@ def _read(model: Path | None, text: str, json: bool) -> None:
 
     try:
         found = apart(reading.read, model or routing.STORED, text)
+    except UnicodeError:
+        raise click.ClickException("the text is not UTF-8; a terminal in another encoding gives such bytes") from None
     except (NativeError, NotGguf, OSError) as error:
         raise click.ClickException(str(error)) from None
     show(json, asdict(found), lambda: _reading(found))
@@ -104,7 +106,7 @@ def _reading(found: "Reading") -> None:
     tables.console.print(_layers(found))
     tables.console.print(
         f"idle: experts that no token of this text met · busiest: work against an even share · evenness: entropy of the work, of {log2(found.experts):.3g} bits"
-        " · doubt: entropy of the router's choice for one token",
+        " · doubt: entropy of the router's softmax for one token; not known of a gate that is none",
         style="dim",
     )
 
@@ -145,7 +147,7 @@ def _layers(found: "Reading") -> Table:
             f"{layer.idle_share:.0%}",
             f"{layer.busiest_times_even:.1f}×",
             f"{layer.evenness_bits:.2f}",
-            f"{layer.doubt_bits:.2f}",
+            "not known" if layer.doubt_bits is None else f"{layer.doubt_bits:.2f}",
         )
         table.add_row(str(layer.layer), *figures, _counted(layer))
     return table

@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 
 from jevons.engine.experts.routing import Routing
 
+ROUNDING = 1e-3
+"""How far from 1 a softmax may sum in 32 bits, by far."""
+
 
 def idle_share(routing: Routing) -> NDArray[np.float64]:
     """[layers]: share of experts that no token of the text met."""
@@ -21,8 +24,14 @@ def evenness_bits(routing: Routing) -> NDArray[np.float64]:
     return entropy_bits(counts / counts.sum(axis=1, keepdims=True))
 
 
-def doubt_bits(routing: Routing) -> NDArray[np.float64]:
-    """[layers]: mean entropy of the router's softmax for one token; 0 when it is sure, log2(experts) when it does not care."""
+def doubt_bits(routing: Routing) -> NDArray[np.float64] | None:
+    """[layers]: mean entropy of the router's softmax for one token; 0 when it is sure, log2(experts) when it does not care.
+
+    None where the gate is no softmax over all experts, so that there is no distribution whose entropy it could be: gpt-oss takes the
+    softmax over the chosen ones alone, DeepSeek-V3 and GLM have sigmoids.
+    """
+    if (routing.shares < 0).any() or (abs(routing.shares.sum(axis=-1) - 1) > ROUNDING).any():
+        return None
     doubt: NDArray[np.float64] = entropy_bits(routing.shares).mean(axis=1)
     return doubt
 

@@ -33,7 +33,8 @@ class Layer:
     idle_share: float
     busiest_times_even: float
     evenness_bits: float
-    doubt_bits: float
+    doubt_bits: float | None
+    """None: the router's gate is no softmax."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +113,14 @@ def read(path: Path, text: str) -> Reading:
 
 def _layers(routing: Routing) -> list[Layer]:
     figures = zip(
-        routing.layers, routing.counts(), load.idle_share(routing), load.largest_share(routing), load.evenness_bits(routing),
-        load.doubt_bits(routing), strict=True,
+        routing.layers, routing.counts(), load.idle_share(routing), load.largest_share(routing), load.evenness_bits(routing), strict=True
     )  # fmt: skip
-    return [Layer(number, counts.tolist(), *map(float, rest)) for number, counts, *rest in figures]
+    doubts = load.doubt_bits(routing)
+    known = [None] * len(routing.layers) if doubts is None else doubts.tolist()
+    return [
+        Layer(number, counts.tolist(), *map(float, rest), doubt_bits=doubt)
+        for (number, counts, *rest), doubt in zip(figures, known, strict=True)
+    ]
 
 
 def compare(path: Path, first: Sequence[str], second: Sequence[str], permutations: int) -> Comparison:

@@ -36,7 +36,7 @@ class Routing:
     chosen: NDArray[np.int32]
     """[layers, tokens, used], best first."""
     shares: NDArray[np.float32]
-    """[layers, tokens, experts]: the router's softmax, which sums to 1 over all experts."""
+    """[layers, tokens, experts]: the router's softmax, which sums to 1 over all experts; of other gates what they have in its place."""
 
     @property
     def used(self) -> int:
