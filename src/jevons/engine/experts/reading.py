@@ -112,15 +112,13 @@ def read(path: Path, text: str) -> Reading:
 
 
 def _layers(routing: Routing) -> list[Layer]:
-    figures = zip(
-        routing.layers, routing.counts(), load.idle_share(routing), load.largest_share(routing), load.evenness_bits(routing), strict=True
-    )  # fmt: skip
     doubts = load.doubt_bits(routing)
-    known = [None] * len(routing.layers) if doubts is None else doubts.tolist()
-    return [
-        Layer(number, counts.tolist(), *map(float, rest), doubt_bits=doubt)
-        for (number, counts, *rest), doubt in zip(figures, known, strict=True)
-    ]
+    known: list[float | None] = [None] * len(routing.layers) if doubts is None else doubts.tolist()
+    figures = zip(
+        routing.layers, routing.counts().tolist(), load.idle_share(routing).tolist(), load.largest_share(routing).tolist(),
+        load.evenness_bits(routing).tolist(), known, strict=True,
+    )  # fmt: skip
+    return [Layer(*layer) for layer in figures]
 
 
 def compare(path: Path, first: Sequence[str], second: Sequence[str], permutations: int) -> Comparison:
