@@ -49,6 +49,15 @@ def test_edens_scale_gives_every_vector_its_own_product_with_itself(x: Floats, b
     assert products[held] == pytest.approx(lengths[held], rel=2e-3)
 
 
+@pytest.mark.parametrize("length", [1e4, 1.0, 1e-3, 6.2e-5, 1e-6, 1e-7, 1e-8])
+def test_a_length_is_off_by_no_more_than_is_said(length: float) -> None:
+    x = directions(64, 128)
+    quantiser = TurboQuant(128, 4, scale="mse")
+    stored = quantiser.encode(length * x).scales.astype(np.float64)
+    assert np.abs(stored - length).max() <= max(length * 2**-11, 2**-25) * 1.001  # the length itself is summed in 32 bits
+    assert (stored == 0).all() == (length < 2.9e-8)
+
+
 def test_over_rotations_eden_is_right_on_average_and_the_papers_scale_is_short() -> None:
     x = directions(1, 64)
     means = {

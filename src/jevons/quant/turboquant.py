@@ -29,7 +29,8 @@ RotationName = Literal["hadamard", "hadamard2", "dense"]
 ScaleName = Literal["eden", "norm", "mse"]
 
 LENGTH_BYTES = 2
-"""A vector's length is a 16-bit floating-point number: it is off by 2⁻¹¹ of itself at most, which is far below the error of the codes."""
+"""A vector's length is a 16-bit floating-point number. From 6.1·10⁻⁵ on it is off by 2⁻¹¹ of itself at most, which is far below the error of
+the codes; below that by 2⁻²⁵ (3·10⁻⁸) at most, so what is shorter than 3·10⁻⁸ decodes to zeros. Shorter vectors want scaling up first."""
 _ROTATIONS: dict[RotationName, Callable[[int, int], Rotation]] = {
     "hadamard": Hadamard,
     "hadamard2": partial(Hadamard, rounds=2),
