@@ -41,7 +41,11 @@ BUDGETS = {"4_25": 4.25, "3_5": 3.5, "3": 3.0, "2_5": 2.5}
 """Bits per element, everything included."""
 OWN = {"q8_0": 8.5, "q4_0_rotated": 4.5, "q4_0_unrotated": 4.5}
 ROTATION_OFF = "LLAMA_ATTN_ROT_DISABLE"
-T_95 = {8: 2.365, 10: 2.262, 12: 2.201, 16: 2.131}
+T_95 = (
+    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131,
+    2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
+)  # fmt: skip
+"""Student's t, two-sided 95 %, of 1 to 30 degrees of freedom: of one seed more than that."""
 BATCH_TOKENS = 512
 TIMED_TOKENS = 1500
 TIMED_ROUNDS = 5
@@ -193,8 +197,8 @@ def main() -> None:
     arguments.add_argument("--follow", type=int, default=96, help="tokens predicted over it")
     arguments.add_argument("--threads", type=int, default=1)
     options = arguments.parse_args()
-    if options.seeds < 2:
-        sys.exit("One seed has no interval: --seeds is 2 or more")
+    if not 2 <= options.seeds <= len(T_95) + 1:
+        sys.exit(f"One seed has no interval: --seeds is 2 to {len(T_95) + 1}")
     if options.tokens % PARK_BLOCK_TOKENS:
         sys.exit(f"Bits are counted for full blocks: --tokens is a multiple of {PARK_BLOCK_TOKENS}")
     found = find_model()
@@ -221,7 +225,7 @@ def main() -> None:
 
 def half_width(values: NDArray[np.float64]) -> float:
     """Of the 95 % interval of the mean."""
-    return float(T_95.get(len(values), 1.96) * values.std(ddof=1) / np.sqrt(len(values)))
+    return float(T_95[len(values) - 2] * values.std(ddof=1) / np.sqrt(len(values)))
 
 
 def label(name: str) -> str:
