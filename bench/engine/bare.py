@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from jevons.engine.builds import apply
 from jevons.engine.builds.exchange import apply
 from jevons.engine.server import parameters
 from jevons.engine.settings import Report, ServeOrder
@@ -21,7 +20,6 @@ def main() -> None:
     reports = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
     order = msgspec.json.decode(sys.stdin.buffer.readline(), type=ServeOrder)
-    apply(order.builds)
     apply(Path(order.builds) if order.builds else None)
     engine = importlib.import_module("xllamacpp")
     server = engine.Server(parameters(engine, order, None))
