@@ -3,7 +3,6 @@
 import importlib
 import logging
 import secrets
-import threading
 from contextlib import suppress
 from hashlib import file_digest
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 from jevons.core.limits import PARK_GIB_PER_COMPUTE, PARK_PREFILL_S_PER_BYTE
 from jevons.engine.park.codec import Codec, Lossless
 from jevons.engine.park.disk import Disk, erase
-from jevons.engine.park.park import Park, begin_background_thread
+from jevons.engine.park.park import Park
 from jevons.engine.park.states import Layout
 from jevons.engine.park.store import Store
 from jevons.engine.settings import ParkSettings, ServeOrder
@@ -36,7 +35,7 @@ def open_park(order: ServeOrder, transit: Path, library: str) -> Park:
     with Path(order.model).open("rb") as file:
         model = file_digest(file, "sha256").digest()
     if _compresses(settings):
-        threading.Thread(target=_warm, name="park-warm", daemon=True).start()
+        _warm()
     budget = f"{order.kv_type} {settings.kld_max} {settings.bytes_per_token_max}"
     prefill = Prefill(token_s=Path(order.model).stat().st_size * PARK_PREFILL_S_PER_BYTE)
     store = Store(settings.ram_bytes, disk, settings.disk_bytes, prefill, holding_price(PARK_GIB_PER_COMPUTE, 1.0))
@@ -50,8 +49,7 @@ def _compresses(settings: ParkSettings) -> bool:
 
 
 def _warm() -> None:
-    """Load what codes before the first conversation waits for it: a second or two."""
-    begin_background_thread()
+    """Load what codes before the engine says that it is ready: a second or two, in which a conversation would wait."""
     try:
         importlib.import_module(BUDGET).warm()
     except (ImportError, RuntimeError):
