@@ -41,7 +41,12 @@ class Jevons:
         self.url = ""
         self.pid = 0
         self._environ = {**os.environ, "JEVONS_HOME": str(home), "PYTHONPATH": str(ROOT / "src"), **(environ or {})}
-        self._config = {"port": 0, "engine": engine if isinstance(engine, dict) else {"enabled": engine}, "upstreams": list(upstreams), **config}
+        self._config = {
+            "port": 0,
+            "engine": engine if isinstance(engine, dict) else {"enabled": engine},
+            "upstreams": list(upstreams),
+            **config,
+        }
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
