@@ -124,7 +124,7 @@ def test_the_built_in_limit_only_notes(gateway: Gateway) -> None:
     assert {standing(got) for got in answers} == {"served"}
 
     def rows() -> list[tuple[str, Any]]:
-        found = gateway.admin("GET", "/audit?limit=50").json["rows"]
+        found = gateway.admin("GET", "/audit?limit=1000").json["rows"]
         whose = (f"run:{key.name}/r", f"key:{key.name}")  # where very many runs were noted, they share the lines of their key
         mine = [row for row in found if row["subject"] in whose and "measure" in row["detail"]]
         return sorted((row["action"], row["detail"]["measure"]) for row in mine)
