@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("README.md", "docs/measured.md", "docs/quantisation.md")
+PAGES = ("README.md", "docs/measured.md")
 CELL = re.compile(r"(?<=\| )[^|\n]*<!-- bench: (\w+) -->")
 UNITS = (
     ("_pct", "{:,.3g}"),

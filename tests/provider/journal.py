@@ -98,7 +98,7 @@ def read_attempts(path: Path) -> list[Attempt]:
     """Every request of a journal, in order of receipt."""
     received: dict[str, dict[str, Any]] = {}
     rest: dict[tuple[str, str], dict[str, Any]] = {}
-    for line in path.read_bytes().splitlines():
+    for line in path.read_bytes().rpartition(b"\n")[0].splitlines():  # the last line may be half written
         record = json.loads(line)
         if record["line"] == "received":
             received[record["id"]] = record
