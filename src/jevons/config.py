@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from jevons.cache.settings import CacheSettings
 from jevons.core.limits import PARK_RAM_MIB
 from jevons.gateway.settings import KINDS, GovernorSettings, UpstreamSettings
 from jevons.policy.access import Access
@@ -81,6 +82,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     engine: EngineSection = EngineSection()
     ledger: LedgerSection = LedgerSection()
     governor: GovernorSettings = GovernorSettings()
+    cache: CacheSettings = CacheSettings()
 
 
 def home_path(environ: Mapping[str, str] = os.environ) -> Path:

@@ -10,6 +10,7 @@ import re
 import msgspec
 
 from jevons.core.price import Line
+from jevons.core.saving import Break, Saving
 from jevons.core.usage import Usage
 
 ATTEMPT_BITS = 4
@@ -70,6 +71,8 @@ class Outcome(enum.StrEnum):
     """Held but never sent."""
     FREE = "free"
     """Answered without an upstream cost by definition (count_tokens)."""
+    CACHED = "cached"
+    """Answered from a cache of ours: no upstream has seen it."""
 
 
 UNSENT = frozenset({Outcome.UNREACHABLE, Outcome.VOID})
@@ -159,6 +162,10 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     """Calls that it stands for; 0 = an import does not say."""
     unknown: str = ""
     """What an import does not say, with commas between: requests, tokens, cache, time, price."""
+    savings: tuple[Saving, ...] = ()
+    """Lines against what the request asked for: list_nusd + their sum is its baseline."""
+    broke: Break | None = None
+    """Where it left the prefix of its conversation."""
 
     @property
     def overrun_nusd(self) -> int:

@@ -32,7 +32,7 @@ COSTS = ("input_nusd", "cache_read_nusd", "cache_write_5m_nusd", "cache_write_1h
 """List cost by kind of token; what `list_nusd` has beyond these is fees (requests, searches, other modalities) and whole holds."""
 DAY_MEASURES = (*MEASURES, "loose", *COSTS)
 """`loose`: steps outside any run."""
-STEP = f"iif(id & {2**ATTEMPT_BITS - 1} = 0 AND outcome NOT IN ('void', 'free'), requests, 0)"
+STEP = f"iif(id & {2**ATTEMPT_BITS - 1} = 0 AND outcome NOT IN ('void', 'free', 'cached'), requests, 0)"
 """How many steps an entry is: as `policy.amounts.is_step` says, in SQL, times the calls that it stands for."""
 OF_ENTRIES = {
     **{measure: f"sum({measure})" for measure in MEASURES},

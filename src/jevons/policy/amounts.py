@@ -8,7 +8,7 @@ from jevons.core.usage import Usage
 
 Amounts = tuple[int, int, int, int, int, int, int, int, int, int]
 
-_NO_STEP = frozenset({Outcome.VOID, Outcome.FREE})
+_NO_STEP = frozenset({Outcome.VOID, Outcome.FREE, Outcome.CACHED})
 
 
 def bound(money_nusd: int, list_nusd: int, input_tokens: int, output_tokens: int, *, step: bool, calls: int = 1) -> Amounts:
@@ -31,7 +31,7 @@ def bound(money_nusd: int, list_nusd: int, input_tokens: int, output_tokens: int
 
 
 def is_step(entry: Entry) -> bool:
-    """Is this entry a model request of its own? Our own retries are none, nor what was never sent, nor free answers."""
+    """Is this entry a model request of its own? Our own retries are none, nor what was never sent, nor answers that cost nothing."""
     return attempt_of(entry.hold.id) == 0 and entry.outcome not in _NO_STEP
 
 

@@ -1,0 +1,1 @@
+"""Answer stores, and what the operator says of caching. `policy` decides, this room keeps."""
