@@ -7,6 +7,8 @@ SHELL := /bin/sh
 BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input --no-compile
 LOCKED := --require-hashes --only-binary :all:
+# All tests go side by side, a file in one process; some (ARGS) in this one, where -s and --pdb work.
+WORKERS ?= $(if $(ARGS),0,auto)
 ENGINE_LOCK := src/jevons/engine/requirements.txt
 # Byte code is written at once, also where PYTHONDONTWRITEBYTECODE is set: without it every start takes seconds longer.
 COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/(pip|setuptools|pkg_resources|pygments)/' .venv/lib
@@ -23,7 +25,7 @@ demo: .venv/run.stamp ## fill a ledger of its own in .demo with recorded traffic
 	@exec $(BIN)/jevons demo --serve $(ARGS)
 
 test: .venv/test.stamp .venv/native.stamp ## set up and run every test (some only: make test ARGS="tests/meter -k price")
-	@$(BIN)/python -m pytest $(if $(JEVONS_CI),-p tests.ci_strict) $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile $(if $(JEVONS_CI),-p tests.ci_strict) $(ARGS)
 
 test-agents: .venv/test.stamp ## real agents from the package registries, through the gateway (2 GB, once; some only: ARGS="-k codex")
 	@$(BIN)/python -m pytest tests/agents $(ARGS)

@@ -68,7 +68,7 @@ def test_a_call_within_its_bounds_comes_to_no_more_in_any_measure(
 
 @pytest.mark.parametrize("outcome", list(Outcome))
 def test_a_step_is_a_request_of_the_clients_own_that_was_made(outcome: Outcome) -> None:
-    assert is_step(entry(outcome=outcome)) is (outcome not in (Outcome.VOID, Outcome.FREE))
+    assert is_step(entry(outcome=outcome)) is (outcome not in (Outcome.VOID, Outcome.FREE, Outcome.CACHED))
     assert not is_step(entry(entry_id=FIRST + 1, outcome=outcome))  # our own retry
     assert spent(entry(outcome=outcome))[COUNTED.index(Measure.STEPS)] == is_step(entry(outcome=outcome))
 
