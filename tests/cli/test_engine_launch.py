@@ -7,16 +7,7 @@ from pathlib import Path
 import yaml
 
 from tests.cli.conftest import Run
-
-LLAMA = {
-    "num_hidden_layers": 32,
-    "hidden_size": 4096,
-    "num_attention_heads": 32,
-    "num_key_value_heads": 8,
-    "intermediate_size": 14336,
-    "vocab_size": 128256,
-    "max_position_embeddings": 131072,
-}
+from tests.engine.checkpoints import LLAMA
 
 
 def test_vllm(jevons: Run, tmp_path: Path) -> None:

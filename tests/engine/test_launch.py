@@ -17,18 +17,8 @@ from jevons.engine.launch.options import UnknownVersion, options_of, read_packag
 from jevons.engine.launch.rules import Finding, Plan, findings, formats
 from jevons.engine.launch.sizes import Shape, Unreadable, kv_bytes, shape_of, weight_bytes
 from jevons.meter.overrides import parse_overrides
+from tests.engine.checkpoints import LLAMA
 
-LLAMA: dict[str, Any] = {
-    "num_hidden_layers": 32,
-    "hidden_size": 4096,
-    "num_attention_heads": 32,
-    "num_key_value_heads": 8,
-    "intermediate_size": 14336,
-    "vocab_size": 128256,
-    "max_position_embeddings": 131072,
-    "torch_dtype": "bfloat16",
-}
-"""Llama 3.1 8B: 8,030,261,248 parameters."""
 PLAN = Plan(model="meta-llama/Llama-3.1-8B-Instruct", name="llama", max_model_len=8192)
 VERSIONS = ("0.32.0", lines.RAY_VLLM)
 
