@@ -6,7 +6,7 @@ Whatever happens between `hold` and `resolve` (cancellation included), `resolve`
 import asyncio
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -25,6 +25,8 @@ from jevons.wire.visible import visible_text
 if TYPE_CHECKING:
     from jevons.gateway.governor import Passage
     from jevons.gateway.growing import Growing
+
+Markers = Literal["planned", "client", "automatic"]
 
 
 class Attempt:
@@ -82,6 +84,8 @@ class Attempt:
         """Set while its hold is packed."""
         self.passage: Passage | None = None
         """Its request under the governor."""
+        self.markers: Markers = "automatic"
+        """Who said what the provider's prompt cache is to keep of this request; automatic = nobody, so the provider itself."""
 
     def saw(self, whole: bytes) -> None:
         """Keep streamed events until final usage makes counting them needless."""
