@@ -404,3 +404,11 @@ CHOOSE_REQUEST_TIMEOUT_S = 120.0
 """One round of one build takes a second here, and a slow machine with a large model a minute."""
 NATIVE_FETCH_TIMEOUT_S = 300.0
 """11 MB through npm: seconds, on a slow line minutes."""
+
+# Trimming
+TRIM_REF_BYTES = 8
+"""Of a reference: 2**32 originals of one organisation before two are likely to share one, and some thousands are kept."""
+TRIM_TEXT_BYTES_MAX = 4 * 2**20
+"""A longer tool output is left as it is: to read this much takes a thread a fifth of a second."""
+TRIM_DECISIONS_MAX = 65_536
+"""Tool outputs of which is remembered how they were sent. A conversation that is forgotten goes on untrimmed, and pays for its prefix once more."""
