@@ -1,6 +1,10 @@
 """What the operator says of caching: `[cache]` and its parts in jevons.toml."""
 
+from typing import Annotated
+
 import msgspec
+
+from jevons.core.limits import ANSWERS_RAM_MIB, ANSWERS_TTL_S
 
 
 class PromptCacheSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -9,6 +13,15 @@ class PromptCacheSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
 
 class AnswerCacheSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[cache.answers]`: our own answers to the very same requests."""
+
+    ram_mib: Annotated[int, msgspec.Meta(ge=0)] = ANSWERS_RAM_MIB
+    """Memory for them; 0 = none is kept."""
+    ttl_s: Annotated[int, msgspec.Meta(gt=0)] = ANSWERS_TTL_S
+    """Seconds after which an answer is not given again."""
+    orgs: tuple[str, ...] = ()
+    """Organisations whose deterministic requests take part without a header; keys that name none belong to "default"."""
+    keys: tuple[str, ...] = ()
+    """The same by the names of keys."""
 
 
 class SemanticCacheSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

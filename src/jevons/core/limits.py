@@ -412,3 +412,17 @@ TRIM_TEXT_BYTES_MAX = 4 * 2**20
 """A longer tool output is left as it is: to read this much takes a thread a fifth of a second."""
 TRIM_DECISIONS_MAX = 65_536
 """Tool outputs of which is remembered how they were sent. A conversation that is forgotten goes on untrimmed, and pays for its prefix once more."""
+
+# Kept answers
+ANSWERS_RAM_MIB = 256
+"""About 300,000 short answers: an hour of 80 kept answers a second."""
+ANSWERS_TTL_S = 3600
+"""Long enough for retries, evaluations and the fan-out of a batch; a model behind a name may be another one tomorrow."""
+ANSWER_BYTES_MAX = 2**20
+"""A longer answer is not kept: it would take the place of a thousand others."""
+ANSWER_EVENTS_BYTES_MAX = 32 * 2**20
+"""Of the events of one streamed answer while it is put together. An event of one token has 20 to 40 times its bytes."""
+ANSWER_ENTRY_BYTES = 224
+"""What a kept answer takes in memory beyond its own bytes (`make bench-answers`): counted, so that the bound is one of memory."""
+FLIGHT_WAIT_MAX_S = 120.0
+"""How long a request waits for another's answer to the same question. A leader whose client reads slowly shall not hold up the others for ever."""
