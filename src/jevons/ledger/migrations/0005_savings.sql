@@ -40,10 +40,10 @@ CREATE VIEW calls AS
            entries.cache_write_1h AS cache_write_1h, entries.output AS output, entries.reasoning AS reasoning,
            entries.input + entries.cache_read + entries.cache_write_5m + entries.cache_write_1h + entries.output AS tokens,
            entries.list_nusd AS list_nusd, entries.billed_nusd AS billed_nusd,
-           entries.list_nusd + (SELECT coalesce(sum(value ->> 1), 0) FROM json_each(entries.savings)) AS baseline_nusd,
            entries.list_nusd / 1e9 AS list_usd, entries.billed_nusd / 1e9 AS billed_usd,
            entries.price_book AS price_book, entries.price_row AS price_row,
-           entries.first_byte_ms AS first_byte_ms, entries.settled_ms - (entries.id >> 18) AS duration_ms
+           entries.first_byte_ms AS first_byte_ms, entries.settled_ms - (entries.id >> 18) AS duration_ms,
+           entries.list_nusd + (SELECT coalesce(sum(value ->> 1), 0) FROM json_each(entries.savings)) AS baseline_nusd
     FROM entries JOIN keys ON keys.id = entries.key_id;
 
 CREATE VIEW daily_savings AS
