@@ -38,7 +38,7 @@ class Saving(msgspec.Struct, frozen=True, array_like=True, gc=False):
     nusd: int
     """At list price; negative = it cost that much more."""
     tokens: int
-    """Tokens that were not sent, not made, or read from a cache instead of computed; negative where the line is."""
+    """Tokens that were not sent, not made, or read from a cache instead of computed; negative for a check."""
     estimated: bool = False
     """The other way was not taken, and its count or price is ours (an answer's length, tokens trimmed)."""
 

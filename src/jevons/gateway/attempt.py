@@ -6,17 +6,19 @@ Whatever happens between `hold` and `resolve` (cancellation included), `resolve`
 import asyncio
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from jevons.core.ask import Dialect
 from jevons.core.entry import Entry, Hold, Outcome, admitted_ms
 from jevons.core.limits import SEEN_BYTES_MAX
-from jevons.core.price import Price
+from jevons.core.price import HELD, Price
+from jevons.core.saving import Saving
 from jevons.core.usage import Usage
 from jevons.ledger.ledger import Ledger
 from jevons.meter.tokens import count_text
+from jevons.policy.savings import Markers, check_saving, marked_by, savings_of
 from jevons.policy.settle import Ending, Settled, settle
 from jevons.policy.terms import with_answered
 from jevons.wire.sse import Cutter
@@ -25,8 +27,6 @@ from jevons.wire.visible import visible_text
 if TYPE_CHECKING:
     from jevons.gateway.governor import Passage
     from jevons.gateway.growing import Growing
-
-Markers = Literal["planned", "client", "automatic"]
 
 
 class Attempt:
@@ -84,8 +84,16 @@ class Attempt:
         """Set while its hold is packed."""
         self.passage: Passage | None = None
         """Its request under the governor."""
-        self.markers: Markers = "automatic"
-        """Who said what the provider's prompt cache is to keep of this request; automatic = nobody, so the provider itself."""
+        self.asked_price: Price | None = None
+        """Of the model that was asked for, where this is another."""
+        self.trimmed_tokens = 0
+        """Tokens of the request that were not sent, because its tool output was made shorter."""
+        self.trimmed_new_tokens = 0
+        """How many of these belong to output that this request is the first to send."""
+        self.check = False
+        """It was made only to check a cached answer."""
+        self.markers: Markers | None = None
+        """Who said what the provider's prompt cache is to keep of this request; None = not we (`policy.savings.marked_by`)."""
 
     def saw(self, whole: bytes) -> None:
         """Keep streamed events until final usage makes counting them needless."""
@@ -124,6 +132,7 @@ class Attempt:
             response_id=self.response_id,
             price_row=price.row,
             tariff=settled.tariff,
+            savings=self._savings(settled, price),
         )
         self._on_entry(entry)
         self.durable = self._ledger.post(entry)
@@ -133,6 +142,22 @@ class Attempt:
         """Resolve an attempt that was held and never sent: the client left, or we are stopping."""
         if self.settled is None:
             self.resolve(Outcome.VOID)
+
+    def _savings(self, settled: Settled, price: Price) -> tuple[Saving, ...]:
+        if self.check:
+            return (check_saving(settled.usage, settled.list_nusd),) if settled.list_nusd else ()
+        if not settled.lines or settled.tariff == HELD:
+            return ()  # of a whole hold nobody can say what it would have been
+        markers = self.markers or marked_by(self.hold.target)
+        return savings_of(
+            settled.usage,
+            price,
+            settled.list_nusd,
+            asked=self.asked_price,
+            markers=markers,
+            trimmed_tokens=self.trimmed_tokens,
+            trimmed_new_tokens=self.trimmed_new_tokens,
+        )
 
     def _count_seen(self) -> int:
         whole = Cutter().feed(b"".join(self._seen))

@@ -104,6 +104,9 @@ class Gate:
             hold, terms.price, target.dialect, settings, about, reasons=unseen, reserved=(path, verdict.amounts)
         )
         attempt.passage = passage
+        if passage.instead_of is not None:
+            _, model, maker = passage.instead_of
+            attempt.asked_price = self.book.price(maker, model, admitted_ms(entry_id), dict(asked.context))
         if terms.expected_output is not None:
             attempt.growing = Growing(self.ledger, attempt, terms, verdict.output_cap or terms.output_max, about)
         if verdict.output_cap != ask.output_cap:
