@@ -30,6 +30,7 @@ _NAMES = (b'"cache_control"', b'"prompt_cache_breakpoint"')
 _MARK = re.compile(rb'"(?:cache_control|prompt_cache_breakpoint)"\s*:\s*\{([^{}]*)\}')
 _TTL = re.compile(rb'"ttl"\s*:\s*"(\w+)"')
 _BETWEEN = re.compile(rb"[\s,]*")
+_USUAL = re.compile(rb'\{"role": ?"\w+", ?"content": ?(?=["\[])')
 _decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_type = msgspec.json.Decoder(str).decode
 
@@ -152,8 +153,16 @@ def _items(array: bytes, last: int, dialect: Dialect, marker: str, wanted: dict[
 
 def _message(item: bytes, dialect: Dialect, marker: str, member: bytes | None) -> bytes | None:
     """A message with its content marked, or, without a mark, its plain text as a block; None: it stays."""
-    if dialect is Dialect.RESPONSES and item[:1] != b"{":
-        return None
+    if dialect is Dialect.RESPONSES:
+        if item[:1] != b"{":
+            return None
+    elif (usual := _USUAL.match(item)) is not None:  # most messages are read at a glance
+        head, content = item[: usual.end()], item[usual.end() : -1]
+        if content[:1] == b"[" and member is None:
+            return None
+        if _is_one_text(content):
+            wrapped = _content(content, dialect, marker, member)
+            return None if wrapped is None else head + wrapped + b"}"
     fields = read_fields(item)
     content = bytes(fields.get("content", b""))
     if dialect is Dialect.RESPONSES and (
@@ -162,6 +171,12 @@ def _message(item: bytes, dialect: Dialect, marker: str, member: bytes | None) -
         return None
     done = _content(content, dialect, marker, member)
     return None if done is None else edit(item, fields, {"content": done})
+
+
+def _is_one_text(content: bytes) -> bool:
+    """Certainly one JSON text; False also where it would take decoding to tell."""
+    inside = content[1:-1]
+    return content[:1] == b'"' == content[-1:] and b"\\\\" not in inside and inside.count(b'"') == inside.count(b'\\"')
 
 
 def _head(name: str, raw: bytes, dialect: Dialect, marker: str, member: bytes | None) -> bytes | None:
