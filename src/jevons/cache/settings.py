@@ -1,14 +1,24 @@
 """What the operator says of caching: `[cache]` and its parts in jevons.toml."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
 from jevons.core.limits import ANSWERS_RAM_MIB, ANSWERS_TTL_S
 
+PromptMode = Literal["off", "observe", "on"]
+
 
 class PromptCacheSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[cache.prompt]`: the provider's own prompt cache."""
+
+    mode: PromptMode = "observe"
+    """on: mark what is worth keeping. observe: plan and learn, send the client's bytes. off: neither."""
+    upstreams: dict[str, PromptMode] = {}
+    """Another mode for single upstreams, by their names."""
+
+    def of(self, upstream: str) -> PromptMode:
+        return self.upstreams.get(upstream, self.mode)
 
 
 class AnswerCacheSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
