@@ -14,6 +14,7 @@ import msgspec
 import pytest
 from starlette.routing import Route
 
+from jevons.cache.settings import CacheSettings, PromptCacheSettings
 from jevons.config import KNOWN_KEYS, Config, EngineSection, LedgerSection, ParkSection
 from jevons.core import limits
 from jevons.core.entry import Estimate, Outcome
@@ -49,6 +50,8 @@ SQL = "docs/sql.md"
         ("`[[limits]]`", Limit),
         ("`[[access]]`", Access),
         ("`[governor]`", GovernorSettings),
+        ("`[cache]`", CacheSettings),
+        ("`[cache.prompt]`", PromptCacheSettings),
         ("`[engine]`", EngineSection),
         ("`[engine.park]`", ParkSection),
         ("`[ledger]`", LedgerSection),
