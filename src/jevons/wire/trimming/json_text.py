@@ -138,8 +138,7 @@ class _Crusher:
         if (count - 1) * sum([len(key) + 3 for key in keys]) <= TABLE_CHARS:
             return None
         alike = [row for row in rows if row.keys() == keys]
-        order = [key for key in alike[0]]
-        columns = _columns("", order, alike)
+        columns = _columns("", list(alike[0]), alike)
         shared: dict[str, Any] = {}
         if len(alike) == len(rows) > 2:
             shared = {name: values[0] for name, values in columns if _constant(values)}
@@ -163,7 +162,7 @@ class _Crusher:
             return f"{text[:TEXT_HEAD_CHARS]}… (base64, {len(text):,} characters)"
         if self._long[text] > 1 and self._heads[text[:TEXT_HEAD_CHARS]] == 1:
             if text in self._said:
-                return f"{text[:TEXT_HEAD_CHARS]}… (as above)"
+                return f"{text[:TEXT_HEAD_CHARS]}… (in full elsewhere)"
             self._said.add(text)
         return text
 
