@@ -397,3 +397,14 @@ def test_threads_may_share_a_counter() -> None:
     for thread in threads:
         thread.join()
     assert found == [expected] * 80
+
+
+def test_ends_say_about_how_long_each_beginning_is() -> None:
+    """A published tokenizer counts; of another's model a byte is a quarter of a token."""
+    counter, words = MessageCounter(), b"word " * 400
+    messages = [b'{"role":"user","content":"' + words + b'"}'] * 2
+    digests = counter.digests(messages)
+    first, second = counter.ends(messages, model_facts("openai", "gpt-4o"), digests)
+    assert 400 <= first <= 420 and second == 2 * first
+    [about, _] = counter.ends(messages, model_facts("somebody", "my-model"), digests)
+    assert 500 <= about <= 520

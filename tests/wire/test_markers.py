@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from jevons.core.ask import Ask, Dialect
 from jevons.core.chain import identity_links
 from jevons.wire.body import edit, read_fields
-from jevons.wire.markers import BREAKPOINT, CACHE_CONTROL, NOTHING_SAID, Mark, Said, lifetimes, mark_edit, said
+from jevons.wire.markers import BREAKPOINT, CACHE_CONTROL, NOTHING_SAID, Mark, Said, blocks_in, lifetimes, mark_edit, said
 from jevons.wire.parse import parse
 
 MARKED = re.compile(rb',"cache_control":\{"type":"ephemeral"(?:,"ttl":"1h")?\}')
@@ -192,3 +192,16 @@ def test_a_message_keeps_its_bytes_when_the_marks_move_on(
     if placed and then:
         for place in range(first + 1):
             assert MARKED.sub(b"", one.messages[place]) == MARKED.sub(b"", two.messages[place])
+
+
+@pytest.mark.parametrize(("message", "count"), [
+    (b'"you are kind"', 1),
+    (b'[{"name":"a"},{"name":"b"}]', 2),
+    (b'{"role":"user","content":"x"}', 1),
+    (b'{"role":"user","content":[]}', 1),
+    (b'{"role":"user","content":[{"type":"text","text":"[,"},{"type":"image"},{}]}', 3),
+    (b'{"type":"function_call","name":"n"}', 1),
+    (b'{"role":"user","content":', 1),
+])  # fmt: skip
+def test_blocks_are_counted_as_a_look_back_does(message: bytes, count: int) -> None:
+    assert blocks_in(message) == count

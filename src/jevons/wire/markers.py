@@ -31,7 +31,14 @@ _MARK = re.compile(rb'"(?:cache_control|prompt_cache_breakpoint)"\s*:\s*\{([^{}]
 _TTL = re.compile(rb'"ttl"\s*:\s*"(\w+)"')
 _BETWEEN = re.compile(rb"[\s,]*")
 _USUAL = re.compile(rb'\{"role": ?"\w+", ?"content": ?(?=["\[])')
+
+
+class _Message(msgspec.Struct):
+    content: msgspec.Raw = msgspec.Raw(b"null")
+
+
 _decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_content = msgspec.json.Decoder(_Message).decode
 _decode_type = msgspec.json.Decoder(str).decode
 
 _CARRIERS = {
@@ -86,6 +93,15 @@ def lifetimes(message: bytes) -> tuple[str, ...]:
     if not any(name in message for name in _NAMES):
         return ()
     return tuple([ttl[1].decode() if (ttl := _TTL.search(found[1])) else "" for found in _MARK.finditer(message)])
+
+
+def blocks_in(message: bytes) -> int:
+    """Of how many blocks it is, as a provider's look-back counts them: a plain text is one, tools are one each."""
+    try:
+        content = message if message[:1] in b'["' else bytes(_decode_content(message).content)
+        return max(1, len(_decode_items(content))) if content[:1] == b"[" else 1
+    except BAD_JSON:
+        return 1
 
 
 def said(ask: Ask, found: Iterable[tuple[str, ...]]) -> Said:
