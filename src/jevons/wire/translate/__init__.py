@@ -16,7 +16,7 @@ from jevons.wire.translate.messages_out import write_messages_request
 from jevons.wire.translate.stream import StreamTranslator
 from jevons.wire.translate.table import ROWS, Row, Verdict
 
-__all__ = ["ROWS", "Row", "StreamTranslator", "Verdict", "translate_answer", "translate_request"]
+__all__ = ["ROWS", "BrokenAnswer", "Row", "StreamTranslator", "Verdict", "translate_answer", "translate_request"]
 
 
 def translate_request(

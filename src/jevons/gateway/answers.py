@@ -1,0 +1,237 @@
+"""The one door to answers that are kept here: does a request take part, is there an answer for it, may its own be kept?
+
+Comes in: requests on their way, and answers at their end. Goes out: a `Hit`, or nothing: then the provider is asked, once for all who ask the same
+at that time. The very same request is looked for first, then a similar one, if somebody was given who knows. Which requests and answers may take part
+is decided by `policy.answers`. Does not know: how a hit is charged, or told to its client.
+"""
+
+import secrets
+import time
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from jevons.cache.exact import ExactAnswers, Kept
+from jevons.cache.flights import End, Flights
+from jevons.cache.settings import AnswerCacheSettings
+from jevons.core.ask import Ask, Caller
+from jevons.core.limits import ANSWER_EVENTS_BYTES_MAX, FLIGHT_WAIT_MAX_S
+from jevons.core.saving import SavingKind
+from jevons.core.usage import Usage
+from jevons.gateway.client import Scope
+from jevons.gateway.clients import Named
+from jevons.gateway.governor import Passage
+from jevons.policy.answers import (
+    Given,
+    Wish,
+    age_s,
+    asks_only_kept,
+    is_fresh,
+    key_of,
+    may_keep,
+    not_kept,
+    takes_part,
+    wish_of,
+)
+from jevons.policy.route import Target
+
+_ANSWERED_BY = (b"anthropic-", b"openai-")
+"""Headers that travel on and may change the answer (`anthropic-beta`)."""
+
+
+class Hit(NamedTuple):
+    """An answer to give instead of asking."""
+
+    answer: Kept
+    kind: SavingKind
+    age_s: int
+
+    @property
+    def word(self) -> bytes:
+        """As `x-jevons-cache` says it."""
+        return b"semantic" if self.kind is SavingKind.ANSWER_SEMANTIC else b"hit"
+
+
+class Wanted:
+    """A request that takes part."""
+
+    __slots__ = ("ask", "began", "key", "leads", "passage", "similar", "target", "wish")
+
+    def __init__(self, ask: Ask, passage: Passage, target: Target, wish: Wish, key: bytes, began: int) -> None:
+        self.ask = ask
+        self.passage = passage
+        self.target = target
+        """The first to be tried: only its answer is kept."""
+        self.wish = wish
+        self.key = key
+        self.began = began
+        """How often answers had been erased when it came."""
+        self.leads = False
+        """Others who ask the same wait for its answer."""
+        self.similar: object | None = None
+        """What whoever looked for a similar request wants to find again when its answer comes."""
+
+    @property
+    def org(self) -> str:
+        return self.passage.caller.org
+
+
+class Similar(Protocol):
+    """Answers to similar requests."""
+
+    def lists(self, caller: Caller) -> bool:
+        """Do all requests of this caller take part?"""
+
+    async def look(self, wanted: Wanted) -> Kept | None:
+        """An answer that will do, or None: the provider is asked."""
+
+    def keep(self, wanted: Wanted, answer: Kept) -> None:
+        """What the provider answered, if it may be given again."""
+
+    def erase(self, org: str | None) -> int:
+        """Forget an organisation's answers, or all. Returns how many."""
+
+    def status(self) -> dict[str, object]:
+        """What an operator is told."""
+
+
+class Told:
+    """The events of a stream, as long as they are few enough to be put together."""
+
+    def __init__(self) -> None:
+        self._events: list[bytes] | None = []
+        self._bytes = 0
+
+    def hear(self, whole: bytes) -> None:
+        if self._events is not None:
+            self._events.append(whole)
+            self._bytes += len(whole)
+            if self._bytes > ANSWER_EVENTS_BYTES_MAX:
+                self._events = None
+
+    @property
+    def events(self) -> bytes:
+        """All of them; b"" if there were too many."""
+        return b"".join(self._events or ())
+
+
+class Answers:
+    """All kept answers of an installation."""
+
+    def __init__(self, settings: AnswerCacheSettings, similar: Similar | None = None) -> None:
+        self._settings = settings
+        self._orgs = frozenset(settings.orgs)
+        self._keys = frozenset(settings.keys)
+        self._secret = secrets.token_bytes(32)
+        """Of this process: as long as its answers."""
+        self._exact = ExactAnswers(settings.ram_mib * 2**20, settings.ttl_s)
+        self._flights: Flights[Kept] = Flights()
+        self._similar = similar
+        self._asked = 0
+        """Requests that took part and looked for an answer."""
+        self._shared = 0
+        """Of these: answered by what another had just asked for."""
+
+    def wanted(self, ask: Ask, passage: Passage, targets: Sequence[Target], named: Named, scope: Scope) -> Wanted | None:
+        """None for a request that takes no part: most, and they pay for a look into their headers. Raises Refusal (400, 504)."""
+        word, control = named.get(b"x-jevons-cache"), named.get(b"cache-control")
+        listed = passage.caller.org in self._orgs or passage.caller.key_name in self._keys
+        if word is not None or listed:
+            found = self._takes(ask, passage, targets[0], wish_of(word, control, listed=listed), scope)
+            if found is not None:
+                return found
+        if asks_only_kept(control):
+            raise not_kept("this request takes no part in the answer cache (docs/answer-cache.md says which do)")
+        return None
+
+    def _takes(self, ask: Ask, passage: Passage, target: Target, wish: Wish | None, scope: Scope) -> Wanted | None:
+        if wish is None or not self._settings.ram_mib or not takes_part(ask, wish):
+            return None
+        sent = [(name, value) for name, value in scope["headers"] if name.startswith(_ANSWERED_BY)]
+        key = key_of(self._secret, passage.caller.org, target, ask, sent, scope["query_string"])
+        return None if key is None else Wanted(ask, passage, target, wish, key, self._exact.erased)
+
+    async def look(self, wanted: Wanted) -> Hit | None:
+        """The answer to give. None: ask the provider; `keep` its answer, and `release` in any case."""
+        if not wanted.wish.looks:
+            return None
+        self._asked += 1
+        kept = self._exact.find(wanted.org, wanted.key, _now_ms())
+        if kept is not None and is_fresh(wanted.wish, kept.kept_ms, _now_ms(), self._settings.ttl_s):
+            return _hit(kept, SavingKind.ANSWER_EXACT)
+        if self._similar is not None and wanted.wish.similar:
+            kept = await self._similar.look(wanted)
+            if kept is not None:
+                return _hit(kept, SavingKind.ANSWER_SEMANTIC)
+        if wanted.wish.only_kept:
+            raise not_kept("no answer to this request is kept")
+        landed = await self._fly(wanted)
+        return None if landed is None else _hit(landed, SavingKind.ANSWER_EXACT)
+
+    async def _fly(self, wanted: Wanted) -> Kept | None:
+        """The answer of somebody who asks the same now."""
+        future = self._flights.join(wanted.key)
+        if future is None:
+            wanted.leads = True
+            return None
+        end = await self._flights.wait(wanted.key, future, FLIGHT_WAIT_MAX_S)
+        if isinstance(end, End):
+            wanted.leads = end is End.LEADS
+            return None
+        self._shared += 1
+        return end
+
+    def keep(self, wanted: Wanted, given: Given, body: bytes, usage: Usage) -> None:
+        """What the provider answered, whole, in the client's dialect: kept, if it may be given again."""
+        if not may_keep(given):
+            return
+        answer = Kept(body, usage, _now_ms())
+        if wanted.began == self._exact.erased:  # else its organisation may have wished to be forgotten meanwhile
+            self._exact.keep(wanted.org, wanted.key, answer)
+            if self._similar is not None:
+                self._similar.keep(wanted, answer)
+        if wanted.leads:
+            wanted.leads = False
+            self._flights.land(wanted.key, answer)
+
+    def release(self, wanted: Wanted, *, alone: bool) -> None:
+        """It is over. Who waits for it without an answer goes on: the next one asks for all, or all ask for themselves (`alone`)."""
+        if not wanted.leads:
+            return
+        wanted.leads = False
+        if alone:
+            self._flights.fail(wanted.key)
+        else:
+            self._flights.leave(wanted.key)
+
+    def erase(self, org: str | None) -> int:
+        """Forget the answers of an organisation, or all. Returns how many there were."""
+        return self._exact.erase(org) + (self._similar.erase(org) if self._similar is not None else 0)
+
+    def status(self) -> dict[str, object]:
+        """What an operator is told: counts since the start."""
+        exact = self._exact
+        said: dict[str, object] = {
+            "entries": len(exact),
+            "orgs": exact.orgs,
+            "bytes": exact.bytes,
+            "bytes_max": self._settings.ram_mib * 2**20,
+            "ttl_s": self._settings.ttl_s,
+            "asked": self._asked,
+            "hits": exact.found + self._shared,
+            "shared": self._shared,
+            "kept": exact.kept,
+            "displaced": exact.displaced,
+            "under_way": len(self._flights),
+        }
+        status: dict[str, object] = {"answers": said}
+        if self._similar is not None:
+            status["similar"] = self._similar.status()
+        return status
+
+
+def _hit(kept: Kept, kind: SavingKind) -> Hit:
+    return Hit(kept, kind, age_s(kept.kept_ms, _now_ms()))
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)
