@@ -57,7 +57,7 @@ async def models(client: Client, names: list[str], own: Headers, *, anthropic: b
 
 
 async def request_cost(client: Client, ledger: Ledger, caller: Caller, own: Headers, text: str) -> None:
-    """Entries of one request of the caller's own, with their lines."""
+    """Entries of one request of the caller's own, with their lines, and what was saved against what it asked for."""
     first = parse_request_text(text)
     rows = (
         await asyncio.to_thread(request_entries, ledger.path, first, 1 << ATTEMPT_BITS, caller.key_id)
@@ -76,10 +76,16 @@ async def request_cost(client: Client, ledger: Ledger, caller: Caller, own: Head
         "settled": not held,
         "billed_nusd": sum(row["billed_nusd"] for row in rows),
         "list_nusd": sum(row["list_nusd"] for row in rows),
+        "baseline_nusd": sum(row["baseline_nusd"] for row in rows),
         "held_nusd": sum(hold.held_nusd for hold in held),
         "attempts": rows,
     }
     await client.answer(200, [*JSON, *own], msgspec.json.encode(body))
+
+
+async def trimmed(client: Client, text: str, own: Headers) -> None:
+    """Tool output as it came, where a shorter one was sent."""
+    await client.answer(200, [(b"content-type", b"text/plain; charset=utf-8"), *own], text.encode())
 
 
 def _names(table: Table, book: PriceBook, lives: dict[str, Live]) -> set[str]:

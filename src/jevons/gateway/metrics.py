@@ -28,6 +28,8 @@ class Metrics(Collector):
         self.cost_nusd: Counter[tuple[str, str]] = Counter()
         self.overrun_nusd: Counter[tuple[str, str]] = Counter()
         """Billed above what was held."""
+        self.saved_nusd: Counter[tuple[str, str]] = Counter()
+        """By kind; at list price. Negative where it cost more, so it is no counter to Prometheus."""
         self.tokens: Counter[tuple[str, str]] = Counter()
         self.denials: Counter[str] = Counter()
         self._registry = CollectorRegistry(auto_describe=False)
@@ -39,6 +41,8 @@ class Metrics(Collector):
         self.cost_nusd[hold.upstream, hold.target] += entry.billed_nusd
         if entry.overrun_nusd:
             self.overrun_nusd[hold.upstream, hold.target] += entry.overrun_nusd
+        for saving in entry.savings:
+            self.saved_nusd[hold.upstream, saving.kind] += saving.nusd
         for kind, n in usage.counts():
             self.tokens[hold.upstream, kind] += n
 
@@ -57,13 +61,18 @@ class Metrics(Collector):
         tokens = CounterMetricFamily("jevons_tokens", "Tokens of settled attempts", labels=["upstream", "kind"])
         for (upstream, kind), n in self.tokens.items():
             tokens.add_metric([upstream, kind], n)
+        saved = GaugeMetricFamily(
+            "jevons_saved_usd", "Saved against what was asked for, at list price", labels=["upstream", "kind"]
+        )
+        for (upstream, kind), nusd in self.saved_nusd.items():
+            saved.add_metric([upstream, kind], nusd / 1e9)
         denials = CounterMetricFamily("jevons_denials", "Requests refused", labels=["reason"])
         for reason, n in self.denials.items():
             denials.add_metric([reason], n)
         over = GaugeMetricFamily("jevons_accounts_over", "Accounts over their limit, which admit nothing", labels=["limit"])
         for limit, n in self._over().items():
             over.add_metric([limit], n)
-        yield from (attempts, cost, overrun, tokens, denials, over)
+        yield from (attempts, cost, overrun, saved, tokens, denials, over)
         yield GaugeMetricFamily("jevons_holds_open", "Holds not yet resolved", value=len(self._ledger.open_holds))
         yield GaugeMetricFamily(
             "jevons_entries_unwritten", "Entries waiting for the disk to come back", value=self._ledger.writer.unwritten

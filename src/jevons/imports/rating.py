@@ -8,12 +8,14 @@ Does not know: files, formats, the disk.
 
 from fractions import Fraction
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from jevons.core.entry import Entry, Estimate, Hold, Outcome, first_id_of_ms
 from jevons.core.money import NUSD_PER_USD
-from jevons.core.price import Charge, Line, Price, PriceTier, UnpricedKind, charge, tariff_of
+from jevons.core.price import Line, Price, PriceTier, UnpricedKind, charge, tariff_of
+from jevons.core.saving import Saving
 from jevons.core.usage import REQUESTS, Usage
 from jevons.imports.record import UNTOLD, Record
 from jevons.meter.genai import ensure_book, install_bytes
@@ -21,6 +23,7 @@ from jevons.meter.lineages import lineage_of
 from jevons.meter.overrides import BadOverride, load_overrides, override_line, price_files
 from jevons.meter.pricebook import PriceBook, Recipe, open_book
 from jevons.meter.rates import Rates, price_of
+from jevons.policy.savings import marked_by, savings_of
 
 TOLD = "told"
 """Kind of the line of a cost that its source told as one sum."""
@@ -46,6 +49,15 @@ class Unpriced(msgspec.Struct):
         return override_line(self.provider, self.model, self.kinds)
 
 
+class _Listed(NamedTuple):
+    """What a row is at list price."""
+
+    lines: tuple[Line, ...]
+    nusd: int
+    known: bool = True
+    savings: tuple[Saving, ...] = ()
+
+
 class Rater:
     """Rates records, and remembers what had no price."""
 
@@ -61,12 +73,12 @@ class Rater:
         usage = record.usage if record.usage is not None else _NO_USAGE
         size = _size(record, usage)
         price = self._price(record)
-        lines, list_nusd, priced = self._list(record, usage, price, size)
-        billed = record.billed_nusd if record.billed_nusd is not None else list_nusd
+        listed = self._list(record, usage, price, size)
+        billed = record.billed_nusd if record.billed_nusd is not None else listed.nusd
         if self._subscription or record.outcome is Outcome.FREE:
             billed = 0
         upstream = self._upstream(record)
-        unknown = record.unknown if priced else (*record.unknown, "price")
+        unknown = record.unknown if listed.known else (*record.unknown, "price")
         hold = Hold(
             id=first_id_of_ms(record.at_ms),
             key_id=key_id,
@@ -77,7 +89,7 @@ class Rater:
             upstream=upstream,
             stream=False,
             held_nusd=billed,
-            list_held_nusd=list_nusd,
+            list_held_nusd=listed.nusd,
             input_tokens=0,
             input_bound="",
             output_tokens=0,
@@ -95,8 +107,8 @@ class Rater:
             outcome=record.outcome,
             status=0,
             usage=usage,
-            lines=lines,
-            list_nusd=list_nusd,
+            lines=listed.lines,
+            list_nusd=listed.nusd,
             billed_nusd=billed,
             estimate=Estimate.NONE,
             settled_ms=record.at_ms + record.span_ms,
@@ -104,6 +116,7 @@ class Rater:
             source=source,
             requests=record.requests,
             unknown=",".join(unknown),
+            savings=listed.savings,
         )
 
     def _price(self, record: Record) -> Price | None:
@@ -121,13 +134,11 @@ class Rater:
         """The provider as the source spells it, else the model's maker."""
         return record.provider or self._book.catalogue.maker(record.model) or UNTOLD
 
-    def _list(self, record: Record, usage: Usage, price: Price | None, size: int) -> tuple[tuple[Line, ...], int, bool]:
-        """(lines, their sum, is it known)"""
+    def _list(self, record: Record, usage: Usage, price: Price | None, size: int) -> _Listed:
         missing: tuple[str, ...] = ()
         if price is not None and record.list_nusd is None:
             try:
-                cost = _charged(record, usage, price, size)
-                return cost.lines, cost.nusd, True
+                return _charged(record, usage, price, size)
             except UnpricedKind as error:
                 missing = tuple(error.kinds)
         counts, told = usage.counts(), record.list_nusd
@@ -135,9 +146,9 @@ class Rater:
             told = record.billed_nusd
         if told is not None:
             kind, number = counts[0] if len(counts) == 1 else (TOLD, 1)
-            return (Line(kind, number, told, 0),) if told else (), told, True
+            return _Listed((Line(kind, number, told, 0),) if told else (), told)
         self._note(record, usage, missing)
-        return tuple(Line(kind, number, 0, 0) for kind, number in counts), 0, False
+        return _Listed(tuple(Line(kind, number, 0, 0) for kind, number in counts), 0, known=False)
 
     def _note(self, record: Record, usage: Usage, missing: tuple[str, ...]) -> None:
         provider = self._upstream(record)
@@ -173,13 +184,15 @@ def _size(record: Record, usage: Usage) -> int:
     return usage.input_total // record.requests if record.requests else 0
 
 
-def _charged(record: Record, usage: Usage, price: Price, size: int) -> Charge:
-    """What the usage costs at the tier of one call's size; a bucket pays for each of its requests where requests are billed."""
+def _charged(record: Record, usage: Usage, price: Price, size: int) -> _Listed:
+    """What the usage costs at the tier of one call's size, and what the provider's cache saved of it; a bucket pays for each of its requests
+    where requests are billed."""
     if REQUESTS in price.tiers[0].nums and record.requests:
         usage = msgspec.structs.replace(usage, other=(*usage.other, (REQUESTS, record.requests)))
     if record.span_ms and len(price.tiers) > 1:
         price = msgspec.structs.replace(price, tiers=(PriceTier(-1, price.tier(size).nums),))
-    return charge(usage, price)
+    cost = charge(usage, price)
+    return _Listed(cost.lines, cost.nusd, savings=savings_of(usage, price, cost.nusd, markers=marked_by(record.model)))
 
 
 def _said(record: Record) -> str:

@@ -14,6 +14,7 @@ import msgspec
 
 from jevons.core.entry import first_id_of_ms, request_text
 from jevons.core.limits import LEDGER_BUSY_S
+from jevons.ledger import savings
 from jevons.ledger.errors import LedgerError
 from jevons.ledger.rollup import DAY_MS, HOUR_MS, MEASURES, MINUTE_MS, MINUTES_KEPT, OF_ENTRIES, OF_ENTRIES_BY_DAY
 from jevons.ledger.schema import in_words
@@ -60,7 +61,7 @@ def bill(path: Path, *, by: By = "day", since_ms: int = 0, until_ms: int | None 
 
 
 def request_entries(path: Path, first_id: int, span: int, key_id: int | None = None) -> list[dict[str, Any]]:
-    """Entries with ids in [first_id, first_id + span), as dictionaries with their lines."""
+    """Entries with ids in [first_id, first_id + span), as dictionaries with their lines, savings and baseline."""
     with reading(path) as db:
         found = db.execute(
             "SELECT * FROM entries WHERE id >= ? AND id < ? AND (? IS NULL OR key_id = ?) ORDER BY id",
@@ -112,7 +113,7 @@ def check(path: Path) -> list[str]:
         problems = [f"SQLite says: {row[0]}" for row in db.execute("PRAGMA integrity_check") if row[0] != "ok"]
         if problems:
             return problems  # sums of a damaged file say nothing
-        return [*_wrong_accounts(db), *_wrong_sums(db), *_wrong_rows(db)]
+        return [*_wrong_accounts(db), *_wrong_sums(db), *_wrong_rows(db), *savings.problems(db)]
 
 
 def _wrong_accounts(db: apsw.Connection) -> Iterator[str]:
@@ -219,4 +220,8 @@ def _entry(cursor: apsw.Cursor, row: tuple[Any, ...]) -> dict[str, Any]:
     record["lines"] = [
         dict(zip(("kind", "count", "nusd", "rate_numerator"), line, strict=True)) for line in msgspec.json.decode(record["lines"])
     ]
-    return {"request": request_text(record["id"]), **record}
+    record["savings"] = [
+        dict(zip(("kind", "nusd", "tokens", "estimated"), one, strict=True)) for one in msgspec.json.decode(record["savings"])
+    ]
+    baseline_nusd = record["list_nusd"] + sum(one["nusd"] for one in record["savings"])
+    return {"request": request_text(record["id"]), **record, "baseline_nusd": baseline_nusd}

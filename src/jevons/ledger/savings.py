@@ -1,13 +1,14 @@
 """What entries saved, and where prefixes broke: written in the transaction of the entries, so that no page ever counts entries for it.
 
-A saving belongs to the (UTC) day of its entry's admission. Does not know: why something was saved.
+A saving belongs to the (UTC) day of its entry's admission. `problems` adds all of it up again. Does not know: why something was saved.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import apsw
 
-from jevons.core.entry import Entry, admitted_ms
+from jevons.core.entry import Entry, admitted_ms, first_id_of_ms
+from jevons.core.saving import SavingKind
 from jevons.ledger.rollup import DAY_MS
 
 _ADD = (
@@ -15,6 +16,19 @@ _ADD = (
     " VALUES (?, ?, ?, ?, ?, ?, 1, ?, ?, ?) ON CONFLICT DO UPDATE SET entries = entries + 1, tokens = tokens + excluded.tokens,"
     " nusd = nusd + excluded.nusd, estimated_nusd = estimated_nusd + excluded.estimated_nusd"
 )
+_KEPT = "SELECT day, key_id, agent, upstream, target, kind, entries, tokens, nusd, estimated_nusd FROM savings_day"
+_COUNTED = (
+    f"SELECT entries.id / {first_id_of_ms(DAY_MS)} AS day, key_id, agent, upstream, target, value ->> 0 AS kind, count(*), sum(value ->> 2),"
+    " sum(value ->> 1), sum(iif(value ->> 3, value ->> 1, 0)) FROM entries, json_each(entries.savings)"
+    " WHERE savings <> '[]' GROUP BY 1, 2, 3, 4, 5, 6"
+)
+_KINDS = ", ".join(f"'{kind}'" for kind in SavingKind)
+_MISSHAPEN = (
+    f"SELECT count(DISTINCT entries.id) FROM entries, json_each(entries.savings) WHERE savings <> '[]' AND (value ->> 0 NOT IN ({_KINDS})"
+    " OR typeof(value ->> 1) <> 'integer' OR typeof(value ->> 2) <> 'integer'"
+    " OR (value ->> 0 = 'check' AND (json_array_length(savings) <> 1 OR list_nusd + (value ->> 1) <> 0)))"
+)
+"""A line of no kind that there is, or a check that is not all of what its call cost."""
 _BREAK = "INSERT INTO prefix_breaks (entry_id, position, role, cause, lost_tokens, lost_nusd) VALUES (?, ?, ?, ?, ?, ?)"
 
 
@@ -33,3 +47,15 @@ def write(db: apsw.Connection, entries: Sequence[Entry]) -> None:
     ]  # fmt: skip
     if broken:
         db.executemany(_BREAK, broken)
+
+
+def problems(db: apsw.Connection) -> Iterator[str]:
+    """What is wrong with what was saved, in words."""
+    if misshapen := db.execute(_MISSHAPEN).get:
+        yield f"{misshapen} entries whose savings are not as savings are written"
+    groups = "day, key_id, agent, upstream, target, kind"
+    wrong = db.execute(
+        f"SELECT count(*) FROM (SELECT {groups} FROM ({_KEPT} EXCEPT {_COUNTED}) UNION SELECT {groups} FROM ({_COUNTED} EXCEPT {_KEPT}))"
+    ).get
+    if wrong:
+        yield f"savings_day: {wrong} sums are not those of the entries"
