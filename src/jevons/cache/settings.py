@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from jevons.core.limits import ANSWERS_RAM_MIB, ANSWERS_TTL_S
+from jevons.core.limits import ANSWERS_RAM_MIB, ANSWERS_TTL_S, TRIM_RAM_MIB, TRIM_TTL_H
 
 PromptMode = Literal["off", "observe", "on"]
 
@@ -40,6 +40,34 @@ class SemanticCacheSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=T
 
 class TrimSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[cache.trim]`: long tool output made shorter before it is first cached."""
+
+    enabled: bool = False
+    min_tokens: Annotated[int, msgspec.Meta(ge=1)] = 500
+    """A shorter output is left as it is."""
+    min_share: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.2
+    """And one that would not lose this share of its tokens."""
+    plain_tokens: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """What is kept of a text that is neither JSON, log nor diff, at its beginning and its end; 0 = all of it."""
+    keep_tools: tuple[str, ...] = (
+        "read",
+        "view",
+        "open",
+        "*read_file*",
+        "*read_text_file*",
+        "*read_multiple_files*",
+        "*get_file_contents*",
+        "*view_file*",
+        "*edit*",
+        "*write*",
+        "*str_replace*",
+    )
+    """Tools whose output is never touched: an agent edits a file by its exact words."""
+    history: bool = False
+    """Also outputs that were sent whole before, where taking them out saves more than the prefix costs."""
+    ram_mib: Annotated[int, msgspec.Meta(ge=1)] = TRIM_RAM_MIB
+    """Memory for the originals."""
+    ttl_h: Annotated[int, msgspec.Meta(ge=1)] = TRIM_TTL_H
+    """Hours for which an original can be fetched after it was last sent."""
 
 
 class CacheSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -410,6 +410,12 @@ TRIM_REF_BYTES = 8
 """Of a reference: 2**32 originals of one organisation before two are likely to share one, and some thousands are kept."""
 TRIM_TEXT_BYTES_MAX = 4 * 2**20
 """A longer tool output is left as it is: to read this much takes a thread a fifth of a second."""
+ORIGINAL_OVERHEAD_BYTES = 500
+"""What one original takes beside its bytes: its place in the memory."""
+TRIM_RAM_MIB = 64
+"""Memory for tool output that was made shorter, as it came: a thousand outputs of 50 KB."""
+TRIM_TTL_H = 24
+"""How long it is kept after it was last sent. A conversation that goes on sends it again with every request."""
 TRIM_DECISIONS_MAX = 65_536
 """Tool outputs of which is remembered how they were sent. A conversation that is forgotten goes on untrimmed, and pays for its prefix once more."""
 
@@ -426,3 +432,17 @@ ANSWER_ENTRY_BYTES = 224
 """What a kept answer takes in memory beyond its own bytes (`make bench-answers`): counted, so that the bound is one of memory."""
 FLIGHT_WAIT_MAX_S = 120.0
 """How long a request waits for another's answer to the same question. A leader whose client reads slowly shall not hold up the others for ever."""
+
+# What is remembered to find breaks of prefixes
+MARK_BYTES_MAX = 256 * 2**10
+"""A longer message is known by its digest only: to look into it takes a millisecond."""
+MARK_NEW_BYTES_MAX = 512 * 2**10
+"""Of one request: messages beyond, unknown so far, are known by their digests. An agent's next turn has a few KB; this is a long history met for the first time."""
+MARK_WORDS_BYTES_MAX = 16 * 2**10
+"""A longer system prompt is compared by its lines: its words take 0.1 us each."""
+BREAKS_MEMORY_BYTES = 64 * 2**20
+"""Marks of the latest requests of conversations, a tenth of their texts: hundreds of long ones, tens of thousands of short ones."""
+BREAK_TOKENS_MIN = 256
+"""A smaller loss is no finding: providers match in steps of 128 tokens, and shares of bytes are not exact."""
+EDIT_PIECES_MAX = 16
+"""Changed words (or lines) of a message that still may be a clock or an id; more are an edit."""

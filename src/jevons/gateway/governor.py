@@ -9,6 +9,7 @@ import secrets
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import msgspec
 
@@ -53,6 +54,20 @@ WITHOUT_STEPS = frozenset({Dialect.EMBEDDINGS, Dialect.COUNT_TOKENS})
 """Doors at which no agent takes a step: no run is inferred there."""
 
 
+class Trim(NamedTuple):
+    """What was made shorter in a request before it was sent."""
+
+    came: Ask
+    links: Chain
+    """Of what is sent."""
+    places: tuple[int, ...]
+    """Its messages that are changed."""
+    new: int
+    """From this message on they are sent for the first time."""
+    refs: int
+    """Originals that can be fetched."""
+
+
 class Passage:
     """One request under the governor. The gate asks for it at each attempt."""
 
@@ -73,6 +88,7 @@ class Passage:
         "run",
         "source",
         "trace",
+        "trim",
         "turn",
         "warnings",
         "who",
@@ -91,6 +107,8 @@ class Passage:
         """Tools of the request that were denied, and are not offered to the model."""
         self.trace: Trace | None = None
         """How the run was inferred, if it was."""
+        self.trim: Trim | None = None
+        """What of it is not sent as it came."""
         self.loops: Loops | None = None
         self.path: tuple[Account, ...] = ()
         """The accounts of its latest attempt."""
@@ -109,6 +127,11 @@ class Passage:
         """What the agent is told at the end of its request."""
         self.models: tuple[str, ...] = ()
         """The model that it asks for, and the one that its latest attempt goes to."""
+
+    @property
+    def sent(self) -> Chain:
+        """The chain of what is sent: what counts and prompt caches go by. `links` is of what came."""
+        return self.links if self.trim is None else self.trim.links
 
     @property
     def subject(self) -> str:
@@ -355,9 +378,9 @@ class Governor:
         no_step = ask.dialect in WITHOUT_STEPS
         loops = passage.loops
         if loops is None:
-            loops = NO_LOOPS
+            loops, came = NO_LOOPS, ask if passage.trim is None else passage.trim.came
             if any(rule.measure in (Measure.REPEATS, Measure.IDENTICAL, Measure.STALLED) for rule in rules):
-                loops = self._trails.follow(run.trail, ask, passage.links.digests, input_tokens)
+                loops = self._trails.follow(run.trail, came, passage.links.digests, input_tokens)
             passage.loops = loops
         return Facts(
             context_tokens=input_tokens,

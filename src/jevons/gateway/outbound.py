@@ -1,6 +1,7 @@
 """What is sent upstream: URL, headers and body. Same dialect: the client's bytes but for the declared changes.
 
-Declared: model name, output cap, `stream_options.include_usage`, a note to the agent. Stripped: Jevons' credentials and labels, cookies, hop-by-hop headers.
+Declared: model name, output cap, `stream_options.include_usage`, a note to the agent, tool output that was made shorter where
+the operator wants it (`gateway.trimming`). Stripped: Jevons' credentials and labels, cookies, hop-by-hop headers.
 """
 
 from collections.abc import Iterable

@@ -35,15 +35,15 @@ class Sent(enum.StrEnum):
     UNKNOWN = "unknown"
 
 
-def fate(sent: Sent, *, fresh: bool, failed: bool, wanted: bool) -> Fate:
+def fate(sent: Sent, *, fresh: bool, failed: bool) -> Fate:
     """`fresh`: no answer of the model stands behind it, so that no earlier request carried it. `failed`: the client says that the call went
-    wrong; what went wrong is told in full. `wanted`: neither request nor operator says otherwise.
+    wrong; what went wrong is told in full.
 
     What was sent in one way stays so for as long as that is known; what is not known is taken for sent as it came.
     """
     if sent is Sent.TRIMMED:
         return Fate.SAME
-    if sent is Sent.WHOLE or not fresh or failed or not wanted:
+    if sent is Sent.WHOLE or not fresh or failed:
         return Fate.KEEP
     return Fate.TRIM
 

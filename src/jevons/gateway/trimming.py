@@ -1,0 +1,229 @@
+"""Long tool output on its way to a provider, made shorter where that breaks no prompt cache; the whole of it stays to be fetched.
+
+Comes in: a request under way, as it came. Goes out: the same with shorter texts in it, and in the passage what was done. An output is made
+shorter when it is first sent, and stays as it was sent for as long as that is remembered. Runs, loops and the record of a conversation go by
+what came; counts, holds and prompt caches by what is sent. `policy.trim` decides, `wire.trimming` makes. Does not know: upstreams, holds.
+"""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from hashlib import blake2b
+
+import msgspec
+
+from jevons.cache.originals import Originals
+from jevons.cache.settings import TrimSettings
+from jevons.core.ask import Ask, Caller
+from jevons.core.chain import DIGEST_BYTES, Chain, chain, links_after
+from jevons.core.limits import COUNT_INLINE_BYTES_MAX, TRIM_DECISIONS_MAX, TRIM_REF_BYTES, TRIM_TEXT_BYTES_MAX
+from jevons.core.price import Price
+from jevons.core.refusal import Kind, Refusal, invalid
+from jevons.core.usage import CACHE_READ, CACHE_WRITE_5M, INPUT
+from jevons.gateway.clients import Named
+from jevons.gateway.governor import Passage, Trim
+from jevons.meter.tokens import count_text
+from jevons.policy.trim import READS_FILE, Fate, Rates, Sent, fate, is_kept, is_worth, pays
+from jevons.wire.trimming.crush import ALL, Form, crush
+from jevons.wire.trimming.crushed import marked
+from jevons.wire.trimming.outputs import Output, answered, call_of, outputs, replaced, turns
+
+ENCODING = "o200k_base"
+"""Texts are weighed in one vocabulary, so that what is worth it does not depend on the model."""
+BYTES_PER_TOKEN_MIN = 2
+"""What is shorter than this per token is not looked at."""
+BYTES_PER_TOKEN = 4
+"""For what stands behind an output, which need not be counted exactly."""
+HEADER = b"x-jevons-trim"
+
+
+class _Known(msgspec.Struct, frozen=True):
+    """What is remembered of one output in its conversation."""
+
+    sent: Sent
+    forms: frozenset[Form] = frozenset()
+    """What it may be read as."""
+    ref: str = ""
+    """Of what it is, or could be, made shorter to; "" = it cannot."""
+    removed: int = 0
+    """Tokens."""
+
+
+class Trimmer:
+    """All trimming of one gateway."""
+
+    def __init__(self, settings: TrimSettings, secret: bytes) -> None:
+        self._settings = settings
+        self._secret = secret
+        self._bytes_min = settings.min_tokens * BYTES_PER_TOKEN_MIN
+        self._known: OrderedDict[bytes, _Known] = OrderedDict()
+        self._originals = Originals(settings.ram_mib * 2**20, settings.ttl_h * 3600.0)
+
+    async def trim(self, ask: Ask, passage: Passage, named: Named, price: Callable[[], Price | None]) -> Ask:
+        """The request to send. `price`: of the model that it goes to. Raises Refusal (400) for a header of ours with another word."""
+        word = named.get(HEADER)
+        if word is not None and word not in (b"on", b"off"):
+            raise invalid("x-jevons-trim is `off`, `on`, or left out.", code="invalid_trim")
+        found = [output for output in outputs(ask, self._bytes_min) if len(output.raw) <= TRIM_TEXT_BYTES_MAX]
+        if not found:
+            return ask
+        org, new = passage.caller.org, answered(ask)
+        keys = [self._key(org, output) for output in found]
+        if word == b"off":
+            for key in keys:
+                self._remember(key, _Known(Sent.WHOLE))
+            return ask
+        swaps: list[tuple[Output, str, bytes]] = []
+        old: list[tuple[Output, bytes]] = []
+        fresh: list[tuple[Output, bytes]] = []
+        for output, key in zip(found, keys, strict=True):
+            known = self._known.get(key, _Known(Sent.UNKNOWN))
+            match fate(known.sent, fresh=output.message >= new, failed=output.failed):
+                case Fate.SAME:
+                    self._remember(key, known)
+                    swaps += await self._again(org, output, known)
+                case Fate.TRIM:
+                    fresh.append((output, key))
+                case Fate.KEEP if known.sent is Sent.UNKNOWN and self._settings.history and not output.failed:
+                    old.append((output, key))
+        for output, key in fresh:
+            made = await self._make(ask, org, output)
+            if made.ref:
+                self._remember(key, msgspec.structs.replace(made, sent=Sent.TRIMMED))
+                swaps += await self._again(org, output, made)
+        if old and (paying := await self._paying(ask, org, old, new, price)):
+            for output, key, known in paying:
+                self._remember(key, msgspec.structs.replace(known, sent=Sent.TRIMMED))
+                swaps += await self._again(org, output, known)
+        if not swaps:
+            return ask
+        changes: dict[int, list[tuple[Output, bytes]]] = {}
+        for output, _, small in swaps:
+            changes.setdefault(output.message, []).append((output, small))
+        sent = replaced(ask, changes)
+        refs = len({ref for _, ref, _ in swaps})
+        passage.trim = Trim(ask, self._links(passage.links, sent, changes), tuple(sorted(changes)), new, refs)
+        return sent
+
+    def original(self, caller: Caller, ref: str) -> str:
+        """The text behind a reference of the caller's organisation. Raises Refusal (404)."""
+        found = self._originals.get(caller.org, ref, time.monotonic())
+        if found is None:
+            raise Refusal(
+                Kind.NOT_FOUND,
+                404,
+                f"There is no such tool output of this organisation, or no longer: each is kept in memory for {self._settings.ttl_h} hours after"
+                " it was last sent, and not over a restart. The client has it.",
+                code="unknown_original",
+            )
+        return msgspec.json.decode(found.raw, type=str)
+
+    async def _make(self, ask: Ask, org: str, output: Output) -> _Known:
+        """What an output could be made shorter to: kept with the original, not yet remembered as sent."""
+        forms = self._forms(ask, output)
+        if not forms or not self._originals.fits(output.raw):
+            return _Known(Sent.UNKNOWN)
+        ref = self._ref(org, output, forms)
+        made = await self._in_time(output, ref, forms)
+        if made is None:
+            return _Known(Sent.UNKNOWN)
+        small, removed = made
+        self._originals.put(org, ref, output.raw, small, time.monotonic())
+        return _Known(Sent.UNKNOWN, forms, ref, removed)
+
+    async def _again(self, org: str, output: Output, known: _Known) -> list[tuple[Output, str, bytes]]:
+        """The very bytes that stand for an output; made once more if they are no longer in memory."""
+        now_s = time.monotonic()
+        kept = self._originals.get(org, known.ref, now_s)
+        small = kept.small if kept is not None else None
+        if small is None and (made := await self._in_time(output, known.ref, known.forms)) is not None:
+            small, _ = made
+        if small is None:
+            return []
+        self._originals.put(org, known.ref, output.raw, small, now_s)
+        return [(output, known.ref, small)]
+
+    async def _in_time(self, output: Output, ref: str, forms: frozenset[Form]) -> tuple[bytes, int] | None:
+        """As `_small`, in a thread where it takes long."""
+        if len(output.raw) > COUNT_INLINE_BYTES_MAX:
+            return await asyncio.to_thread(_small, output, ref, forms, self._settings)
+        return _small(output, ref, forms, self._settings)
+
+    async def _paying(
+        self, ask: Ask, org: str, old: list[tuple[Output, bytes]], new: int, price: Callable[[], Price | None]
+    ) -> list[tuple[Output, bytes, _Known]]:
+        """Those sent before that are worth the prefix they break, all at once; [] = they are not. A conversation is taken to be half over."""
+        made: list[tuple[Output, bytes, _Known]] = []
+        for output, key in old:
+            if (known := self._known.get(key)) is None:
+                known = await self._make(ask, org, output)
+            self._remember(key, known)
+            if known.ref:
+                made.append((output, key, known))
+        rates = _rates(price()) if made else None
+        if rates is None:
+            return []
+        removed = sum([known.removed for *_, known in made])
+        behind = sum(map(len, ask.messages[made[0][0].message : new])) // BYTES_PER_TOKEN - removed
+        return made if pays(removed, behind, turns(ask), rates) else []
+
+    def _forms(self, ask: Ask, output: Output) -> frozenset[Form]:
+        """What an output may be read as. Where its call is not known, or printed a file, only a log: nobody edits one by its words."""
+        call = call_of(ask, output)
+        if call is None:
+            return frozenset({Form.LOG})
+        if is_kept(call.name, self._settings.keep_tools):
+            return frozenset()
+        arguments = call.arguments
+        if READS_FILE.search(arguments if isinstance(arguments, str) else msgspec.json.encode(arguments).decode()):
+            return frozenset({Form.LOG})
+        return ALL | {Form.PLAIN} if self._settings.plain_tokens else ALL
+
+    def _links(self, links: Chain, sent: Ask, changed: Iterable[int]) -> Chain:
+        """The chain of what is sent: only what was changed is digested anew."""
+        digests = list(links.digests)
+        for place in changed:
+            digests[place] = chain(self._secret, (sent.messages[place],)).digests[0]
+        return Chain(tuple(digests), links_after(self._secret, digests))
+
+    def _key(self, org: str, output: Output) -> bytes:
+        """Of one output in its conversation: the id of its call tells it from the same text in another."""
+        return self._digest(b"output", org, output.call_id.encode(), output.raw, DIGEST_BYTES)
+
+    def _ref(self, org: str, output: Output, forms: frozenset[Form]) -> str:
+        return self._digest(b"original", org, ",".join(sorted(forms)).encode(), output.raw, TRIM_REF_BYTES).hex()
+
+    def _digest(self, purpose: bytes, org: str, apart: bytes, raw: bytes, size: int) -> bytes:
+        whole = blake2b(digest_size=size, key=self._secret, person=purpose)
+        for part in (org.encode(), apart):
+            whole.update(len(part).to_bytes(8) + part)
+        whole.update(raw)
+        return whole.digest()
+
+    def _remember(self, key: bytes, known: _Known) -> None:
+        self._known[key] = known
+        self._known.move_to_end(key)
+        if len(self._known) > TRIM_DECISIONS_MAX:
+            self._known.popitem(last=False)
+
+
+def _small(output: Output, ref: str, forms: frozenset[Form], settings: TrimSettings) -> tuple[bytes, int] | None:
+    """The JSON string in place of an output, and by how many tokens it is shorter; None: not worth it."""
+    text = output.text
+    crushed = crush(text, forms, settings.plain_tokens * BYTES_PER_TOKEN)
+    if crushed is None:
+        return None
+    small = marked(crushed, ref)
+    before, after = count_text(text, ENCODING), count_text(small, ENCODING)
+    if before < settings.min_tokens or not is_worth(before, after, settings.min_share):
+        return None
+    return msgspec.json.encode(small), before - after
+
+
+def _rates(price: Price | None) -> Rates | None:
+    """Of the row's first tier; where a write has no rate of its own it costs what input costs."""
+    nums = price.tier(0).nums if price is not None else {}
+    if INPUT not in nums or CACHE_READ not in nums:
+        return None
+    return Rates(nums[CACHE_READ], nums.get(CACHE_WRITE_5M, nums[INPUT]))
