@@ -37,6 +37,7 @@ from jevons.engine.park.sealing import tenant_tag
 from jevons.engine.process import Engine, EngineState
 from jevons.engine.settings import BUILD_FILE, PARK_FOLDER, PLANS_FOLDER, EngineSettings, ParkSettings
 from jevons.gateway.admin import AdminApi
+from jevons.gateway.answers import Answers
 from jevons.gateway.app import App
 from jevons.gateway.auth_upstream import Bearer
 from jevons.gateway.gate import Gate
@@ -115,7 +116,8 @@ def _app(config: Config, home: Home, ledger: Ledger, engine: Engine | None, gove
         table = table_of(settings, list(config.models))
     except ValueError as error:
         raise ConfigError(f"jevons.toml: {error}.") from None
-    api = AdminApi(ledger, home.admin_token(), engine).application()
+    answers = Answers(config.cache.answers)
+    api = AdminApi(ledger, home.admin_token(), answers, engine).application()
 
     def ready() -> str:
         if ledger.writer.failing:

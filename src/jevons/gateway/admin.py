@@ -1,6 +1,6 @@
 """The admin API: its own token, loopback included; request keys never work here. No CORS, so no page of another site can read it.
 
-Under /jevons/v1/admin: keys, limits, runs, kills, approvals, the audit log, imports, adjustments, backup. The approval page (approvals.py) stands
+Under /jevons/v1/admin: keys, limits, runs, kills, approvals, the audit log, imports, adjustments, caches, backup. The approval page (approvals.py) stands
 beside it. Bodies and answers are JSON; a mistake is {"error"} with 400, or 404 where the path names what is not there.
 """
 
@@ -79,6 +79,20 @@ class LocalEngine(Protocol):
         """Forget the conversations of a tenant, or all. Whether it could be told."""
 
 
+class Caches(Protocol):
+    """What operators ask of the answers that are kept here."""
+
+    def status(self) -> dict[str, object]:
+        """Counts since the start."""
+
+    def erase(self, org: str | None) -> int:
+        """Forget the answers of an organisation, or all. Returns how many there were."""
+
+
+class NewErasure(msgspec.Struct, forbid_unknown_fields=True):
+    org: str | None = None
+
+
 class NewForget(msgspec.Struct, forbid_unknown_fields=True):
     tag: str
 
@@ -86,7 +100,8 @@ class NewForget(msgspec.Struct, forbid_unknown_fields=True):
 class AdminApi:
     """Handlers over the running ledger."""
 
-    def __init__(self, ledger: Ledger, token: str, engine: LocalEngine | None = None) -> None:
+    def __init__(self, ledger: Ledger, token: str, caches: Caches, engine: LocalEngine | None = None) -> None:
+        self._caches = caches
         self._ledger = ledger
         self._token = token
         self._engine = engine
@@ -116,6 +131,8 @@ class AdminApi:
             ("POST", "/imports", self._import),
             ("POST", "/adjustments", self._adjust),
             ("POST", "/backup", self._back_up),
+            ("GET", "/cache", self._show_caches),
+            ("POST", "/cache/clear", self._clear_caches),
             ("GET", "/engine", self._show_engine),
             ("POST", "/engine/forget", self._forget),
         )
@@ -165,6 +182,12 @@ class AdminApi:
 
     async def _show_engine(self, request: Request) -> object:
         return {"engine": await self._engine.status() if self._engine is not None else None}
+
+    async def _show_caches(self, request: Request) -> object:
+        return self._caches.status()
+
+    async def _clear_caches(self, request: Request) -> object:
+        return {"forgotten": self._caches.erase(msgspec.json.decode(await request.body(), type=NewErasure).org)}
 
     async def _forget(self, request: Request) -> object:
         asked = msgspec.json.decode(await request.body(), type=NewForget)

@@ -16,12 +16,15 @@ import msgspec
 from jevons.core.ask import Ask, Caller, Dialect
 from jevons.core.entry import request_text
 from jevons.core.limits import COUNT_TOKENS_PER_MINUTE_MAX, ROUTE_MEMO_ENTRIES_MAX
+from jevons.core.price import Price
 from jevons.core.refusal import Kind, Refusal, invalid
 from jevons.gateway import about
+from jevons.gateway.answers import Answers
 from jevons.gateway.client import Client, Receive, Scope, Send
 from jevons.gateway.clients import Named, for_client, takes_failed_event
 from jevons.gateway.degrading import degraded
-from jevons.gateway.gate import Gate, check_repeat
+from jevons.gateway.gate import Gate, check_repeat, price_context
+from jevons.gateway.governor import Passage
 from jevons.gateway.identify import identify, split_path
 from jevons.gateway.inbound import Bodies, Body, ClientGone
 from jevons.gateway.journey import Aborted, Journey
@@ -56,6 +59,7 @@ class App:
         lives: dict[str, Live],
         table: Table,
         metrics: Metrics,
+        answers: Answers,
         admin: Asgi,
         pages: Asgi,
         hosts: tuple[str, ...],
@@ -66,6 +70,7 @@ class App:
         self._lives = lives
         self._table = table
         self._metrics = metrics
+        self._answers = answers
         self._admin = admin
         self._pages = pages
         self._hosts = frozenset(hosts)
@@ -196,14 +201,25 @@ class App:
             param="model",
         )
 
-    def _idempotency(self, named: Named, caller: Caller, body: bytes) -> tuple[bytes, bytes]:
-        """(digest of the Idempotency-Key, digest of the body), or empty ones. Raises Refusal for a repeat."""
+    def _idempotency(self, named: Named, caller: Caller, body: bytes, *, kept: bool) -> tuple[bytes, bytes]:
+        """(digest of the Idempotency-Key, digest of the body), or empty ones. Raises Refusal for a repeat.
+
+        `kept`: its answer may be kept here, which is what a repeat of the same body is for; if it is not, the gate refuses.
+        """
         value = named.get(b"idempotency-key")
         if not value:
             return b"", b""
         key, digest = hashlib.sha256(value).digest(), hashlib.sha256(body).digest()
-        check_repeat(self._gate.ledger, caller.key_id, (key, digest))
+        try:
+            check_repeat(self._gate.ledger, caller.key_id, (key, digest))
+        except Refusal as repeated:
+            if not kept or repeated.kind is not Kind.CONFLICT:
+                raise
         return key, digest
+
+    def _price(self, ask: Ask, passage: Passage, target: Target) -> Price | None:
+        settings = self._lives[target.upstream].settings
+        return self._gate.book.dearest(settings.price_provider, target.model, passage.at_ms, price_context(ask, settings))
 
     def _counted_here(self, model: str, caller: Caller) -> Target | None:
         """The target of a model whose upstream has no count_tokens door."""

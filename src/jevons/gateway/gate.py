@@ -6,17 +6,19 @@ Comes in: the ask, the caller, a target. Goes out: an Attempt whose hold is bein
 import asyncio
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from jevons.core.ask import Ask, Dialect
 from jevons.core.chain import Chain
-from jevons.core.entry import ATTEMPT_BITS, Entry, Hold, Outcome, admitted_ms, attempt_of, request_text
+from jevons.core.entry import ATTEMPT_BITS, Entry, Estimate, Hold, Outcome, admitted_ms, attempt_of, request_text
 from jevons.core.limits import COUNT_INLINE_BYTES_MAX, HOLD_WAIT_MAX_S
 from jevons.core.price import Price, PriceTier, UnpricedKind
 from jevons.core.refusal import Kind, Refusal, invalid
+from jevons.core.usage import Usage
 from jevons.gateway import wording
+from jevons.gateway.answers import Hit
 from jevons.gateway.attempt import Attempt
 from jevons.gateway.governor import NO_LOOPS, Governor, Passage
 from jevons.gateway.growing import Growing
@@ -36,6 +38,7 @@ from jevons.policy.govern import Admit, Deny, Terms, decide, is_cut
 from jevons.policy.packed import Outputs
 from jevons.policy.route import Target
 from jevons.policy.rules import COUNTED, Measure
+from jevons.policy.savings import hit_saving
 from jevons.policy.terms import LITTLE_KNOWN, NOT_PACKED, Asked, Sort, encode, terms_of, turn_number
 from jevons.wire.cut import Ending
 

@@ -5,6 +5,7 @@ Every await here may be the last: whatever happens, the attempt is resolved in `
 """
 
 import asyncio
+import logging
 import math
 import random
 import time
@@ -12,7 +13,7 @@ import time
 import msgspec
 
 from jevons.core.ask import Ask, Dialect
-from jevons.core.entry import Outcome, admitted_ms, request_text
+from jevons.core.entry import Estimate, Outcome, admitted_ms, request_text
 from jevons.core.limits import (
     ATTEMPTS_MAX,
     DISCONNECT_WATCH_DELAY_S,
@@ -22,7 +23,8 @@ from jevons.core.limits import (
 )
 from jevons.core.refusal import Kind, Refusal
 from jevons.core.usage import Usage
-from jevons.gateway import degrading
+from jevons.gateway import about, degrading
+from jevons.gateway.answers import Answers, Hit, Told, Wanted
 from jevons.gateway.attempt import Attempt
 from jevons.gateway.client import Client, Scope
 from jevons.gateway.gate import Gate, price_context
@@ -30,19 +32,23 @@ from jevons.gateway.governor import Passage
 from jevons.gateway.outbound import Outgoing, headers_for
 from jevons.gateway.patience import Patience
 from jevons.gateway.relay import End, Relay, stream_usage
-from jevons.gateway.reply import Headers, own_headers, passed_headers
+from jevons.gateway.reply import EVENT_STREAM, Headers, hit_headers, own_headers, passed_headers
 from jevons.gateway.stop import Stop
 from jevons.gateway.upstream import Answer, Broken, NotSent, TimedOut
 from jevons.gateway.upstreams import Live
 from jevons.meter.answer import answer_facts
 from jevons.meter.pricebook import with_request_unit
 from jevons.meter.usage import chat_usage, flavour_of, messages_usage, responses_usage, unusable, with_units
+from jevons.policy.answers import Given
 from jevons.policy.govern import Admit
 from jevons.policy.route import Target
 from jevons.wire.body import BAD_JSON
 from jevons.wire.reader import Reader
+from jevons.wire.replayed import stream_of, whole_of
 from jevons.wire.sse import BrokenStream
-from jevons.wire.translate import StreamTranslator, translate_answer
+from jevons.wire.translate import BrokenAnswer, StreamTranslator, translate_answer
+
+log = logging.getLogger("jevons.gateway")
 
 RETRIED = frozenset({408, 429, 500, 502, 503, 504, 529})
 """Statuses after which another try may succeed."""
@@ -89,7 +95,23 @@ class Failed(Exception):
 class Journey:
     """One request. `run` answers the client or raises Refusal, LedgerUnavailable, Aborted."""
 
-    def __init__(self, gate: Gate, lives: dict[str, Live], client: Client, scope: Scope, ask: Ask, passage: Passage) -> None:
+    def __init__(
+        self,
+        gate: Gate,
+        lives: dict[str, Live],
+        client: Client,
+        scope: Scope,
+        ask: Ask,
+        passage: Passage,
+        answers: Answers,
+        wanted: Wanted | None,
+    ) -> None:
+        """`wanted`: it takes part in the answer cache."""
+        self._answers = answers
+        self._wanted = wanted
+        self._cache = b"none" if wanted is None else b"miss"
+        self._sent = False
+        """An upstream has seen it."""
         self._gate = gate
         self._lives = lives
         self._client = client
@@ -102,7 +124,67 @@ class Journey:
     async def run(self, targets: tuple[Target, ...], idempotency: tuple[bytes, bytes]) -> None:
         """Raises Refusal, LedgerUnavailable or Aborted."""
         with self._gate.governor.under_way(self._passage) as self._stop:
-            await self._run(targets, idempotency)
+            if self._wanted is None:
+                await self._run(targets, idempotency)
+            else:
+                await self._look_first(self._wanted, targets, idempotency)
+
+    async def _look_first(self, wanted: Wanted, targets: tuple[Target, ...], idempotency: tuple[bytes, bytes]) -> None:
+        """A kept answer, or one that another is just being given; else the provider's. Whoever waits for that goes on whatever comes."""
+        self._client.watch(DISCONNECT_WATCH_DELAY_S)
+        self._client.interrupt_on_leave(True)
+        try:
+            hit = await self._answers.look(wanted)
+            self._client.interrupt_on_leave(False)
+            if hit is not None:
+                await self._replay(wanted, hit)
+            else:
+                await self._run(targets, idempotency)
+        except asyncio.CancelledError:
+            if self._stop.refusal is not None or not self._client.left():
+                raise
+        finally:
+            gone = self._client.gone or self._stop.refusal is not None
+            self._answers.release(wanted, alone=self._sent and not gone)
+
+    async def _replay(self, wanted: Wanted, hit: Hit) -> None:
+        """A kept answer, in the form that was asked for, once its entry is on disk."""
+        ask, target = self._ask, wanted.target
+        entry = await self._gate.hit(ask, self._passage, target, self._lives[target.upstream].settings, hit)
+        self._gate.governor.answered(self._passage)
+        headers = hit_headers(entry, self._passage, hit)
+        if not ask.stream:
+            await self._client.answer(200, [*about.JSON, *headers], hit.answer.body)
+            return
+        told, terminal = stream_of(ask.dialect, hit.answer.body, include_usage=ask.include_usage)
+        await self._client.start(200, [EVENT_STREAM, *headers])
+        await self._client.body(told + self._comment(entry.billed_nusd) + terminal, more=False)
+
+    def _keep(self, target: Target, attempt: Attempt, body: bytes) -> bytes:
+        """The whole answer in the client's dialect; kept, if it takes part and may be given again."""
+        given = body
+        if target.dialect is not self._ask.dialect:
+            given = translate_answer(
+                body,
+                target.dialect,
+                self._ask.dialect,
+                model=self._ask.model,
+                answer_id=request_text(self._request),
+                created_s=int(time.time()),
+            )
+        wanted, settled = self._wanted, attempt.settled
+        if wanted is not None and settled is not None:
+            ending = Given(
+                target.dialect,
+                answer_facts(target.dialect, body).finish,
+                len(given),
+                metered=attempt.usage is not None and settled.estimate is Estimate.NONE,
+                first=target == wanted.target,
+                capped=self._ask.output_cap is None or attempt.output_cap is not None,
+                noted=bool(self._passage.note),
+            )
+            self._answers.keep(wanted, ending, given, settled.usage)
+        return given
 
     async def _run(self, targets: tuple[Target, ...], idempotency: tuple[bytes, bytes]) -> None:
         failed: Failed | None = None
@@ -149,7 +231,7 @@ class Journey:
             failed.refusal.spent = failed.again
             raise failed.refusal
         status, headers, body = failed.reply
-        own = own_headers(self._request, failed.attempt, cost=True)
+        own = own_headers(self._request, failed.attempt, cost=True, cache=self._cache)
         if failed.again:
             headers = [*(pair for pair in headers if pair[0] != b"x-should-retry"), (b"x-should-retry", b"false")]
         await self._answer(status, [*headers, *own], body)
@@ -176,7 +258,7 @@ class Journey:
             headers = headers_for(self._scope["headers"], live.settings, same_dialect=same)
             headers += live.labels(self._ask, self._passage.caller)
             headers += await live.credential.headers("POST", url, body, self._scope["headers"])
-            attempt.sent = True
+            attempt.sent = self._sent = True
             answer = await live.upstream.send("POST", url, headers, body, patience, stream=self._ask.stream)
             attempt.status = answer.status
             if answer.status >= 300:
@@ -259,16 +341,8 @@ class Journey:
         await attempt.resolve(Outcome.CANCELLED if self._client.gone else outcome)
         if (refusal := self._gate.governor.judge_answer(self._passage, target.dialect, body)) is not None:
             raise refusal
-        if target.dialect is not self._ask.dialect:
-            body = translate_answer(
-                body,
-                target.dialect,
-                self._ask.dialect,
-                model=self._ask.model,
-                answer_id=request_text(self._request),
-                created_s=int(time.time()),
-            )
-        headers = passed_headers(answer.headers) + own_headers(self._request, attempt, cost=True)
+        body = self._keep(target, attempt, body)
+        headers = passed_headers(answer.headers) + own_headers(self._request, attempt, cost=True, cache=self._cache)
         await self._answer(answer.status, headers, body)
         return outcome
 
@@ -287,13 +361,13 @@ class Journey:
             )
 
         async def begin() -> None:
-            headers = (
-                passed_headers(answer.headers) if translator is None else [(b"content-type", b"text/event-stream; charset=utf-8")]
-            )
-            await self._client.start(answer.status, headers + own_headers(self._request, attempt, cost=False))
+            headers = passed_headers(answer.headers) if translator is None else [EVENT_STREAM]
+            await self._client.start(answer.status, headers + own_headers(self._request, attempt, cost=False, cache=self._cache))
 
         guard = self._gate.guard(attempt, self._ask, target.dialect)
-        relay = Relay(answer, attempt, reader, self._client, patience, begin, translator, guard)
+        told = Told() if self._wanted is not None else None
+        hear = told.hear if told is not None else None
+        relay = Relay(answer, attempt, reader, self._client, patience, begin, translator, guard, hear)
         try:
             end = await relay.run()
         finally:
@@ -315,13 +389,22 @@ class Journey:
         self._client.interrupt_on_leave(False)  # a client that closes now has had its answer
         await durable
         self._gate.governor.answered(self._passage)
+        if told is not None and end is End.WHOLE:
+            self._keep_told(target, attempt, told)
         if not self._client.started:
             await begin()
-        await self._client.body(self._cost_comment(attempt) + relay.terminal, more=False)
+        comment = self._comment(attempt.settled.billed_nusd) if attempt.settled is not None else b""
+        await self._client.body(comment + relay.terminal, more=False)
         if not relay.terminal or end is End.SHORT:
             return outcome
         await self._finish_reading(answer)
         return outcome
+
+    def _keep_told(self, target: Target, attempt: Attempt, told: Told) -> None:
+        try:
+            self._keep(target, attempt, whole_of(target.dialect, told.events))
+        except (BrokenAnswer, Refusal) as error:
+            log.info("the stream of %s is not kept: %s", request_text(self._request), error)
 
     async def _finish_reading(self, answer: Answer) -> None:
         """Read the few bytes after the terminal event, so that the connection can be used again."""
@@ -372,9 +455,9 @@ class Journey:
             attempt.answered = context
         attempt.charge_price = self._gate.book.price(attempt.provider, target.model, admitted_ms(attempt.hold.id), context)
 
-    def _cost_comment(self, attempt: Attempt) -> bytes:
+    def _comment(self, cost_nusd: int) -> bytes:
         wanted = any(name == b"x-jevons-stream-cost" and value == b"1" for name, value in self._scope["headers"])
-        return f": jevons-cost-nusd={attempt.settled.billed_nusd}\n\n".encode() if wanted and attempt.settled else b""
+        return f": jevons-cost-nusd={cost_nusd}\n\n".encode() if wanted else b""
 
     async def _broken(self, attempt: Attempt, outcome: Outcome, refusal: Refusal, *, again: bool) -> Exception:
         """What a broken attempt raises once its post is on disk: another try while the client has seen nothing, else the end of a begun stream."""

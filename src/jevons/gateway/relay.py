@@ -55,9 +55,11 @@ class Relay:
         begin: Callable[[], Awaitable[None]],
         translator: StreamTranslator | None,
         guard: Guard | None = None,
+        hear: Callable[[bytes], None] | None = None,
     ) -> None:
-        """`begin` sends the client its status and headers; it is called before the first event goes out."""
+        """`begin` sends the client its status and headers; it is called before the first event goes out. `hear`: told all events as they came."""
         self._guard = guard
+        self._hear = hear
         self._answer = answer
         self._attempt = attempt
         self._reader = reader
@@ -100,6 +102,8 @@ class Relay:
         """Relay a run of events; True when the terminal event was among them."""
         now, later = self._reader.feed(whole)
         self._attempt.saw(whole)
+        if self._hear is not None:
+            self._hear(whole)
         if self._guard is not None:
             now = await self._guard.feed(now)
             if later and not self._guard.cut:

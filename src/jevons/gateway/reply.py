@@ -1,23 +1,30 @@
 """Headers of our own on every answer, and refusals as answers."""
 
 from jevons.core.ask import Dialect
-from jevons.core.entry import admitted_ms, request_text
+from jevons.core.entry import Entry, admitted_ms, request_text
 from jevons.core.refusal import Refusal
+from jevons.gateway.answers import Hit
 from jevons.gateway.attempt import Attempt
 from jevons.gateway.client import Client
+from jevons.gateway.governor import Passage
 from jevons.gateway.outbound import NOT_RETURNED
 from jevons.gateway.standing import standing_headers
 from jevons.wire.errors import error_body, error_headers, failed_response
 
 Headers = list[tuple[bytes, bytes]]
 
+EVENT_STREAM: tuple[bytes, bytes] = (b"content-type", b"text/event-stream; charset=utf-8")
+
 _SAFE = bytes(byte if 0x20 <= byte < 0x7F else ord("?") for byte in range(256))
 """For values with names that clients chose, of models and tools: a line break in one would begin another header."""
 
 
-def own_headers(request: int, attempt: Attempt | None, *, cost: bool) -> Headers:
-    """x-jevons-*: on every answer the request id and route; the cost when it is known, else what is held; a cap that we set; what is left."""
-    headers: Headers = [(b"x-jevons-request-id", request_text(request).encode()), (b"x-jevons-cache", b"none")]
+def own_headers(request: int, attempt: Attempt | None, *, cost: bool, cache: bytes = b"none") -> Headers:
+    """x-jevons-*: on every answer the request id and route; the cost when it is known, else what is held; a cap that we set; what is left.
+
+    `cache`: "miss" where an answer was looked for.
+    """
+    headers: Headers = [(b"x-jevons-request-id", request_text(request).encode()), (b"x-jevons-cache", cache)]
     if attempt is None:
         return headers
     hold = attempt.hold
@@ -33,6 +40,20 @@ def own_headers(request: int, attempt: Attempt | None, *, cost: bool) -> Headers
     else:
         headers.append((b"x-jevons-held-nusd", str(hold.held_nusd).encode()))
     return headers
+
+
+def hit_headers(entry: Entry, passage: Passage, hit: Hit) -> Headers:
+    """The same on a kept answer, with its age in seconds (RFC 9111, 5.1)."""
+    target = entry.hold.target.encode().translate(_SAFE)
+    return [
+        (b"x-jevons-request-id", request_text(entry.hold.id).encode()),
+        (b"x-jevons-cache", hit.word),
+        (b"age", str(hit.age_s).encode()),
+        (b"x-jevons-model", target),
+        (b"x-jevons-route", entry.hold.upstream.encode() + b"/" + target),
+        *((name, value.translate(_SAFE)) for name, value in standing_headers(passage)),
+        (b"x-jevons-cost-nusd", b"0"),
+    ]
 
 
 def passed_headers(upstream: list[tuple[str, str]]) -> Headers:
@@ -53,4 +74,4 @@ async def refuse(client: Client, refusal: Refusal, dialect: Dialect, request: in
 async def fail(client: Client, refusal: Refusal, request: int, own: Headers) -> None:
     """Answer a refusal as the one event of a streamed Responses answer."""
     body = failed_response(refusal, request_text(request), admitted_ms(request) // 1000)
-    await client.answer(200, [(b"content-type", b"text/event-stream; charset=utf-8"), (b"x-should-retry", b"false"), *own], body)
+    await client.answer(200, [EVENT_STREAM, (b"x-should-retry", b"false"), *own], body)
