@@ -126,7 +126,7 @@ def _app(config: Config, home: Home, ledger: Ledger, engine: Engine | None, gove
             return f"the local model is not ready: {engine.detail}"
         return ""
 
-    return App(gate, lives, table, metrics, api, pages.application(), config.hosts, ready)
+    return App(gate, lives, table, metrics, answers, api, pages.application(), config.hosts, ready)
 
 
 async def _flush_notes(governor: Governor) -> None:

@@ -157,8 +157,9 @@ class App:
             if ask.previous_response_id is not None:
                 targets = owner_of(ledger, caller, ask.previous_response_id, targets)
             targets = degraded(ask, passage, targets, self._table, self._gate, self._lives)
-            journey = Journey(self._gate, self._lives, client, scope, ask, passage)
-            await journey.run(targets, self._idempotency(named, caller, body))
+            wanted = self._answers.wanted(ask, passage, targets, named, scope)
+            journey = Journey(self._gate, self._lives, client, scope, ask, passage, self._answers, wanted)
+            await journey.run(targets, self._idempotency(named, caller, body, kept=wanted is not None))
 
     async def _refuse(self, client: Client, refusal: Refusal, dialect: Dialect, request: int) -> None:
         if client.started:  # the stream is begun: say it in an event, then the server closes without a clean end

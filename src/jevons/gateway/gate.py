@@ -199,6 +199,45 @@ class Gate:
         await attempt.resolve(Outcome.FREE)
         return count.tokens
 
+    async def hit(self, ask: Ask, passage: Passage, target: Target, settings: UpstreamSettings, found: Hit) -> Entry:
+        """A kept answer in place of an attempt: judged as any call, then an entry of cost 0 with what it saves, durable on return.
+
+        It lies on no account, holds nothing, is no step, and leaves an Idempotency-Key free. Raises Refusal, LedgerUnavailable.
+        """
+        about = model_facts(settings.price_provider, target.model)
+        count = await self._count(ask, about, passage.sent)
+        self.governor.judge(passage, ask, target.model, count.tokens)
+        if (refusal := self.governor.judge_answer(passage, ask.dialect, found.answer.body)) is not None:
+            raise refusal
+        self.governor.path(passage, target.model)  # for the headers: what is left
+        self.governor.remember(passage, ask, count.tokens)
+        price = self.book.price(settings.price_provider, target.model, passage.at_ms, price_context(ask, settings))
+        hold = msgspec.structs.replace(
+            hold_of(passage, ask.dialect, ask.model, target, passage.request),
+            stream=ask.stream,
+            input_tokens=count.tokens,
+            input_bound=count.bound,
+            price_book=self.book.hash,
+            price_row=price.row if price is not None else "",
+            terms=encode(Asked(sort=Sort.HERE)),
+        )
+        entry = Entry(
+            hold=hold,
+            outcome=Outcome.CACHED,
+            status=0,
+            usage=Usage(),
+            lines=(),
+            list_nusd=0,
+            billed_nusd=0,
+            estimate=Estimate.NONE,
+            settled_ms=int(time.time() * 1000),
+            savings=() if price is None else (hit_saving(found.answer.usage, price, found.kind),),
+        )
+        self.ledger.take(hold, (), NOTHING)  # for its place in the order; both rows go to the disk in one transaction
+        self._entered(entry)
+        await self.ledger.post(entry)
+        return entry
+
     def _entered(self, entry: Entry) -> None:
         key_id = entry.hold.key_id
         if entry.usage.output and self.governor.packs(self.ledger.by_id[key_id].settings.holds):
