@@ -32,6 +32,7 @@ from jevons.cli.price_history import COMMANDS as PRICE_HISTORY
 from jevons.cli.replay import replay
 from jevons.cli.rerate import rerate
 from jevons.cli.runs import runs
+from jevons.cli.savings import savings
 from jevons.config import ConfigError, first_config, found_keys, home_path, load
 from jevons.core.entry import parse_request_text
 from jevons.core.money import format_usd, parse_usd
@@ -121,6 +122,7 @@ for command in (
     paradox,
     demo,
     rerate,
+    savings,
     replay,
     park,
     experts,
