@@ -69,9 +69,8 @@ class ExactAnswers:
         self._partitions: dict[str, _Partition] = {}
         self._compress = zstd.ZstdCompressor(level=1)
         self.bytes = 0
-        self.found = 0
-        """Answers that were found, since the start."""
         self.kept = 0
+        """Answers that were put in, since the start."""
         self.displaced = 0
         """Answers that went although they were young enough, because room was needed."""
         self.erased = 0
@@ -95,7 +94,6 @@ class ExactAnswers:
             self._drop(org, partition, key)
             return None
         partition.answers.move_to_end(key)
-        self.found += 1
         return _unpacked(packed, head)
 
     def keep(self, org: str, key: bytes, answer: Kept) -> None:

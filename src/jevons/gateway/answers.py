@@ -5,6 +5,7 @@ at that time. The very same request is looked for first, then a similar one, if 
 is decided by `policy.answers`. Does not know: how a hit is charged, or told to its client.
 """
 
+import asyncio
 import secrets
 import time
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from jevons.cache.exact import ExactAnswers, Kept
 from jevons.cache.flights import End, Flights
 from jevons.cache.settings import AnswerCacheSettings
 from jevons.core.ask import Ask, Caller
-from jevons.core.limits import ANSWER_EVENTS_BYTES_MAX, FLIGHT_WAIT_MAX_S
+from jevons.core.limits import ANSWER_EVENTS_BYTES_MAX, COUNT_INLINE_BYTES_MAX, FLIGHT_WAIT_MAX_S
 from jevons.core.saving import SavingKind
 from jevons.core.usage import Usage
 from jevons.gateway.client import Scope
@@ -126,37 +127,41 @@ class Answers:
         self._exact = ExactAnswers(settings.ram_mib * 2**20, settings.ttl_s)
         self._flights: Flights[Kept] = Flights()
         self._similar = similar
-        self._asked = 0
-        """Requests that took part and looked for an answer."""
+        self._looked = 0
+        """Requests that looked for an answer."""
+        self._hits = 0
+        """Of these: it was there."""
         self._shared = 0
-        """Of these: answered by what another had just asked for."""
+        """Of these: another had just asked for it."""
 
-    def wanted(self, ask: Ask, passage: Passage, targets: Sequence[Target], named: Named, scope: Scope) -> Wanted | None:
+    async def wanted(self, ask: Ask, passage: Passage, targets: Sequence[Target], named: Named, scope: Scope) -> Wanted | None:
         """None for a request that takes no part: most, and they pay for a look into their headers. Raises Refusal (400, 504)."""
         word, control = named.get(b"x-jevons-cache"), named.get(b"cache-control")
         listed = passage.caller.org in self._orgs or passage.caller.key_name in self._keys
         if word is not None or listed:
-            found = self._takes(ask, passage, targets[0], wish_of(word, control, listed=listed), scope)
+            found = await self._takes(ask, passage, targets[0], wish_of(word, control, listed=listed), scope)
             if found is not None:
                 return found
         if asks_only_kept(control):
             raise not_kept("this request takes no part in the answer cache (docs/answer-cache.md says which do)")
         return None
 
-    def _takes(self, ask: Ask, passage: Passage, target: Target, wish: Wish | None, scope: Scope) -> Wanted | None:
+    async def _takes(self, ask: Ask, passage: Passage, target: Target, wish: Wish | None, scope: Scope) -> Wanted | None:
         if wish is None or not self._settings.ram_mib or not takes_part(ask, wish):
             return None
         sent = [(name, value) for name, value in scope["headers"] if name.startswith(_ANSWERED_BY)]
-        key = key_of(self._secret, passage.caller.org, target, ask, sent, scope["query_string"])
+        asked = (self._secret, passage.caller.org, target, ask, sent, scope["query_string"])
+        key = key_of(*asked) if len(ask.body) <= COUNT_INLINE_BYTES_MAX else await asyncio.to_thread(key_of, *asked)
         return None if key is None else Wanted(ask, passage, target, wish, key, self._exact.erased)
 
     async def look(self, wanted: Wanted) -> Hit | None:
-        """The answer to give. None: ask the provider; `keep` its answer, and `release` in any case."""
+        """The answer to give. None: `join`, for somebody may just be asking the same. Raises Refusal (504)."""
         if not wanted.wish.looks:
             return None
-        self._asked += 1
+        self._looked += 1
         kept = self._exact.find(wanted.org, wanted.key, _now_ms())
         if kept is not None and is_fresh(wanted.wish, kept.kept_ms, _now_ms(), self._settings.ttl_s):
+            self._hits += 1
             return _hit(kept, SavingKind.ANSWER_EXACT)
         if self._similar is not None and wanted.wish.similar:
             kept = await self._similar.look(wanted)
@@ -164,11 +169,12 @@ class Answers:
                 return _hit(kept, SavingKind.ANSWER_SEMANTIC)
         if wanted.wish.only_kept:
             raise not_kept("no answer to this request is kept")
-        landed = await self._fly(wanted)
-        return None if landed is None else _hit(landed, SavingKind.ANSWER_EXACT)
+        return None
 
-    async def _fly(self, wanted: Wanted) -> Kept | None:
-        """The answer of somebody who asks the same now."""
+    async def join(self, wanted: Wanted) -> Hit | None:
+        """The answer that somebody else is just being given. None: ask the provider, `keep` its answer, and `release` in any case."""
+        if not wanted.wish.looks:
+            return None
         future = self._flights.join(wanted.key)
         if future is None:
             wanted.leads = True
@@ -178,7 +184,7 @@ class Answers:
             wanted.leads = end is End.LEADS
             return None
         self._shared += 1
-        return end
+        return _hit(end, SavingKind.ANSWER_EXACT)
 
     def keep(self, wanted: Wanted, given: Given, body: bytes, usage: Usage) -> None:
         """What the provider answered, whole, in the client's dialect: kept, if it may be given again."""
@@ -216,8 +222,8 @@ class Answers:
             "bytes": exact.bytes,
             "bytes_max": self._settings.ram_mib * 2**20,
             "ttl_s": self._settings.ttl_s,
-            "asked": self._asked,
-            "hits": exact.found + self._shared,
+            "looked": self._looked,
+            "hits": self._hits,
             "shared": self._shared,
             "kept": exact.kept,
             "displaced": exact.displaced,

@@ -157,7 +157,7 @@ class App:
             if ask.previous_response_id is not None:
                 targets = owner_of(ledger, caller, ask.previous_response_id, targets)
             targets = degraded(ask, passage, targets, self._table, self._gate, self._lives)
-            wanted = self._answers.wanted(ask, passage, targets, named, scope)
+            wanted = await self._answers.wanted(ask, passage, targets, named, scope)
             journey = Journey(self._gate, self._lives, client, scope, ask, passage, self._answers, wanted)
             await journey.run(targets, self._idempotency(named, caller, body, kept=wanted is not None))
 

@@ -131,11 +131,13 @@ class Journey:
 
     async def _look_first(self, wanted: Wanted, targets: tuple[Target, ...], idempotency: tuple[bytes, bytes]) -> None:
         """A kept answer, or one that another is just being given; else the provider's. Whoever waits for that goes on whatever comes."""
-        self._client.watch(DISCONNECT_WATCH_DELAY_S)
-        self._client.interrupt_on_leave(True)
         try:
             hit = await self._answers.look(wanted)
-            self._client.interrupt_on_leave(False)
+            if hit is None:
+                self._client.watch(0 if self._ask.stream else DISCONNECT_WATCH_DELAY_S)
+                self._client.interrupt_on_leave(True)
+                hit = await self._answers.join(wanted)
+                self._client.interrupt_on_leave(False)
             if hit is not None:
                 await self._replay(wanted, hit)
             else:
