@@ -1,0 +1,54 @@
+"""`jevons savings` as a command: lines that sum, whose saving it is, and what to turn on where there is none."""
+
+from pathlib import Path
+
+from jevons.core.entry import Outcome, first_id_of_ms
+from jevons.core.saving import Saving, SavingKind
+from jevons.core.usage import Usage
+from jevons.ledger.ops import KeyCreated, Opened, Posted
+from jevons.ledger.sqlite import SqliteStore
+from tests.cli.conftest import Run
+from tests.ledger.making import NOON_MS, make_entry, make_hold, make_key
+
+
+def entered(home: Path, *calls: tuple[int, int, tuple[Saving, ...]]) -> None:
+    """A ledger with calls: (list cost, billed, savings)."""
+    home.mkdir(mode=0o700, exist_ok=True)
+    store = SqliteStore(home / "ledger.db")
+    store.apply([KeyCreated(make_key(1))])
+    for n, (nusd, billed, lines) in enumerate(calls):
+        hold = make_hold(first_id_of_ms(NOON_MS + n))
+        hit = {"outcome": Outcome.CACHED, "usage": Usage(), "lines": ()} if not nusd else {}
+        store.apply([Opened(hold), Posted(make_entry(hold, nusd, savings=lines, billed_nusd=billed, **hit))])
+    store.close()
+
+
+def test_baseline_less_each_kind_is_the_list_cost(jevons: Run, home: Path) -> None:
+    entered(
+        home,
+        (2_000_000_000, 2_000_000_000, (Saving(SavingKind.PROMPT_CLIENT, 5_000_000_000, 900),)),
+        (0, 0, (Saving(SavingKind.ANSWER_EXACT, 3_000_000_000, 800, estimated=True),)),
+        (1_000_000_000, 0, (Saving(SavingKind.CHECK, -1_000_000_000, -70),)),
+    )
+    said = jevons("savings").out
+    figures = [" ".join(line.split()) for line in said.splitlines()]
+    assert figures[1] == "Baseline: as it was asked for 3 $10.00"
+    assert "- the provider's cache, as the client marked it 1 900 $5.00 50.0%" in figures
+    assert "- answers to the very same request ~ 1 800 $3.00 30.0%" in figures
+    assert "+ asked again, to check cached answers 1 -70 $1.00 -10.0%" in figures
+    assert "= list cost $3.00" in figures
+    assert "Saved: $7.00, 70.0% of the baseline, net of checks. $5.00 of it without Jevons as well" in said
+    assert "Estimated: $3.00." in said and "Billed: $2.00." in said and "Recorded since" not in said
+    found = jevons("savings", "--json").json
+    assert [one["kind"] for one in found["kinds"]] == ["prompt_client", "answer_exact", "check"]
+    assert (found["baseline_nusd"], found["saved_nusd"], found["list_nusd"]) == (10**10, 7 * 10**9, 3 * 10**9)
+    by_key = " ".join(jevons("savings", "--by", "key").out.split())
+    assert "key-1 3 $10.00 $7.00 -$1.00 $3.00 70.0% all 3 $10.00 $7.00 -$1.00 $3.00 70.0%" in by_key
+
+
+def test_where_nothing_was_saved_it_says_what_to_turn_on(jevons: Run, home: Path) -> None:
+    entered(home, (1_000, 1_000, ()))
+    said = jevons("savings").out
+    assert "Nothing was saved" in said and "[cache.prompt]" in said and "[cache.answers]" in said
+    assert jevons("savings", "--json").json["kinds"] == []
+    assert jevons("savings", "--by", "moon").status == 2
