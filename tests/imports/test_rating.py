@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from jevons.core.entry import Entry, Outcome
+from jevons.core.saving import SavingKind
 from jevons.core.usage import Usage
 from jevons.imports.rating import Rater, open_rates
 from jevons.imports.record import Record
@@ -106,3 +107,18 @@ def test_a_rate_card_is_kept_with_the_book(tmp_path: Path) -> None:
     assert open_rates(tmp_path / "home", None).hash != book.hash
     with pytest.raises(BadOverride, match=r"none\.toml cannot be read"):
         open_rates(tmp_path / "home", tmp_path / "none.toml")
+
+
+def test_what_a_provider_cached_was_saved(book: PriceBook) -> None:
+    """By the client's marks where a model caches nothing else, by itself elsewhere; at list price under a subscription too."""
+    usage = Usage(100, cache_read=1_000, cache_write_5m=200, output=10)
+    for subscription in (False, True):
+        entry, _ = rated(book, usage=usage, subscription=subscription)
+        [line] = entry.savings
+        assert (line.kind, line.nusd, line.tokens) == (SavingKind.PROMPT_CLIENT, 1_000 * 2_700 - 200 * 750, 1_000)
+    entry, _ = rated(book, usage=Usage(100, cache_read=1_000), provider="openai", model="gpt-5")
+    assert [line.kind for line in entry.savings] == [SavingKind.PROMPT_AUTOMATIC]
+    bucket, _ = rated(book, usage=Usage(100_000, cache_read=200_000), span_ms=1, requests=10)
+    assert bucket.savings[0].nusd == 200_000 * 2_700, "no call of it was in the tier of long contexts"
+    assert rated(book, usage=usage, list_nusd=5)[0].savings == (), "what was told as one sum cannot be taken apart"
+    assert rated(book)[0].savings == ()
