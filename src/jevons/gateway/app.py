@@ -32,11 +32,13 @@ from jevons.gateway.metrics import Metrics
 from jevons.gateway.passing import find_pass, forward
 from jevons.gateway.reply import fail, own_headers, refuse
 from jevons.gateway.stored import forward_stored, owner_of
+from jevons.gateway.trimming import Trimmer
 from jevons.gateway.upstreams import Live
 from jevons.ledger.errors import LedgerUnavailable
 from jevons.policy.route import Table, Target, allowed, choose, offered
 from jevons.wire.errors import error_event
 from jevons.wire.parse import parse
+from jevons.wire.trimming.crushed import PATH
 
 log = logging.getLogger("jevons.gateway")
 
@@ -64,6 +66,7 @@ class App:
         pages: Asgi,
         hosts: tuple[str, ...],
         ready: Callable[[], str],
+        trimmer: Trimmer | None = None,
     ) -> None:
         """`pages` answers everything under /ui. `ready` says why no request can be served, or "". `hosts` are the Host names answered to; empty = all."""
         self._gate = gate
@@ -75,6 +78,7 @@ class App:
         self._pages = pages
         self._hosts = frozenset(hosts)
         self._ready = ready
+        self._trimmer = trimmer
         self._bodies = Bodies()
         self._counted: dict[int, deque[float]] = {}
         self._chosen: dict[tuple[str, Dialect], tuple[Target, ...]] = {}
@@ -157,6 +161,8 @@ class App:
             if ask.previous_response_id is not None:
                 targets = owner_of(ledger, caller, ask.previous_response_id, targets)
             targets = degraded(ask, passage, targets, self._table, self._gate, self._lives)
+            if self._trimmer is not None:
+                ask = await self._trimmer.trim(ask, passage, named, partial(self._price, ask, passage, targets[0]))
             wanted = await self._answers.wanted(ask, passage, targets, named, scope)
             journey = Journey(self._gate, self._lives, client, scope, ask, passage, self._answers, wanted)
             await journey.run(targets, self._idempotency(named, caller, body, kept=wanted is not None))
@@ -285,6 +291,8 @@ class App:
             return await about.models(client, names, own, anthropic=anthropic)
         if path.startswith("/jevons/v1/requests/") and method == "GET":
             return await about.request_cost(client, ledger, caller, own, path.removeprefix("/jevons/v1/requests/"))
+        if self._trimmer is not None and path.startswith(PATH) and method == "GET":
+            return await about.trimmed(client, self._trimmer.original(caller, path.removeprefix(PATH)), own)
         if path.startswith("/v1/responses/") and method in ("GET", "DELETE"):
             return await forward_stored(client, ledger, self._lives, caller, own, scope, path)
         if (found := find_pass(self._lives, method, path)) is not None:

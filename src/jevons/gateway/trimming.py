@@ -16,8 +16,8 @@ import msgspec
 from jevons.cache.originals import Originals
 from jevons.cache.settings import TrimSettings
 from jevons.core.ask import Ask, Caller
-from jevons.core.chain import DIGEST_BYTES, Chain, chain, links_after
-from jevons.core.limits import COUNT_INLINE_BYTES_MAX, TRIM_DECISIONS_MAX, TRIM_REF_BYTES, TRIM_TEXT_BYTES_MAX
+from jevons.core.chain import DIGEST_BYTES, Chain, chain, identity, links_after
+from jevons.core.limits import COUNT_INLINE_BYTES_MAX, IDENTITY_BYTES_MAX, TRIM_DECISIONS_MAX, TRIM_REF_BYTES, TRIM_TEXT_BYTES_MAX
 from jevons.core.price import Price
 from jevons.core.refusal import Kind, Refusal, invalid
 from jevons.core.usage import CACHE_READ, CACHE_WRITE_5M, INPUT
@@ -27,7 +27,7 @@ from jevons.meter.tokens import count_text
 from jevons.policy.trim import READS_FILE, Fate, Rates, Sent, fate, is_kept, is_worth, pays
 from jevons.wire.trimming.crush import ALL, Form, crush
 from jevons.wire.trimming.crushed import marked
-from jevons.wire.trimming.outputs import Output, answered, call_of, outputs, replaced, turns
+from jevons.wire.trimming.outputs import Output, answered, call_of, opening, outputs, replaced, turns
 
 ENCODING = "o200k_base"
 """Texts are weighed in one vocabulary, so that what is worth it does not depend on the model."""
@@ -69,7 +69,8 @@ class Trimmer:
         if not found:
             return ask
         org, new = passage.caller.org, answered(ask)
-        keys = [self._key(org, output) for output in found]
+        begun = self._begun(ask)
+        keys = [self._key(org, begun, output) for output in found]
         if word == b"off":
             for key in keys:
                 self._remember(key, _Known(Sent.WHOLE))
@@ -187,9 +188,14 @@ class Trimmer:
             digests[place] = chain(self._secret, (sent.messages[place],)).digests[0]
         return Chain(tuple(digests), links_after(self._secret, digests))
 
-    def _key(self, org: str, output: Output) -> bytes:
-        """Of one output in its conversation: the id of its call tells it from the same text in another."""
-        return self._digest(b"output", org, output.call_id.encode(), output.raw, DIGEST_BYTES)
+    def _begun(self, ask: Ask) -> bytes:
+        """What a conversation is known by: its first words, wherever its client puts `cache_control`."""
+        first = opening(ask)
+        return identity(self._secret, first) if len(first) <= IDENTITY_BYTES_MAX else chain(self._secret, (first,)).head
+
+    def _key(self, org: str, begun: bytes, output: Output) -> bytes:
+        """Of one output in its conversation. Some clients number their calls anew in each: an id alone does not tell."""
+        return self._digest(b"output", org, begun + output.call_id.encode(), output.raw, DIGEST_BYTES)
 
     def _ref(self, org: str, output: Output, forms: frozenset[Form]) -> str:
         return self._digest(b"original", org, ",".join(sorted(forms)).encode(), output.raw, TRIM_REF_BYTES).hex()

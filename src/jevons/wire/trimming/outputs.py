@@ -95,6 +95,18 @@ def answered(ask: Ask) -> int:
     return 0
 
 
+def opening(ask: Ask) -> bytes:
+    """The first message of a user, by which a conversation is told from others; b"" = there is none."""
+    for message in ask.messages:
+        if b'"user"' in message:
+            try:
+                if _decode_message(message).role == "user":
+                    return message
+            except BAD_JSON:
+                continue
+    return b""
+
+
 def turns(ask: Ask) -> int:
     """Messages of the model."""
     return sum([b'"assistant"' in message[:256] or b'"function_call"' in message[:256] for message in ask.messages])
