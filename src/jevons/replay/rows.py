@@ -77,7 +77,7 @@ class Call:
         """None: nothing was recorded of how it was decided. What it came to is taken as it stands."""
         self.imported: bool = source != ""
         self.sent: bool = outcome not in _NEVER_SENT
-        self.step: bool = attempt_of(self.id) == 0 and outcome not in (Outcome.VOID, Outcome.FREE)
+        self.step: bool = attempt_of(self.id) == 0 and outcome not in (Outcome.VOID, Outcome.FREE, Outcome.CACHED)
         self.usage_known: bool = estimate not in _WHOLE_HOLD
         """False: nobody knows what was used; it is charged as its whole hold."""
         self.was_cut: bool = finish in LENGTH
