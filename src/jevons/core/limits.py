@@ -446,3 +446,13 @@ BREAK_TOKENS_MIN = 256
 """A smaller loss is no finding: providers match in steps of 128 tokens, and shares of bytes are not exact."""
 EDIT_PIECES_MAX = 16
 """Changed words (or lines) of a message that still may be a clock or an id; more are an edit."""
+
+# What is believed of providers' prompt caches
+PREFIX_MODELS_MAX = 32
+"""Models at their upstreams; names are the client's, so their number needs a bound."""
+PREFIX_PARTS_MAX = 8_192
+"""Cached beginnings of one model, about 250 bytes each: those of an hour at two requests a second."""
+PREFIX_STOPS_MAX = 65_536
+"""Beginnings that are watched for being sent again, about 400 bytes each."""
+PREFIX_GLANCES_MAX = 65_536
+"""Messages of which is known whether they carry marks, about 200 bytes each."""
