@@ -131,7 +131,11 @@ def _tell_chat(whole: Json, include_usage: bool) -> Iterator[bytes]:
         if calls:
             message["tool_calls"] = [{"index": number, **call} for number, call in enumerate(calls)]
         at = {"index": choice["index"], "logprobs": None, "finish_reason": None}
-        yield chunk({**at, "delta": {"role": message.pop("role", "assistant"), "content": None if calls else ""}})
+        opening = {
+            "content": None if message.get("content") is None else "",
+            **{name: None for name in message if message[name] is None},
+        }
+        yield chunk({**at, "delta": {"role": message.pop("role", "assistant"), **opening}})
         for name in (*_FIRST, *(name for name in message if name not in _FIRST)):
             if message.get(name) not in (None, "", []):
                 yield chunk({**at, "delta": {name: message[name]}, "logprobs": logprobs if name == "content" else None})
