@@ -43,6 +43,7 @@ from jevons.gateway.auth_upstream import Bearer
 from jevons.gateway.gate import Gate
 from jevons.gateway.governor import Governor
 from jevons.gateway.metrics import Metrics
+from jevons.gateway.prefixes import Prefixes
 from jevons.gateway.settings import UpstreamSettings
 from jevons.gateway.upstreams import Live, live, table_of
 from jevons.ledger import admin
@@ -106,7 +107,9 @@ async def _serve(config: Config, home: Home, *, greet: bool) -> None:
 
 def _app(config: Config, home: Home, ledger: Ledger, engine: Engine | None, governor: Governor, pages: Pages) -> App:
     metrics = Metrics(ledger)
-    gate = Gate(ledger, open_book(home.path), governor, metrics.count)
+    prefixes = Prefixes(config.cache.prompt, home.secret("installation"))
+    metrics.add(prefixes)
+    gate = Gate(ledger, open_book(home.path), governor, prefixes, metrics.count)
     try:
         lives = {settings.name: live(settings) for settings in config.upstreams}
         settings = list(config.upstreams)

@@ -25,6 +25,7 @@ from jevons.wire.sse import Cutter
 from jevons.wire.visible import visible_text
 
 if TYPE_CHECKING:
+    from jevons.gateway.breaking import Watch
     from jevons.gateway.governor import Passage
     from jevons.gateway.growing import Growing
 
@@ -90,8 +91,12 @@ class Attempt:
         """Tokens of the request that were not sent, because its tool output was made shorter."""
         self.trimmed_new_tokens = 0
         """How many of these belong to output that this request is the first to send."""
+        self.watch: Watch | None = None
+        """Says whether it went on from its conversation's prefix, once it is answered; None = no prompt cache is concerned."""
         self.check = False
         """It was made only to check a cached answer."""
+        self.cache_plan = ""
+        """What our plan for the provider's prompt cache is, in words."""
         self.markers: Markers | None = None
         """Who said what the provider's prompt cache is to keep of this request; None = not we (`policy.savings.marked_by`)."""
 
@@ -117,6 +122,10 @@ class Attempt:
         if self.answered is not None:
             self.hold = msgspec.structs.replace(self.hold, terms=with_answered(self.hold.terms, self.answered))
         settled = self.settled = settle(self.hold, price, ending, billed=self._billed)
+        settled_ms = int(time.time() * 1000)
+        broke = None
+        if self.watch is not None and self.usage is not None and self.status < 300:
+            broke = self.watch(settled_ms, self.usage, price)
         entry = Entry(
             hold=self.hold,
             outcome=outcome,
@@ -126,13 +135,14 @@ class Attempt:
             list_nusd=settled.list_nusd,
             billed_nusd=settled.billed_nusd,
             estimate=settled.estimate,
-            settled_ms=int(time.time() * 1000),
+            settled_ms=settled_ms,
             first_byte_ms=self.first_byte_ms,
             finish=self.finish,
             response_id=self.response_id,
             price_row=price.row,
             tariff=settled.tariff,
             savings=self._savings(settled, price),
+            broke=broke,
         )
         self._on_entry(entry)
         self.durable = self._ledger.post(entry)

@@ -6,7 +6,7 @@ Comes in: the ask, the caller, a target. Goes out: an Attempt whose hold is bein
 import asyncio
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -23,6 +23,7 @@ from jevons.gateway.attempt import Attempt
 from jevons.gateway.governor import NO_LOOPS, Governor, Passage
 from jevons.gateway.growing import Growing
 from jevons.gateway.guard import Guard
+from jevons.gateway.prefixes import Prefixes
 from jevons.gateway.settings import UpstreamSettings
 from jevons.ledger.bill import request_entries
 from jevons.ledger.ledger import Ledger
@@ -55,7 +56,9 @@ FREE = Price("free", "", 1, (PriceTier(-1, {}),))
 class Gate:
     """Decides with the ledger's accounts and the price book; keeps the token counts of messages seen before."""
 
-    def __init__(self, ledger: Ledger, book: PriceBook, governor: Governor, on_entry: Callable[[Entry], None]) -> None:
+    def __init__(
+        self, ledger: Ledger, book: PriceBook, governor: Governor, prefixes: Prefixes, on_entry: Callable[[Entry], None]
+    ) -> None:
         """`on_entry` is told of every entry as it is posted."""
         self._on_entry = on_entry
         self.ledger = ledger
@@ -63,6 +66,7 @@ class Gate:
         self.governor = governor
         self.outputs = Outputs()
         self._counter = MessageCounter()
+        self._prefixes = prefixes
 
     async def admit(
         self,
@@ -167,6 +171,11 @@ class Gate:
             raise
         return attempt
 
+    def plan(self, attempt: Attempt, ask: Ask, sent: Ask) -> Mapping[str, bytes]:
+        """What changes in a body so that the provider's prompt cache keeps what is worth it. `sent`: the request, if need be translated."""
+        assert attempt.passage is not None
+        return self._prefixes.plan(attempt, sent, attempt.passage.sent if sent is ask else None, self._counter)
+
     def guard(self, attempt: Attempt, ask: Ask, dialect: Dialect) -> Guard | None:
         """What its stream is to be passed through; None for most. `dialect`: the upstream's."""
         judge = self.governor.call_judge(attempt.passage) if attempt.passage is not None else None
@@ -239,6 +248,7 @@ class Gate:
         return entry
 
     def _entered(self, entry: Entry) -> None:
+        self._prefixes.settled(entry)
         key_id = entry.hold.key_id
         if entry.usage.output and self.governor.packs(self.ledger.by_id[key_id].settings.holds):
             self.outputs.saw(key_id, entry.hold.target, entry.usage.output)

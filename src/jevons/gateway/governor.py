@@ -39,6 +39,7 @@ from jevons.ledger.ledger import Ledger
 from jevons.ledger.ops import Approval, Kill, Noted
 from jevons.policy.access import Access
 from jevons.policy.accounts import Account
+from jevons.policy.arrivals import Place
 from jevons.policy.books import OF_RUNS
 from jevons.policy.bounds import Facts, Passed, judge, output_cap
 from jevons.policy.degrade import Turn
@@ -83,6 +84,7 @@ class Passage:
         "models",
         "note",
         "path",
+        "places",
         "removed_tools",
         "request",
         "run",
@@ -125,6 +127,8 @@ class Passage:
         """What its run had become when its latest attempt was judged."""
         self.note = ""
         """What the agent is told at the end of its request."""
+        self.places: tuple[Place, ...] = ()
+        """Where on it others may go on, and how likely that is."""
         self.models: tuple[str, ...] = ()
         """The model that it asks for, and the one that its latest attempt goes to."""
 

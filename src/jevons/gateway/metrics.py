@@ -46,6 +46,10 @@ class Metrics(Collector):
         for kind, n in usage.counts():
             self.tokens[hold.upstream, kind] += n
 
+    def add(self, part: Collector) -> None:
+        """What another part of the gateway counts."""
+        self._registry.register(part)
+
     def page(self) -> bytes:
         return generate_latest(self._registry)
 

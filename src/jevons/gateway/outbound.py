@@ -1,10 +1,12 @@
 """What is sent upstream: URL, headers and body. Same dialect: the client's bytes but for the declared changes.
 
-Declared: model name, output cap, `stream_options.include_usage`, a note to the agent, tool output that was made shorter where
-the operator wants it (`gateway.trimming`). Stripped: Jevons' credentials and labels, cookies, hop-by-hop headers.
+Declared: model name, output cap, `stream_options.include_usage`, a note to the agent; and where the operator wants it, tool output that was made
+shorter (`gateway.trimming`), and what the provider's prompt cache is told (`gateway.prefixes`): `cache_control`, `prompt_cache_breakpoint`, a plain
+text before the last of these as a block of that text, `prompt_cache_options`, `prompt_cache_key`. Stripped: Jevons' credentials and labels,
+cookies, hop-by-hop headers.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -15,6 +17,7 @@ from jevons.gateway.settings import UpstreamSettings
 from jevons.policy.route import Target
 from jevons.wire.body import edit, read_fields
 from jevons.wire.note import note_edit
+from jevons.wire.parse import parse
 from jevons.wire.translate import translate_request
 
 HOP_BY_HOP = frozenset(
@@ -56,6 +59,7 @@ NOT_RETURNED = frozenset(
         "date",
     }
 )
+NOTHING: Mapping[str, bytes] = {}
 UNDECIDED_CAP = 1
 """Stands in a translated body until the gate has decided; always replaced before sending."""
 _CAP_FIELDS = {
@@ -136,10 +140,15 @@ class Outgoing:
         if self.asks_usage:
             self._changes["stream_options"] = _with_usage(ask)
 
-    def body(self, output_cap: int | None, held_output: int, note: str = "") -> bytes:
+    @property
+    def sent(self) -> Ask:
+        """The request in the dialect in which it is sent."""
+        return self._ask if self._body is self._ask.body else parse(self._dialect, self._body)
+
+    def body(self, output_cap: int | None, held_output: int, note: str = "", caching: Mapping[str, bytes] = NOTHING) -> bytes:
         """The bytes to send. `output_cap` None: what the client sent stays; a translated request must name one, then `held_output`.
 
-        `note`: told to the agent at the end of the request.
+        `note`: told to the agent at the end of the request. `caching`: members changed for the provider's prompt cache.
         """
         changes = self._changes
         if self._body is not self._ask.body:
@@ -147,8 +156,12 @@ class Outgoing:
             changes = dict.fromkeys(self._cap_names, str(output_cap).encode())
         elif output_cap is not None and output_cap != self._ask.output_cap:
             changes = changes | dict.fromkeys(self._cap_names, str(output_cap).encode())
+        fields = self._fields
+        if caching:
+            changes = {**changes, **caching}
+            fields = fields | {name: msgspec.Raw(value) for name, value in caching.items()}
         if note:
-            changes = changes | note_edit(self._fields, self._dialect, note)
+            changes = changes | note_edit(fields, self._dialect, note)
         return edit(self._body, self._fields, changes) if changes else self._body
 
 

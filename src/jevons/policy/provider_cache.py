@@ -119,6 +119,11 @@ class ProviderCache:
             self._parts.popitem(last=False)
         return Counted(read, tuple(written), path.tokens - end)
 
+    def forget(self, path: Path) -> None:
+        """Nothing of a path was read although it was believed warm: it is not."""
+        for link in path.links:
+            self._parts.pop(link, None)
+
     def _taken(self, path: Path, marks: Iterable[Mark], only_marks: bool) -> list[Mark]:
         """In order, long enough, as the provider reads them."""
         rules = self.rules

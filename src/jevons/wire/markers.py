@@ -30,6 +30,7 @@ _NAMES = (b'"cache_control"', b'"prompt_cache_breakpoint"')
 _MARK = re.compile(rb'"(?:cache_control|prompt_cache_breakpoint)"\s*:\s*\{([^{}]*)\}')
 _TTL = re.compile(rb'"ttl"\s*:\s*"(\w+)"')
 _BETWEEN = re.compile(rb"[\s,]*")
+_SYSTEM = re.compile(rb'\{\s*(?:"type"\s*:\s*"message"\s*,\s*)?"role"\s*:\s*"(?:system|developer)"')
 _USUAL = re.compile(rb'\{"role": ?"\w+", ?"content": ?(?=["\[])')
 
 
@@ -102,6 +103,16 @@ def blocks_in(message: bytes) -> int:
         return max(1, len(_decode_items(content))) if content[:1] == b"[" else 1
     except BAD_JSON:
         return 1
+
+
+def opening(ask: Ask) -> int:
+    """How many of its messages come before the conversation: tools, system prompts."""
+    heads = sum(1 for name in _HEADS.get(ask.dialect, ()) if _given(ask.fields, name))
+    for message in ask.messages[heads:]:
+        if _SYSTEM.match(message) is None:
+            break
+        heads += 1
+    return heads
 
 
 def said(ask: Ask, found: Iterable[tuple[str, ...]]) -> Said:

@@ -1,0 +1,308 @@
+"""The provider's prompt cache, live: what is warm, how soon beginnings are sent again, and what is marked on a call.
+
+Comes in: a request as it is sent, its attempt, the usage that comes back. Goes out: the members of the body to change, or none; what of a
+prompt a model has warm. `policy.promptcache` decides, `wire.markers` writes. One organisation never finds another's beginnings: each
+link carries its organisation. How often things are sent again is learnt of all together. Does not know: holds, addresses, accounts.
+"""
+
+from collections import Counter, OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import blake2b
+from itertools import accumulate
+
+import msgspec
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from jevons.cache.settings import PromptCacheSettings
+from jevons.core.ask import Ask, Dialect
+from jevons.core.cache_rules import CacheRates, CacheRules, Style, rates
+from jevons.core.chain import Chain
+from jevons.core.chain import chain as chain_of
+from jevons.core.entry import Entry, Estimate, Outcome, admitted_ms, attempt_of
+from jevons.core.limits import (
+    COUNT_INLINE_BYTES_MAX,
+    PREFIX_GLANCES_MAX,
+    PREFIX_MODELS_MAX,
+    PREFIX_PARTS_MAX,
+    PREFIX_STOPS_MAX,
+)
+from jevons.gateway.attempt import Attempt
+from jevons.gateway.governor import WITHOUT_STEPS
+from jevons.meter.models import ModelFacts, model_facts
+from jevons.meter.prompt_rules import PromptCache, prompt_cache
+from jevons.meter.tokens import MessageCounter
+from jevons.policy.arrivals import Arrivals, By
+from jevons.policy.degrade import Turn
+from jevons.policy.promptcache import Plan, plan
+from jevons.policy.provider_cache import Counted, Mark, Path, ProviderCache
+from jevons.wire import markers
+
+KEY_BYTES = 16
+TAG_BYTES = 8
+RATIO_SHARE = 0.1
+"""What the latest answer counts for in the ratio of the provider's tokens to ours."""
+RATIO_MIN, RATIO_MAX = 0.2, 5.0
+NO_CHANGES: Mapping[str, bytes] = {}
+
+
+class _Glance(msgspec.Struct, frozen=True):
+    """What is remembered of one message."""
+
+    lifetimes: tuple[str, ...]
+    blocks: int
+
+
+class _Model:
+    """What is believed of one model's cache at one upstream."""
+
+    def __init__(self, rules: CacheRules) -> None:
+        self.cache = ProviderCache(rules, PREFIX_PARTS_MAX)
+        self.imagined = ProviderCache(rules, PREFIX_PARTS_MAX)
+        """What it would hold by our marks, where they are not sent."""
+        self.ratio = 1.0
+        """Tokens that the provider counts for one of ours."""
+
+    def learn_ratio(self, told: int, ours: int) -> None:
+        if told and ours:
+            ratio = min(RATIO_MAX, max(RATIO_MIN, self.ratio * told / ours))
+            self.ratio += RATIO_SHARE * (ratio - self.ratio)
+
+
+class _Sent(msgspec.Struct, frozen=True):
+    """A call under way."""
+
+    model: _Model
+    path: Path
+    rates: CacheRates | None
+    marks: tuple[Mark, ...]
+    """All that it carries."""
+    only_marks: bool
+    imagined: tuple[Mark, ...] | None
+    """All that it would carry; None = it is sent as planned."""
+    imagined_only_marks: bool
+    mode: str
+
+
+class Prefixes(Collector):
+    """Of one gateway. Bounded; what was touched longest ago is forgotten."""
+
+    def __init__(self, settings: PromptCacheSettings, secret: bytes) -> None:
+        self._settings = settings
+        self._secret = secret
+        self._arrivals = Arrivals(PREFIX_STOPS_MAX)
+        self._models: OrderedDict[tuple[str, str], _Model] = OrderedDict()
+        self._young: dict[bytes, _Glance] = {}
+        self._old: dict[bytes, _Glance] = {}
+        self._tags: dict[str, bytes] = {}
+        self._open: dict[int, _Sent] = {}
+        """Calls under way, by the ids of their holds."""
+        self.marks: Counter[tuple[str, str]] = Counter()
+        """(upstream, mode): marks of ours that were planned."""
+        self.tokens: Counter[tuple[str, str]] = Counter()
+        """(upstream, what): believed, read, missed (believed, and nothing was read)."""
+        self.saved_nusd: Counter[tuple[str, str]] = Counter()
+        """(upstream, mode): what the cache saved as it is believed; in mode observe, what it would have by our marks."""
+
+    def plan(self, attempt: Attempt, sent: Ask, chain: Chain | None, counter: MessageCounter) -> Mapping[str, bytes]:
+        """The members to change so that what is worth keeping is marked; {} unless the mode is on. Learns from the request.
+
+        `sent` as it goes out, in its dialect; `chain` of its messages, if there is one.
+        """
+        hold, passage = attempt.hold, attempt.passage
+        if sent.dialect in WITHOUT_STEPS or passage is None or not sent.messages:
+            return NO_CHANGES
+        if chain is None:
+            chain = chain_of(self._secret, sent.messages)
+        glances = [self._glance(digest, message) for digest, message in zip(chain.digests, sent.messages, strict=True)]
+        said = markers.said(sent, [glance.lifetimes for glance in glances])
+        attempt.markers = "client" if said.plans else "automatic"
+        mode = self._settings.of(hold.upstream)
+        cache = prompt_cache(attempt.provider, hold.target)
+        rules = cache.rules
+        if mode == "off" or rules.style is Style.NONE or sent.previous_response_id is not None:
+            return NO_CHANGES
+        about = model_facts(attempt.provider, hold.target)
+        if counter.uncached_bytes(sent.messages, about.tokenizer, chain.digests) > COUNT_INLINE_BYTES_MAX:
+            return NO_CHANGES  # only a long body that was translated: what the gate counted was another
+        model = self._model(hold.upstream, hold.target, rules)
+        path = self._path(passage.caller.org, sent, chain, glances, about, counter, model.ratio)
+        now_s = admitted_ms(hold.id) / 1000
+        if attempt_of(hold.id) == 0:  # a retry asks for nothing new
+            by = By.TOOL if passage.turn is Turn.OPEN else By.PERSON
+            passage.places = self._arrivals.seen(path, now_s, passage.caller.key_id, by, markers.opening(sent))
+        places = passage.places if passage.places and passage.places[-1].position == len(path.links) - 1 else ()
+        own = _own(rules, said, len(path.links))
+        observed = mode == "observe" and rules.style is Style.EXPLICIT
+        warm = (model.imagined if observed else model.cache).warm(path, now_s)
+        priced = rates(rules, attempt.price, path.tokens)
+        planned = plan(rules, priced, path, warm, places, own)
+        wanted = _in_order(planned.marks, own)
+        changes, carried, only_marks = NO_CHANGES, own, False
+        if mode == "on":
+            changes, carried, only_marks = self._written(cache, sent, path, planned, said, wanted, own)
+            if changes and not said.plans:
+                attempt.markers = "planned"
+        imagined = (*own, *wanted) if observed else None
+        self._open[hold.id] = _Sent(model, path, priced, carried, only_marks, imagined, planned.only_marks, mode)
+        self.marks[hold.upstream, mode] += len(wanted)
+        attempt.cache_plan = _in_words(mode, rules, planned, wanted)
+        return changes
+
+    def settled(self, entry: Entry) -> None:
+        """An attempt is over: what it wrote is warm now, if it was answered; what was believed is set right by its usage."""
+        sent = self._open.pop(entry.hold.id, None)
+        if sent is None or entry.outcome is not Outcome.OK or entry.estimate is not Estimate.NONE:
+            return
+        usage, upstream = entry.usage, entry.hold.upstream
+        model, path, now_s = sent.model, sent.path, admitted_ms(entry.hold.id) / 1000
+        counted = model.cache.apply(path, sent.marks, now_s, only_marks=sent.only_marks)
+        if counted.read:
+            self.tokens[upstream, "believed"] += counted.read
+            if not usage.cache_read:
+                self.tokens[upstream, "missed"] += counted.read
+                model.cache.forget(path)
+                model.cache.apply(path, sent.marks, now_s, only_marks=sent.only_marks)
+        self.tokens[upstream, "read"] += usage.cache_read
+        if sent.imagined is not None:
+            counted = model.imagined.apply(path, sent.imagined, now_s, only_marks=sent.imagined_only_marks)
+        if sent.rates is not None:
+            self.saved_nusd[upstream, sent.mode] += _saved_nusd(counted, sent.rates)
+        model.learn_ratio(usage.input_total, path.tokens)
+
+    def warm_tokens(
+        self, org: str, ask: Ask, chain: Chain, provider: str, upstream: str, target: str, counter: MessageCounter, now_s: float
+    ) -> int:
+        """How many tokens of a request this model has warm, as far as is believed; 0 also where it would take long to tell."""
+        model, about = self._models.get((upstream, target)), model_facts(provider, target)
+        if model is None or counter.uncached_bytes(ask.messages, about.tokenizer, chain.digests) > COUNT_INLINE_BYTES_MAX:
+            return 0
+        glances = [self._glance(digest, message) for digest, message in zip(chain.digests, ask.messages, strict=True)]
+        path = self._path(org, ask, chain, glances, about, counter, model.ratio)
+        warm = model.cache.warm(path, now_s)
+        return path.ends[warm[-1].position] if warm else 0
+
+    def collect(self) -> Iterator[Metric]:
+        """For /metrics."""
+        marks = CounterMetricFamily(
+            "jevons_prompt_cache_marks", "Marks for the provider's prompt cache", labels=["upstream", "mode"]
+        )
+        tokens = CounterMetricFamily(
+            "jevons_prompt_cache_tokens", "Tokens believed cached, and read", labels=["upstream", "what"]
+        )
+        saved = GaugeMetricFamily(
+            "jevons_prompt_cache_saved_usd", "Saved as it is believed, or would be", labels=["upstream", "mode"]
+        )
+        for labels, n in self.marks.items():
+            marks.add_metric(list(labels), n)
+        for labels, n in self.tokens.items():
+            tokens.add_metric(list(labels), n)
+        for labels, n in self.saved_nusd.items():
+            saved.add_metric(list(labels), n / 1e9)
+        yield from (marks, tokens, saved)
+
+    def _written(
+        self,
+        cache: PromptCache,
+        sent: Ask,
+        path: Path,
+        planned: Plan,
+        said: markers.Said,
+        wanted: tuple[Mark, ...],
+        own: tuple[Mark, ...],
+    ) -> tuple[Mapping[str, bytes], tuple[Mark, ...], bool]:
+        """The members to change, all marks that are carried then, and whether nothing else is to be cached."""
+        rules, changes = cache.rules, dict(NO_CHANGES)
+        speaks = (cache.marker == markers.CACHE_CONTROL) == (sent.dialect is Dialect.MESSAGES)
+        carried = own
+        if wanted and speaks:
+            named = {mark.position: rules.ttls[mark.ttl].name if mark.ttl else "" for mark in wanted}
+            marks = [markers.Mark(place, ttl) for place, ttl in named.items()]
+            changes, placed = markers.mark_edit(sent.fields, sent.dialect, cache.marker, marks)
+            places = {mark.place for mark in placed}
+            carried = (*own, *[mark for mark in wanted if mark.position in places])
+        only_marks = planned.only_marks and speaks and not said.plans and len(carried) == len(own) + len(wanted)
+        if only_marks:
+            changes[markers.CACHE_OPTIONS] = markers.ONLY_MARKS
+        if planned.keyed and not said.key and sent.dialect in (Dialect.CHAT, Dialect.RESPONSES):
+            changes[markers.CACHE_KEY] = self._key(path, markers.opening(sent))
+        return changes, carried, only_marks
+
+    def _key(self, path: Path, opening: int) -> bytes:
+        """Of a conversation: its beginning up to the first message after tools and system, which says nothing to whoever lacks the secret."""
+        link = path.links[min(opening, len(path.links) - 1)]
+        return b'"' + blake2b(link, digest_size=KEY_BYTES, key=self._secret, person=b"promptkey").hexdigest().encode() + b'"'
+
+    def _path(
+        self,
+        org: str,
+        sent: Ask,
+        chain: Chain,
+        glances: Sequence[_Glance],
+        about: ModelFacts,
+        counter: MessageCounter,
+        ratio: float,
+    ) -> Path:
+        tag = self._tags.get(org)
+        if tag is None:
+            tag = self._tags[org] = blake2b(org.encode(), digest_size=TAG_BYTES, key=self._secret, person=b"prefixes").digest()
+        ends = counter.ends(sent.messages, about, chain.digests)
+        return Path(
+            tuple([tag + link for link in chain.links]),
+            tuple([int(end * ratio) for end in ends]),
+            tuple(accumulate([glance.blocks for glance in glances])),
+        )
+
+    def _model(self, upstream: str, target: str, rules: CacheRules) -> _Model:
+        key = (upstream, target)
+        model = self._models.get(key)
+        if model is None:
+            model = self._models[key] = _Model(rules)
+            if len(self._models) > PREFIX_MODELS_MAX:
+                self._models.popitem(last=False)
+        self._models.move_to_end(key)
+        return model
+
+    def _glance(self, digest: bytes, message: bytes) -> _Glance:
+        """Two generations, as `MessageCounter` has them."""
+        found = self._young.get(digest)
+        if found is None:
+            found = self._old.get(digest) or _Glance(markers.lifetimes(message), markers.blocks_in(message))
+            if len(self._young) >= PREFIX_GLANCES_MAX // 2:
+                self._old, self._young = self._young, {}
+            self._young[digest] = found
+        return found
+
+
+def _own(rules: CacheRules, said: markers.Said, messages: int) -> tuple[Mark, ...]:
+    """The client's marks in the planner's terms: by position, and which lifetime."""
+    if not said.plans:
+        return ()
+    names = {ttl.name: number for number, ttl in enumerate(rules.ttls)}
+    own = [Mark(mark.place, names.get(mark.ttl, 0)) for mark in said.marks]
+    if said.whole:
+        own.append(Mark(messages - 1, 0))
+    return tuple(own)
+
+
+def _in_order(marks: Sequence[Mark], own: Sequence[Mark]) -> tuple[Mark, ...]:
+    """Ours beside the client's as providers take them: no longer lifetime behind a shorter one. What does not fit in is left out."""
+    fitting = [
+        mark
+        for mark in marks
+        if all(mark.ttl <= each.ttl for each in own if each.position <= mark.position)
+        and all(mark.ttl >= each.ttl for each in own if each.position >= mark.position)
+    ]
+    return tuple(fitting)
+
+
+def _saved_nusd(counted: Counted, priced: CacheRates) -> int:
+    """Against nothing cached."""
+    premiums = sum(n * (write - priced.plain) for n, write in zip(counted.written, priced.writes, strict=True))
+    return (counted.read * (priced.plain - priced.read) - premiums) // priced.den
+
+
+def _in_words(mode: str, rules: CacheRules, planned: Plan, marks: Sequence[Mark]) -> str:
+    """For people: what was marked, or would have been, and why. Messages are counted from 0, tools and system first."""
+    where = ",".join(f"{rules.ttls[mark.ttl].name}@{mark.position}" for mark in marks) or "none"
+    return f"mode={mode};marks={where};reason={planned.reason.name.lower()};expected_nusd={planned.expected_nusd}"
