@@ -35,7 +35,7 @@ def test_baseline_less_each_kind_is_the_list_cost(jevons: Run, home: Path) -> No
     assert figures[1] == "Baseline: as it was asked for 3 $10.00"
     assert "- the provider's cache, as the client marked it 1 900 $5.00 50.0%" in figures
     assert "- answers to the very same request ~ 1 800 $3.00 30.0%" in figures
-    assert "+ asked again, to check cached answers 1 -70 $1.00 -10.0%" in figures
+    assert "+ asking again, to check cached answers 1 -70 $1.00 -10.0%" in figures
     assert "= list cost $3.00" in figures
     assert "Saved: $7.00, 70.0% of the baseline, net of checks. $5.00 of it without Jevons as well" in said
     assert "Estimated: $3.00." in said and "Billed: $2.00." in said and "Recorded since" not in said

@@ -10,6 +10,7 @@ from urllib.parse import urlencode, urlsplit
 
 from jevons.core.entry import Entry, Estimate, Hold, Outcome, first_id_of_ms
 from jevons.core.price import Line
+from jevons.core.saving import Saving, SavingKind
 from jevons.core.usage import Usage
 from jevons.ledger import keys
 from jevons.ledger.home import Home
@@ -156,6 +157,21 @@ def _spend(
             price_book="b" * 64, price_row=f"anthropic/{model}@2026-01-01", chain=b"c" * 16, messages=3, agent=agent, run_source="x-session-id",
         )  # fmt: skip
         estimate = Estimate.SEEN if call == 1 else Estimate.NONE
-        entry = Entry(hold, Outcome.OK, 200, usage, lines, nusd, nusd, estimate, at_ms + 900, finish="end_turn", source=source)
+        entry = Entry(
+            hold, Outcome.OK, 200, usage, lines, nusd, nusd, estimate, at_ms + 900, finish="end_turn", source=source,
+            savings=_savings(usage, nusd, check=call == 2),
+        )  # fmt: skip
         done += [Opened(hold), Posted(entry, 0, ())]
     store.apply(done)
+
+
+def _savings(usage: Usage, nusd: int, *, check: bool) -> tuple[Saving, ...]:
+    """Of what the client marked, some trimmed before; or it was made to check a cached answer."""
+    if check:
+        return (Saving(SavingKind.CHECK, -nusd, -usage.input_total - usage.output),)
+    read = usage.cache_read * (RATES["input"] - RATES["cache_read"])
+    written = usage.cache_write_5m * (RATES["cache_write_5m"] - RATES["input"])
+    return (
+        Saving(SavingKind.TRIM, 500 * RATES["cache_read"], 500, estimated=True),
+        Saving(SavingKind.PROMPT_CLIENT, read - written, usage.cache_read),
+    )

@@ -124,6 +124,39 @@ def test_each_row_of_a_bill_leads_to_runs_that_sum_to_it(page: Page, desk: Desk)
             assert value(page, "#rows tfoot .cost") == nusd, (by, link)
 
 
+def test_what_was_saved_is_that_of_the_command_line_and_leads_to_its_entries(page: Page, desk: Desk) -> None:
+    page.goto(f"{desk.jevons.url}/ui/bill?{PERIOD}")
+    told = desk.json("savings", *FROM_TO)
+    shown = page.evaluate(TABLE, "#savings")
+    assert {row["label"]: (int(row["saved"]), int(row["entries"])) for row in shown} == {
+        one["kind"]: (one["nusd"], one["entries"]) for one in told["kinds"]
+    }
+    assert {one["kind"] for one in told["kinds"]} == {"trim", "prompt_client", "check"}
+    assert value(page, "#savings tfoot .cost") == told["saved_nusd"] == sum(int(row["saved"]) for row in shown)
+    assert value(page, "#baseline") == told["baseline_nusd"] == value(page, "#list") + told["saved_nusd"]
+    assert value(page, "#not-ours") == next(one["nusd"] for one in told["kinds"] if one["kind"] == "prompt_client")
+    assert page.locator("tr[data-label=trim] .est").count() == 1
+    links = [page.locator(f"#savings tr[data-label={row['label']}] a").get_attribute("href") or "" for row in shown]
+    for row, link in zip(shown, links, strict=True):
+        page.goto(desk.jevons.url + link)
+        assert value(page, "#rows tfoot .saved") == int(row["saved"])
+        entries = page.evaluate(TABLE, "#rows")
+        assert len(entries) == int(row["entries"]) and sum(int(entry["saved"]) for entry in entries) == int(row["saved"])
+
+
+def test_a_request_shows_what_it_would_have_cost(page: Page, desk: Desk) -> None:
+    page.goto(f"{desk.jevons.url}/ui/entries?{PERIOD}&saved=trim")
+    page.locator("#rows td a").first.click()
+    page.wait_for_url("**/ui/request?**")
+    cost, baseline = value(page, ".billed"), value(page, "table.lines .baseline")
+    assert baseline - cost == sum(value(page, f"tr[data-saving={kind}] td:last-child") for kind in ("trim", "prompt_client"))
+
+
+def test_where_nothing_was_saved_it_says_what_to_ask(page: Page, desk: Desk) -> None:
+    page.goto(f"{desk.jevons.url}/ui/bill?first=2026-01-01&last=2026-01-02")
+    assert page.locator("#saved .empty code").text_content() == "jevons savings"
+
+
 def test_a_segment_of_several_models_leads_to_the_rows_of_either(page: Page, desk: Desk) -> None:
     told = {row["model"]: row["billed_nusd"] for row in desk.json("bill", "--by", "model", *FROM_TO)["rows"]}
     both = "claude-opus-4-5 → claude-haiku-4-5"

@@ -1,7 +1,5 @@
 """`jevons savings`: what was saved against what was asked for, kind by kind."""
 
-from typing import TYPE_CHECKING
-
 import click
 import msgspec
 
@@ -10,21 +8,10 @@ from jevons.cli.options import Day, as_json, show
 from jevons.config import home_path
 from jevons.core.money import format_usd, short_usd
 from jevons.core.saving import SavingKind
+from jevons.economics import savings as economics
+from jevons.economics.savings import WAYS, By, Row, Saved
 from jevons.ledger.home import Home
 
-if TYPE_CHECKING:
-    from jevons.economics.savings import By, Row, Saved
-
-REASONS = {
-    SavingKind.MODEL: "a cheaper model than the one asked for",
-    SavingKind.TRIM: "tool output that was made shorter",
-    SavingKind.PROMPT_PLANNED: "the provider's cache, as Jevons marked it",
-    SavingKind.PROMPT_CLIENT: "the provider's cache, as the client marked it",
-    SavingKind.PROMPT_AUTOMATIC: "the provider's cache, by itself",
-    SavingKind.ANSWER_EXACT: "answers to the very same request",
-    SavingKind.ANSWER_SEMANTIC: "answers to a similar request",
-    SavingKind.CHECK: "asked again, to check cached answers",
-}
 EMPTY = """Nothing was saved in this time. The provider's cache shows here as soon as a call reads from it. The rest is turned on in jevons.toml:
   [cache.prompt]    mode = "on"          marks what the provider's cache should keep, where that pays
   [cache.answers]   keys = ["a key"]     gives the same answer to the same request; or a request asks: x-jevons-cache: on
@@ -33,23 +20,21 @@ docs/configuration.md has all of it, docs/savings.md says what each figure is.""
 
 
 @click.command(short_help="What was saved, against what was asked for.")
-@click.option("--by", type=click.Choice(["kind", "day", "model", "key", "team", "agent"]), default="kind", show_default=True)
+@click.option("--by", type=click.Choice(WAYS), default="kind", show_default=True)
 @click.option("--from", "since_ms", type=Day(), default=None, help="First UTC day.")
 @click.option("--to", "until_ms", type=Day(), default=None, help="UTC day after the last.")
 @click.option("--key", help="Only this key.")
 @as_json
-def savings(by: "By", since_ms: int | None, until_ms: int | None, key: str | None, json: bool) -> None:
+def savings(by: By, since_ms: int | None, until_ms: int | None, key: str | None, json: bool) -> None:
     """What calls would have cost as they were asked for, less what was saved, is what they cost at list price.
 
     All of it is at list price, and net of what checking cached answers cost. docs/savings.md says what each kind is.
     """
-    from jevons.economics import savings as economics
-
     found = economics.savings(Home(home_path()).ledger, by=by, since_ms=since_ms or 0, until_ms=until_ms, key=key)
     show(json, msgspec.to_builtins(found), lambda: _table(found, by))
 
 
-def _table(found: "Saved", by: str) -> None:
+def _table(found: Saved, by: str) -> None:
     if not found.kinds:
         tables.console.print(EMPTY, markup=False, soft_wrap=True)
         return
@@ -60,11 +45,11 @@ def _table(found: "Saved", by: str) -> None:
     _sentences(found)
 
 
-def _kinds(found: "Saved") -> None:
+def _kinds(found: Saved) -> None:
     table = tables.plain("", "calls", "tokens", "usd", "of baseline", title=None)
     table.add_row("Baseline: as it was asked for", f"{found.entries:,}", "", format_usd(found.baseline_nusd), "")
     for one in found.kinds:
-        name = f"{'+' if one.nusd < 0 else '-'} {REASONS[SavingKind(one.kind)]}{' ~' if one.estimated_nusd else ''}"
+        name = f"{'+' if one.nusd < 0 else '-'} {economics.REASONS[SavingKind(one.kind)]}{' ~' if one.estimated_nusd else ''}"
         table.add_row(
             name, f"{one.entries:,}", f"{one.tokens:,}", format_usd(abs(one.nusd)), _share(one.nusd, found.baseline_nusd)
         )
@@ -72,7 +57,7 @@ def _kinds(found: "Saved") -> None:
     tables.whole(table)
 
 
-def _rows(found: "Saved", by: str) -> None:
+def _rows(found: Saved, by: str) -> None:
     table = tables.plain(by, "calls", "baseline", "saved", "of it checks", "list cost", "share", title=None)
     for row in [*found.rows, found]:
         name = "all" if row is found else row.label or "(not told)"
@@ -81,7 +66,7 @@ def _rows(found: "Saved", by: str) -> None:
     tables.whole(table)
 
 
-def _sentences(found: "Saved") -> None:
+def _sentences(found: Saved) -> None:
     share = _share(found.saved_nusd, found.baseline_nusd)
     print_ = tables.console.print
     print_(
@@ -100,7 +85,7 @@ def _sentences(found: "Saved") -> None:
         print_(f"Recorded since {found.recorded_since}; what was spent before has no savings here.", soft_wrap=True)
 
 
-def _whose(found: "Row") -> str:
+def _whose(found: Row) -> str:
     others = found.saved_nusd - found.ours_nusd
     if not others:
         return ""

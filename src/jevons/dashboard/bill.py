@@ -20,6 +20,7 @@ from jevons.dashboard.rows import BY, Part, Period, day_text
 from jevons.dashboard.session import PATH
 from jevons.dashboard.show import query
 from jevons.dashboard.why import Why
+from jevons.economics.savings import REASONS, savings
 from jevons.ledger import runs
 from jevons.ledger.errors import LedgerError
 from jevons.ledger.rollup import DAY_MS
@@ -57,13 +58,16 @@ class BillPages:
         if by not in BY:
             raise LedgerError(f"A bill is read by {', '.join(BY)}; not by {by!r}")
         found = await aside(self._read, by, period, base)
-        return await self._page(request, "bill", by=by, ways=BY, presets=_presets(), **_said(period, base), **found)
+        return await self._page(
+            request, "bill", by=by, ways=BY, reasons=REASONS, presets=_presets(), **_said(period, base), **found
+        )
 
     def _read(self, by: str, period: Period, base: Period) -> dict[str, Any]:
         found: dict[str, Any] = {"any": rows.anything(self._ledger)}
         if not found["any"]:
             return found
         found |= {"now": rows.totals(self._ledger, period), "before": rows.totals(self._ledger, base)}
+        found["saved"] = savings(self._ledger, since_ms=period.since_ms, until_ms=period.until_ms)
         found["days"] = [day_text(day) for day in range(period.first, period.last + 1)]
         found["costs"] = (rows.by_day(self._ledger, period), rows.by_day(self._ledger, base))
         if by == "run":
@@ -107,7 +111,7 @@ class BillPages:
 
     async def _request(self, request: Request) -> Response:
         found = await aside(rows.request, self._ledger, request.query_params.get("id", ""))
-        return await self._page(request, "request", **found)
+        return await self._page(request, "request", reasons=REASONS, **found)
 
 
 def periods(request: Request) -> tuple[Period, Period]:

@@ -32,6 +32,8 @@ _GROUPS = {
     "team": f"iif({_ORG} = 'default', {_TEAM}, {_ORG} || '/' || {_TEAM})",
     "agent": "agent",
 }
+_SAVED = "SELECT sum(value ->> 1) FROM json_each(savings) WHERE value ->> 0 = :saved"
+"""What an entry saved by one kind; null = it has no such line."""
 _STEP = STEP.replace("(id ", "(entries.id ")
 _ALL_OF = {
     "org": f"{_ORG} = :org",
@@ -39,6 +41,7 @@ _ALL_OF = {
     "key": "keys.name = :key",
     "agent": "agent = :agent",
     "source": f"{_SOURCE} = :source",
+    "saved": f"({_SAVED}) IS NOT NULL",
 }
 
 
@@ -82,6 +85,8 @@ class Part(msgspec.Struct, frozen=True, omit_defaults=True):
     """Upstream and tariff, as segments say it."""
     run: str | None = None
     """"" = outside any run."""
+    saved: str | None = None
+    """With a saving of this kind."""
 
     def asked(self) -> dict[str, str]:
         """Only what is asked for."""
@@ -197,18 +202,24 @@ def runs_of(path: Path, period: Period, part: Part) -> Record:
 
 
 def entries_of(path: Path, period: Period, part: Part) -> Record:
-    """{"rows", "entries", "nusd"}: the dearest entries of a part, and the sums of all."""
+    """{"rows", "entries", "nusd", "saved_nusd"}: the dearest entries of a part, and the sums of all.
+
+    `saved_nusd` is what the part's kind of saving came to, with the entries that saved most first; null where no kind is asked for.
+    """
+    saved, order = (f"({_SAVED})", "abs(saved_nusd)") if part.saved is not None else ("null", "billed_nusd")
     body = f"FROM entries JOIN keys ON keys.id = key_id WHERE entries.id >= :from AND entries.id < :until{part.where()}"
     with reading(path) as db:
         asked = part.values(db, period)
         rows = _records(
             db,
             f"SELECT entries.id, keys.name AS key, agent, run_id AS run, upstream || '/' || target AS model, outcome, estimate, source,"
-            f" {_INPUT} AS input_tokens, output AS output_tokens, billed_nusd AS nusd {body} ORDER BY billed_nusd DESC, entries.id"
+            f" {_INPUT} AS input_tokens, output AS output_tokens, billed_nusd AS nusd, {saved} AS saved_nusd {body} ORDER BY {order} DESC, entries.id"
             f" LIMIT {PAGE_ROWS_MAX}",
             asked,
         )
-        (sums,) = _records(db, f"SELECT count(*) AS entries, coalesce(sum(billed_nusd), 0) AS nusd {body}", asked)
+        (sums,) = _records(
+            db, f"SELECT count(*) AS entries, coalesce(sum(billed_nusd), 0) AS nusd, sum({saved}) AS saved_nusd {body}", asked
+        )
     return {"rows": [_named(row) for row in rows], **sums}
 
 

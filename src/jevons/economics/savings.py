@@ -19,6 +19,17 @@ By = Literal["kind", "day", "model", "key", "team", "agent"]
 WAYS: tuple[By, ...] = get_args(By)
 NOT_OURS = frozenset({SavingKind.PROMPT_CLIENT, SavingKind.PROMPT_AUTOMATIC})
 """What a provider's cache gives without a gateway between."""
+REASONS = {
+    SavingKind.MODEL: "a cheaper model than the one asked for",
+    SavingKind.TRIM: "tool output that was made shorter",
+    SavingKind.PROMPT_PLANNED: "the provider's cache, as Jevons marked it",
+    SavingKind.PROMPT_CLIENT: "the provider's cache, as the client marked it",
+    SavingKind.PROMPT_AUTOMATIC: "the provider's cache, by itself",
+    SavingKind.ANSWER_EXACT: "answers to the very same request",
+    SavingKind.ANSWER_SEMANTIC: "answers to a similar request",
+    SavingKind.CHECK: "asking again, to check cached answers",
+}
+"""Each kind in words."""
 
 _ORG = "coalesce(settings ->> 'org', 'default')"
 _TEAM = "coalesce(settings ->> 'team', '')"
