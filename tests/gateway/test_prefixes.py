@@ -91,10 +91,10 @@ def test_the_clients_own_marks_stay_as_they_are(planning: Gateway, someone: Key)
 
 
 def test_observing_sends_what_the_client_sent(planning: Gateway, someone: Key) -> None:
-    for raw, sent, got in converse(planning, someone, "watch", 2, model=f"watched/{OPUS}", system=SYSTEM):
+    for raw, sent, got in converse(planning, someone, "watch", 2, model=f"watched/{OPUS}", system="Observed. " + SYSTEM):
         assert sent == raw.replace(f'"watched/{OPUS}"'.encode(), f'"{OPUS}"'.encode())
         assert got.headers["x-jevons-cache-plan"].startswith("mode=observe;marks=5m@")
         assert planning.entry_of(got)["savings"] == []
     page = planning.get("/metrics").body.decode()
     assert re.search(r'jevons_prompt_cache_marks_total\{mode="observe",upstream="watched"\} [1-9]', page)
-    assert re.search(r'jevons_prompt_cache_saved_usd\{mode="observe",upstream="watched"\} [1-9-]', page)
+    assert re.search(r'jevons_prompt_cache_would_save_usd\{upstream="watched"\} 0\.0', page)

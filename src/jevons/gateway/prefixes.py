@@ -81,7 +81,6 @@ class _Sent(msgspec.Struct, frozen=True):
     imagined: tuple[Mark, ...] | None
     """All that it would carry; None = it is sent as planned."""
     imagined_only_marks: bool
-    mode: str
 
 
 class Prefixes(Collector):
@@ -101,8 +100,8 @@ class Prefixes(Collector):
         """(upstream, mode): marks of ours that were planned."""
         self.tokens: Counter[tuple[str, str]] = Counter()
         """(upstream, what): believed, read, missed (believed, and nothing was read)."""
-        self.saved_nusd: Counter[tuple[str, str]] = Counter()
-        """(upstream, mode): what the cache saved as it is believed; in mode observe, what it would have by our marks."""
+        self.would_save_nusd: Counter[str] = Counter()
+        """By upstream: what was observed would have saved, less the write premiums. What is saved stands in the entries."""
 
     def plan(self, attempt: Attempt, sent: Ask, chain: Chain | None, counter: MessageCounter) -> Mapping[str, bytes]:
         """The members to change so that what is worth keeping is marked; {} unless the mode is on. Learns from the request.
@@ -144,7 +143,7 @@ class Prefixes(Collector):
             if changes and not said.plans:
                 attempt.markers = "planned"
         imagined = (*own, *wanted) if observed else None
-        self._open[hold.id] = _Sent(model, path, priced, carried, only_marks, imagined, planned.only_marks, mode)
+        self._open[hold.id] = _Sent(model, path, priced, carried, only_marks, imagined, planned.only_marks)
         self.marks[hold.upstream, mode] += len(wanted)
         attempt.cache_plan = _in_words(mode, rules, planned, wanted)
         return changes
@@ -166,8 +165,8 @@ class Prefixes(Collector):
         self.tokens[upstream, "read"] += usage.cache_read
         if sent.imagined is not None:
             counted = model.imagined.apply(path, sent.imagined, now_s, only_marks=sent.imagined_only_marks)
-        if sent.rates is not None:
-            self.saved_nusd[upstream, sent.mode] += _saved_nusd(counted, sent.rates)
+            if sent.rates is not None:
+                self.would_save_nusd[upstream] += _saved_nusd(counted, sent.rates)
         model.learn_ratio(usage.input_total, path.tokens)
 
     def warm_tokens(
@@ -190,16 +189,16 @@ class Prefixes(Collector):
         tokens = CounterMetricFamily(
             "jevons_prompt_cache_tokens", "Tokens believed cached, and read", labels=["upstream", "what"]
         )
-        saved = GaugeMetricFamily(
-            "jevons_prompt_cache_saved_usd", "Saved as it is believed, or would be", labels=["upstream", "mode"]
+        would = GaugeMetricFamily(
+            "jevons_prompt_cache_would_save_usd", "What observed plans would have saved", labels=["upstream"]
         )
         for labels, n in self.marks.items():
             marks.add_metric(list(labels), n)
         for labels, n in self.tokens.items():
             tokens.add_metric(list(labels), n)
-        for labels, n in self.saved_nusd.items():
-            saved.add_metric(list(labels), n / 1e9)
-        yield from (marks, tokens, saved)
+        for upstream, nusd in self.would_save_nusd.items():
+            would.add_metric([upstream], nusd / 1e9)
+        yield from (marks, tokens, would)
 
     def _written(
         self,
