@@ -17,7 +17,7 @@ from jevons.core.chain import chain
 from jevons.core.price import Price, PriceTier
 from jevons.core.saving import Break
 from jevons.core.usage import Usage
-from jevons.gateway.breaking import Prefixes, Sent
+from jevons.gateway.breaking import Breaks, Sent
 from jevons.meter.prompt_rules import prompt_rules
 from jevons.wire.parse import parse
 
@@ -48,7 +48,7 @@ class Doctor:
     """Sends runs, and keeps how long each request was looked at."""
 
     def __init__(self) -> None:
-        self.prefixes = Prefixes()
+        self.breaks = Breaks()
         self.spent_us: list[float] = []
         self._now_ms = 0
 
@@ -62,7 +62,7 @@ class Doctor:
             sent = Sent(ask, chain(SECRET, ask.messages), (1, label, "agent"), self._now_ms, target, prompt_rules(*target))
             usage = provider.usage(body, ask.messages)
             begun = time.perf_counter_ns()
-            found = self.prefixes.ended(sent, self._now_ms + SECOND_MS, usage, PRICE)
+            found = self.breaks.ended(sent, self._now_ms + SECOND_MS, usage, PRICE)
             self.spent_us.append((time.perf_counter_ns() - begun) / 1e3)
             yield found
 
@@ -155,7 +155,7 @@ def main() -> None:
         "named_wrongly": sum(row["wrong"] for row in table.values()),
         "false_alarms": sum(clean.values()),
         "us_per_request": round(statistics.median(doctor.spent_us), 1),
-        "memory_mib": round(doctor.prefixes.held_bytes / 2**20, 1),
+        "memory_mib": round(doctor.breaks.held_bytes / 2**20, 1),
     }
     print(
         f"\nµs to look at a request: median {figures['us_per_request']}; {facts['cpu']}, {facts['cores']} cores, Python {facts['python']}\n"

@@ -23,7 +23,7 @@ class Planted(NamedTuple):
 
 Plant = Callable[[Run], Planted | None]
 SAID_BYTES = 2000
-"""Behind the first messages, so that more than 256 tokens are lost where one of those changes."""
+"""From the second question on, so that more than 256 tokens are lost where one of those changes."""
 TIME = "The current time is 2024-05-15 15:00:00 EST."
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 PHOTO = {"type": "text", "text": "This is the damaged suitcase, seen from the side and from above; the zip is torn. " * 30}
@@ -84,14 +84,15 @@ def edited(run: Run) -> Planted | None:
 
 def dropped(run: Run) -> Planted | None:
     """A sliding window: the oldest exchange is left out."""
-    return _once(run, ("dropped", 2, "user"), lambda body: body["messages"].__delitem__(slice(1, 3)))
+    return _once(run, ("dropped", 2, "user"), lambda body: body["messages"].__delitem__(slice(1, _second_question(body))))
 
 
 def summarised(run: Run) -> Planted | None:
     """Old messages are replaced by their summary."""
 
     def compact(body: Body) -> None:
-        body["messages"][1:4] = [{"role": "user", "content": "So far: the customer gave their name and asked for a change."}]
+        summary = {"role": "user", "content": "So far: the customer gave their name and asked for a change."}
+        body["messages"][1 : _second_question(body)] = [summary]
 
     return _once(run, ("summarised", 2, "user"), compact)
 
@@ -182,7 +183,13 @@ def _once(run: Run, found: tuple[str, int, str], change: Callable[[Body], Any]) 
 
 
 def _said(body: Body) -> int:
-    return sum(len(json.dumps(message)) for message in body["messages"][4:])
+    """Bytes of the messages from the second question on."""
+    return sum(len(json.dumps(message)) for message in body["messages"][_second_question(body) :])
+
+
+def _second_question(body: Body) -> int:
+    roles = [message["role"] for message in body["messages"]]
+    return roles.index("user", 2) if "user" in roles[2:] else len(roles)
 
 
 def _copy(body: Body) -> Body:

@@ -9,20 +9,28 @@ Does not know: what is decided by it (nothing is).
 """
 
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from secrets import token_bytes
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from jevons.core.ask import Ask, Dialect
-from jevons.core.cache_rules import CacheRules
+from jevons.core.cache_rules import CacheRules, Style
 from jevons.core.chain import Chain, identity
 from jevons.core.limits import BREAKS_MEMORY_BYTES, MARK_BYTES_MAX, MARK_NEW_BYTES_MAX
 from jevons.core.marks import OPENING, SYSTEM, TOOLS, Mark, mark, role_of
 from jevons.core.price import Price
 from jevons.core.saving import Break
 from jevons.core.usage import Usage
+from jevons.meter.prompt_rules import prompt_rules
 from jevons.policy.breaks import VOLATILE, Circumstances, Request, broke, compare
+from jevons.policy.route import Target
 
+if TYPE_CHECKING:
+    from jevons.gateway.governor import Passage
+
+Watch = Callable[[int, Usage, Price], Break | None]
+"""(Unix ms of the answer's end, what was used, its price) -> what was lost."""
 Scope = tuple[int, str, str]
 """(key id, run that was named or "", agent): within one, requests may belong together."""
 
@@ -80,7 +88,7 @@ class _Kept:
         self.bytes = sum([len(one.pieces) + _MARK_BYTES for one in request.marks])
 
 
-class Prefixes:
+class Breaks:
     """All conversations of an installation. The ones used longest ago are let go when memory is full."""
 
     def __init__(self, bytes_max: int = BREAKS_MEMORY_BYTES) -> None:
@@ -94,6 +102,24 @@ class Prefixes:
     def held_bytes(self) -> int:
         """About what the marks take."""
         return self._bytes
+
+    def watch(self, ask: Ask, passage: "Passage", target: Target, provider: str, input_tokens: int) -> Watch | None:
+        """What is to be called when the answer is whole: `ended` with the request filled in. None where no prompt cache can be concerned.
+
+        `provider`: whose prices and rules apply; `input_tokens`: our count.
+        """
+        rules = prompt_rules(provider, target.model)
+        if rules.style is Style.NONE or input_tokens * 2 < rules.min_tokens:
+            return None
+        if ask.dialect not in _OPENING_FIELDS or ask.previous_response_id is not None:
+            return None
+        caller, run = passage.caller, passage.run
+        label = run.label if run is not None and passage.source != "inferred" else ""
+        ours = (*passage.removed_tools, passage.degraded_to) if passage.removed_tools or passage.degraded_to else ()
+        where = (target.upstream, target.model)
+        scope = (caller.key_id, label, caller.agent)
+        sent = Sent(ask, passage.sent, scope, passage.at_ms, where, rules, ours, bool(passage.note))
+        return partial(self.ended, sent)
 
     def ended(self, sent: Sent, done_ms: int, usage: Usage, price: Price) -> Break | None:
         """A request was answered at `done_ms`: what it lost, if it lost something. Remembers it. About 10 us, and 5 us for each new message."""

@@ -20,6 +20,7 @@ from jevons.core.usage import Usage
 from jevons.gateway import wording
 from jevons.gateway.answers import Hit
 from jevons.gateway.attempt import Attempt
+from jevons.gateway.breaking import Breaks
 from jevons.gateway.governor import NO_LOOPS, Governor, Passage
 from jevons.gateway.growing import Growing
 from jevons.gateway.guard import Guard
@@ -67,6 +68,7 @@ class Gate:
         self.outputs = Outputs()
         self._counter = MessageCounter()
         self._prefixes = prefixes
+        self._breaks = Breaks()
 
     async def admit(
         self,
@@ -111,6 +113,7 @@ class Gate:
             hold, terms.price, target.dialect, settings, about, reasons=unseen, reserved=(path, verdict.amounts)
         )
         attempt.passage = passage
+        attempt.watch = self._breaks.watch(ask, passage, target, provider, count.tokens)
         if passage.instead_of is not None:
             _, model, maker = passage.instead_of
             attempt.asked_price = self.book.price(maker, model, admitted_ms(entry_id), dict(asked.context))
