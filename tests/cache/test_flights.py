@@ -35,6 +35,7 @@ def test_all_are_given_the_leaders_answer():
     async def case(flights: Flights[str]) -> None:
         assert flights.join(KEY) is None and flights.join(OTHER) is None
         waiting = [await waits(flights) for _ in range(3)]
+        assert (len(flights), flights.waiting) == (2, 3)
         flights.land(KEY, "yes")
         assert await asyncio.gather(*waiting) == ["yes"] * 3
         assert flights.join(KEY) is None, "the next one leads again"

@@ -30,6 +30,11 @@ class Flights(Generic[A]):
     def __len__(self) -> int:
         return len(self._waiting)
 
+    @property
+    def waiting(self) -> int:
+        """How many wait for others' answers."""
+        return sum(not future.done() for waiting in self._waiting.values() for future in waiting)
+
     def join(self, key: bytes) -> "asyncio.Future[A | End] | None":
         """None: you lead, and end it by `land`, `leave` or `fail`. Else a future for `wait`."""
         waiting = self._waiting.get(key)

@@ -228,6 +228,7 @@ class Answers:
             "kept": exact.kept,
             "displaced": exact.displaced,
             "under_way": len(self._flights),
+            "waiting": self._flights.waiting,
         }
         status: dict[str, object] = {"answers": said}
         if self._similar is not None:
