@@ -25,7 +25,7 @@ def ask_of(body: dict[str, Any], dialect: Dialect = Dialect.MESSAGES, **dumped: 
 
 
 def found_in(ask: Ask) -> Said:
-    return said(ask, [lifetimes(message) for message in ask.messages])
+    return said(ask, tuple([Mark(place, ttl) for place, message in enumerate(ask.messages) for ttl in lifetimes(message)]))
 
 
 def marked(ask: Ask, *marks: Mark, marker: str = CACHE_CONTROL) -> tuple[Ask, tuple[Mark, ...]]:

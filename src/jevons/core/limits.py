@@ -454,5 +454,5 @@ PREFIX_PARTS_MAX = 8_192
 """Cached beginnings of one model, about 250 bytes each: those of an hour at two requests a second."""
 PREFIX_STOPS_MAX = 65_536
 """Beginnings that are watched for being sent again, about 400 bytes each."""
-PREFIX_GLANCES_MAX = 65_536
-"""Messages of which is known whether they carry marks, about 200 bytes each."""
+PREFIX_KNOWN_MAX = 4_096
+"""Conversations of which is known how long each beginning is and where the client marked it: about 6 KB for one of 50 messages."""

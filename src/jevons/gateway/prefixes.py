@@ -22,7 +22,7 @@ from jevons.core.chain import chain as chain_of
 from jevons.core.entry import Entry, Estimate, Outcome, admitted_ms, attempt_of
 from jevons.core.limits import (
     COUNT_INLINE_BYTES_MAX,
-    PREFIX_GLANCES_MAX,
+    PREFIX_KNOWN_MAX,
     PREFIX_MODELS_MAX,
     PREFIX_PARTS_MAX,
     PREFIX_STOPS_MAX,
@@ -40,17 +40,18 @@ from jevons.wire import markers
 
 KEY_BYTES = 16
 TAG_BYTES = 8
-RATIO_SHARE = 0.1
-"""What the latest answer counts for in the ratio of the provider's tokens to ours."""
-RATIO_MIN, RATIO_MAX = 0.2, 5.0
 NO_CHANGES: Mapping[str, bytes] = {}
 
 
-class _Glance(msgspec.Struct, frozen=True):
-    """What is remembered of one message."""
+class _Known(msgspec.Struct, frozen=True):
+    """What was found out of a request's messages. The next one of its conversation goes on from it."""
 
-    lifetimes: tuple[str, ...]
-    blocks: int
+    path: Path
+    marks: tuple[markers.Mark, ...]
+    """The client's, on blocks."""
+
+
+NOTHING_KNOWN = _Known(Path((), ()), ())
 
 
 class _Model:
@@ -60,13 +61,6 @@ class _Model:
         self.cache = ProviderCache(rules, PREFIX_PARTS_MAX)
         self.imagined = ProviderCache(rules, PREFIX_PARTS_MAX)
         """What it would hold by our marks, where they are not sent."""
-        self.ratio = 1.0
-        """Tokens that the provider counts for one of ours."""
-
-    def learn_ratio(self, told: int, ours: int) -> None:
-        if told and ours:
-            ratio = min(RATIO_MAX, max(RATIO_MIN, self.ratio * told / ours))
-            self.ratio += RATIO_SHARE * (ratio - self.ratio)
 
 
 class _Sent(msgspec.Struct, frozen=True):
@@ -91,8 +85,8 @@ class Prefixes(Collector):
         self._secret = secret
         self._arrivals = Arrivals(PREFIX_STOPS_MAX)
         self._models: OrderedDict[tuple[str, str], _Model] = OrderedDict()
-        self._young: dict[bytes, _Glance] = {}
-        self._old: dict[bytes, _Glance] = {}
+        self._known: OrderedDict[tuple[bytes, str], _Known] = OrderedDict()
+        """By the last link of a request, and the tokenizer that it was counted by."""
         self._tags: dict[str, bytes] = {}
         self._open: dict[int, _Sent] = {}
         """Calls under way, by the ids of their holds."""
@@ -113,19 +107,18 @@ class Prefixes(Collector):
             return NO_CHANGES
         if chain is None:
             chain = chain_of(self._secret, sent.messages)
-        glances = [self._glance(digest, message) for digest, message in zip(chain.digests, sent.messages, strict=True)]
-        said = markers.said(sent, [glance.lifetimes for glance in glances])
+        about = model_facts(attempt.provider, hold.target)
+        if counter.uncached_bytes(sent.messages, about.tokenizer, chain.digests) > COUNT_INLINE_BYTES_MAX:
+            return NO_CHANGES  # only a long body that was translated: what the gate counted was another
+        known = self._known_of(passage.caller.org, sent, chain, about, counter)
+        path, said = known.path, markers.said(sent, known.marks)
         attempt.markers = "client" if said.plans else "automatic"
         mode = self._settings.of(hold.upstream)
         cache = prompt_cache(attempt.provider, hold.target)
         rules = cache.rules
         if mode == "off" or rules.style is Style.NONE or sent.previous_response_id is not None:
             return NO_CHANGES
-        about = model_facts(attempt.provider, hold.target)
-        if counter.uncached_bytes(sent.messages, about.tokenizer, chain.digests) > COUNT_INLINE_BYTES_MAX:
-            return NO_CHANGES  # only a long body that was translated: what the gate counted was another
         model = self._model(hold.upstream, hold.target, rules)
-        path = self._path(passage.caller.org, sent, chain, glances, about, counter, model.ratio)
         now_s = admitted_ms(hold.id) / 1000
         if attempt_of(hold.id) == 0:  # a retry asks for nothing new
             by = By.TOOL if passage.turn is Turn.OPEN else By.PERSON
@@ -167,7 +160,6 @@ class Prefixes(Collector):
             counted = model.imagined.apply(path, sent.imagined, now_s, only_marks=sent.imagined_only_marks)
             if sent.rates is not None:
                 self.would_save_nusd[upstream] += _saved_nusd(counted, sent.rates)
-        model.learn_ratio(usage.input_total, path.tokens)
 
     def warm_tokens(
         self, org: str, ask: Ask, chain: Chain, provider: str, upstream: str, target: str, counter: MessageCounter, now_s: float
@@ -176,8 +168,7 @@ class Prefixes(Collector):
         model, about = self._models.get((upstream, target)), model_facts(provider, target)
         if model is None or counter.uncached_bytes(ask.messages, about.tokenizer, chain.digests) > COUNT_INLINE_BYTES_MAX:
             return 0
-        glances = [self._glance(digest, message) for digest, message in zip(chain.digests, ask.messages, strict=True)]
-        path = self._path(org, ask, chain, glances, about, counter, model.ratio)
+        path = self._known_of(org, ask, chain, about, counter).path
         warm = model.cache.warm(path, now_s)
         return path.ends[warm[-1].position] if warm else 0
 
@@ -232,25 +223,37 @@ class Prefixes(Collector):
         link = path.links[min(opening, len(path.links) - 1)]
         return b'"' + blake2b(link, digest_size=KEY_BYTES, key=self._secret, person=b"promptkey").hexdigest().encode() + b'"'
 
-    def _path(
-        self,
-        org: str,
-        sent: Ask,
-        chain: Chain,
-        glances: Sequence[_Glance],
-        about: ModelFacts,
-        counter: MessageCounter,
-        ratio: float,
-    ) -> Path:
+    def _known_of(self, org: str, sent: Ask, chain: Chain, about: ModelFacts, counter: MessageCounter) -> _Known:
+        """Of a request: from what is known of the one that it goes on from, and its new messages. A known one is known under its last link only,
+        so that a conversation takes the room of one."""
         tag = self._tags.get(org)
         if tag is None:
             tag = self._tags[org] = blake2b(org.encode(), digest_size=TAG_BYTES, key=self._secret, person=b"prefixes").digest()
-        ends = counter.ends(sent.messages, about, chain.digests)
-        return Path(
-            tuple([tag + link for link in chain.links]),
-            tuple([int(end * ratio) for end in ends]),
-            tuple(accumulate([glance.blocks for glance in glances])),
-        )
+        links, tokenizer = chain.links, about.tokenizer
+        begun, known = 0, NOTHING_KNOWN
+        for place in range(len(links) - 1, -1, -1):
+            found = self._known.pop((tag + links[place], tokenizer), None)
+            if found is not None:
+                begun, known = place + 1, found
+                break
+        if begun < len(links):
+            new = slice(begun, None)
+            messages = sent.messages[new]
+            lengths = counter.ends(messages, about, chain.digests[new])
+            blocks, tokens = [markers.blocks_in(message) for message in messages], known.path.tokens
+            marks = [markers.Mark(begun + n, ttl) for n, message in enumerate(messages) for ttl in markers.lifetimes(message)]
+            known = _Known(
+                Path(
+                    known.path.links + tuple([tag + link for link in links[new]]),
+                    known.path.ends + tuple([tokens + length for length in lengths]),
+                    known.path.blocks + tuple(accumulate(blocks, initial=known.path.blocks[-1] if begun else 0))[1:],
+                ),
+                known.marks + tuple(marks),
+            )
+        self._known[known.path.links[-1], tokenizer] = known
+        if len(self._known) > PREFIX_KNOWN_MAX:
+            self._known.popitem(last=False)
+        return known
 
     def _model(self, upstream: str, target: str, rules: CacheRules) -> _Model:
         key = (upstream, target)
@@ -261,16 +264,6 @@ class Prefixes(Collector):
                 self._models.popitem(last=False)
         self._models.move_to_end(key)
         return model
-
-    def _glance(self, digest: bytes, message: bytes) -> _Glance:
-        """Two generations, as `MessageCounter` has them."""
-        found = self._young.get(digest)
-        if found is None:
-            found = self._old.get(digest) or _Glance(markers.lifetimes(message), markers.blocks_in(message))
-            if len(self._young) >= PREFIX_GLANCES_MAX // 2:
-                self._old, self._young = self._young, {}
-            self._young[digest] = found
-        return found
 
 
 def _own(rules: CacheRules, said: markers.Said, messages: int) -> tuple[Mark, ...]:

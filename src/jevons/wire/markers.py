@@ -9,7 +9,7 @@ still on it or has moved on. Does not know: where marks pay, what is cached.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -115,9 +115,8 @@ def opening(ask: Ask) -> int:
     return heads
 
 
-def said(ask: Ask, found: Iterable[tuple[str, ...]]) -> Said:
-    """What the client says. `found`: `lifetimes` of each message."""
-    marks = tuple([Mark(place, ttl) for place, ttls in enumerate(found) for ttl in ttls])
+def said(ask: Ask, marks: tuple[Mark, ...]) -> Said:
+    """What the client says, the marks on its messages given (`lifetimes`)."""
     fields = ask.fields
     whole = ask.dialect is Dialect.MESSAGES and _given(fields, CACHE_CONTROL)
     options = _given(fields, CACHE_OPTIONS) or _given(fields, "prompt_cache_retention")
