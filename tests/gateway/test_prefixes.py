@@ -98,3 +98,72 @@ def test_observing_sends_what_the_client_sent(planning: Gateway, someone: Key) -
     page = planning.get("/metrics").body.decode()
     assert re.search(r'jevons_prompt_cache_marks_total\{mode="observe",upstream="watched"\} [1-9]', page)
     assert re.search(r'jevons_prompt_cache_would_save_usd\{upstream="watched"\} 0\.0', page)
+
+
+def chat(gateway: Gateway, key: Key, name: str, turns: int, **body: Any) -> list[dict[str, Any]]:
+    """What the provider got of a Chat conversation, turn by turn."""
+    messages: list[dict[str, Any]] = [{"role": "system", "content": f"For {name}. " + SYSTEM}]
+    sent = []
+    for turn in range(turns):
+        messages.append({"role": "user", "content": said(name, turn)})
+        got = gateway.post("chat", key, {"messages": messages, "max_completion_tokens": 50, **body})
+        assert got.status == 200, got.body
+        sent.append(json.loads(gateway.attempt(f"{name}-{turn}").body))
+        messages.append(got.json["choices"][0]["message"])
+    return sent
+
+
+def test_a_conversation_has_one_key_and_says_what_may_be_billed_as_written(planning: Gateway, someone: Key) -> None:
+    first, second = chat(planning, someone, "keyed", 2, model="gpt-5.6-luna")
+    [other] = chat(planning, someone, "another", 1, model="gpt-5.6-luna")
+    assert re.fullmatch("[0-9a-f]{32}", first["prompt_cache_key"])
+    assert first["prompt_cache_key"] == second["prompt_cache_key"] != other["prompt_cache_key"]
+    assert first["prompt_cache_options"] == {"mode": "explicit"}
+    [block] = second["messages"][0]["content"]
+    assert block.pop("prompt_cache_breakpoint", {"mode": "explicit"}) == {"mode": "explicit"}
+    assert block == {"type": "text", "text": "For keyed. " + SYSTEM}
+    assert second["messages"][-1]["content"][0]["prompt_cache_breakpoint"] == {"mode": "explicit"}
+    own = {"prompt_cache_key": "mine", "prompt_cache_options": {"mode": "implicit"}}
+    [told] = chat(planning, someone, "told", 1, model="gpt-5.6-luna", **own)
+    assert {name: told[name] for name in own} == own
+    assert all(isinstance(message["content"], str) for message in told["messages"])
+    [older] = chat(planning, someone, "older", 1, model="gpt-4o")
+    assert "prompt_cache_key" in older and "prompt_cache_options" not in older
+    assert all(isinstance(message["content"], str) for message in older["messages"])
+
+
+def test_a_translated_conversation_is_marked_in_the_dialect_that_is_sent(planning: Gateway, someone: Key) -> None:
+    for sent in chat(planning, someone, "spoken", 2, model=OPUS):
+        assert "prompt_cache_key" not in sent
+        assert '"cache_control"' in json.dumps(sent["messages"][-1])
+    bill = planning.attempt("spoken-1").bill
+    assert bill is not None and bill.cache_read >= 1800
+
+
+def believed(gateway: Gateway) -> dict[str, float]:
+    """Tokens at the upstream `openai`, by what was thought of them."""
+    page = gateway.get("/metrics").body.decode()
+    return {
+        what: float(n)
+        for what, n in re.findall(r'jevons_prompt_cache_tokens_total\{upstream="openai",what="(\w+)"\} (\S+)', page)
+    }
+
+
+def test_no_organisation_finds_anothers_beginnings_and_usage_sets_a_belief_right(planning: Gateway) -> None:
+    ours, theirs = planning.key(), planning.key(org="elsewhere")
+
+    def more(key: Key, **script: Any) -> dict[str, float]:
+        before = believed(planning)
+        asked = f"Go on.@@{json.dumps(script)}"
+        messages = [{"role": "system", "content": "A common beginning. " + SYSTEM}, {"role": "user", "content": asked}]
+        assert planning.post("chat", key, {"model": "gpt-4o", "messages": messages, "max_tokens": 50}).status == 200
+        after = believed(planning)
+        return {what: n - before.get(what, 0) for what, n in after.items() if n != before.get(what, 0)}
+
+    assert "believed" not in more(ours)
+    again = more(ours)
+    assert again["believed"] >= 1024 and again["read"] >= 1024 and "missed" not in again
+    assert more(theirs).keys() == {"read"}, "the provider's cache is of the account; what we know of it is of the organisation"
+    gone = {"prompt_tokens": 2000, "completion_tokens": 5, "total_tokens": 2005}
+    missed = more(ours, usage=gone)
+    assert missed == {"believed": again["believed"], "missed": again["believed"]}

@@ -129,7 +129,7 @@ class Prefixes(Collector):
         warm = (model.imagined if observed else model.cache).warm(path, now_s)
         priced = rates(rules, attempt.price, path.tokens)
         planned = plan(rules, priced, path, warm, places, own)
-        wanted = _in_order(planned.marks, own)
+        wanted = () if said.options else _in_order(planned.marks, own)
         changes, carried, only_marks = NO_CHANGES, own, False
         if mode == "on":
             changes, carried, only_marks = self._written(cache, sent, path, planned, said, wanted, own)
