@@ -14,6 +14,7 @@ import msgspec
 from jevons import __version__
 from jevons.cli import tables
 from jevons.cli.audit import audit
+from jevons.cli.cache import cache
 from jevons.cli.dashboard import dashboard
 from jevons.cli.demo import demo, is_demo
 from jevons.cli.engine import engine
@@ -129,6 +130,7 @@ for command in (
     models,
     engine,
     levers,
+    cache,
 ):
     commands.add_command(command)
 

@@ -23,7 +23,7 @@ from jevons.core.price import Price
 from jevons.core.saving import Break
 from jevons.core.usage import Usage
 from jevons.meter.prompt_rules import prompt_rules
-from jevons.policy.breaks import VOLATILE, Circumstances, Request, broke, compare
+from jevons.policy.breaks import VOLATILE, Circumstances, Difference, Request, assumed, broke, compare
 from jevons.policy.route import Target
 
 if TYPE_CHECKING:
@@ -121,8 +121,11 @@ class Breaks:
         sent = Sent(ask, passage.sent, scope, passage.at_ms, where, rules, ours, bool(passage.note))
         return partial(self.ended, sent)
 
-    def ended(self, sent: Sent, done_ms: int, usage: Usage, price: Price) -> Break | None:
-        """A request was answered at `done_ms`: what it lost, if it lost something. Remembers it. About 10 us, and 5 us for each new message."""
+    def ended(self, sent: Sent, done_ms: int, usage: Usage | int, price: Price) -> Break | None:
+        """A request was answered at `done_ms`: what it lost, if it lost something. Remembers it. About 10 us, and 5 us for each new message.
+
+        `usage`: as the provider told it; of a recorded request, the number of its input tokens.
+        """
         links = sent.chain.links
         exact = next((kept for link in reversed(links) if (kept := self._by_name.get((sent.scope, link))) is not None), None)
         near = exact or self._nearest(sent.scope, sent.chain.digests)
@@ -135,7 +138,7 @@ class Breaks:
         self._keep(new, sent)
         return found
 
-    def _judge(self, near: _Kept | None, new: Request, sent: Sent, usage: Usage, price: Price) -> Break | None:
+    def _judge(self, near: _Kept | None, new: Request, sent: Sent, usage: Usage | int, price: Price) -> Break | None:
         messages = sent.ask.messages
         if near is not None:
             old = near.request
@@ -144,23 +147,25 @@ class Breaks:
             difference = compare(old, new, messages)
             goes_on = difference is None and _begins_with(new, old)
             if difference is not None or goes_on:
-                return broke(difference, old, new, usage, price, _circumstances(sent, old))
+                return _broke(difference, old, new, sent, usage, price)
         begin = _begin(new)
         if not begin.marks:
             return None
         beside = self._by_name.get((sent.scope, _beside(begin)))
         return self._volatile(beside, new, new, sent, usage, price) or self._opening(begin, new, sent, usage, price)
 
-    def _volatile(self, near: _Kept | None, part: Request, new: Request, sent: Sent, usage: Usage, price: Price) -> Break | None:
+    def _volatile(
+        self, near: _Kept | None, part: Request, new: Request, sent: Sent, usage: Usage | int, price: Price
+    ) -> Break | None:
         """What looks like another conversation only because of a clock, an id or an order. `part` of `new` is compared."""
         if near is None or near.request.target != new.target or new.at_ms < near.request.done_ms:
             return None
         difference = compare(near.request, part, sent.ask.messages)
         if difference is None or difference.cause not in VOLATILE:
             return None
-        return broke(difference, near.request, new, usage, price, _circumstances(sent, near.request))
+        return _broke(difference, near.request, new, sent, usage, price)
 
-    def _opening(self, begin: Request, new: Request, sent: Sent, usage: Usage, price: Price) -> Break | None:
+    def _opening(self, begin: Request, new: Request, sent: Sent, usage: Usage | int, price: Price) -> Break | None:
         """A conversation that begins: do its tools and system prompt differ from the last one's by a clock, an id, their order?"""
         scope = (sent.scope[0], "\0opening", sent.scope[2])
         name = (scope, begin.marks[-1].digest)
@@ -223,6 +228,13 @@ class Breaks:
         for name in kept.names:
             if self._by_name.get(name) is kept:
                 del self._by_name[name]
+
+
+def _broke(found: Difference | None, old: Request, new: Request, sent: Sent, usage: Usage | int, price: Price) -> Break | None:
+    told = _circumstances(sent, old)
+    if isinstance(usage, int):
+        usage = assumed(found, old, new, usage, told)
+    return broke(found, old, new, usage, price, told)
 
 
 def _begins_with(new: Request, old: Request) -> bool:

@@ -157,11 +157,21 @@ def broke(found: Difference | None, old: Request, new: Request, usage: Usage, pr
     return Break(found.position, found.role, cause, missing, nusd)
 
 
+def assumed(found: Difference | None, old: Request, new: Request, tokens: int, told: Circumstances) -> Usage:
+    """What a request of so many input tokens would be answered with, where nobody said: the provider reads what its rules let it read."""
+    kept = tokens * (old.size if found is None else found.before) // max(1, new.size)
+    cached = told.rules.by_itself or told.marked
+    read = kept if cached and kept >= told.rules.min_tokens and told.gap_ms <= told.ttl_ms else 0
+    if cached and told.rules.ttls and told.rules.ttls[0].kind == CACHE_WRITE_5M:
+        return Usage(cache_read=read, cache_write_5m=tokens - read)
+    return Usage(input=tokens - read, cache_read=read)
+
+
 def _why(found: Difference | None, could: int, old: Request, usage: Usage, told: Circumstances) -> Cause | None:
     """A prefix that could not have been there is not lost by what changed in it."""
     if could < told.rules.min_tokens:
         return Cause.SHORT if found is None and could * 2 >= told.rules.min_tokens else None
-    if not (told.rules.by_itself or told.marked or usage.cache_write_5m or usage.cache_write_1h):
+    if not (told.rules.by_itself or told.marked or usage.cache_read or usage.cache_write_5m or usage.cache_write_1h):
         return Cause.UNMARKED
     if told.gap_ms > told.ttl_ms:
         return Cause.EXPIRED
