@@ -27,9 +27,7 @@ ADDED = {"parsed", "parsed_arguments", "index"}
 def plain(value: Any) -> Any:
     """What an SDK understood, without what its accumulators add, and without what is not there."""
     if isinstance(value, dict):
-        return {
-            name: plain(member) for name, member in value.items() if not name.startswith("parsed") and member not in (None, [])
-        }
+        return {name: plain(member) for name, member in value.items() if name not in ADDED and member not in (None, [])}
     return [plain(item) for item in value] if isinstance(value, list) else value
 
 
