@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,14 @@ from click.testing import CliRunner, Result
 
 from jevons.cli.main import commands
 from jevons.config import ConfigError
+from jevons.core.entry import Outcome, first_id_of_ms
+from jevons.core.saving import Saving, SavingKind
+from jevons.core.usage import Usage
+from jevons.ledger.ops import Opened, Posted
+from jevons.ledger.sqlite import SqliteStore
 from jevons.meter.pricebook import open_book
+from jevons.policy.terms import Asked, Sort, encode
+from tests.ledger.making import make_entry, make_hold
 from tests.replay.recorder import START_MS, Recorder, Request
 
 CALL_NUSD = 900 * 2_500 + 100 * 10_000
@@ -84,7 +92,23 @@ def test_as_markdown(home: Path, policy: Path) -> None:
         "**sessions** refuses 1 request, and 2 more do not come then: $0.0097 (first run night?ly of key-1 on 2026-09-21)"
         in shown
     )
-    assert "There is no answer cache yet" in shown
+    assert "answer cache" not in shown
+
+
+def test_what_a_cache_answered_is_answered_again(home: Path, policy: Path, tmp_path: Path) -> None:
+    """It took no hold, it is no step, and no policy changes it."""
+    copy = shutil.copytree(home, tmp_path / "copy")
+    store = SqliteStore(copy / "ledger.db")
+    hold = make_hold(first_id_of_ms(START_MS + 5_000), 0, run_id="night|ly", agent="codex", terms=encode(Asked(sort=Sort.HERE)))
+    hit = Saving(SavingKind.ANSWER_EXACT, CALL_NUSD, 1_000, estimated=True)
+    entry = make_entry(hold, 0, outcome=Outcome.CACHED, usage=Usage(), lines=(), status=0, savings=(hit,))
+    store.apply([Opened(hold), Posted(entry)])
+    store.close()
+    found, before = (document(folder, "--policy", str(policy)) for folder in (copy, home))
+    assert (found["recorded"]["cache_hits"], before["recorded"]["cache_hits"]) == (1, 0)
+    for name in ("cost_nusd", "refused", "unmade"):
+        assert [one[name] for one in found["policies"]] == [one[name] for one in before["policies"]]
+    assert "1 calls were answered from the answer cache" in jevons(copy, "--policy", str(policy), "--markdown").output
 
 
 def test_a_file_that_says_more_from_a_day_on(home: Path, policy: Path) -> None:

@@ -70,7 +70,7 @@ def _sentences(found: Saved) -> None:
     share = _share(found.saved_nusd, found.baseline_nusd)
     print_ = tables.console.print
     print_(
-        f"Saved: [bold]{format_usd(found.saved_nusd)}[/], {share} of the baseline, net of checks. {_whose(found)}", soft_wrap=True
+        f"Saved: [bold]{format_usd(found.saved_nusd)}[/], {share} of the baseline, net of checks.{_whose(found)}", soft_wrap=True
     )
     if found.estimated_nusd:
         print_(
@@ -90,7 +90,7 @@ def _whose(found: Row) -> str:
     if not others:
         return ""
     part = "All" if not found.ours_nusd else short_usd(others)
-    return f"{part} of it without Jevons as well: by clients' own marks, and by providers themselves."
+    return f" {part} of it without Jevons as well: by clients' own marks, and by providers themselves."
 
 
 def _share(part: int, of: int) -> str:

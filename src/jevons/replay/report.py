@@ -38,9 +38,10 @@ def document(recordings: Recordings, passed: Sequence[Passed]) -> Record:
 
 def _bill(db: apsw.Connection, since_ms: int, until_ms: int) -> Record:
     span = (first_id_of_ms(since_ms), min(first_id_of_ms(until_ms), 2**63 - 1))
-    calls, billed, listed, imported, without = db.execute(
+    calls, billed, listed, imported, without, hits = db.execute(
         "SELECT count(*), coalesce(sum(billed_nusd), 0), coalesce(sum(list_nusd), 0), coalesce(sum(source <> ''), 0),"
-        " coalesce(sum(source = '' AND length(terms) = 0), 0) FROM entries WHERE id >= ? AND id < ?",
+        " coalesce(sum(source = '' AND length(terms) = 0 AND outcome <> 'cached'), 0), coalesce(sum(outcome = 'cached'), 0)"
+        " FROM entries WHERE id >= ? AND id < ?",
         span,
     ).fetchone()  # type: ignore[misc]
     return {
@@ -49,6 +50,7 @@ def _bill(db: apsw.Connection, since_ms: int, until_ms: int) -> Record:
         "list_nusd": listed,
         "imported_calls": imported,
         "calls_without_terms": without,
+        "cache_hits": hits,
     }
 
 
@@ -84,7 +86,6 @@ def _policy(db: apsw.Connection, passed: Passed, bill: Record, then: Refusals, b
         "might_be_served_nusd": served_nusd,
         "observed": dict(sorted(ends.observed.items())),
         "overruns": _overruns(ends),
-        "cache_hits": 0,
         "not_replayed": _not_replayed(ends, passed, after),
     }
 
