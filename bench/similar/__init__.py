@@ -1,0 +1,1 @@
+"""Similar questions: found among a million, and beside what others find them with."""
