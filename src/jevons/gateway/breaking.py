@@ -9,7 +9,7 @@ Does not know: what is decided by it (nothing is).
 """
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from secrets import token_bytes
 from typing import TYPE_CHECKING, NamedTuple
@@ -23,7 +23,18 @@ from jevons.core.price import Price
 from jevons.core.saving import Break
 from jevons.core.usage import Usage
 from jevons.meter.prompt_rules import prompt_rules
-from jevons.policy.breaks import VOLATILE, Circumstances, Difference, Request, assumed, broke, compare
+from jevons.policy.breaks import (
+    VOLATILE,
+    Circumstances,
+    Difference,
+    Request,
+    assumed,
+    begins_with,
+    broke,
+    compare,
+    goes_on,
+    lost_tokens,
+)
 from jevons.policy.route import Target
 
 if TYPE_CHECKING:
@@ -34,8 +45,12 @@ Watch = Callable[[int, Usage, Price], Break | None]
 Scope = tuple[int, str, str]
 """(key id, run that was named or "", agent): within one, requests may belong together."""
 
-_FOUND_BY = 6
-"""Latest messages by which a conversation is found again, as those that change are mostly the last or the first."""
+_FOUND_BY = 4
+"""First and latest messages, each, by which a conversation is found again."""
+_LATEST = b"latest"
+"""The name of the opening that was sent last."""
+_KEPT_BYTES = 4096
+"""What a conversation takes in memory beyond its marks: the names under which it is found."""
 _MARK_BYTES = 400
 """What a mark takes in memory beyond its pieces."""
 _PARAMETERS = (
@@ -78,14 +93,18 @@ class Sent(NamedTuple):
 
 
 class _Kept:
-    """The latest request of a conversation, and the keys under which it is found."""
+    """The latest request of a conversation, and the names under which its scope finds it."""
 
-    __slots__ = ("bytes", "names", "request")
+    __slots__ = ("bytes", "names", "request", "scope")
 
-    def __init__(self, request: Request, names: list[tuple[Scope, bytes]]) -> None:
+    def __init__(self, request: Request, scope: Scope, names: Iterable[bytes]) -> None:
         self.request = request
-        self.names = names
-        self.bytes = sum([len(one.pieces) + _MARK_BYTES for one in request.marks])
+        self.scope = scope
+        self.names = tuple(names)
+        self.bytes = _KEPT_BYTES + len(request.marks) * _MARK_BYTES + sum([len(one.pieces) for one in request.marks])
+
+
+_NOBODY: Mapping[bytes, _Kept] = {}
 
 
 class Breaks:
@@ -96,7 +115,7 @@ class Breaks:
         self._bytes_max = bytes_max
         self._bytes = 0
         self._kept: OrderedDict[int, _Kept] = OrderedDict()
-        self._by_name: dict[tuple[Scope, bytes], _Kept] = {}
+        self._scopes: dict[Scope, dict[bytes, _Kept]] = {}
 
     @property
     def held_bytes(self) -> int:
@@ -126,63 +145,74 @@ class Breaks:
 
         `usage`: as the provider told it; of a recorded request, the number of its input tokens.
         """
-        links = sent.chain.links
-        exact = next((kept for link in reversed(links) if (kept := self._by_name.get((sent.scope, link))) is not None), None)
-        near = exact or self._nearest(sent.scope, sent.chain.digests)
-        new = self._request(sent, done_ms, near)
-        if near is None:
-            near = self._nearest(sent.scope, [one.identity for one in new.marks])
-        found = self._judge(near, new, sent, usage, price)
-        if near is not None and _begins_with(new, near.request):
+        named = self._scopes.get(sent.scope, _NOBODY)
+        exact = next((kept for link in reversed(sent.chain.links) if (kept := named.get(link)) is not None), None)
+        if exact is not None:
+            near: _Kept | None = exact
+            new = self._request(sent, done_ms, exact.request.marks)
+            found = self._judged(goes_on(exact.request, new), exact.request, new, sent, usage, price)
+        else:
+            near = _nearest(named, sent.chain.digests)
+            new = self._request(sent, done_ms, (), near)
+            if near is None:
+                near = _nearest(named, [one.identity for one in new.marks])
+            found = self._compared(near, new, sent, usage, price)
+        if near is not None and (exact is not None or begins_with(new, near.request)):
             self._forget(near)
         self._keep(new, sent)
         return found
 
-    def _judge(self, near: _Kept | None, new: Request, sent: Sent, usage: Usage | int, price: Price) -> Break | None:
-        messages = sent.ask.messages
+    def _compared(self, near: _Kept | None, new: Request, sent: Sent, usage: Usage | int, price: Price) -> Break | None:
         if near is not None:
-            old = near.request
-            if new.at_ms < old.done_ms:
-                return None  # both were under way at once: nothing was there to be read
-            difference = compare(old, new, messages)
-            goes_on = difference is None and _begins_with(new, old)
-            if difference is not None or goes_on:
-                return _broke(difference, old, new, sent, usage, price)
+            difference = compare(near.request, new, sent.ask.messages)
+            if difference is not None or begins_with(new, near.request):
+                return self._judged(difference, near.request, new, sent, usage, price)
         begin = _begin(new)
         if not begin.marks:
             return None
-        beside = self._by_name.get((sent.scope, _beside(begin)))
+        beside = self._scopes.get(sent.scope, _NOBODY).get(_beside(begin))
         return self._volatile(beside, new, new, sent, usage, price) or self._opening(begin, new, sent, usage, price)
+
+    def _judged(
+        self, found: Difference | None, old: Request, new: Request, sent: Sent, usage: Usage | int, price: Price
+    ) -> Break | None:
+        if new.at_ms < old.done_ms:
+            return None  # both were under way at once: nothing was there to be read
+        if not isinstance(usage, int) and not lost_tokens(found, old, new, usage):
+            return None  # as mostly; the body need not be searched for what it asks of the cache
+        told = _circumstances(sent, old)
+        if isinstance(usage, int):
+            usage = assumed(found, old, new, usage, told)
+        return broke(found, old, new, usage, price, told)
 
     def _volatile(
         self, near: _Kept | None, part: Request, new: Request, sent: Sent, usage: Usage | int, price: Price
     ) -> Break | None:
         """What looks like another conversation only because of a clock, an id or an order. `part` of `new` is compared."""
-        if near is None or near.request.target != new.target or new.at_ms < near.request.done_ms:
+        if near is None or near.request.target != new.target:
             return None
         difference = compare(near.request, part, sent.ask.messages)
         if difference is None or difference.cause not in VOLATILE:
             return None
-        return _broke(difference, near.request, new, sent, usage, price)
+        return self._judged(difference, near.request, new, sent, usage, price)
 
     def _opening(self, begin: Request, new: Request, sent: Sent, usage: Usage | int, price: Price) -> Break | None:
         """A conversation that begins: do its tools and system prompt differ from the last one's by a clock, an id, their order?"""
         scope = (sent.scope[0], "\0opening", sent.scope[2])
-        name = (scope, begin.marks[-1].digest)
-        known, near = self._by_name.get(name), self._by_name.get((scope, b""))
-        kept = _Kept(begin, [name, (scope, b"")])
+        named, digest = self._scopes.get(scope, _NOBODY), begin.marks[-1].digest
+        known, near = named.get(digest), named.get(_LATEST)
         if known is not None:
             self._forget(known)
-        self._put(kept)
+        self._put(_Kept(begin, scope, (digest, _LATEST)))
         return self._volatile(near, begin, new, sent, usage, price) if known is None else None
 
-    def _request(self, sent: Sent, done_ms: int, near: _Kept | None) -> Request:
+    def _request(self, sent: Sent, done_ms: int, begun: tuple[Mark, ...], near: _Kept | None = None) -> Request:
+        """As it is remembered. `begun`: the marks of its first messages; others are taken from `near`, where that has them."""
         known = {one.digest: one for one in near.request.marks} if near is not None else {}
-        ask = sent.ask
-        roles = _opening_roles(ask)
-        left = MARK_NEW_BYTES_MAX
+        ask, start, left = sent.ask, len(begun), MARK_NEW_BYTES_MAX
+        roles = () if start else _opening_roles(ask)
         marks: list[Mark] = []
-        for place, (raw, digest) in enumerate(zip(ask.messages, sent.chain.digests, strict=True)):
+        for place, (raw, digest) in enumerate(zip(ask.messages[start:], sent.chain.digests[start:], strict=True)):
             one = known.get(digest)
             if one is None:
                 role = roles[place] if place < len(roles) else role_of(raw)
@@ -192,61 +222,52 @@ class Breaks:
                 else:
                     one = Mark(digest, role, len(raw), digest)
             marks.append(one)
-        parameters = tuple([(name, hash(bytes(ask.fields[name]))) for name in _PARAMETERS if name in ask.fields])
-        return Request(tuple(marks), sent.at_ms, done_ms, sent.target, parameters, sent.ours, sent.noted)
-
-    def _nearest(self, scope: Scope, names: Sequence[bytes]) -> _Kept | None:
-        """The request that shares most of the messages by which it is found; the latest of several."""
-        hits: Counter[int] = Counter()
-        found: dict[int, _Kept] = {}
-        for name in names:
-            kept = self._by_name.get((scope, name))
-            if kept is not None:
-                hits[id(kept)] += 1
-                found[id(kept)] = kept
-        if not found:
-            return None
-        return max(found.values(), key=lambda kept: (hits[id(kept)], kept.request.at_ms))
+        fields = ask.fields
+        parameters = tuple([(name, hash(bytes(fields[name]))) for name in _PARAMETERS if name in fields])
+        size = sum(map(len, ask.messages))
+        return Request((*begun, *marks), size, sent.at_ms, done_ms, sent.target, parameters, sent.ours, sent.noted)
 
     def _keep(self, request: Request, sent: Sent) -> None:
-        said = [one for one in request.marks if one.role not in OPENING]
-        latest = [*said[:2], *said[-_FOUND_BY:]]
-        names = {sent.chain.head, _beside(_begin(request)), *(one.digest for one in latest), *(one.identity for one in latest)}
-        self._put(_Kept(request, [(sent.scope, name) for name in names]))
+        marks = request.marks
+        said = [one for one in (*marks[:_FOUND_BY], *marks[-_FOUND_BY:]) if one.role not in OPENING]
+        names = {sent.chain.head, _beside(_begin(request)), *[one.digest for one in said], *[one.identity for one in said[-2:]]}
+        self._put(_Kept(request, sent.scope, names))
 
     def _put(self, kept: _Kept) -> None:
         self._kept[id(kept)] = kept
         self._bytes += kept.bytes
+        named = self._scopes.setdefault(kept.scope, {})
         for name in kept.names:
-            self._by_name[name] = kept
+            named[name] = kept
         while self._bytes > self._bytes_max and len(self._kept) > 1:
             self._forget(next(iter(self._kept.values())))
 
     def _forget(self, kept: _Kept) -> None:
         del self._kept[id(kept)]
         self._bytes -= kept.bytes
+        named = self._scopes[kept.scope]
         for name in kept.names:
-            if self._by_name.get(name) is kept:
-                del self._by_name[name]
+            if named.get(name) is kept:
+                del named[name]
+        if not named:
+            del self._scopes[kept.scope]
 
 
-def _broke(found: Difference | None, old: Request, new: Request, sent: Sent, usage: Usage | int, price: Price) -> Break | None:
-    told = _circumstances(sent, old)
-    if isinstance(usage, int):
-        usage = assumed(found, old, new, usage, told)
-    return broke(found, old, new, usage, price, told)
-
-
-def _begins_with(new: Request, old: Request) -> bool:
-    return len(new.marks) >= len(old.marks) and all(
-        one.identity == other.identity for one, other in zip(old.marks, new.marks, strict=False)
-    )
+def _nearest(named: Mapping[bytes, _Kept], names: Sequence[bytes]) -> _Kept | None:
+    """The request that shares most of the messages by which it is found; the latest of several."""
+    found = [kept for name in names if (kept := named.get(name)) is not None]
+    if not found:
+        return None
+    hits = Counter(map(id, found))
+    return max(found, key=lambda kept: (hits[id(kept)], kept.request.at_ms))
 
 
 def _begin(request: Request) -> Request:
     """Its tools and system prompt alone."""
     place = next((place for place, one in enumerate(request.marks) if one.role not in OPENING), len(request.marks))
-    return Request(request.marks[:place], request.at_ms, request.done_ms, request.target, ours=request.ours)
+    marks = request.marks[:place]
+    size = sum([one.size for one in marks])
+    return Request(marks, size, request.at_ms, request.done_ms, request.target, ours=request.ours)
 
 
 def _beside(begin: Request) -> bytes:

@@ -62,6 +62,8 @@ class Request(msgspec.Struct, frozen=True, gc=False):
 
     marks: tuple[Mark, ...]
     """Tools and system first, as `Ask.messages`."""
+    size: int
+    """Bytes of its messages."""
     at_ms: int = 0
     """Of its admission."""
     done_ms: int = 0
@@ -74,11 +76,6 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     """What we changed: tools taken out, a cheaper model."""
     noted: bool = False
     """We told the agent something at its end, which the next request does not repeat."""
-
-    @property
-    def size(self) -> int:
-        """Bytes of its messages."""
-        return sum([mark.size for mark in self.marks])
 
 
 class Difference(NamedTuple):
@@ -130,10 +127,17 @@ def compare(old: Request, new: Request, messages: Sequence[bytes]) -> Difference
         found = _moved(old, new, messages, place)
         if found is None:
             return None
-    if (switched := _switched(old, new)) is None:
-        return found
-    cause, role = switched
-    return Difference(0, role, cause, 0, old.size if found is None else found.before + found.lost)
+    return _with_switch(found, old, new)
+
+
+def goes_on(old: Request, new: Request) -> Difference | None:
+    """The same, of a request that is known to begin with the old one, byte for byte."""
+    return _with_switch(None, old, new)
+
+
+def begins_with(new: Request, old: Request) -> bool:
+    """Does it repeat all of the old request, as people see it?"""
+    return common_length(old, new) == len(old.marks)
 
 
 def broke(found: Difference | None, old: Request, new: Request, usage: Usage, price: Price, told: Circumstances) -> Break | None:
@@ -142,12 +146,10 @@ def broke(found: Difference | None, old: Request, new: Request, usage: Usage, pr
     `usage` says what the provider did read. Tokens lost are those that could have been read, and at most those behind the difference;
     their price is what they were billed at (as a write, as far as there were writes) less what reading them costs.
     """
-    total_bytes, total = new.size, usage.input_total
-    before, lost = (old.size, old.size) if found is None else (found.before, found.lost)
-    could = total * (before if found is None else before + lost) // max(1, total_bytes)
-    missing = min(total * lost // max(1, total_bytes), could - usage.cache_read)
-    if missing < BREAK_TOKENS_MIN or (found is None and usage.cache_read * 2 >= could):
+    missing = lost_tokens(found, old, new, usage)
+    if not missing:
         return None
+    could = _share(usage.input_total, old.size if found is None else found.before + found.lost, new.size)
     cause = _why(found, could, old, usage, told)
     nusd = _above_reading(usage, price, missing)
     if cause is None or nusd is None:
@@ -157,14 +159,28 @@ def broke(found: Difference | None, old: Request, new: Request, usage: Usage, pr
     return Break(found.position, found.role, cause, missing, nusd)
 
 
+def lost_tokens(found: Difference | None, old: Request, new: Request, usage: Usage) -> int:
+    """Tokens that could have been read from the cache and were not, behind the difference if there is one; 0 where they are too few to tell."""
+    before, lost = (0, old.size) if found is None else (found.before, found.lost)
+    could = _share(usage.input_total, before + lost, new.size)
+    missing = min(_share(usage.input_total, lost, new.size), could - usage.cache_read)
+    if missing < BREAK_TOKENS_MIN or (found is None and usage.cache_read * 2 >= could):
+        return 0
+    return missing
+
+
 def assumed(found: Difference | None, old: Request, new: Request, tokens: int, told: Circumstances) -> Usage:
     """What a request of so many input tokens would be answered with, where nobody said: the provider reads what its rules let it read."""
-    kept = tokens * (old.size if found is None else found.before) // max(1, new.size)
+    kept = _share(tokens, old.size if found is None else found.before, new.size)
     cached = told.rules.by_itself or told.marked
     read = kept if cached and kept >= told.rules.min_tokens and told.gap_ms <= told.ttl_ms else 0
     if cached and told.rules.ttls and told.rules.ttls[0].kind == CACHE_WRITE_5M:
         return Usage(cache_read=read, cache_write_5m=tokens - read)
     return Usage(input=tokens - read, cache_read=read)
+
+
+def _share(tokens: int, some_bytes: int, all_bytes: int) -> int:
+    return tokens * some_bytes // max(1, all_bytes)
 
 
 def _why(found: Difference | None, could: int, old: Request, usage: Usage, told: Circumstances) -> Cause | None:
@@ -192,6 +208,14 @@ def _above_reading(usage: Usage, price: Price, tokens: int) -> int | None:
         left -= taken
     above += left * (nums[INPUT] - nums[CACHE_READ])
     return half_even(max(0, above), price.den)
+
+
+def _with_switch(found: Difference | None, old: Request, new: Request) -> Difference | None:
+    """What a cache is keyed by comes before all that is in it."""
+    if (switched := _switched(old, new)) is None:
+        return found
+    cause, role = switched
+    return Difference(0, role, cause, 0, old.size if found is None else found.before + found.lost)
 
 
 def _switched(old: Request, new: Request) -> tuple[Cause, str] | None:
