@@ -424,7 +424,7 @@ ANSWERS_RAM_MIB = 256
 """About 300,000 short answers: an hour of 80 kept answers a second."""
 ANSWERS_TTL_S = 3600
 """Long enough for retries, evaluations and the fan-out of a batch; a model behind a name may be another one tomorrow."""
-ANSWER_BYTES_MAX = 2**20
+KEPT_ANSWER_BYTES_MAX = 2**20
 """A longer answer is not kept: it would take the place of a thousand others."""
 ANSWER_EVENTS_BYTES_MAX = 32 * 2**20
 """Of the events of one streamed answer while it is put together. An event of one token has 20 to 40 times its bytes."""

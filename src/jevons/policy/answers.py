@@ -17,7 +17,7 @@ import msgspec
 
 from jevons.core.ask import Ask, Dialect
 from jevons.core.chain import DIGEST_BYTES
-from jevons.core.limits import ANSWER_BYTES_MAX
+from jevons.core.limits import KEPT_ANSWER_BYTES_MAX
 from jevons.core.refusal import Kind, Refusal, invalid
 from jevons.policy.route import Target
 
@@ -235,7 +235,7 @@ def may_keep(given: Given) -> bool:
     ended = _ENDED.get(given.dialect)
     if ended is None or given.finish not in ended or (given.capped and given.finish in _LENGTHS):
         return False
-    return given.metered and given.first and not given.noted and given.bytes <= ANSWER_BYTES_MAX
+    return given.metered and given.first and not given.noted and given.bytes <= KEPT_ANSWER_BYTES_MAX
 
 
 def age_s(kept_ms: int, now_ms: int) -> int:
