@@ -10,6 +10,7 @@ import pytest
 from jevons.core.ask import Dialect
 from jevons.wire.parse import parse
 from tests.gateway.asking import Gateway, Key
+from tests.gateway.governing import limit
 from tests.provider import Provider
 from tests.running import Jevons, upstream
 
@@ -47,12 +48,12 @@ def texts(body: dict[str, Any]) -> list[str]:
     return [content if isinstance(content, str) else content[0]["text"] for content in contents]
 
 
-def converse(gateway: Gateway, key: Key, name: str, turns: int, **body: Any) -> Iterator[tuple[bytes, bytes, Any]]:
+def converse(gateway: Gateway, key: Key, name: str, turns: int, cap: int = 50, **body: Any) -> Iterator[tuple[bytes, bytes, Any]]:
     """(what the client sent, what the provider got, the answer) of each turn."""
     messages: list[dict[str, Any]] = []
     for turn in range(turns):
         messages.append({"role": "user", "content": said(name, turn)})
-        raw = json.dumps({"max_tokens": 50, "messages": messages, **body}).encode()
+        raw = json.dumps({"max_tokens": cap, "messages": messages, **body}).encode()
         got = gateway.post("messages", key, raw)
         assert got.status == 200, got.body
         yield raw, gateway.attempt(f"{name}-{turn}").body, got
@@ -167,3 +168,14 @@ def test_no_organisation_finds_anothers_beginnings_and_usage_sets_a_belief_right
     gone = {"prompt_tokens": 2000, "completion_tokens": 5, "total_tokens": 2005}
     missed = more(ours, usage=gone)
     assert missed == {"believed": again["believed"], "missed": again["believed"]}
+
+
+def test_a_warm_conversation_keeps_its_model_where_another_saves_less_than_it_forfeits(planning: Gateway) -> None:
+    key, warm = planning.key(), {"model": "claude-fable-5-1", "system": "To go on. " + SYSTEM}
+    turns = converse(planning, key, "kept", 2, **warm, cap=16)
+    next(turns)
+    limit(planning, key, usd=100, degrade_at=0, degrade_to=["claude-fable-5-2"])
+    _, _, got = next(turns)
+    assert got.headers["x-jevons-model"] == "claude-fable-5-1"
+    [(_, _, cold)] = converse(planning, key, "fresh", 1, **(warm | {"system": "Anew. " + SYSTEM}), cap=16)
+    assert cold.headers["x-jevons-model"] == "claude-fable-5-2"

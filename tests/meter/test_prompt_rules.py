@@ -1,10 +1,13 @@
 """What the prompt caches do: every row fits models of the price book, and what is written wrong is said with its row."""
 
 import time
+from typing import Any
 
 import pytest
 
 from jevons.core.cache_rules import Style, rates
+from jevons.core.price import charge, worst_case
+from jevons.core.usage import Usage
 from jevons.meter.pricebook import PriceBook
 from jevons.meter.prompt_rules import NO_CACHE, BadRules, Row, prompt_cache, prompt_rules, read_rows, rows
 
@@ -114,3 +117,19 @@ def test_what_caches_by_itself_takes_no_choice(more: str, said: str) -> None:
     ttls = "" if "ttls" in more else 'ttls = [["5m", 300, "input"]]\n'
     with pytest.raises(BadRules, match=said):
         read_rows(f'[[row]]\nname = "n"\nprovider = "p"\nmatch = ["m"]\nsource = "s"\n{ttls}{more}\n')
+
+
+def test_no_marks_make_a_post_above_its_hold(book: PriceBook) -> None:
+    """However a prompt is marked, its tokens are plain, read, or written for one of the model's lifetimes: the hold covers the dearest."""
+    now_ms = int(time.time() * 1000)
+    for provider, model in {(row.provider, model.id) for row in rows() for model in book.models(row.provider)}:
+        rules, price = prompt_rules(provider, model), book.dearest(provider, model, now_ms)
+        if rules.style is Style.NONE or price is None or "output" not in price.tiers[0].nums:
+            continue
+        kinds = ["input", "cache_read", *(ttl.kind for ttl in rules.ttls)]
+        for tokens in (1_000, 200_001, 272_001):
+            held = worst_case(price, tokens, 500)
+            for most in kinds:
+                counts: Any = {"input": 7} | {most: tokens - 7}
+                usage = Usage(**counts, output=500)
+                assert charge(usage, price).nusd <= held, f"{provider}/{model}, {tokens} tokens as {most}"

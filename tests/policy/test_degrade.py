@@ -81,6 +81,22 @@ def test_cheaper_by_the_dearest_that_each_may_cost() -> None:
     assert not is_cheaper(price(input=1), large, 1000, 10)
 
 
+def test_a_switch_pays_for_the_prefix_that_it_forfeits() -> None:
+    """One that is little cheaper does not, where much of a long prompt is warm; one that is far cheaper does."""
+
+    def price(read: int | None, **rates: int) -> Price:
+        return Price("row", "book", 1, (PriceTier(-1, rates | ({} if read is None else {"cache_read": read})),))
+
+    large, small, tiny = price(5, input=50, output=250), price(4, input=40, output=240), price(1, input=10, output=50)
+    assert is_cheaper(small, large, 10_000, 8_000)
+    assert not is_cheaper(small, large, 10_000, 8_000, 9_000), "10 calls save 241,000, the first computes 9,000 for 324,000"
+    assert is_cheaper(small, large, 10_000, 8_000, 6_000), "more is saved, less is forfeited"
+    assert is_cheaper(tiny, large, 10_000, 8_000, 9_000)
+    assert not is_cheaper(small, large, 9_000, 8_000, 90_000), "no more is warm than is asked"
+    assert is_cheaper(small, large, 10_000, 8_000, -5), "the other has more of it"
+    assert is_cheaper(price(None, input=40, output=240), large, 10_000, 8_000, 9_000), "reading is not known to be cheaper there"
+
+
 def test_so_many_turns_are_kept() -> None:
     turns: dict[int | str, str] = {}
     for turn in range(DEGRADED_TURNS_MAX + 2):

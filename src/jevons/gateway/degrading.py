@@ -37,14 +37,21 @@ def degraded(
             return targets_of
         return tuple([target for target in targets_of if target.upstream == targets[0].upstream])  # only where that lies
 
+    names = models(rule, turn, _current(run, ask) if turn is Turn.OPEN else "")
+    if turn is Turn.FRESH and names:
+        heads = [found(model)[:1] for model in names]
+        passage.warm_tokens = gate.warm_tokens(ask, passage, targets[0], lives[targets[0].upstream].settings) - max(
+            [gate.warm_tokens(ask, passage, head, lives[head.upstream].settings) for (head,) in filter(None, heads)], default=0
+        )
+
     def fits(model: str) -> bool:
         candidates = found(model)
         if not candidates or not gate.governor.may_use(passage.caller, model):
             return False
         price, than = (_price(ask, passage, target, gate, lives) for target in (candidates[0], targets[0]))
-        return is_cheaper(price, than, size_tokens(ask), ask.output_cap)
+        return is_cheaper(price, than, size_tokens(ask), ask.output_cap, passage.warm_tokens or 0)
 
-    model = choice(models(rule, turn, _current(run, ask) if turn is Turn.OPEN else ""), ask.model, fits)
+    model = choice(names, ask.model, fits)
     if model:
         first = targets[0]
         passage.instead_of = (first.upstream, first.model, lives[first.upstream].settings.price_provider)

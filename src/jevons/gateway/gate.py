@@ -36,6 +36,7 @@ from jevons.meter.tokens import InputCount, MessageCounter, remote_input
 from jevons.policy import govern
 from jevons.policy.accounts import Account
 from jevons.policy.amounts import Amounts
+from jevons.policy.degrade import Turn
 from jevons.policy.govern import Admit, Deny, Terms, decide, is_cut
 from jevons.policy.packed import Outputs
 from jevons.policy.route import Target
@@ -87,6 +88,8 @@ class Gate:
         noted = self.governor.tell(passage, target.model)
         if noted:
             count = InputCount(count.tokens + noted, count.bound)
+        if passage.turn is Turn.FRESH and passage.warm_tokens is None:
+            passage.warm_tokens = self.warm_tokens(ask, passage, target, settings)
         asked = self._asked(ask, passage, target, settings, about, count.tokens, noted)
         terms = self._terms(asked, passage, target, ask.server_tools, entry_id, cap_max)
         path, verdict = await self._verdict(passage, target.model, terms)
@@ -178,6 +181,15 @@ class Gate:
         """What changes in a body so that the provider's prompt cache keeps what is worth it. `sent`: the request, if need be translated."""
         assert attempt.passage is not None
         return self._prefixes.plan(attempt, sent, attempt.passage.sent if sent is ask else None, self._counter)
+
+    def warm_tokens(self, ask: Ask, passage: Passage, target: Target, settings: UpstreamSettings) -> int:
+        """How much of a request a model is believed to have in its prompt cache."""
+        if target.dialect is not ask.dialect:
+            return 0
+        who, now_s = passage.caller.org, passage.at_ms / 1000
+        return self._prefixes.warm_tokens(
+            who, ask, passage.sent, settings.price_provider, target.upstream, target.model, self._counter, now_s
+        )
 
     def guard(self, attempt: Attempt, ask: Ask, dialect: Dialect) -> Guard | None:
         """What its stream is to be passed through; None for most. `dialect`: the upstream's."""
@@ -305,6 +317,7 @@ class Gate:
             instead_of=passage.instead_of,
             facts=(found.seconds, found.own_seconds, found.depth, found.ordinal, found.growth_pct) if found and of_run else None,
             loops=None if loops is None or loops is NO_LOOPS else (loops.repeats, loops.identical, loops.stalled_tokens),
+            warm_tokens=max(0, passage.warm_tokens or 0),
         )
 
     def _terms(

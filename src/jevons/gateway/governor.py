@@ -92,6 +92,7 @@ class Passage:
         "trace",
         "trim",
         "turn",
+        "warm_tokens",
         "warnings",
         "who",
     )
@@ -127,6 +128,8 @@ class Passage:
         """What its run had become when its latest attempt was judged."""
         self.note = ""
         """What the agent is told at the end of its request."""
+        self.warm_tokens: int | None = None
+        """What going on with another model would forfeit of its prompt's cache; None = nobody looked."""
         self.places: tuple[Place, ...] = ()
         """Where on it others may go on, and how likely that is."""
         self.models: tuple[str, ...] = ()

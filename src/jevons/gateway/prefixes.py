@@ -166,7 +166,7 @@ class Prefixes(Collector):
     ) -> int:
         """How many tokens of a request this model has warm, as far as is believed; 0 also where it would take long to tell."""
         model, about = self._models.get((upstream, target)), model_facts(provider, target)
-        if model is None or counter.uncached_bytes(ask.messages, about.tokenizer, chain.digests) > COUNT_INLINE_BYTES_MAX:
+        if model is None or not ask.messages or counter.uncached_bytes(ask.messages, about.tokenizer, chain.digests) > COUNT_INLINE_BYTES_MAX:
             return 0
         path = self._known_of(org, ask, chain, about, counter).path
         warm = model.cache.warm(path, now_s)

@@ -81,6 +81,8 @@ class Asked(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Output cap per answer that the upstream was told; without it a recorded length says nothing about another cap. None = none."""
     grown: tuple[tuple[int, int], ...] = ()
     """(place in the order of events, output tokens more) of each time that a packed hold grew."""
+    warm_tokens: int = 0
+    """Of its beginning, what the model that it was for had in its prompt cache, and a cheaper one that it might go on with had not."""
 
     @property
     def stands(self) -> Turn | None:

@@ -107,7 +107,8 @@ class Ways:
             if denied is not None and denied.enforced:
                 return False
             provider = self._policy.suppliers[target.upstream].provider
-            return is_cheaper(self._price(call, asked, provider, target.model), than, asked.size_tokens, asked.output_cap)
+            price = self._price(call, asked, provider, target.model)
+            return is_cheaper(price, than, asked.size_tokens, asked.output_cap, asked.warm_tokens if turn is Turn.FRESH else 0)
 
         names = models(rule, turn, current)
         if self._policy.recorded and asked.instead_of and not any(self._target(call, name) for name in names):
