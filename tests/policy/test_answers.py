@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jevons.core.ask import Ask, Dialect
-from jevons.core.limits import ANSWER_BYTES_MAX
+from jevons.core.limits import KEPT_ANSWER_BYTES_MAX
 from jevons.core.refusal import Refusal
 from jevons.policy.answers import (
     WORDS,
@@ -287,7 +287,7 @@ def test_what_may_be_kept():
         ended("pause_turn", Dialect.MESSAGES),
         ended("incomplete:content_filter", Dialect.RESPONSES),
         ended("", Dialect.COUNT_TOKENS),
-        ended(bytes=ANSWER_BYTES_MAX + 1),
+        ended(bytes=KEPT_ANSWER_BYTES_MAX + 1),
         ended(metered=False),
         ended(first=False),
         ended(noted=True),
