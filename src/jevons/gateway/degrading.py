@@ -39,10 +39,9 @@ def degraded(
 
     names = models(rule, turn, _current(run, ask) if turn is Turn.OPEN else "")
     if turn is Turn.FRESH and names:
-        heads = [found(model)[:1] for model in names]
-        passage.warm_tokens = gate.warm_tokens(ask, passage, targets[0], lives[targets[0].upstream].settings) - max(
-            [gate.warm_tokens(ask, passage, head, lives[head.upstream].settings) for (head,) in filter(None, heads)], default=0
-        )
+        heads = [candidates[0] for model in names if (candidates := found(model))]
+        warm = [gate.prefixes.warm_tokens(ask, passage, head, lives[head.upstream].provider) for head in (targets[0], *heads)]
+        passage.warm_tokens = warm[0] - max(warm[1:], default=0)
 
     def fits(model: str) -> bool:
         candidates = found(model)

@@ -6,7 +6,7 @@ Comes in: the ask, the caller, a target. Goes out: an Attempt whose hold is bein
 import asyncio
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -32,7 +32,7 @@ from jevons.meter.lineages import lineage_of
 from jevons.meter.models import ModelFacts, model_facts
 from jevons.meter.overrides import override_line
 from jevons.meter.pricebook import PriceBook
-from jevons.meter.tokens import InputCount, MessageCounter, remote_input
+from jevons.meter.tokens import InputCount, remote_input
 from jevons.policy import govern
 from jevons.policy.accounts import Account
 from jevons.policy.amounts import Amounts
@@ -67,8 +67,8 @@ class Gate:
         self.book = book
         self.governor = governor
         self.outputs = Outputs()
-        self._counter = MessageCounter()
-        self._prefixes = prefixes
+        self.prefixes = prefixes
+        self._counter = prefixes.counter
         self._breaks = Breaks()
 
     async def admit(
@@ -89,7 +89,7 @@ class Gate:
         if noted:
             count = InputCount(count.tokens + noted, count.bound)
         if passage.turn is Turn.FRESH and passage.warm_tokens is None:
-            passage.warm_tokens = self.warm_tokens(ask, passage, target, settings)
+            passage.warm_tokens = self.prefixes.warm_tokens(ask, passage, target, provider)
         asked = self._asked(ask, passage, target, settings, about, count.tokens, noted)
         terms = self._terms(asked, passage, target, ask.server_tools, entry_id, cap_max)
         path, verdict = await self._verdict(passage, target.model, terms)
@@ -177,20 +177,6 @@ class Gate:
             raise
         return attempt
 
-    def plan(self, attempt: Attempt, ask: Ask, sent: Ask) -> Mapping[str, bytes]:
-        """What changes in a body so that the provider's prompt cache keeps what is worth it. `sent`: the request, if need be translated."""
-        assert attempt.passage is not None
-        return self._prefixes.plan(attempt, sent, attempt.passage.sent if sent is ask else None, self._counter)
-
-    def warm_tokens(self, ask: Ask, passage: Passage, target: Target, settings: UpstreamSettings) -> int:
-        """How much of a request a model is believed to have in its prompt cache."""
-        if target.dialect is not ask.dialect:
-            return 0
-        who, now_s = passage.caller.org, passage.at_ms / 1000
-        return self._prefixes.warm_tokens(
-            who, ask, passage.sent, settings.price_provider, target.upstream, target.model, self._counter, now_s
-        )
-
     def guard(self, attempt: Attempt, ask: Ask, dialect: Dialect) -> Guard | None:
         """What its stream is to be passed through; None for most. `dialect`: the upstream's."""
         judge = self.governor.call_judge(attempt.passage) if attempt.passage is not None else None
@@ -263,7 +249,7 @@ class Gate:
         return entry
 
     def _entered(self, entry: Entry) -> None:
-        self._prefixes.settled(entry)
+        self.prefixes.settled(entry)
         key_id = entry.hold.key_id
         if entry.usage.output and self.governor.packs(self.ledger.by_id[key_id].settings.holds):
             self.outputs.saw(key_id, entry.hold.target, entry.usage.output)

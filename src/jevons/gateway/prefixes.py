@@ -28,7 +28,7 @@ from jevons.core.limits import (
     PREFIX_STOPS_MAX,
 )
 from jevons.gateway.attempt import Attempt
-from jevons.gateway.governor import WITHOUT_STEPS
+from jevons.gateway.governor import WITHOUT_STEPS, Passage
 from jevons.meter.models import ModelFacts, model_facts
 from jevons.meter.prompt_rules import PromptCache, prompt_cache
 from jevons.meter.tokens import MessageCounter
@@ -36,6 +36,7 @@ from jevons.policy.arrivals import Arrivals, By
 from jevons.policy.degrade import Turn
 from jevons.policy.promptcache import Plan, plan
 from jevons.policy.provider_cache import Counted, Mark, Path, ProviderCache
+from jevons.policy.route import Target
 from jevons.wire import markers
 
 KEY_BYTES = 16
@@ -83,6 +84,8 @@ class Prefixes(Collector):
     def __init__(self, settings: PromptCacheSettings, secret: bytes) -> None:
         self._settings = settings
         self._secret = secret
+        self.counter = MessageCounter()
+        """Tokens of messages; the gate counts by it too."""
         self._arrivals = Arrivals(PREFIX_STOPS_MAX)
         self._models: OrderedDict[tuple[str, str], _Model] = OrderedDict()
         self._known: OrderedDict[tuple[bytes, str], _Known] = OrderedDict()
@@ -97,20 +100,19 @@ class Prefixes(Collector):
         self.would_save_nusd: Counter[str] = Counter()
         """By upstream: what was observed would have saved, less the write premiums. What is saved stands in the entries."""
 
-    def plan(self, attempt: Attempt, sent: Ask, chain: Chain | None, counter: MessageCounter) -> Mapping[str, bytes]:
+    def plan(self, attempt: Attempt, ask: Ask, sent: Ask) -> Mapping[str, bytes]:
         """The members to change so that what is worth keeping is marked; {} unless the mode is on. Learns from the request.
 
-        `sent` as it goes out, in its dialect; `chain` of its messages, if there is one.
+        `sent`: the request in the dialect in which it goes out; `ask` itself, if that is its own.
         """
         hold, passage = attempt.hold, attempt.passage
         if sent.dialect in WITHOUT_STEPS or passage is None or not sent.messages:
             return NO_CHANGES
-        if chain is None:
-            chain = chain_of(self._secret, sent.messages)
+        chain = passage.sent if sent is ask else chain_of(self._secret, sent.messages)
         about = model_facts(attempt.provider, hold.target)
-        if counter.uncached_bytes(sent.messages, about.tokenizer, chain.digests) > COUNT_INLINE_BYTES_MAX:
+        if self.counter.uncached_bytes(sent.messages, about.tokenizer, chain.digests) > COUNT_INLINE_BYTES_MAX:
             return NO_CHANGES  # only a long body that was translated: what the gate counted was another
-        known = self._known_of(passage.caller.org, sent, chain, about, counter)
+        known = self._known_of(passage.caller.org, sent, chain, about)
         path, said = known.path, markers.said(sent, known.marks)
         attempt.markers = "client" if said.plans else "automatic"
         mode = self._settings.of(hold.upstream)
@@ -161,15 +163,15 @@ class Prefixes(Collector):
             if sent.rates is not None:
                 self.would_save_nusd[upstream] += _saved_nusd(counted, sent.rates)
 
-    def warm_tokens(
-        self, org: str, ask: Ask, chain: Chain, provider: str, upstream: str, target: str, counter: MessageCounter, now_s: float
-    ) -> int:
-        """How many tokens of a request this model has warm, as far as is believed; 0 also where it would take long to tell."""
-        model, about = self._models.get((upstream, target)), model_facts(provider, target)
-        if model is None or not ask.messages or counter.uncached_bytes(ask.messages, about.tokenizer, chain.digests) > COUNT_INLINE_BYTES_MAX:
+    def warm_tokens(self, ask: Ask, passage: Passage, target: Target, provider: str) -> int:
+        """How many tokens of a request a model has warm, as far as is believed; 0 also where it would take long to tell."""
+        model, about = self._models.get((target.upstream, target.model)), model_facts(provider, target.model)
+        if model is None or not ask.messages or target.dialect is not ask.dialect:
             return 0
-        path = self._known_of(org, ask, chain, about, counter).path
-        warm = model.cache.warm(path, now_s)
+        if self.counter.uncached_bytes(ask.messages, about.tokenizer, passage.sent.digests) > COUNT_INLINE_BYTES_MAX:
+            return 0
+        path = self._known_of(passage.caller.org, ask, passage.sent, about).path
+        warm = model.cache.warm(path, passage.at_ms / 1000)
         return path.ends[warm[-1].position] if warm else 0
 
     def collect(self) -> Iterator[Metric]:
@@ -223,7 +225,7 @@ class Prefixes(Collector):
         link = path.links[min(opening, len(path.links) - 1)]
         return b'"' + blake2b(link, digest_size=KEY_BYTES, key=self._secret, person=b"promptkey").hexdigest().encode() + b'"'
 
-    def _known_of(self, org: str, sent: Ask, chain: Chain, about: ModelFacts, counter: MessageCounter) -> _Known:
+    def _known_of(self, org: str, sent: Ask, chain: Chain, about: ModelFacts) -> _Known:
         """Of a request: from what is known of the one that it goes on from, and its new messages. A known one is known under its last link only,
         so that a conversation takes the room of one."""
         tag = self._tags.get(org)
@@ -239,7 +241,7 @@ class Prefixes(Collector):
         if begun < len(links):
             new = slice(begun, None)
             messages = sent.messages[new]
-            lengths = counter.ends(messages, about, chain.digests[new])
+            lengths = self.counter.ends(messages, about, chain.digests[new])
             blocks, tokens = [markers.blocks_in(message) for message in messages], known.path.tokens
             marks = [markers.Mark(begun + n, ttl) for n, message in enumerate(messages) for ttl in markers.lifetimes(message)]
             known = _Known(
