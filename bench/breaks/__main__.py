@@ -19,6 +19,7 @@ from jevons.core.saving import Break
 from jevons.core.usage import Usage
 from jevons.gateway.breaking import Breaks, Sent
 from jevons.meter.prompt_rules import prompt_rules
+from jevons.policy.breaks import LOST_UNCHANGED
 from jevons.wire.parse import parse
 
 SECRET = b"a bench has no secrets to keep.."
@@ -103,7 +104,8 @@ def _common(prompt: bytes, other: bytes) -> int:
 
 
 def _count(found: Iterable[Break | None]) -> int:
-    return sum(one is not None for one in found)
+    """A question that another conversation asked some minutes before is a loss (its prefix had expired), and no break."""
+    return sum(one is not None and one.cause not in LOST_UNCHANGED for one in found)
 
 
 def planted(runs: list[Run]) -> dict[str, dict[str, int]]:

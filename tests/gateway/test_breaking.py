@@ -39,7 +39,7 @@ def conversation() -> list[Body]:
     return [*messages, {"role": "assistant", "content": "That is all."}]
 
 
-def _user(text: str) -> Body:
+def _user(text: str | list[Body]) -> Body:
     return {"role": "user", "content": text}
 
 
@@ -91,3 +91,57 @@ def test_nothing_is_found_where_nothing_broke(gateway: Gateway, key: Key) -> Non
     assert found(gateway, key, [*run, run[-1], fork, *helper, *parallel, *run[-2:]], x_jevons_run_id="one") == [None] * (
         len(run) + 9
     )
+
+
+def claude(marked: bool, clock: bool) -> Run:
+    """The same conversation as Claude Code sends one: its marks move on with the last message."""
+    mark = {"cache_control": {"type": "ephemeral"}} if marked else {}
+    system, name = f"{TIME}\n{POLICY}", marker()
+    run: Run = []
+    for number in range(1, 5):
+        said = [{"role": ("user", "assistant")[n % 2], "content": f"{n}: {RECORD}"} for n in range(2 * number - 1)]
+        said[-1] = _user([{"type": "text", "text": said[-1]["content"], **mark}])
+        text = system.replace("15:00", f"15:{number:02}") if clock else system
+        run.append({"model": "claude-sonnet-4-5", "system": [{"type": "text", "text": name + text, **mark}], "messages": said})
+    return run
+
+
+def test_marks_that_move_on_break_nothing(gateway: Gateway, key: Key) -> None:
+    assert found(gateway, key, claude(marked=True, clock=False), "messages") == [None] * 4
+
+
+def test_what_is_lost_was_written_anew(gateway: Gateway, key: Key) -> None:
+    first, *rows = found(gateway, key, claude(marked=True, clock=True), "messages")
+    assert first is None
+    for row in rows:
+        assert row is not None and (row["cause"], row["position"], row["role"]) == ("clock", 0, "system")
+        assert row["lost_nusd"] == row["lost_tokens"] * (3750 - 300), "a write's price, less a read's"
+
+
+def test_a_cache_that_was_never_asked_for(gateway: Gateway, key: Key) -> None:
+    first, *rows = found(gateway, key, claude(marked=False, clock=False), "messages")
+    assert first is None
+    assert [row and (row["cause"], row["role"], row["lost_nusd"] // row["lost_tokens"]) for row in rows] == [
+        ("unmarked", "", 2700)
+    ] * 3
+
+
+def test_other_keys_have_other_conversations(gateway: Gateway, key: Key) -> None:
+    """What one key's requests were says nothing of another's."""
+    run = run_of(conversation())
+    made = PLANTS["clock"](run)
+    assert made is not None
+    found(gateway, key, run[-1:])
+    assert found(gateway, gateway.key(), made.run[-1:]) == [None]
+
+
+def test_the_text_of_a_break_is_nowhere(gateway: Gateway, key: Key) -> None:
+    """What was changed is named by its kind; not a word of it is written down."""
+    secret = marker()
+    run = [
+        {**body, "messages": [{"role": "system", "content": f"{number} {secret} {POLICY}"}, *body["messages"][1:]]}
+        for number, body in enumerate(run_of(conversation())[:3])
+    ]
+    assert [row and row["cause"] for row in found(gateway, key, run)][1:] == ["counter", "counter"]
+    gateway.jevons.run("cache", "doctor")
+    assert all(secret.encode() not in path.read_bytes() for path in gateway.jevons.home.rglob("*") if path.is_file())

@@ -74,7 +74,7 @@ def edit_of(there: Mark, here: Mark, text: bytes) -> Edit:
     value = Value.WORDS
     if there.digits == here.digits:
         value = _number(b" ".join(parts[max(0, head - AROUND_PIECES) : end + AROUND_PIECES]), b" ".join(parts[head:end]))
-    elif in_place:
+    elif in_place and kin:
         value = _look((parts[head], b" ".join(parts[head:end])))
     return Edit(value, kin, sum(map(len, parts[:head])) + head, sum(map(len, parts[end:])) + tail)
 
