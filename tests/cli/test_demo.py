@@ -53,7 +53,7 @@ def test_every_row_is_marked(filled: Path) -> None:
     assert check(filled / "ledger.db") == []
 
 
-@pytest.mark.parametrize("command", ["bill", "explain", "rerate", "runs", "paradox", "top --once"])
+@pytest.mark.parametrize("command", ["bill", "explain", "rerate", "runs", "paradox", "savings", "top --once"])
 def test_every_command_says_so(filled: Path, jevons: Run, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
     monkeypatch.setenv("JEVONS_HOME", str(filled))
     done = jevons(*command.split(), "--json")

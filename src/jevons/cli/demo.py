@@ -133,6 +133,7 @@ def _tell(found: dict[str, object], link: str | None) -> None:
     commands = (
         "explain",
         "paradox",
+        "savings --by model",
         "rerate --model 'claude-sonnet*=gpt-5-mini'",
         "runs --agent airline-agent",
         "bill --by model",
