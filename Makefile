@@ -14,7 +14,7 @@ EMBED_LOCK := src/jevons/embed/requirements.txt
 # Byte code is written at once, also where PYTHONDONTWRITEBYTECODE is set: without it every start takes seconds longer.
 COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/(pip|setuptools|pkg_resources|pygments)/' .venv/lib
 
-.PHONY: help run demo test test-agents check lint types imports coverage bench-gateway bench-governor bench-loops bench-import bench-explain bench-planted bench-replay bench-park-trace bench-engine bench-park bench-turboquant bench-similar bench-weights bench-quants train-twins bench-twins bench-kv-quality lock clean
+.PHONY: help run demo test test-agents check lint types imports coverage bench-gateway bench-governor bench-loops bench-import bench-explain bench-planted bench-replay bench-answers bench-park-trace bench-engine bench-park bench-turboquant bench-similar bench-weights bench-quants train-twins bench-twins bench-kv-quality lock clean
 
 help: ## this list
 	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -67,6 +67,9 @@ bench-planted: .venv/test.stamp ## causes planted in 200 ledgers of noise, and i
 
 bench-replay: .venv/test.stamp ## recorded calls decided again: how many a second, on one core (options: BENCH_ARGS)
 	@$(BIN)/python -m bench.replay $(BENCH_ARGS)
+
+bench-answers: .venv/test.stamp ## a million kept answers: time of a hit in the store and over HTTP, memory (options: BENCH_ARGS)
+	@$(BIN)/python -m bench.answers $(BENCH_ARGS)
 
 bench-turboquant: .venv/test.stamp bench/out/neighbours.stamp bench/out/minilm.stamp ## TurboQuant beside theory, paper and rivals (JEVONS_DATA; options: BENCH_ARGS)
 	@$(BIN)/python -m bench.turboquant $(BENCH_ARGS)

@@ -1,0 +1,1 @@
+"""What a hit of the answer cache takes at a million answers: time and memory."""
