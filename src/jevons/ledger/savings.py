@@ -13,7 +13,7 @@ from jevons.ledger.rollup import DAY_MS
 
 _ADD = (
     "INSERT INTO savings_day (day, key_id, agent, upstream, target, kind, entries, tokens, nusd, estimated_nusd)"
-    " VALUES (?, ?, ?, ?, ?, ?, 1, ?, ?, ?) ON CONFLICT DO UPDATE SET entries = entries + 1, tokens = tokens + excluded.tokens,"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET entries = entries + excluded.entries, tokens = tokens + excluded.tokens,"
     " nusd = nusd + excluded.nusd, estimated_nusd = estimated_nusd + excluded.estimated_nusd"
 )
 _KEPT = "SELECT day, key_id, agent, upstream, target, kind, entries, tokens, nusd, estimated_nusd FROM savings_day"
@@ -21,6 +21,12 @@ _COUNTED = (
     f"SELECT entries.id / {first_id_of_ms(DAY_MS)} AS day, key_id, agent, upstream, target, value ->> 0 AS kind, count(*), sum(value ->> 2),"
     " sum(value ->> 1), sum(iif(value ->> 3, value ->> 1, 0)) FROM entries, json_each(entries.savings)"
     " WHERE savings <> '[]' GROUP BY 1, 2, 3, 4, 5, 6"
+)
+_GROUP = "day, key_id, agent, upstream, target, kind"
+_UNLIKE = (
+    f"WITH kept AS ({_KEPT}), counted AS MATERIALIZED ({_COUNTED}) SELECT count(*) FROM ("
+    f"SELECT {_GROUP} FROM (SELECT * FROM kept EXCEPT SELECT * FROM counted) UNION"
+    f" SELECT {_GROUP} FROM (SELECT * FROM counted EXCEPT SELECT * FROM kept))"
 )
 _KINDS = ", ".join(f"'{kind}'" for kind in SavingKind)
 _MISSHAPEN = (
@@ -34,13 +40,15 @@ _BREAK = "INSERT INTO prefix_breaks (entry_id, position, role, cause, lost_token
 
 def write(db: apsw.Connection, entries: Sequence[Entry]) -> None:
     """The savings and the breaks of entries that are being written."""
-    saved = [
-        (admitted_ms(hold.id) // DAY_MS, hold.key_id, hold.agent, hold.upstream, hold.target, one.kind, one.tokens, one.nusd,
-         one.nusd if one.estimated else 0)
-        for entry in entries if entry.savings for hold in (entry.hold,) for one in entry.savings
-    ]  # fmt: skip
-    if saved:
-        db.executemany(_ADD, saved)
+    days: dict[tuple[int, int, str, str, str, str], tuple[int, ...]] = {}
+    for entry in entries:
+        hold = entry.hold
+        for one in entry.savings:
+            day = (admitted_ms(hold.id) // DAY_MS, hold.key_id, hold.agent, hold.upstream, hold.target, one.kind)
+            added = (1, one.tokens, one.nusd, one.nusd if one.estimated else 0)
+            days[day] = tuple(map(sum, zip(days[day], added, strict=True))) if day in days else added
+    if days:
+        db.executemany(_ADD, [(*day, *sums) for day, sums in days.items()])
     broken = [
         (entry.hold.id, one.position, one.role, one.cause, one.lost_tokens, one.lost_nusd)
         for entry in entries if (one := entry.broke) is not None
@@ -53,9 +61,5 @@ def problems(db: apsw.Connection) -> Iterator[str]:
     """What is wrong with what was saved, in words."""
     if misshapen := db.execute(_MISSHAPEN).get:
         yield f"{misshapen} entries whose savings are not as savings are written"
-    groups = "day, key_id, agent, upstream, target, kind"
-    wrong = db.execute(
-        f"SELECT count(*) FROM (SELECT {groups} FROM ({_KEPT} EXCEPT {_COUNTED}) UNION SELECT {groups} FROM ({_COUNTED} EXCEPT {_KEPT}))"
-    ).get
-    if wrong:
+    if wrong := db.execute(_UNLIKE).get:
         yield f"savings_day: {wrong} sums are not those of the entries"
