@@ -43,9 +43,9 @@ def write(db: apsw.Connection, entries: Sequence[Entry]) -> None:
     days: dict[tuple[int, int, str, str, str, str], tuple[int, ...]] = {}
     for entry in entries:
         hold = entry.hold
-        for one in entry.savings:
-            day = (admitted_ms(hold.id) // DAY_MS, hold.key_id, hold.agent, hold.upstream, hold.target, one.kind)
-            added = (1, one.tokens, one.nusd, one.nusd if one.estimated else 0)
+        for saving in entry.savings:
+            day = (admitted_ms(hold.id) // DAY_MS, hold.key_id, hold.agent, hold.upstream, hold.target, saving.kind)
+            added = (1, saving.tokens, saving.nusd, saving.nusd if saving.estimated else 0)
             days[day] = tuple(map(sum, zip(days[day], added, strict=True))) if day in days else added
     if days:
         db.executemany(_ADD, [(*day, *sums) for day, sums in days.items()])
