@@ -456,3 +456,7 @@ PREFIX_STOPS_MAX = 65_536
 """Beginnings that are watched for being sent again, about 400 bytes each."""
 PREFIX_KNOWN_MAX = 4_096
 """Conversations of which is known how long each beginning is and where the client marked it: about 6 KB for one of 50 messages."""
+
+# Answers to similar requests
+SEMANTIC_TEXT_CHARS_MAX = 2_000
+"""A longer question is not compared by the mean of its words: a detail that turns the answer would be lost in it."""
