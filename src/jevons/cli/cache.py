@@ -1,4 +1,4 @@
-"""`jevons cache`: the provider's prompt cache. `doctor`: what keeps it from reading prefixes, and what that costs."""
+"""`jevons cache`: `doctor` says what keeps the provider's prompt cache from reading prefixes, and what that costs; `status` and `clear` are of kept answers."""
 
 import time
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from jevons.cli.cache_answers import clear, status
 from jevons.cli.doctor import count
 from jevons.cli.options import as_json, show
 from jevons.cli.tables import console, plain, printable, whole
@@ -22,6 +23,10 @@ _DIALECTS = ("chat", "responses", "messages")
 @click.group()
 def cache() -> None:
     """What caches do for you, and what keeps them from it."""
+
+
+cache.add_command(status)
+cache.add_command(clear)
 
 
 @cache.command(short_help="What breaks prompt prefixes, and what that costs by the month.")

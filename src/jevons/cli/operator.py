@@ -88,6 +88,19 @@ class Operator:
             return False
         return bool(self._through_server("POST", "/engine/forget", {"tag": tag.hex()})["forgotten"])
 
+    def caches(self) -> dict[str, Any] | None:
+        """What the process that serves says of the answers it keeps; None if nobody serves."""
+        if not self._home.address.exists():
+            return None
+        found: dict[str, Any] = self._through_server("GET", "/cache", None)
+        return found
+
+    def clear_caches(self, org: str | None) -> int | None:
+        """Have the process that serves forget an organisation's answers, or all: how many it had. None if nobody serves."""
+        if not self._home.address.exists():
+            return None
+        return int(self._through_server("POST", "/cache/clear", {"org": org})["forgotten"])
+
     def kill(self, subject: str, reason: str) -> dict[str, Any]:
         """The new kill, with the calls under way that it stops."""
 
