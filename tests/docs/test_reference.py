@@ -14,12 +14,13 @@ import msgspec
 import pytest
 from starlette.routing import Route
 
-from jevons.cache.settings import CacheSettings, PromptCacheSettings
+from jevons.cache.settings import AnswerCacheSettings, CacheSettings, PromptCacheSettings
 from jevons.config import KNOWN_KEYS, Config, EngineSection, LedgerSection, ParkSection
 from jevons.core import limits
 from jevons.core.entry import Estimate, Outcome
 from jevons.core.refusal import Kind, invalid
 from jevons.gateway.admin import AdminApi
+from jevons.gateway.answers import Answers
 from jevons.gateway.app import DOORS
 from jevons.gateway.auth_upstream import CLIENT_HEADERS
 from jevons.gateway.clients import FAMILIES, RUN_HEADERS, RunHeaders
@@ -52,6 +53,7 @@ SQL = "docs/sql.md"
         ("`[governor]`", GovernorSettings),
         ("`[cache]`", CacheSettings),
         ("`[cache.prompt]`", PromptCacheSettings),
+        ("`[cache.answers]`", AnswerCacheSettings),
         ("`[engine]`", EngineSection),
         ("`[engine.park]`", ParkSection),
         ("`[ledger]`", LedgerSection),
@@ -210,7 +212,7 @@ def test_every_door() -> None:
 
 
 def test_every_door_of_the_operator() -> None:
-    routes = [route for route in AdminApi(cast(Ledger, None), "").application().routes if isinstance(route, Route)]
+    routes = [route for route in AdminApi(cast(Ledger, None), "", cast(Answers, None)).application().routes if isinstance(route, Route)]
     doors = {
         f"{method} {re.sub(':[a-z]+}', '}', route.path)}"
         for route in routes
