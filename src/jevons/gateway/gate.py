@@ -83,7 +83,8 @@ class Gate:
         """A reserved attempt, its hold durable. Raises Refusal (402, 429, 400) or LedgerUnavailable."""
         provider = settings.price_provider
         about = model_facts(provider, target.model)
-        count = await self._count(ask, about, passage.links)
+        count = await self._count(ask, about, passage.sent)
+        trimmed = await self._trimmed(ask, about, passage)
         cap_max = self.governor.judge(passage, ask, target.model, count.tokens)
         noted = self.governor.tell(passage, target.model)
         if noted:
@@ -117,6 +118,7 @@ class Gate:
         )
         attempt.passage = passage
         attempt.watch = self._breaks.watch(ask, passage, target, provider, count.tokens)
+        attempt.trimmed_tokens, attempt.trimmed_new_tokens = trimmed
         if passage.instead_of is not None:
             _, model, maker = passage.instead_of
             attempt.asked_price = self.book.price(maker, model, admitted_ms(entry_id), dict(asked.context))
@@ -264,6 +266,23 @@ class Gate:
                 counter.count, ask.messages, about, ask.dialect, digests=links.digests, extras=ask.extras
             )
         return counter.count(ask.messages, about, ask.dialect, digests=links.digests, extras=ask.extras)
+
+    async def _trimmed(self, ask: Ask, about: ModelFacts, passage: Passage) -> tuple[int, int]:
+        """By how many tokens the request is shorter than it came, and how many of these nobody sent before."""
+        trim = passage.trim
+        if trim is None:
+            return 0, 0
+        fewer = []
+        for places in ([p for p in trim.places if p >= trim.new], [p for p in trim.places if p < trim.new]):
+            came = await self._count_some(trim.came, about, passage.links, places)
+            fewer.append(max(0, came - await self._count_some(ask, about, trim.links, places)))
+        return sum(fewer), fewer[0]
+
+    async def _count_some(self, ask: Ask, about: ModelFacts, links: Chain, places: Sequence[int]) -> int:
+        """Tokens of some of a request's messages."""
+        messages = tuple([ask.messages[place] for place in places])
+        some = msgspec.structs.replace(ask, messages=messages, extras=(), remote_context=False)
+        return (await self._count(some, about, Chain(tuple([links.digests[place] for place in places]), ()))).tokens
 
     def _asked(
         self,
