@@ -45,6 +45,7 @@ from jevons.gateway.governor import Governor
 from jevons.gateway.metrics import Metrics
 from jevons.gateway.prefixes import Prefixes
 from jevons.gateway.settings import UpstreamSettings
+from jevons.gateway.trimming import Trimmer
 from jevons.gateway.upstreams import Live, live, table_of
 from jevons.ledger import admin
 from jevons.ledger.home import Home, HomeLock, write_private
@@ -129,7 +130,12 @@ def _app(config: Config, home: Home, ledger: Ledger, engine: Engine | None, gove
             return f"the local model is not ready: {engine.detail}"
         return ""
 
-    return App(gate, lives, table, metrics, answers, api, pages.application(), config.hosts, ready)
+    return App(gate, lives, table, metrics, answers, api, pages.application(), config.hosts, ready, _trimmer(config, home))
+
+
+def _trimmer(config: Config, home: Home) -> Trimmer | None:
+    settings = config.cache.trim
+    return Trimmer(settings, home.secret("installation")) if settings.enabled else None
 
 
 async def _flush_notes(governor: Governor) -> None:

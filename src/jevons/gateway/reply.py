@@ -35,6 +35,8 @@ def own_headers(request: int, attempt: Attempt | None, *, cost: bool, cache: byt
         headers.append((b"x-jevons-output-cap", str(attempt.output_cap).encode()))
     if attempt.cache_plan:
         headers.append((b"x-jevons-cache-plan", attempt.cache_plan.encode()))
+    if attempt.passage is not None and attempt.passage.trim is not None:
+        headers.append((b"x-jevons-trimmed", f"tokens={attempt.trimmed_tokens};refs={attempt.passage.trim.refs}".encode()))
     if attempt.passage is not None:
         headers += [(name, value.translate(_SAFE)) for name, value in standing_headers(attempt.passage)]
     if cost and attempt.settled is not None:
