@@ -454,9 +454,29 @@ PREFIX_PARTS_MAX = 8_192
 """Cached beginnings of one model, about 250 bytes each: those of an hour at two requests a second."""
 PREFIX_STOPS_MAX = 65_536
 """Beginnings that are watched for being sent again, about 400 bytes each."""
+ARRIVALS_WATCHED_MAX = 16_384
+"""Of each age, so many requests are watched for what follows them, about 300 bytes each; beyond, the oldest are not counted."""
+RETURNS_TRAITS_MAX = 4_096
+"""Traits of requests whose returns are counted, mostly keys, about 500 bytes each; the one seen longest ago goes."""
+RETURNS_MEMO_MAX = 4_096
+"""Combinations of them whose odds are remembered, about 400 bytes each."""
 PREFIX_KNOWN_MAX = 4_096
 """Conversations of which is known how long each beginning is and where the client marked it: about 6 KB for one of 50 messages."""
 
 # Answers to similar requests
 SEMANTIC_TEXT_CHARS_MAX = 2_000
 """A longer question is not compared by the mean of its words: a detail that turns the answer would be lost in it."""
+SIMILAR_RAM_MIB = 128
+"""About 300,000 questions, as many as there are short answers in ANSWERS_RAM_MIB."""
+SIMILAR_ENTRIES_MAX = 1_000_000
+"""A search goes through all of a context: about a millisecond at so many (make bench-similar), and nothing else is served meanwhile."""
+SIMILAR_ENTRY_BYTES = 288
+"""What a question takes in memory beside its code: its place in the order of use, what it has proved (make bench-similar)."""
+SIMILAR_PLACE_BYTES = 1_200
+"""What a context takes that has any."""
+SIMILAR_MODELS_MAX = 64
+"""Models of one organisation of which is remembered how sure answers are; the one asked longest ago is learnt anew."""
+SIMILAR_ANSWER_CHARS_MAX = 8_000
+"""A longer answer is not given to others: comparing it takes more than a millisecond."""
+SIMILAR_CHECKS_MAX = 8
+"""Checks of cached answers under way at once: at 3 % of hits, some 100 hits a second."""

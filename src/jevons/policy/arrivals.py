@@ -1,35 +1,39 @@
 """When is the beginning of a prompt asked for again? Which beginnings recur, and how soon, learnt from the requests as they come.
 
-Comes in: each request's path (links and lengths of its messages), who sent it, what it answers, when. Goes out: for the places on the path that matter, the
-odds of being asked for again by each age. Does not know: what a cache holds, prices, clocks (every instant is given).
+Comes in: each request's path (links and lengths of its messages), who sent it, who spoke last, when. Goes out: the places on the path that matter,
+with the odds of being asked for again by each age. Does not know: what a cache holds, prices, clocks (every instant is given).
 
 Two kinds of places recur, by different laws. The *end* of a request is asked for again by its conversation's next turn: by how often that
 has gone on, how long it is, how much it grew, how long its last pause was, who sends it, and whether a tool or a person spoke. A *fork* is
 where requests part that began alike (tools, a system prompt, a template, an edited message): asked for by many conversations, as often
-as it lately was. Each such place is watched from one request that passes it to the next (`policy.returns`).
+as it lately was. A place is watched from one request that passes it to the next; `policy.returns` counts what became of it.
 """
 
 import enum
 from bisect import bisect_right
 from collections import OrderedDict, deque
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
+from jevons.core.limits import ARRIVALS_WATCHED_MAX
 from jevons.policy.provider_cache import Path
-from jevons.policy.returns import AGE_EDGES_S, BINS, Returns
+from jevons.policy.returns import AGE_EDGES_S, BINS, Returns, bin_of
 
 TURN_EDGES = (1, 2, 3, 4, 5, 6, 8, 12, 20)
+"""Lower edges of the classes by turn: how often the conversation has gone on."""
 LENGTH_EDGES = (2_048, 4_096, 8_192, 16_384, 32_768, 65_536)
+"""Lower edges of the classes by length, in tokens."""
 GROWTH_EDGES = (256, 512, 1_024, 2_048, 4_096, 8_192, 16_384, 32_768)
-"""Tokens added since the conversation's last request."""
-PAUSE_EDGES_S = (2.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_800.0, 3_600.0)
-"""Pauses before the latest request: of the conversation, or on average between those that passed a fork."""
+"""Lower edges of the classes by tokens added since the conversation's last request."""
+PASSES_EDGES = (2, 3, 4, 5, 6, 7, 8)
+"""Lower edges of the classes of a fork by how many requests passed it."""
 PAUSE_SHARE = 0.3
-"""What the latest pause counts for in a fork's average."""
+"""What the latest pause counts for in the average of those between requests that pass a fork."""
 FORKS_COMMON = 3
-"""Where requests parted so often something is common to conversations, and does not say how often one has gone on."""
-CALM_TURNS = 200
-"""The mean odds of those that have come back follow the last so many."""
+"""Where requests parted so often something is common to conversations, and does not say how often one has gone on. (Two are a conversation and
+an answer asked for again.)"""
+MEAN_OF = 200
+"""The mean odds of conversations in their n-th turn follow the latest so many."""
 
 
 class By(enum.Enum):
@@ -46,17 +50,17 @@ class Place(NamedTuple):
     odds: tuple[float, ...]
     """Of a return, by the upper edge of each age bin (`policy.returns.within`)."""
     later: tuple[float, ...]
-    """The same, on average, after it has come back."""
+    """The same, on average, once it has come back."""
 
 
 class _Watch:
     """One wait for a return, from one request to the next, or for ever."""
 
-    __slots__ = ("came", "passed_s", "returns", "traits")
+    __slots__ = ("came", "law", "passed_s", "traits")
 
-    def __init__(self, passed_s: float, returns: Returns, traits: tuple[Hashable, ...]) -> None:
+    def __init__(self, passed_s: float, law: Returns, traits: tuple[Hashable, ...]) -> None:
         self.passed_s = passed_s
-        self.returns = returns
+        self.law = law
         self.traits = traits
         self.came = -1
         """In which age bin."""
@@ -65,20 +69,45 @@ class _Watch:
 class _Stop:
     """What is known of the prompts that begin alike up to some message."""
 
-    __slots__ = ("forks", "next", "passed_s", "passes", "pause_s", "turn", "watch")
+    __slots__ = ("before", "forks", "next", "passed_s", "passes", "pause_s", "position", "turn", "watch")
 
-    def __init__(self) -> None:
-        self.passed_s = 0.0
-        self.passes = 0
-        self.pause_s = -1.0
-        """Between requests that passed, on average; -1 = one has."""
-        self.turn = -1
-        """How often the conversation had gone on when a request ended here; -1 = none did."""
+    def __init__(self, position: int, before: "_Stop | None") -> None:
+        self.position = position
+        self.before = before
         self.next: bytes | None = None
         """The link that came after it."""
         self.forks = 0
-        """How often another message came after it than the time before."""
+        """How often it was another one than the time before."""
+        self.turn = -1
+        """How often the conversation had gone on when a request ended here; -1 = none did."""
+        self.passes = 0
+        self.passed_s = 0.0
+        self.pause_s = -1.0
+        """Between requests that passed, on average; -1 = only one has."""
         self.watch: _Watch | None = None
+
+    @property
+    def is_end(self) -> bool:
+        """Of a conversation's request."""
+        return self.turn >= 0 and self.forks < FORKS_COMMON
+
+
+class _Mean:
+    """Of odds."""
+
+    __slots__ = ("count", "odds")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.odds: tuple[float, ...] = ()
+
+    def add(self, odds: tuple[float, ...]) -> None:
+        self.count = min(self.count + 1, MEAN_OF)
+        if self.count == 1:
+            self.odds = odds
+        else:
+            share = 1.0 / self.count
+            self.odds = tuple([mean + share * (each - mean) for mean, each in zip(self.odds, odds, strict=True)])
 
 
 class Arrivals:
@@ -92,99 +121,117 @@ class Arrivals:
         self._ages: list[deque[_Watch]] = [deque() for _ in range(BINS)]
         """Per age bin, those in it, oldest first. What came back is counted when its bin is over, with those that did not: else at first only
         returns would be known."""
-        self._later: dict[int, list[float]] = {}
-        self._laters: dict[int, int] = {}
+        self._means = [_Mean() for _ in range(len(TURN_EDGES) + 1)]
+        """By class of turn."""
 
     def __len__(self) -> int:
         return len(self._stops)
 
     def seen(self, path: Path, now_s: float, caller: Hashable = None, by: By = By.PERSON, opening: int = 0) -> tuple[Place, ...]:
-        """A request came: what was learnt before it says how likely it is to be followed; and it is learnt from. `opening`: how many messages tools and
-        system are. Places in order of position; the last is the request's end."""
+        """A request came. Its places in order of position, the last its end, with odds by what was learnt until now. `opening`: how many
+        messages tools and system are."""
         self._grow_older(now_s)
         if not path.links:
             return ()
-        stops = [self._passed(link, now_s) for link in path.links]
-        known = max((place for place, stop in enumerate(stops) if stop.passes), default=-1)
-        ended = max(
-            (place for place, stop in enumerate(stops[: known + 1]) if stop.turn >= 0 and stop.forks < FORKS_COMMON), default=-1
-        )
-        last = len(stops) - 1
-        if 0 <= known < last and stops[known].next not in (None, path.links[known + 1]):
-            stops[known].forks += 1
-        for place in range(max(known, 0), last):
-            stops[place].next = path.links[place + 1]
-        if 0 < opening <= last:
-            stops[opening - 1].forks = max(stops[opening - 1].forks, FORKS_COMMON)
-        end, turn = stops[last], stops[ended].turn + 1 if ended >= 0 else 0
-        end_traits = self._end_traits(path, stops, ended, known, turn, now_s, caller, by)
-        found = []
-        for place, stop in enumerate(stops):
-            if stop.passes:
-                pause_s = now_s - stop.passed_s
-                stop.pause_s = pause_s if stop.pause_s < 0 else (1 - PAUSE_SHARE) * stop.pause_s + PAUSE_SHARE * pause_s
-            stop.passes += 1
-            stop.passed_s = now_s
-            if stop.forks and (place < last or stop.forks >= FORKS_COMMON):
-                traits = ("fork", ("pause", bisect_right(PAUSE_EDGES_S, stop.pause_s)), ("passes", min(stop.passes, 8)))
-                odds = self._watch(stop, self._forks, traits, now_s)
-                found.append(Place(place, odds, odds))
+        end = self._walk(path.links, opening)
+        notable = _notable(end)
+        ended = next((stop for stop in notable if stop.is_end), None)
+        turn = 0 if ended is None else ended.turn + 1
+        traits = _end_traits(path, ended, turn, now_s, caller, by)
         end.turn = turn
-        if end.forks >= FORKS_COMMON:
-            return tuple(found)
-        odds = self._watch(end, self._ends, end_traits, now_s)
-        self._follow(turn, odds)
-        found.append(Place(last, odds, tuple(self._later.get(min(turn + 1, 20), odds))))
+        places: list[Place] = []
+        for stop in reversed(notable):
+            self._pass(path.links[stop.position], stop, now_s)
+            if stop is end and stop.is_end:
+                odds = self._watched(stop, self._ends, traits, now_s)
+                places.append(Place(stop.position, odds, self._later(turn, odds)))
+            elif stop.forks:
+                odds = self._watched(stop, self._forks, _fork_traits(stop), now_s)
+                places.append(Place(stop.position, odds, odds))
         while len(self._stops) > self._stops_max:
             self._stops.popitem(last=False)
-        return tuple(found)
+        return tuple(places)
 
-    def _end_traits(
-        self, path: Path, stops: list[_Stop], ended: int, known: int, turn: int, now_s: float, caller: Hashable, by: By
-    ) -> tuple[Hashable, ...]:
-        grown = path.tokens - (path.ends[ended] if ended >= 0 else 0)
-        pause_s = now_s - stops[ended].passed_s if ended >= 0 else -1.0
-        return (
-            ("turn", bisect_right(TURN_EDGES, turn)),
-            ("length", bisect_right(LENGTH_EDGES, path.tokens)),
-            ("grown", turn > 0, bisect_right(GROWTH_EDGES, grown)),
-            ("paused", bisect_right(PAUSE_EDGES_S, pause_s)),
-            ("known", turn > 0, known > ended and not stops[known].forks >= FORKS_COMMON),
-            ("by", by),
-            ("caller", caller),
-        )
-
-    def _passed(self, link: bytes, now_s: float) -> _Stop:
-        stop = self._stops.get(link)
+    def _walk(self, links: Sequence[bytes], opening: int) -> _Stop:
+        """From the last message that is known to the end, which is returned."""
+        stops, known = self._stops, len(links) - 1
+        while known > 0 and links[known] not in stops:
+            known -= 1
+        stop = stops.get(links[known])
         if stop is None:
-            stop = self._stops[link] = _Stop()
-            return stop
-        self._stops.move_to_end(link)
-        if stop.watch is not None:
-            stop.watch.came = bisect_right(AGE_EDGES_S, now_s - stop.watch.passed_s) - 1
-            stop.watch = None
+            stop = self._stop(links, 0, None, opening)
+        elif known + 1 < len(links) and stop.next not in (None, links[known + 1]):
+            stop.forks += 1
+        for position in range(known + 1, len(links)):
+            stop.next = links[position]
+            stop = self._stop(links, position, stop, opening)
         return stop
 
-    def _watch(self, stop: _Stop, returns: Returns, traits: tuple[Hashable, ...], now_s: float) -> tuple[float, ...]:
-        stop.watch = _Watch(now_s, returns, traits)
-        self._ages[0].append(stop.watch)
-        return returns.odds(traits)
+    def _stop(self, links: Sequence[bytes], position: int, before: _Stop | None, opening: int) -> _Stop:
+        stop = self._stops[links[position]] = _Stop(position, before)
+        if position + 1 == opening and opening < len(links):
+            stop.forks = FORKS_COMMON
+        return stop
 
-    def _follow(self, turn: int, odds: tuple[float, ...]) -> None:
-        turn = min(turn, 20)
-        n = self._laters[turn] = min(self._laters.get(turn, 0) + 1, CALM_TURNS)
-        mean = self._later.setdefault(turn, [0.0] * BINS)
-        for k, p in enumerate(odds):
-            mean[k] += (p - mean[k]) / n
+    def _pass(self, link: bytes, stop: _Stop, now_s: float) -> None:
+        self._stops[link] = stop
+        self._stops.move_to_end(link)
+        if stop.passes:
+            pause_s = now_s - stop.passed_s
+            stop.pause_s = pause_s if stop.passes == 1 else stop.pause_s + PAUSE_SHARE * (pause_s - stop.pause_s)
+        stop.passes += 1
+        stop.passed_s = now_s
+        if stop.watch is not None:
+            stop.watch.came = bin_of(now_s - stop.watch.passed_s)
+            stop.watch = None
+
+    def _watched(self, stop: _Stop, law: Returns, traits: tuple[Hashable, ...], now_s: float) -> tuple[float, ...]:
+        stop.watch = _Watch(now_s, law, traits)
+        self._ages[0].append(stop.watch)
+        return law.odds(traits)
+
+    def _later(self, turn: int, odds: tuple[float, ...]) -> tuple[float, ...]:
+        """Counts the odds in this turn, and gives what those in the next one have on average."""
+        class_ = bisect_right(TURN_EDGES, turn)
+        self._means[class_].add(odds)
+        return self._means[min(class_ + 1, len(TURN_EDGES))].odds or odds
 
     def _grow_older(self, now_s: float) -> None:
         for bin_ in range(BINS - 1, -1, -1):
-            queue, edge_s = self._ages[bin_], AGE_EDGES_S[bin_ + 1]
-            while queue and now_s - queue[0].passed_s >= edge_s:
+            queue, edge_s = self._ages[bin_], AGE_EDGES_S[bin_]
+            while queue and (now_s - queue[0].passed_s >= edge_s or len(queue) > ARRIVALS_WATCHED_MAX):
                 watch = queue.popleft()
-                if watch.came == bin_:
-                    watch.returns.came(watch.traits, bin_)
-                    continue
-                watch.returns.waited(watch.traits, bin_)
-                if bin_ + 1 < BINS:
+                if now_s - watch.passed_s < edge_s:
+                    continue  # too many: of these, neither is counted
+                watch.law.learn(watch.traits, bin_, watch.came == bin_)
+                if watch.came != bin_ and bin_ + 1 < BINS:
                     self._ages[bin_ + 1].append(watch)
+
+
+def _notable(end: _Stop) -> list[_Stop]:
+    """Of a path's stops, from its end on: the end, those where a request ended, and forks."""
+    found, stop = [end], end.before
+    while stop is not None:
+        if stop.turn >= 0 or stop.forks:
+            found.append(stop)
+        stop = stop.before
+    return found
+
+
+def _end_traits(path: Path, ended: _Stop | None, turn: int, now_s: float, caller: Hashable, by: By) -> tuple[Hashable, ...]:
+    """`ended`: where the conversation's last request did."""
+    grown = path.tokens - (0 if ended is None else path.ends[ended.position])
+    pause = -1 if ended is None else bin_of(now_s - ended.passed_s)
+    return (
+        ("turn", bisect_right(TURN_EDGES, turn)),
+        ("length", bisect_right(LENGTH_EDGES, path.tokens)),
+        ("grown", turn > 0, bisect_right(GROWTH_EDGES, grown)),
+        ("paused", pause),
+        by,
+        ("caller", caller),
+    )
+
+
+def _fork_traits(stop: _Stop) -> tuple[Hashable, ...]:
+    pause = -1 if stop.pause_s < 0 else bin_of(stop.pause_s)
+    return ("paused", pause), ("passed", bisect_right(PASSES_EDGES, stop.passes))

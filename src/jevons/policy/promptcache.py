@@ -15,18 +15,23 @@ shorter along a prompt, and once plain it stays so; within that the best is foun
 """
 
 import enum
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from math import inf
 from typing import NamedTuple
 
 import msgspec
 
 from jevons.core.cache_rules import CacheRates, CacheRules, Style
 from jevons.policy.arrivals import Place
-from jevons.policy.provider_cache import Mark, Path, Warm
+from jevons.policy.provider_cache import Mark, Path, Warm, finds
 from jevons.policy.returns import within
 
 RETURNS_MAX = 0.98
 """Odds after a return are taken to be at most this: no conversation goes on for ever."""
+
+KEPT = 0.9
+"""A fork that is passed again within its lifetime with these odds is taken to be kept warm by those who pass."""
 
 
 class Reason(enum.Enum):
@@ -83,19 +88,18 @@ def plan(
     if rules.style is Style.AUTOMATIC:
         return _automatic(rules, rates, path, warm, places)
     read = warm[-1].position if warm else -1
-    allowed = min((part.ttl for part in warm), default=len(rules.ttls) - 1)
     pieces = _pieces(rules, rates, path, read, places, own)
-    lives, worth = _lives(pieces, allowed)
-    marks = _marks(rules, path, warm, pieces, lives, own)
+    lives, worth = _lives(pieces, _allowed(rules, warm, places))
+    written = [(piece.position, life) for piece, life in zip(pieces, lives, strict=True) if life >= 0]
+    marks = _marks(rules, path, warm, written, own)
     saved = (path.ends[read] if warm else 0) * (rates.plain - rates.read) + worth
-    ours = not own and rules.by_itself
-    if own:
-        reason = Reason.PAYS if marks else Reason.CLIENT
-    elif any(life >= 0 for life in lives):
+    if own and not marks:
+        reason = Reason.CLIENT
+    elif written:
         reason = Reason.PAYS
     else:
         reason = Reason.READS if warm else Reason.SELDOM
-    return Plan(marks, ours, None, rules.keyed, round(saved / rates.den), reason)
+    return Plan(marks, rules.by_itself and not own, None, rules.keyed, round(saved / rates.den), reason)
 
 
 def forfeited_nusd(rates: CacheRates, warm_tokens: int, odds: float = 1.0) -> int:
@@ -106,14 +110,13 @@ def forfeited_nusd(rates: CacheRates, warm_tokens: int, odds: float = 1.0) -> in
 
 def worths(rules: CacheRules, rates: CacheRates, place: Place) -> tuple[float, ...]:
     """For each lifetime: what writing a token before this place is worth, in numerators of the rates, less what it costs."""
-    saves = rates.plain - rates.read
-    later = [min(within(place.later, ttl.seconds), RETURNS_MAX) for ttl in rules.ttls]
-    costs = [write - rates.plain for write in rates.writes]
-    cold = max(0.0, *(again * saves - (1.0 - again) * cost for again, cost in zip(later, costs, strict=True)))
-    return tuple(
-        within(place.odds, ttl.seconds) * (saves - cold) / (1.0 - again) - cost
-        for ttl, again, cost in zip(rules.ttls, later, costs, strict=True)
-    )
+    saves, cold = rates.plain - rates.read, 0.0
+    ahead: list[tuple[float, float, int]] = []
+    for ttl, write in zip(rules.ttls, rates.writes, strict=True):
+        again, cost = min(within(place.later, ttl.seconds), RETURNS_MAX), write - rates.plain
+        cold = max(cold, again * saves - (1.0 - again) * cost)
+        ahead.append((within(place.odds, ttl.seconds), again, cost))
+    return tuple([soon * (saves - cold) / (1.0 - again) - cost for soon, again, cost in ahead])
 
 
 def _without(rules: CacheRules, reason: Reason) -> Plan:
@@ -129,91 +132,78 @@ def _automatic(rules: CacheRules, rates: CacheRates, path: Path, warm: Sequence[
     return Plan((), False, best or None, rules.keyed, round(saved / rates.den), Reason.PROVIDER)
 
 
+def _allowed(rules: CacheRules, warm: Sequence[Warm], places: Sequence[Place]) -> int:
+    """The longest lifetime that is of use behind what is warm: that of its parts, but for those that others keep warm."""
+    allowed = len(rules.ttls) - 1
+    deepest = {part.ttl: part.position for part in warm if part.ttl < allowed}
+    for ttl, position in deepest.items():
+        seconds = rules.ttls[ttl].seconds
+        if not any(place.position >= position and within(place.odds, seconds) >= KEPT for place in places[:-1]):
+            allowed = min(allowed, ttl)
+    return allowed
+
+
 def _pieces(
     rules: CacheRules, rates: CacheRates, path: Path, read: int, places: Sequence[Place], own: Sequence[Mark]
 ) -> list[_Piece]:
     """What is not warm, cut at the places that are long enough and at the client's marks."""
-    last = len(path.ends) - 1
-    by_position = {place.position: place for place in places}
-    cuts = {place.position for place in places} | {mark.position for mark in own} | {last}
+    cuts: dict[int, Place | None] = {mark.position: None for mark in own}
+    cuts.update([(place.position, place) for place in places])
     pieces: list[_Piece] = []
-    ahead: tuple[float, ...] = tuple(rates.plain - write for write in rates.writes)  # of what nothing is known of: never read
-    for position in sorted((cut for cut in cuts if cut > read and path.ends[cut] >= rules.min_tokens), reverse=True):
-        if position in by_position:
-            ahead = worths(rules, rates, by_position[position])
-        least = max((mark.ttl for mark in own if mark.position >= position), default=-1)
-        pieces.append(_Piece(position, 0, ahead, least))
-    pieces.reverse()
-    before = path.ends[read] if read >= 0 else 0
-    for number, piece in enumerate(pieces):
-        pieces[number] = piece._replace(tokens=path.ends[piece.position] - before)
-        before = path.ends[piece.position]
+    begin = path.ends[read] if read >= 0 else 0
+    for position in sorted(cuts):
+        if position > read and path.ends[position] >= rules.min_tokens:
+            place = cuts[position] or next((place for place in places if place.position > position), None)
+            worth = worths(rules, rates, place) if place else tuple([rates.plain - write for write in rates.writes])
+            least = max([mark.ttl for mark in own if mark.position >= position], default=-1)
+            pieces.append(_Piece(position, path.ends[position] - begin, worth, least))
+            begin = path.ends[position]
     return pieces
 
 
 def _lives(pieces: Sequence[_Piece], allowed: int) -> tuple[list[int], float]:
     """For each piece the lifetime it is written for (-1 = none), never longer than the one before it, and what all that is worth. From the
     last piece backwards: for each lifetime that the one before may have, the best of what follows."""
-    best: dict[int, tuple[float, list[int]]] = {life: (0.0, []) for life in range(-1, allowed + 1)}
+    best: list[tuple[float, list[int]]] = [(0.0, [])] * (allowed + 2)
     for piece in reversed(pieces):
-        least = min(piece.least, allowed)
-        choices: dict[int, tuple[float, list[int]]] = {}
-        for life in range(-1, allowed + 1):
-            worth, after = best[life]
-            if life >= least:
-                gain = piece.tokens * piece.worth[life] if life >= 0 else 0.0
-                choices[life] = worth + gain, [life, *after]
-        best = {}
-        for limit in range(-1, allowed + 1):
-            within_limit = [choices[life] for life in choices if life <= limit]
-            best[limit] = max(within_limit, key=lambda choice: choice[0], default=(float("-inf"), []))
-    worth, lives = best[allowed]
-    return lives, worth
+        worth, lives = best[0]
+        choice = (worth, [-1, *lives]) if piece.least < 0 else (-inf, [])
+        row = [choice]
+        for life in range(allowed + 1):
+            worth, lives = best[life + 1]
+            worth += piece.tokens * piece.worth[life]
+            if life >= min(piece.least, allowed) and worth > choice[0]:
+                choice = (worth, [life, *lives])
+            row.append(choice)
+        best = row
+    return best[-1][1], best[-1][0]
 
 
 def _marks(
-    rules: CacheRules,
-    path: Path,
-    warm: Sequence[Warm],
-    pieces: Sequence[_Piece],
-    lives: Sequence[int],
-    own: Sequence[Mark],
+    rules: CacheRules, path: Path, warm: Sequence[Warm], written: Sequence[tuple[int, int]], own: Sequence[Mark]
 ) -> tuple[Mark, ...]:
-    """Where lifetimes end, what finds the warm part, and with what is left over: forks, and halves of what is written (it costs nothing more)."""
-    room = rules.breakpoints_max - len(own)
-    taken = {mark.position for mark in own}
-    marks: dict[int, Mark] = {}
-
-    def add(position: int, life: int) -> None:
-        if position not in taken and position not in marks and len(marks) < room:
-            marks[position] = Mark(position, life)
-
-    written = [(piece, life) for piece, life in zip(pieces, lives, strict=True) if life >= 0]
-    for number, (piece, life) in enumerate(written):
-        if number + 1 == len(written) or written[number + 1][1] != life:
-            add(piece.position, life)
-    if warm and not _is_found(rules, path, warm[-1].position, [*taken, *marks]):
-        add(warm[-1].position, warm[-1].ttl)
-    for piece, life in written:
-        add(piece.position, life)
+    """Where lifetimes end, what finds the warm part, and with what is left over: forks, and parts of what is written (it costs nothing more).
+    `written`: (position, lifetime) of the pieces."""
+    read = warm[-1].position if warm else -1
+    wanted = [Mark(position, life) for life, position in {life: position for position, life in written}.items()]
+    if warm and not finds(rules, path, [*own, *wanted], read):
+        wanted.append(Mark(read, warm[-1].ttl))
+    wanted += [Mark(position, life) for position, life in written]
     if written and not own:
-        for position in _halves(path, warm[-1].position if warm else -1, written[-1][0].position, rules.min_tokens):
-            add(position, next(life for piece, life in written if piece.position >= position))
+        wanted += _between(rules, path, read, written)
+    marks: dict[int, Mark] = {}
+    taken = {mark.position for mark in own}
+    for mark in wanted:
+        if len(marks) + len(own) < rules.breakpoints_max and mark.position not in taken:
+            marks.setdefault(mark.position, mark)
     return tuple(sorted(marks.values()))
 
 
-def _is_found(rules: CacheRules, path: Path, position: int, marks: Sequence[int]) -> bool:
-    far = rules.lookback_blocks
-    return any(mark >= position and (not far or path.blocks_between(position, mark) <= far) for mark in marks)
-
-
-def _halves(path: Path, first: int, last: int, min_tokens: int) -> list[int]:
-    """Places half, a quarter and an eighth into what is written: beginnings are more often in common than ends."""
-    start = path.ends[first] if first >= 0 else 0
-    found = []
+def _between(rules: CacheRules, path: Path, read: int, written: Sequence[tuple[int, int]]) -> Iterator[Mark]:
+    """Half, a quarter and an eighth into what is written: beginnings are more often in common than ends."""
+    ends, last = path.ends, written[-1][0]
+    begin = ends[read] if read >= 0 else 0
     for part in (2, 4, 8):
-        tokens = start + (path.ends[last] - start) // part
-        position = max((at for at in range(first + 1, last) if path.ends[at] <= tokens), default=-1)
-        if position >= 0 and path.ends[position] >= min_tokens:
-            found.append(position)
-    return found
+        position = bisect_right(ends, begin + (ends[last] - begin) // part) - 1
+        if position > read and ends[position] - begin >= rules.min_tokens:
+            yield Mark(position, next(life for end, life in written if end >= position))

@@ -9,6 +9,7 @@ for an hour behind five minutes' worth is lost with it. Reading a prefix begins 
 (A provider that keeps whole prefixes for the longest lifetime in them does more than is counted on.)
 """
 
+from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -66,17 +67,27 @@ class Counted(NamedTuple):
 
 
 class _Part:
-    __slots__ = ("before", "expires_s", "ttl")
+    """What one mark had cached: the tokens from the end of the part before it."""
 
-    def __init__(self, ttl: int, expires_s: float, before: bytes | None) -> None:
+    __slots__ = ("before", "expires_s", "position", "ttl")
+
+    def __init__(self, position: int, ttl: int, before: "_Part | None") -> None:
+        self.position = position
         self.ttl = ttl
-        self.expires_s = expires_s
         self.before = before
-        """The part that it continues; it is of no use without."""
+        """It is of no use without."""
+        self.expires_s = 0.0
+
+    def chain(self) -> "list[_Part]":
+        """It and those that it continues, itself first."""
+        found = [self]
+        while found[-1].before is not None:
+            found.append(found[-1].before)
+        return found
 
 
 class ProviderCache:
-    """One model's cache. Bounded: the parts that were touched longest ago are forgotten. Not thread-safe."""
+    """One model's cache. Bounded: the parts that were read or written longest ago are forgotten. Not thread-safe."""
 
     def __init__(self, rules: CacheRules, parts_max: int) -> None:
         self.rules = rules
@@ -88,33 +99,28 @@ class ProviderCache:
 
     def warm(self, path: Path, now_s: float) -> tuple[Warm, ...]:
         """What is cached of a path, shortest first."""
-        parts, found = self._parts, []
-        whole: set[bytes | None] = {None}
-        for position, link in enumerate(path.links):
-            part = parts.get(link)
-            if part is not None and part.expires_s >= now_s and part.before in whole:
-                whole.add(link)
-                found.append(Warm(position, part.ttl, part.expires_s))
-        return tuple(found)
+        parts = self._deepest(path, len(path.links) - 1, now_s)
+        return tuple([Warm(part.position, part.ttl, part.expires_s) for part in reversed(parts)])
 
     def apply(self, path: Path, marks: Sequence[Mark], now_s: float, *, only_marks: bool = False) -> Counted:
         """A request was sent. `only_marks`: it said that nothing else is to be cached. Marks as the provider takes them: a lifetime is at least
         that of any later mark."""
-        marks = self._taken(path, marks, only_marks)
-        warm = [each for each in self.warm(path, now_s) if self._found(path, marks, each.position)]
-        for part in warm:
-            self._touch(path.links[part.position], now_s)
-        position = warm[-1].position if warm else -1
-        read = end = self._matched(path.ends[position]) if warm else 0
-        before = path.links[position] if warm else None
+        marks = self._taken(path, marks, now_s, only_marks)
+        parts = self._found(path, marks, now_s)
+        part = parts[0] if parts else None
+        read = end = self._matched(path.ends[part.position]) if part else 0
+        if part is not None:
+            self._parts.move_to_end(path.links[part.position])
+        for each in parts:
+            self._live(each, now_s)
         written = [0] * len(self.rules.ttls)
         for mark in marks:
-            if mark.position > position:
-                link = path.links[mark.position]
-                self._parts[link] = _Part(mark.ttl, 0.0, before)
-                self._touch(link, now_s)
+            if part is None or mark.position > part.position:
+                part = self._parts[path.links[mark.position]] = _Part(mark.position, mark.ttl, part)
+                self._parts.move_to_end(path.links[mark.position])
+                self._live(part, now_s)
                 written[mark.ttl] += path.ends[mark.position] - end
-                end, before = path.ends[mark.position], link
+                end = path.ends[mark.position]
         while len(self._parts) > self._parts_max:
             self._parts.popitem(last=False)
         return Counted(read, tuple(written), path.tokens - end)
@@ -124,15 +130,35 @@ class ProviderCache:
         for link in path.links:
             self._parts.pop(link, None)
 
-    def _taken(self, path: Path, marks: Iterable[Mark], only_marks: bool) -> list[Mark]:
+    def _deepest(self, path: Path, last: int, now_s: float) -> list[_Part]:
+        """The longest part up to some message that is warm, and those that it continues; [] = none is."""
+        links, get = path.links, self._parts.get
+        for position in range(last, -1, -1):
+            part = get(links[position])
+            if part is not None and part.expires_s >= now_s:
+                parts = part.chain()
+                if all(each.expires_s >= now_s for each in parts):
+                    return parts
+        return []
+
+    def _found(self, path: Path, marks: Sequence[Mark], now_s: float) -> list[_Part]:
+        """The longest part that one of the marks finds, and those that it continues."""
+        if not marks:
+            return []
+        last = marks[-1].position
+        parts = self._deepest(path, last, now_s)
+        while parts and not finds(self.rules, path, marks, parts[0].position):
+            parts = self._deepest(path, parts[0].position - 1, now_s)
+        return parts
+
+    def _taken(self, path: Path, marks: Iterable[Mark], now_s: float, only_marks: bool) -> list[Mark]:
         """In order, long enough, as the provider reads them."""
         rules = self.rules
         if rules.style is Style.NONE or not path.links:
             return []
         if rules.style is Style.AUTOMATIC:
-            longest = max((mark.ttl for mark in marks), default=0)
-            marks = [Mark(position, longest) for position in range(len(path.links))]
-        elif rules.by_itself and not only_marks:
+            return self._all(path, max((mark.ttl for mark in marks), default=0), now_s)
+        if rules.by_itself and not only_marks:
             marks = [*marks, Mark(len(path.links) - 1, 0)]
         longest = 0
         taken: dict[int, Mark] = {}
@@ -142,19 +168,22 @@ class ProviderCache:
                 taken.setdefault(mark.position, Mark(mark.position, longest))
         return sorted(taken.values())
 
-    def _found(self, path: Path, marks: Sequence[Mark], position: int) -> bool:
-        """Is what ends here found from a mark?"""
-        far = self.rules.lookback_blocks
-        if not far:
-            return bool(marks) and marks[-1].position >= position
-        return any(0 <= path.blocks_between(position, mark.position) <= far for mark in marks)
+    def _all(self, path: Path, ttl: int, now_s: float) -> list[Mark]:
+        """Every message behind what is warm."""
+        warm = self._deepest(path, len(path.links) - 1, now_s)
+        first = warm[0].position if warm else bisect_left(path.ends, self.rules.min_tokens)
+        return [Mark(position, ttl) for position in range(first, len(path.links))]
 
     def _matched(self, end: int) -> int:
         """A provider that finds beginnings by itself does so in steps."""
         return end - end % self.rules.step_tokens if self.rules.style is Style.AUTOMATIC else end
 
-    def _touch(self, link: bytes, now_s: float) -> None:
-        part = self._parts[link]
+    def _live(self, part: _Part, now_s: float) -> None:
         if self.rules.refreshes or not part.expires_s:
             part.expires_s = now_s + self.rules.ttls[part.ttl].seconds
-        self._parts.move_to_end(link)
+
+
+def finds(rules: CacheRules, path: Path, marks: Sequence[Mark], position: int) -> bool:
+    """Does one of the marks find what is cached up to this message?"""
+    far = rules.lookback_blocks
+    return any(mark.position >= position and (not far or path.blocks_between(position, mark.position) <= far) for mark in marks)

@@ -1,39 +1,42 @@
 """How likely is it that something comes back within a time? Learnt online, from nothing, by counting who did and who did not.
 
-Comes in: for each thing that is watched its traits (any hashable values), and at what ages it came back, or had not yet. Goes out: the
-odds of a return by each of some ages. Does not know: what is watched, clocks (ages are given).
+Comes in: for each thing that is watched its traits (any hashable values), and in which age bin it came back, or which it left without. Goes
+out: the odds of a return by the end of each bin. Does not know: what is watched, clocks (ages are given).
 
-Ages are cut in bins. The odds that what enters a bin comes back in it are the product of a factor for the bin, one for each trait, and one for each
-trait in that bin: a logistic model of the discrete hazard (Cox 1972, section 6), so that what has not come back *yet* counts for as long
+The odds that what enters an age bin comes back in it are the product of a factor for the bin, one for each trait, and one for each trait in
+that bin: a logistic model of the discrete hazard (Cox 1972, section 6), so that what has not come back *yet* counts for as long
 as it is known. The factors are learnt by gradient steps that shrink with what a trait has seen (AdaGrad: Duchi, Hazan, Singer 2011): a new
-trait begins where the whole stands, and finds its own place as it is seen more often. Traits that go together share what they explain; in the
+trait stands where the whole does, and finds its own place as it is seen more often. Traits that go together share what they explain; in the
 life tables of `policy.park`, where each is set against the whole, it would count twice.
 """
 
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from math import exp, sqrt
 
-AGE_EDGES_S = (0.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_800.0, 3_600.0, 86_400.0)
-"""Lower edges of the age bins. All lifetimes that providers offer are among them; the last bin, beyond a day, is not learnt of."""
-BINS = len(AGE_EDGES_S) - 1
+from jevons.core.limits import RETURNS_MEMO_MAX, RETURNS_TRAITS_MAX
+
+AGE_EDGES_S = (5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_800.0, 3_600.0, 86_400.0)
+"""Upper edges of the age bins; the first begins at 0. The lifetimes that providers offer are among them. Beyond a day nothing is learnt."""
+BINS = len(AGE_EDGES_S)
 PRIOR = -3.0
 """Logarithm of the odds in every bin before anything is learnt: one in twenty."""
 STEP = 0.25
 """Length of a gradient step, before it shrinks."""
 CALM = 1.0
 """What a weight is taken to have seen (sum of squared gradients) before it is moved."""
-TRAITS_MAX = 4_096
-"""So many traits are remembered; the one seen longest ago goes."""
+NEWS = 32
+"""After so many observations the odds are worked out anew."""
 
 
 class _Weights:
-    """Of one trait: for all bins, and for each."""
+    """Of one trait: in each bin, and at the end in all of them."""
 
     __slots__ = ("seen", "values")
 
     def __init__(self, value: float) -> None:
-        self.values = [value] + [0.0] * BINS
+        self.values = [0.0] * BINS + [value]
         self.seen = [CALM] * (BINS + 1)
 
 
@@ -43,57 +46,64 @@ class Returns:
     def __init__(self) -> None:
         self._all = _Weights(PRIOR)
         self._traits: OrderedDict[Hashable, _Weights] = OrderedDict()
+        self._odds: dict[tuple[Hashable, ...], tuple[float, ...]] = {}
+        self._news = 0
 
-    def came(self, traits: Sequence[Hashable], bin_: int) -> None:
-        """Something with these traits came back while its age was in this bin."""
-        self._learn(traits, bin_, 1.0)
-
-    def waited(self, traits: Sequence[Hashable], bin_: int) -> None:
-        """It left the bin, and had not come back."""
-        self._learn(traits, bin_, 0.0)
-
-    def odds(self, traits: Sequence[Hashable]) -> tuple[float, ...]:
+    def odds(self, traits: tuple[Hashable, ...]) -> tuple[float, ...]:
         """For each bin, the probability of a return before its upper edge."""
-        known = [self._all.values, *(weights.values for weights in map(self._traits.get, traits) if weights is not None)]
-        common = sum([values[0] for values in known])
-        away, found = 1.0, []
-        for column in range(1, BINS + 1):
-            logit = common
-            for values in known:
-                logit += values[column]
-            away /= 1.0 + exp(logit)
-            found.append(1.0 - away)
-        return tuple(found)
+        found = self._odds.get(traits)
+        if found is None:
+            if len(self._odds) >= RETURNS_MEMO_MAX:
+                self._odds.clear()
+            found = self._odds[traits] = self._derived(traits)
+        return found
 
-    def _learn(self, traits: Sequence[Hashable], bin_: int, came: float) -> None:
-        rows = [self._all, *(self._weights(trait) for trait in traits)]
-        column = bin_ + 1
+    def learn(self, traits: tuple[Hashable, ...], bin_: int, came: bool) -> None:
+        """Something with these traits left this bin: it had come back in it, or had not."""
+        rows = [self._all, *map(self._weights, traits)]
         logit = 0.0
         for row in rows:
-            logit += row.values[0] + row.values[column]
+            logit += row.values[bin_] + row.values[BINS]
         gradient = 1.0 / (1.0 + exp(-logit)) - came
         square = gradient * gradient
+        step = STEP * gradient
         for row in rows:
-            for place in (0, column):
-                row.seen[place] += square
-                row.values[place] -= STEP * gradient / sqrt(row.seen[place])
+            values, seen = row.values, row.seen
+            seen[bin_] += square
+            values[bin_] -= step / sqrt(seen[bin_])
+            seen[BINS] += square
+            values[BINS] -= step / sqrt(seen[BINS])
+        self._news += 1
+        if self._news >= NEWS:
+            self._news = 0
+            self._odds.clear()
+
+    def _derived(self, traits: tuple[Hashable, ...]) -> tuple[float, ...]:
+        known = [self._all.values, *(weights.values for weights in map(self._traits.get, traits) if weights is not None)]
+        *bins, common = map(sum, zip(*known, strict=True))
+        away, found = 1.0, []
+        for logit in bins:
+            away /= 1.0 + exp(logit + common)
+            found.append(1.0 - away)
+        return tuple(found)
 
     def _weights(self, trait: Hashable) -> _Weights:
         weights = self._traits.get(trait)
         if weights is None:
             weights = self._traits[trait] = _Weights(0.0)
-            if len(self._traits) > TRAITS_MAX:
+            if len(self._traits) > RETURNS_TRAITS_MAX:
                 self._traits.popitem(last=False)
         else:
             self._traits.move_to_end(trait)
         return weights
 
 
+def bin_of(age_s: float) -> int:
+    """The age bin; BINS = beyond the last."""
+    return bisect_right(AGE_EDGES_S, age_s)
+
+
 def within(odds: Sequence[float], seconds: float) -> float:
     """The probability of a return within that time, or within the last edge before it."""
-    found = 0.0
-    for edge_s, probability in zip(AGE_EDGES_S[1:], odds, strict=True):
-        if edge_s > seconds:
-            break
-        found = probability
-    return found
+    bin_ = bin_of(seconds)
+    return odds[bin_ - 1] if bin_ else 0.0
