@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from jevons.core.limits import ANSWERS_RAM_MIB, ANSWERS_TTL_S, TRIM_RAM_MIB, TRIM_TTL_H
+from jevons.core.limits import ANSWERS_RAM_MIB, ANSWERS_TTL_S, SIMILAR_ENTRIES_MAX, SIMILAR_RAM_MIB, TRIM_RAM_MIB, TRIM_TTL_H
 
 PromptMode = Literal["off", "observe", "on"]
 
@@ -37,14 +37,29 @@ class AnswerCacheSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
 class SemanticCacheSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[cache.semantic]`: our own answers to similar requests, under an error bound."""
 
+    enabled: bool = False
+    """Answers are given by similarity, to requests that ask for it (`x-jevons-cache: semantic`) and to callers listed here."""
+    orgs: tuple[str, ...] = ()
+    """Organisations all of whose requests take part; keys that name none belong to "default"."""
+    keys: tuple[str, ...] = ()
+    """The same by the names of keys."""
+    delta: Annotated[float, msgspec.Meta(ge=0.001, le=0.5)] = 0.02
+    """Share of requests that may be answered wrongly, for each organisation and model."""
+    force: bool = False
+    """Also requests whose answers depend on the time, on the person or on tools."""
+    max_entries: Annotated[int, msgspec.Meta(ge=1)] = SIMILAR_ENTRIES_MAX
+    """Questions that are remembered."""
+    ram_mib: Annotated[int, msgspec.Meta(ge=1)] = SIMILAR_RAM_MIB
+    """Memory for them; their answers lie with those of `[cache.answers]`."""
+
 
 class TrimSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[cache.trim]`: long tool output made shorter before it is first cached."""
 
     enabled: bool = False
-    min_tokens: Annotated[int, msgspec.Meta(ge=1)] = 500
+    min_tokens: Annotated[int, msgspec.Meta(ge=1)] = 200
     """A shorter output is left as it is."""
-    min_share: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.2
+    min_share: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.1
     """And one that would not lose this share of its tokens."""
     plain_tokens: Annotated[int, msgspec.Meta(ge=0)] = 0
     """What is kept of a text that is neither JSON, log nor diff, at its beginning and its end; 0 = all of it."""

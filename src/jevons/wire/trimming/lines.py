@@ -56,9 +56,9 @@ ROUTINE = re.compile(
 """How lines begin by which a build, an installer or a test says that all is well."""
 
 WRONG = (
-    "error", "fatal", "critical", "warn", "exception", "traceback", "panic", "segfault", "fail", "denied", "refused", "timeout", "timed out",
-    "cannot", "could not", "unable", "killed", "not found", "no such", "invalid", "abort", "conflict", "unexpected", "undefined", "missing",
-    "corrupt", "assert",
+    b"error", b"fatal", b"critical", b"warn", b"exception", b"traceback", b"panic", b"segfault", b"fail", b"denied", b"refused", b"timeout", b"timed out",
+    b"cannot", b"could not", b"unable", b"killed", b"not found", b"no such", b"invalid", b"abort", b"conflict", b"unexpected", b"undefined", b"missing",
+    b"corrupt", b"assert",
 )  # fmt: skip
 """In lower case: a line with one of them may say what is wrong. Rather too many than too few: these are kept."""
 

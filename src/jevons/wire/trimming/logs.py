@@ -105,16 +105,18 @@ def _events(lines: list[str]) -> list[_Event]:
 def _kept(lines: list[str], events: list[_Event]) -> list[bool]:
     """For each line: does it stay?"""
     kept = [True] * len(lines)
-    seen: Counter[str] = Counter()
-    latest: dict[str, _Event] = {}
-    wrong, kinds = _wrong(lines), _without_numbers(lines)
+    seen: Counter[object] = Counter()
+    latest: dict[object, _Event] = {}
+    data = "\n".join(lines).encode("utf-8", "surrogatepass")
+    wrong, kinds = _wrong(data), _without_numbers(data)
     for event in events:
+        kind: object
         if event.first in wrong or any(place in wrong for place in range(event.first + 1, event.last + 1)):
-            kind, limit = "\n".join([lines[event.first][event.stamp :], *lines[event.first + 1 : event.last + 1]]), 1
+            kind, limit = (lines[event.first][event.stamp :], *lines[event.first + 1 : event.last + 1]), 1
         elif event.routine is not None:
-            kind, limit = f"routine {event.routine}", OF_A_KIND
+            kind, limit = event.routine, OF_A_KIND
         elif event.logged:
-            kind, limit = "\n".join(kinds[event.first : event.last + 1]), OF_A_KIND
+            kind, limit = tuple(kinds[event.first : event.last + 1]), OF_A_KIND
         else:
             continue
         latest[kind] = event
@@ -126,28 +128,26 @@ def _kept(lines: list[str], events: list[_Event]) -> list[bool]:
     return kept
 
 
-def _wrong(lines: list[str]) -> set[int]:
+def _wrong(data: bytes) -> set[int]:
     """The lines that may say what is wrong."""
-    text = "\n".join(lines).lower()
-    if len(text) != sum(map(len, lines)) + len(lines) - 1:  # a few letters are longer in lower case
-        return {place for place, line in enumerate(lines) if any(word in line.lower() for word in WRONG)}
-    begins = list(accumulate([len(line) + 1 for line in lines], initial=0))
+    data = data.lower()
+    begins = list(accumulate([len(line) + 1 for line in data.split(b"\n")], initial=0))
     found: set[int] = set()
     for word in WRONG:
-        at = text.find(word)
+        at = data.find(word)
         while at >= 0:
             place = bisect_right(begins, at) - 1
             found.add(place)
-            at = text.find(word, begins[place + 1])
+            at = data.find(word, begins[place + 1])
     return found
 
 
-def _without_numbers(lines: list[str]) -> list[str]:
+def _without_numbers(data: bytes) -> list[bytes]:
     """The lines, with the same sign for every number and id."""
-    text = "\n".join(lines).encode().translate(DIGITS)
+    data = data.translate(DIGITS)
     for run in (b"0000", b"00", b"00"):
-        text = text.replace(run, b"0")
-    return HEX.sub(b"0", text).decode().split("\n")
+        data = data.replace(run, b"0")
+    return HEX.sub(b"0", data).split(b"\n")
 
 
 def _shared(stamps: list[str]) -> str:
