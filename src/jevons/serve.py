@@ -31,13 +31,14 @@ from jevons.core.limits import (
 from jevons.core.refusal import Kind, Refusal
 from jevons.dashboard.pages import Pages
 from jevons.dashboard.session import SECRET
+from jevons.embed import MissingEmbedderError
 from jevons.engine.front.labels import labels
 from jevons.engine.install import install
 from jevons.engine.park.sealing import tenant_tag
 from jevons.engine.process import Engine, EngineState
 from jevons.engine.settings import BUILD_FILE, PARK_FOLDER, PLANS_FOLDER, EngineSettings, ParkSettings
 from jevons.gateway.admin import AdminApi
-from jevons.gateway.answers import Answers
+from jevons.gateway.answers import Answers, Similar
 from jevons.gateway.app import App
 from jevons.gateway.auth_upstream import Bearer
 from jevons.gateway.gate import Gate
@@ -82,7 +83,8 @@ async def _serve(config: Config, home: Home, *, greet: bool) -> None:
         governor.address = config.governor.public_url or address
         governor.recall(_now_ms())
         pages = Pages(ledger, home.secret(SECRET), home.admin_token())
-        app = _app(config, home, ledger, engine, governor, pages)
+        answers = Answers(config.cache.answers, await _similar(config))
+        app = _app(config, home, ledger, engine, governor, pages, answers)
         notes = asyncio.create_task(_flush_notes(governor))
         first_key = ""
         if all(key.settings.source for key in ledger.keys.values()):  # those of imports are nobody's to call with
@@ -97,6 +99,7 @@ async def _serve(config: Config, home: Home, *, greet: bool) -> None:
         gc.set_threshold(GC_ALLOCATIONS, 20, 20)  # and seldom: a request makes hundreds of objects, next to none in cycles
         if not early.is_set():
             await _run(app, sock, pages.live.close)
+        await answers.checks.close()
         notes.cancel()
         governor.flush_notes(_now_ms())
     finally:
@@ -106,7 +109,9 @@ async def _serve(config: Config, home: Home, *, greet: bool) -> None:
         ledger.close()
 
 
-def _app(config: Config, home: Home, ledger: Ledger, engine: Engine | None, governor: Governor, pages: Pages) -> App:
+def _app(
+    config: Config, home: Home, ledger: Ledger, engine: Engine | None, governor: Governor, pages: Pages, answers: Answers
+) -> App:
     metrics = Metrics(ledger)
     prefixes = Prefixes(config.cache.prompt, home.secret("installation"))
     metrics.add(prefixes)
@@ -120,7 +125,6 @@ def _app(config: Config, home: Home, ledger: Ledger, engine: Engine | None, gove
         table = table_of(settings, list(config.models))
     except ValueError as error:
         raise ConfigError(f"jevons.toml: {error}.") from None
-    answers = Answers(config.cache.answers)
     api = AdminApi(ledger, home.admin_token(), answers, engine).application()
 
     def ready() -> str:
@@ -131,6 +135,27 @@ def _app(config: Config, home: Home, ledger: Ledger, engine: Engine | None, gove
         return ""
 
     return App(gate, lives, table, metrics, answers, api, pages.application(), config.hosts, ready, _trimmer(config, home))
+
+
+async def _similar(config: Config) -> Similar | None:
+    """What knows the answers to similar requests. In a thread: where its loops are not compiled yet, that takes seconds."""
+    settings = config.cache.semantic
+    if not settings.enabled:
+        return None
+    if not config.cache.answers.ram_mib:
+        raise ConfigError(
+            "jevons.toml: [cache.semantic] gives what [cache.answers] keeps; set ram_mib of [cache.answers] above 0."
+        )
+    try:
+        return await asyncio.to_thread(_load_similar, config)
+    except (ModuleNotFoundError, MissingEmbedderError) as error:
+        raise ConfigError(f"jevons.toml: [cache.semantic] is enabled. {error}") from None
+
+
+def _load_similar(config: Config) -> Similar:
+    from jevons.gateway.similar import SimilarRequests  # noqa: PLC0415  numpy and numba are for those who enabled it
+
+    return SimilarRequests(config.cache.semantic, config.cache.answers.ttl_s)
 
 
 def _trimmer(config: Config, home: Home) -> Trimmer | None:

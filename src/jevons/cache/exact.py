@@ -96,6 +96,13 @@ class ExactAnswers:
         partition.answers.move_to_end(key)
         return _unpacked(packed, head)
 
+    def kept_ms(self, org: str, key: bytes, now_ms: int) -> int | None:
+        """When the answer was kept, if it is younger than the lifetime."""
+        partition = self._partitions.get(org)
+        packed = partition.answers.get(key) if partition is not None else None
+        at_ms = _head_of(packed).kept_ms if packed is not None else None
+        return at_ms if at_ms is not None and age_s(at_ms, now_ms) < self._ttl_s else None
+
     def keep(self, org: str, key: bytes, answer: Kept) -> None:
         """Keep it, in the place of an earlier one. What is too large for all of the memory is not kept."""
         packed = self._packed(answer)

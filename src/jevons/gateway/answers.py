@@ -11,6 +11,8 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+import msgspec
+
 from jevons.cache.exact import ExactAnswers, Kept
 from jevons.cache.flights import End, Flights
 from jevons.cache.settings import AnswerCacheSettings
@@ -18,6 +20,7 @@ from jevons.core.ask import Ask, Caller
 from jevons.core.limits import ANSWER_EVENTS_BYTES_MAX, COUNT_INLINE_BYTES_MAX, FLIGHT_WAIT_MAX_S
 from jevons.core.saving import SavingKind
 from jevons.core.usage import Usage
+from jevons.gateway.checking import Checks
 from jevons.gateway.client import Scope
 from jevons.gateway.clients import Named
 from jevons.gateway.governor import Passage
@@ -39,12 +42,24 @@ _ANSWERED_BY = (b"anthropic-", b"openai-")
 """Headers that travel on and may change the answer (`anthropic-beta`)."""
 
 
+class Found(NamedTuple):
+    """The answer to a similar request."""
+
+    answer: Kept
+    similarity: float
+    """Cosine of the two questions."""
+    check: bool
+    """The provider is to be asked as well, to see whether it says the same."""
+
+
 class Hit(NamedTuple):
     """An answer to give instead of asking."""
 
     answer: Kept
     kind: SavingKind
     age_s: int
+    found: Found | None = None
+    """If it is the answer to a similar request."""
 
     @property
     def word(self) -> bytes:
@@ -55,9 +70,19 @@ class Hit(NamedTuple):
 class Wanted:
     """A request that takes part."""
 
-    __slots__ = ("ask", "began", "key", "leads", "passage", "similar", "target", "wish")
+    __slots__ = ("ask", "began", "key", "leads", "passage", "query", "sent", "similar", "target", "wish")
 
-    def __init__(self, ask: Ask, passage: Passage, target: Target, wish: Wish, key: bytes, began: int) -> None:
+    def __init__(
+        self,
+        ask: Ask,
+        passage: Passage,
+        target: Target,
+        wish: Wish,
+        key: bytes,
+        began: int,
+        sent: tuple[tuple[bytes, bytes], ...],
+        query: bytes,
+    ) -> None:
         self.ask = ask
         self.passage = passage
         self.target = target
@@ -66,6 +91,9 @@ class Wanted:
         self.key = key
         self.began = began
         """How often answers had been erased when it came."""
+        self.sent = sent
+        self.query = query
+        """Headers and a query that travel on, and may change the answer."""
         self.leads = False
         """Others who ask the same wait for its answer."""
         self.similar: object | None = None
@@ -75,6 +103,13 @@ class Wanted:
     def org(self) -> str:
         return self.passage.caller.org
 
+    def again(self, passage: Passage) -> "Wanted":
+        """The same, asked once more by ourselves, to check what was found."""
+        wish = msgspec.structs.replace(self.wish, looks=False)
+        made = Wanted(self.ask, passage, self.target, wish, self.key, self.began, self.sent, self.query)
+        made.similar = self.similar
+        return made
+
 
 class Similar(Protocol):
     """Answers to similar requests."""
@@ -82,10 +117,13 @@ class Similar(Protocol):
     def lists(self, caller: Caller) -> bool:
         """Do all requests of this caller take part?"""
 
-    async def look(self, wanted: Wanted) -> Kept | None:
+    def look(self, wanted: Wanted, exact: ExactAnswers) -> Found | None:
         """An answer that will do, or None: the provider is asked."""
 
-    def keep(self, wanted: Wanted, answer: Kept) -> None:
+    def explore(self, wanted: Wanted) -> None:
+        """What was found is not given after all: the provider is asked."""
+
+    def keep(self, wanted: Wanted, answer: Kept, exact: ExactAnswers) -> None:
         """What the provider answered, if it may be given again."""
 
     def erase(self, org: str | None) -> int:
@@ -127,6 +165,7 @@ class Answers:
         self._exact = ExactAnswers(settings.ram_mib * 2**20, settings.ttl_s)
         self._flights: Flights[Kept] = Flights()
         self._similar = similar
+        self.checks = Checks()
         self._looked = 0
         """Requests that looked for an answer."""
         self._hits = 0
@@ -138,8 +177,12 @@ class Answers:
         """None for a request that takes no part: most, and they pay for a look into their headers. Raises Refusal (400, 504)."""
         word, control = named.get(b"x-jevons-cache"), named.get(b"cache-control")
         listed = passage.caller.org in self._orgs or passage.caller.key_name in self._keys
-        if word is not None or listed:
-            found = await self._takes(ask, passage, targets[0], wish_of(word, control, listed=listed), scope)
+        similar = word is None and self._similar is not None and self._similar.lists(passage.caller)
+        if word is not None or listed or similar:
+            wish = wish_of(word, control, listed=listed or similar)
+            if wish is not None and similar:
+                wish = msgspec.structs.replace(wish, chosen=True, similar=True)
+            found = await self._takes(ask, passage, targets[0], wish, scope)
             if found is not None:
                 return found
         if asks_only_kept(control):
@@ -149,10 +192,12 @@ class Answers:
     async def _takes(self, ask: Ask, passage: Passage, target: Target, wish: Wish | None, scope: Scope) -> Wanted | None:
         if wish is None or not self._settings.ram_mib or not takes_part(ask, wish):
             return None
-        sent = [(name, value) for name, value in scope["headers"] if name.startswith(_ANSWERED_BY)]
+        sent = tuple([(name, value) for name, value in scope["headers"] if name.startswith(_ANSWERED_BY)])
         asked = (self._secret, passage.caller.org, target, ask, sent, scope["query_string"])
         key = key_of(*asked) if len(ask.body) <= COUNT_INLINE_BYTES_MAX else await asyncio.to_thread(key_of, *asked)
-        return None if key is None else Wanted(ask, passage, target, wish, key, self._exact.erased)
+        if key is None:
+            return None
+        return Wanted(ask, passage, target, wish, key, self._exact.erased, sent, scope["query_string"])
 
     async def look(self, wanted: Wanted) -> Hit | None:
         """The answer to give. None: `join`, for somebody may just be asking the same. Raises Refusal (504)."""
@@ -164,12 +209,17 @@ class Answers:
             self._hits += 1
             return _hit(kept, SavingKind.ANSWER_EXACT)
         if self._similar is not None and wanted.wish.similar:
-            kept = await self._similar.look(wanted)
-            if kept is not None:
-                return _hit(kept, SavingKind.ANSWER_SEMANTIC)
+            found = self._similar.look(wanted, self._exact)
+            if found is not None:
+                return _hit(found.answer, SavingKind.ANSWER_SEMANTIC, found)
         if wanted.wish.only_kept:
             raise not_kept("no answer to this request is kept")
         return None
+
+    def explore(self, wanted: Wanted) -> None:
+        """The answer to a similar request that `look` found is not given after all."""
+        assert self._similar is not None
+        self._similar.explore(wanted)
 
     async def join(self, wanted: Wanted) -> Hit | None:
         """The answer that somebody else is just being given. None: ask the provider, `keep` its answer, and `release` in any case."""
@@ -194,7 +244,7 @@ class Answers:
         if wanted.began == self._exact.erased:  # else its organisation may have wished to be forgotten meanwhile
             self._exact.keep(wanted.org, wanted.key, answer)
             if self._similar is not None:
-                self._similar.keep(wanted, answer)
+                self._similar.keep(wanted, answer, self._exact)
         if wanted.leads:
             wanted.leads = False
             self._flights.land(wanted.key, answer)
@@ -232,12 +282,12 @@ class Answers:
         }
         status: dict[str, object] = {"answers": said}
         if self._similar is not None:
-            status["similar"] = self._similar.status()
+            status["similar"] = self._similar.status() | {"checks_begun": self.checks.begun, "checks_under_way": len(self.checks)}
         return status
 
 
-def _hit(kept: Kept, kind: SavingKind) -> Hit:
-    return Hit(kept, kind, age_s(kept.kept_ms, _now_ms()))
+def _hit(kept: Kept, kind: SavingKind, found: Found | None = None) -> Hit:
+    return Hit(kept, kind, age_s(kept.kept_ms, _now_ms()), found)
 
 
 def _now_ms() -> int:

@@ -203,6 +203,13 @@ class Governor:
         self.check_kills(passage, model)
         return passage
 
+    def enter_again(self, passage: Passage, request: int) -> Passage:
+        """The passage of a call of our own that asks the same: its key pays, but no run, for no agent takes a step."""
+        again = Passage(passage.caller, self._who(passage.caller, None), request, passage.links)
+        again.trim = passage.trim
+        again.models = passage.models
+        return again
+
     def check_kills(self, passage: Passage, model: str) -> None:
         """Raises Refusal for whoever is stopped."""
         for kill in self._ledger.control.kills.values():

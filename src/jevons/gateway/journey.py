@@ -26,6 +26,7 @@ from jevons.core.usage import Usage
 from jevons.gateway import about, degrading
 from jevons.gateway.answers import Answers, Hit, Told, Wanted
 from jevons.gateway.attempt import Attempt
+from jevons.gateway.checking import Nobody
 from jevons.gateway.client import Client, Scope
 from jevons.gateway.gate import Gate, price_context
 from jevons.gateway.governor import Passage
@@ -107,6 +108,8 @@ class Journey:
         wanted: Wanted | None,
     ) -> None:
         """`wanted`: it takes part in the answer cache."""
+        self._checks = False
+        """It is a call of our own, to check an answer that was given."""
         self._answers = answers
         self._wanted = wanted
         self._cache = b"none" if wanted is None else b"miss"
@@ -133,6 +136,9 @@ class Journey:
         """A kept answer, or one that another is just being given; else the provider's. Whoever waits for that goes on whatever comes."""
         try:
             hit = await self._answers.look(wanted)
+            if hit is not None and hit.found is not None and hit.found.check and not await self._ask_again(wanted):
+                self._answers.explore(wanted)
+                hit = None
             if hit is None:
                 self._client.watch(0 if self._ask.stream else DISCONNECT_WATCH_DELAY_S)
                 self._client.interrupt_on_leave(True)
@@ -148,6 +154,16 @@ class Journey:
         finally:
             gone = self._client.gone or self._stop.refusal is not None
             self._answers.release(wanted, alone=self._sent and not gone)
+
+    async def _ask_again(self, wanted: Wanted) -> bool:
+        """Ask the provider behind the client's back. False: there is no money for it, or too many are asked; then the client's own call is the check."""
+        if self._answers.checks.full:
+            return False
+        passage = self._gate.governor.enter_again(self._passage, self._gate.ledger.next_request(int(time.time() * 1000)))
+        nobody = Nobody()
+        again = Journey(self._gate, self._lives, nobody, self._scope, self._ask, passage, self._answers, wanted.again(passage))
+        again._checks = True
+        return await self._answers.checks.begin(again.run((wanted.target,), (b"", b"")), nobody)
 
     async def _replay(self, wanted: Wanted, hit: Hit) -> None:
         """A kept answer, in the form that was asked for, once its entry is on disk."""
@@ -251,6 +267,7 @@ class Journey:
         answer: Answer | None = None
         outcome = Outcome.ERROR
         drain = live.settings.on_disconnect == "drain"
+        attempt.check = self._checks
         self._client.watch(0 if self._ask.stream else DISCONNECT_WATCH_DELAY_S)
         self._client.interrupt_on_leave(not drain)
         try:

@@ -55,6 +55,7 @@ def hit_headers(entry: Entry, passage: Passage, hit: Hit) -> Headers:
         (b"age", str(hit.age_s).encode()),
         (b"x-jevons-model", target),
         (b"x-jevons-route", entry.hold.upstream.encode() + b"/" + target),
+        *(() if hit.found is None else ((b"x-jevons-similarity", f"{hit.found.similarity:.3f}".encode()),)),
         *((name, value.translate(_SAFE)) for name, value in standing_headers(passage)),
         (b"x-jevons-cost-nusd", b"0"),
     ]
