@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from jevons.core.entry import Entry, Estimate, Hold, Outcome, admitted_ms
+from jevons.core.saving import Saving, SavingKind
 from jevons.core.usage import Usage
 from jevons.ledger import audit
 from jevons.ledger import ledger as ledger_module
@@ -241,6 +242,20 @@ class LedgerMachine(RuleBasedStateMachine):
 
         self.run(leave())
 
+    @rule(asked=calls, failing=failures)
+    def hit(self, asked: dict[str, Any], failing: Failures) -> None:
+        """A kept answer: nothing is reserved anywhere, and hold and entry go to the disk together."""
+
+        async def answered() -> None:
+            if not (taken := self.ask({**asked, "nusd": 0, "tokens": (0, 0)})):
+                return
+            hold = msgspec.structs.replace(taken[0], idempotency_key=b"")
+            self.store.failures = failing
+            self.ledger.take(hold, (), (0,) * 10)
+            await written(self.post_of(hold, Outcome.CACHED, (0,) * 7 + (False,)))
+
+        self.run(answered())
+
     @rule(which=st.lists(picks, min_size=1, max_size=6), spent=usages, failing=failures, leaves=st.booleans())
     def post(self, which: list[int], spent: tuple[Any, ...], failing: Failures, leaves: bool) -> None:
         async def posts() -> None:
@@ -289,7 +304,7 @@ class LedgerMachine(RuleBasedStateMachine):
         u = entry.usage
         cache_write = u.cache_write_5m + u.cache_write_1h
         tokens = (u.input + u.cache_read + cache_write + u.output, u.input, u.cache_read, cache_write, u.output, u.reasoning)
-        step = int(hold.id % 16 == 0 and outcome is not Outcome.VOID)
+        step = int(hold.id % 16 == 0 and outcome not in (Outcome.VOID, Outcome.CACHED))
         self.oracle.resolved[hold.id] = call
         call.amounts = (entry.billed_nusd, entry.list_nusd, *tokens, step, 0)
         self.outcomes[hold.id] = (outcome, entry.billed_nusd)
@@ -309,7 +324,8 @@ class LedgerMachine(RuleBasedStateMachine):
             write_1h = min(write_1h, left)
         usage = Usage(plain, read, write_5m, write_1h, output, min(reasoning, output))
         estimate = Estimate.SEEN if estimated else Estimate.NONE
-        return make_entry(hold, nusd, outcome=outcome, usage=usage, estimate=estimate, settled_ms=self.now_ms)
+        savings = (Saving(SavingKind.ANSWER_EXACT, 7, 8, estimated=True),) if outcome is Outcome.CACHED else ()
+        return make_entry(hold, nusd, outcome=outcome, usage=usage, estimate=estimate, settled_ms=self.now_ms, savings=savings)
 
     @rule(which=picks, nusd=st.integers(0, 300), output=st.integers(0, 40), failing=clean)
     def grow(self, which: int, nusd: int, output: int, failing: Failures) -> None:
