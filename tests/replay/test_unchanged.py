@@ -1,7 +1,7 @@
 """The unchanged policy comes to the ledger's own money, to the nano-dollar, from real traffic and without its outcomes.
 
 The traffic has everything that moves money: calls at once on a tight limit, streams and clients that leave, a provider that bills more than was
-held, limits that change while calls are under way, packed holds that grow, cheaper models, a sudden death and a restart.
+held, limits that change while calls are under way, kept answers, packed holds that grow, cheaper models, a sudden death and a restart.
 """
 
 import json
@@ -179,6 +179,15 @@ def asked(gateway: Gateway) -> None:
             gateway.admin("POST", f"/approvals/{got.error['jevons']['approval']}", {"approve": True})
 
 
+def kept(gateway: Gateway) -> None:
+    """Answers that are given again, to runs under limits and to one that goes round in circles."""
+    key, said = gateway.key(team="runs"), f"Say it again {gateway.key().name}."
+    for n in range(9):
+        headers = {"x-jevons-cache": "exact", "x-jevons-run-id": f"again-{n % 2}"}
+        gateway.post("chat", key, body_of("chat", "gpt-4o", n % 2 == 0, cap=50, text=said), **headers)
+    gateway.post("chat", gateway.key(0), body_of("chat", "gpt-4o", cap=50, text=said), **{"x-jevons-cache": "exact"})
+
+
 def death(gateway: Gateway, key: Key) -> None:
     """Killed with a call under way, and started again."""
     with Call(gateway, key, "chat", body_of("chat", "gpt-4o", True, cap=400, **LONG)) as call:
@@ -200,10 +209,12 @@ def test_the_unchanged_policy_comes_to_the_ledger(gateway: Gateway, tmp_path: Pa
         packed(gateway)
         cheaper(gateway)
         asked(gateway)
+        kept(gateway)
         death(gateway, gateway.key(10**9))
     gateway.jevons.stop()
     assert check(gateway.jevons.ledger) == []
     ledger = recorded(gateway.jevons.ledger)
+    assert sum(entry["outcome"] == "cached" for entry in gateway.jevons.entries()) == 2 * 9
     assert len(ledger.entries) > 250 and len(ledger.overruns) > 5
     assert differences(gateway.jevons.home, tmp_path / "scratch") == {}
 
