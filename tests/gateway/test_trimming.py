@@ -216,3 +216,11 @@ def test_it_is_off_unless_the_operator_wants_it(gateway: Gateway, any_key: Key) 
     got, sent = speaker.say()
     assert sent == json.dumps(speaker.talk.body()).encode() and "x-jevons-trimmed" not in got.headers
     assert gateway.get(PATH + "0" * 16, any_key).error["code"] == "unknown_path"
+
+
+def test_a_text_that_cannot_be_read_is_refused_as_it_ever_was(trimming: Gateway) -> None:
+    """Half of a surrogate pair."""
+    talk = Talk("responses").tool("list", {}, listing())
+    body = json.dumps(talk.body()).encode().replace(b"number", b"n\\ud800umber")
+    got = trimming.post("responses", trimming.key(), body)
+    assert (got.status, got.error["code"]) == (400, "invalid_json")

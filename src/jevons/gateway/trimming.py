@@ -25,6 +25,7 @@ from jevons.gateway.clients import Named
 from jevons.gateway.governor import Passage, Trim
 from jevons.meter.tokens import count_text
 from jevons.policy.trim import READS_FILE, Fate, Rates, Sent, fate, is_kept, is_worth, pays
+from jevons.wire.body import BAD_JSON
 from jevons.wire.trimming.crush import ALL, Form, crush
 from jevons.wire.trimming.crushed import marked
 from jevons.wire.trimming.outputs import Output, answered, call_of, opening, outputs, replaced, turns
@@ -216,7 +217,10 @@ class Trimmer:
 
 def _small(output: Output, ref: str, forms: frozenset[Form], settings: TrimSettings) -> tuple[bytes, int] | None:
     """The JSON string in place of an output, and by how many tokens it is shorter; None: not worth it."""
-    text = output.text
+    try:
+        text = output.text
+    except BAD_JSON:  # half of a surrogate pair, which no provider reads either
+        return None
     crushed = crush(text, forms, settings.plain_tokens * BYTES_PER_TOKEN)
     if crushed is None:
         return None

@@ -154,6 +154,9 @@ def test_a_progress_bar_leaves_its_end_and_colours_go() -> None:
         "name,count\n" + "\n".join(f"item {n},{n}" for n in range(200)),
         "A paragraph of prose. " * 100,
         '{"broken": [1, 2',
+        '{ "twice": 1, "twice": 2 }',
+        "[" * 900 + "]" * 900,
+        '[{"a": ' * 300 + "1" + "}]" * 300,
         "5",
         "",
     ],
@@ -230,6 +233,7 @@ def test_a_log_inside_of_json_is_read_too() -> None:
 
 
 def test_numbers_keep_their_digits() -> None:
+    assert crush('{ "a" : "x: \\\\\\" : y" , "b": [ { "c\\\\": 1 } ] }') is not None, "a colon in a text is no member"
     text = '[ {"a": 1.50, "b": 1e3, "c": 12345678901234567890123, "d": -0.0} ]'
     crushed = crush(text)
     assert crushed is not None and crushed.text == text.replace(" ", "")
