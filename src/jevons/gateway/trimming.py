@@ -89,12 +89,13 @@ class Trimmer:
                     fresh.append((output, key))
                 case Fate.KEEP if known.sent is Sent.UNKNOWN and self._settings.history and not output.failed:
                     old.append((output, key))
+        apart = sum([len(output.raw) for output, _ in (*fresh, *old)]) > COUNT_INLINE_BYTES_MAX
         for output, key in fresh:
-            made = await self._make(ask, org, output)
+            made = await self._make(ask, org, output, apart=apart)
             if made.ref:
                 self._remember(key, msgspec.structs.replace(made, sent=Sent.TRIMMED))
                 swaps += await self._again(org, output, made)
-        if old and (paying := await self._paying(ask, org, old, new, price)):
+        if old and (paying := await self._paying(ask, org, old, new, price, apart=apart)):
             for output, key, known in paying:
                 self._remember(key, msgspec.structs.replace(known, sent=Sent.TRIMMED))
                 swaps += await self._again(org, output, known)
@@ -121,13 +122,14 @@ class Trimmer:
             )
         return msgspec.json.decode(found.raw, type=str)
 
-    async def _make(self, ask: Ask, org: str, output: Output) -> _Known:
-        """What an output could be made shorter to: kept with the original, not yet remembered as sent."""
+    async def _make(self, ask: Ask, org: str, output: Output, *, apart: bool) -> _Known:
+        """What an output could be made shorter to: kept with the original, not yet remembered as sent. `apart`: in a thread."""
         forms = self._forms(ask, output)
         if not forms or not self._originals.fits(output.raw):
             return _Known(Sent.UNKNOWN)
         ref = self._ref(org, output, forms)
-        made = await self._in_time(output, ref, forms)
+        work = (output, ref, forms, self._settings)
+        made = await asyncio.to_thread(_small, *work) if apart else _small(*work)
         if made is None:
             return _Known(Sent.UNKNOWN)
         small, removed = made
@@ -138,28 +140,23 @@ class Trimmer:
         """The very bytes that stand for an output; made once more if they are no longer in memory."""
         now_s = time.monotonic()
         kept = self._originals.get(org, known.ref, now_s)
-        small = kept.small if kept is not None else None
-        if small is None and (made := await self._in_time(output, known.ref, known.forms)) is not None:
+        if kept is not None:
+            small = kept.small
+        else:
+            made = await asyncio.to_thread(_small, output, known.ref, known.forms, self._settings)
+            assert made is not None  # it was, and depends on nothing else
             small, _ = made
-        if small is None:
-            return []
         self._originals.put(org, known.ref, output.raw, small, now_s)
         return [(output, known.ref, small)]
 
-    async def _in_time(self, output: Output, ref: str, forms: frozenset[Form]) -> tuple[bytes, int] | None:
-        """As `_small`, in a thread where it takes long."""
-        if len(output.raw) > COUNT_INLINE_BYTES_MAX:
-            return await asyncio.to_thread(_small, output, ref, forms, self._settings)
-        return _small(output, ref, forms, self._settings)
-
     async def _paying(
-        self, ask: Ask, org: str, old: list[tuple[Output, bytes]], new: int, price: Callable[[], Price | None]
+        self, ask: Ask, org: str, old: list[tuple[Output, bytes]], new: int, price: Callable[[], Price | None], *, apart: bool
     ) -> list[tuple[Output, bytes, _Known]]:
         """Those sent before that are worth the prefix they break, all at once; [] = they are not. A conversation is taken to be half over."""
         made: list[tuple[Output, bytes, _Known]] = []
         for output, key in old:
             if (known := self._known.get(key)) is None:
-                known = await self._make(ask, org, output)
+                known = await self._make(ask, org, output, apart=apart)
             self._remember(key, known)
             if known.ref:
                 made.append((output, key, known))
