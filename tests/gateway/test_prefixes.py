@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 
 from jevons.core.ask import Dialect
+from jevons.core.entry import parse_request_text
+from jevons.ledger.bill import reading
+from jevons.policy.terms import decode
 from jevons.wire.parse import parse
-from tests.gateway.asking import Gateway, Key
+from tests.gateway.asking import Gateway, Got, Key
 from tests.gateway.governing import limit
 from tests.provider import Provider
 from tests.running import Jevons, upstream
@@ -42,6 +45,15 @@ def said(name: str, turn: int) -> str:
     return f"Question {turn}. " + "More of it. " * 40 + f"@@{script}"
 
 
+def warm_of(gateway: Gateway, got: Got) -> int:
+    """What its entry says that its model had in its cache."""
+    with reading(gateway.jevons.ledger) as db:
+        [(terms,)] = db.execute("SELECT terms FROM entries WHERE id = ?", (parse_request_text(got.request),))
+    asked = decode(terms)
+    assert asked is not None
+    return asked.warm_tokens
+
+
 def texts(body: dict[str, Any]) -> list[str]:
     """Of a Messages body, whichever way they are written."""
     contents = [body["system"], *(message["content"] for message in body["messages"])]
@@ -63,6 +75,7 @@ def converse(gateway: Gateway, key: Key, name: str, turns: int, cap: int = 50, *
 def test_a_conversation_is_marked_and_its_bytes_keep_still(planning: Gateway, someone: Key) -> None:
     before: tuple[bytes, ...] = ()
     reads: list[int] = []
+    warm: list[int] = []
     for turn, (raw, sent, got) in enumerate(converse(planning, someone, "talk", 4, model=OPUS, system=SYSTEM)):
         assert got.headers["x-jevons-cache-plan"].startswith("mode=on;marks=5m@")
         marks = MARK.findall(sent)
@@ -78,6 +91,8 @@ def test_a_conversation_is_marked_and_its_bytes_keep_still(planning: Gateway, so
         assert bill is not None and bill.cache_write_5m > 0
         reads.append(bill.cache_read)
         assert [saving["kind"] for saving in entry["savings"]] == ["prompt_planned"]
+        warm.append(warm_of(planning, got))
+    assert warm[0] == 0 and warm[1] > 1800, "by our own count"
     assert reads[0] == 0 and reads[1] >= 1800 and reads == sorted(set(reads)), "all but what is new is read"
 
 

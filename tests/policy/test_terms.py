@@ -6,7 +6,19 @@ import pytest
 from jevons.core.price import Price, PriceTier
 from jevons.policy.degrade import Turn
 from jevons.policy.govern import Terms
-from jevons.policy.terms import VERSION, Asked, Sort, decode, encode, facts_of, terms_of, turn_number, with_answered, with_growth
+from jevons.policy.terms import (
+    VERSION,
+    Asked,
+    Sort,
+    decode,
+    encode,
+    facts_of,
+    terms_of,
+    turn_number,
+    with_answered,
+    with_growth,
+    with_warm,
+)
 
 PLAIN = Price("openai/m", "book", 1, (PriceTier(-1, {"input": 2, "output": 10}),))
 BY_REQUEST = Price("openai/m", "book", 1, (PriceTier(-1, {"input": 2, "output": 10, "requests": 7}),))
@@ -51,6 +63,11 @@ def test_what_is_not_known_is_nothing(terms: bytes) -> None:
 
 def test_an_older_row_has_fewer_members() -> None:
     assert decode(msgspec.msgpack.encode([VERSION, Sort.CALL, "openai"])) == Asked(provider="openai")
+
+
+def test_what_was_warm_is_added() -> None:
+    assert decode(with_warm(encode(FULL), 1_800)) == msgspec.structs.replace(FULL, warm_tokens=1_800)
+    assert with_warm(b"", 1_800) == b"", "nothing was recorded"
 
 
 def test_growth_is_added_at_its_place() -> None:

@@ -20,7 +20,7 @@ from jevons.ledger.ledger import Ledger
 from jevons.meter.tokens import count_text
 from jevons.policy.savings import Markers, check_saving, marked_by, savings_of
 from jevons.policy.settle import Ending, Settled, settle
-from jevons.policy.terms import with_answered
+from jevons.policy.terms import with_answered, with_warm
 from jevons.wire.sse import Cutter
 from jevons.wire.visible import visible_text
 
@@ -95,6 +95,8 @@ class Attempt:
         """Says whether it went on from its conversation's prefix, once it is answered; None = no prompt cache is concerned."""
         self.check = False
         """It was made only to check a cached answer."""
+        self.warm_tokens = 0
+        """What its model is believed to have in its prompt cache; 0 also where that was not looked at."""
         self.cache_plan = ""
         """What our plan for the provider's prompt cache is, in words."""
         self.markers: Markers | None = None
@@ -121,6 +123,8 @@ class Attempt:
         price = self.charge_price or self.price
         if self.answered is not None:
             self.hold = msgspec.structs.replace(self.hold, terms=with_answered(self.hold.terms, self.answered))
+        if self.warm_tokens:
+            self.hold = msgspec.structs.replace(self.hold, terms=with_warm(self.hold.terms, self.warm_tokens))
         settled = self.settled = settle(self.hold, price, ending, billed=self._billed)
         settled_ms = int(time.time() * 1000)
         broke = None

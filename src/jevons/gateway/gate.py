@@ -36,7 +36,6 @@ from jevons.meter.tokens import InputCount, remote_input
 from jevons.policy import govern
 from jevons.policy.accounts import Account
 from jevons.policy.amounts import Amounts
-from jevons.policy.degrade import Turn
 from jevons.policy.govern import Admit, Deny, Terms, decide, is_cut
 from jevons.policy.packed import Outputs
 from jevons.policy.route import Target
@@ -89,8 +88,6 @@ class Gate:
         noted = self.governor.tell(passage, target.model)
         if noted:
             count = InputCount(count.tokens + noted, count.bound)
-        if passage.turn is Turn.FRESH and passage.warm_tokens is None:
-            passage.warm_tokens = self.prefixes.warm_tokens(ask, passage, target, provider)
         asked = self._asked(ask, passage, target, settings, about, count.tokens, noted)
         terms = self._terms(asked, passage, target, ask.server_tools, entry_id, cap_max)
         path, verdict = await self._verdict(passage, target.model, terms)

@@ -271,7 +271,7 @@ class Journey:
         self._client.watch(0 if self._ask.stream else DISCONNECT_WATCH_DELAY_S)
         self._client.interrupt_on_leave(not drain)
         try:
-            caching = self._gate.prefixes.plan(attempt, self._ask, outgoing.sent)
+            caching = self._gate.prefixes.plan(attempt, self._ask, outgoing)
             body = outgoing.body(verdict.output_cap, attempt.hold.output_tokens, self._passage.note, caching)
             url = live.url(address, target.dialect, target.model, self._scope["query_string"])
             same = target.dialect is self._ask.dialect

@@ -5,6 +5,7 @@ prompt a model has warm. `policy.promptcache` decides, `wire.markers` writes. On
 link carries its organisation. How often things are sent again is learnt of all together. Does not know: holds, addresses, accounts.
 """
 
+import asyncio
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
@@ -14,7 +15,7 @@ import msgspec
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from jevons.cache.settings import PromptCacheSettings
+from jevons.cache.settings import PromptCacheSettings, PromptMode
 from jevons.core.ask import Ask, Dialect
 from jevons.core.cache_rules import CacheRates, CacheRules, Style, rates
 from jevons.core.chain import Chain
@@ -29,13 +30,14 @@ from jevons.core.limits import (
 )
 from jevons.gateway.attempt import Attempt
 from jevons.gateway.governor import WITHOUT_STEPS, Passage
+from jevons.gateway.outbound import Outgoing
 from jevons.meter.models import ModelFacts, model_facts
 from jevons.meter.prompt_rules import PromptCache, prompt_cache
 from jevons.meter.tokens import MessageCounter
 from jevons.policy.arrivals import Arrivals, By
 from jevons.policy.degrade import Turn
 from jevons.policy.promptcache import Plan, plan
-from jevons.policy.provider_cache import Counted, Mark, Path, ProviderCache
+from jevons.policy.provider_cache import Counted, Mark, Path, ProviderCache, Warm
 from jevons.policy.route import Target
 from jevons.wire import markers
 
@@ -50,9 +52,11 @@ class _Known(msgspec.Struct, frozen=True):
     path: Path
     marks: tuple[markers.Mark, ...]
     """The client's, on blocks."""
+    opening: int
+    """How many of them are tools and system."""
 
 
-NOTHING_KNOWN = _Known(Path((), ()), ())
+NOTHING_KNOWN = _Known(Path((), ()), (), 0)
 
 
 class _Model:
@@ -100,41 +104,55 @@ class Prefixes(Collector):
         self.would_save_nusd: Counter[str] = Counter()
         """By upstream: what was observed would have saved, less the write premiums. What is saved stands in the entries."""
 
-    def plan(self, attempt: Attempt, ask: Ask, sent: Ask) -> Mapping[str, bytes]:
-        """The members to change so that what is worth keeping is marked; {} unless the mode is on. Learns from the request.
-
-        `sent`: the request in the dialect in which it goes out; `ask` itself, if that is its own.
-        """
-        hold, passage = attempt.hold, attempt.passage
-        if sent.dialect in WITHOUT_STEPS or passage is None or not sent.messages:
+    def plan(self, attempt: Attempt, ask: Ask, outgoing: Outgoing) -> Mapping[str, bytes]:
+        """The members to change so that what is worth keeping is marked; {} unless the mode is on. Where nothing is to be written, what there is
+        to learn of a request is learnt while its upstream is waited for."""
+        mode = self._settings.of(attempt.hold.upstream)
+        cache = prompt_cache(attempt.provider, attempt.hold.target)
+        if cache.rules.style is Style.NONE or ask.dialect in WITHOUT_STEPS or not ask.messages or attempt.passage is None:
             return NO_CHANGES
+        if mode == "on":
+            return self._planned(attempt, attempt.passage, mode, cache, ask, outgoing.sent)
+        asyncio.get_running_loop().call_soon(self._observed, attempt, attempt.passage, mode, cache, ask, outgoing)
+        return NO_CHANGES
+
+    def _observed(
+        self, attempt: Attempt, passage: Passage, mode: PromptMode, cache: PromptCache, ask: Ask, outgoing: Outgoing
+    ) -> None:
+        if attempt.settled is None:
+            self._planned(attempt, passage, mode, cache, ask, outgoing.sent)
+
+    def _planned(
+        self, attempt: Attempt, passage: Passage, mode: PromptMode, cache: PromptCache, ask: Ask, sent: Ask
+    ) -> Mapping[str, bytes]:
+        """`sent`: the request in the dialect in which it goes out; `ask` itself, if that is its own."""
+        hold, rules = attempt.hold, cache.rules
         chain = passage.sent if sent is ask else chain_of(self._secret, sent.messages)
         about = model_facts(attempt.provider, hold.target)
-        if self.counter.uncached_bytes(sent.messages, about.tokenizer, chain.digests) > COUNT_INLINE_BYTES_MAX:
-            return NO_CHANGES  # only a long body that was translated: what the gate counted was another
+        if sent is not ask and self._is_long(sent, about, chain):
+            return NO_CHANGES
         known = self._known_of(passage.caller.org, sent, chain, about)
         path, said = known.path, markers.said(sent, known.marks)
         attempt.markers = "client" if said.plans else "automatic"
-        mode = self._settings.of(hold.upstream)
-        cache = prompt_cache(attempt.provider, hold.target)
-        rules = cache.rules
-        if mode == "off" or rules.style is Style.NONE or sent.previous_response_id is not None:
+        if mode == "off" or sent.previous_response_id is not None:
             return NO_CHANGES
         model = self._model(hold.upstream, hold.target, rules)
         now_s = admitted_ms(hold.id) / 1000
         if attempt_of(hold.id) == 0:  # a retry asks for nothing new
             by = By.TOOL if passage.turn is Turn.OPEN else By.PERSON
-            passage.places = self._arrivals.seen(path, now_s, passage.caller.key_id, by, markers.opening(sent))
+            passage.places = self._arrivals.seen(path, now_s, passage.caller.key_id, by, known.opening)
         places = passage.places if passage.places and passage.places[-1].position == len(path.links) - 1 else ()
         own = _own(rules, said, len(path.links))
         observed = mode == "observe" and rules.style is Style.EXPLICIT
         warm = (model.imagined if observed else model.cache).warm(path, now_s)
+        if passage.warm_tokens is None and passage.turn is Turn.FRESH:
+            attempt.warm_tokens = _tokens(path, model.cache.warm(path, now_s) if observed else warm)
         priced = rates(rules, attempt.price, path.tokens)
         planned = plan(rules, priced, path, warm, places, own)
         wanted = () if said.options else _in_order(planned.marks, own)
         changes, carried, only_marks = NO_CHANGES, own, False
         if mode == "on":
-            changes, carried, only_marks = self._written(cache, sent, path, planned, said, wanted, own)
+            changes, carried, only_marks = self._written(cache, sent, known, planned, said, wanted, own)
             if changes and not said.plans:
                 attempt.markers = "planned"
         imagined = (*own, *wanted) if observed else None
@@ -168,11 +186,10 @@ class Prefixes(Collector):
         model, about = self._models.get((target.upstream, target.model)), model_facts(provider, target.model)
         if model is None or not ask.messages or target.dialect is not ask.dialect:
             return 0
-        if self.counter.uncached_bytes(ask.messages, about.tokenizer, passage.sent.digests) > COUNT_INLINE_BYTES_MAX:
+        if self._is_long(ask, about, passage.sent):
             return 0
         path = self._known_of(passage.caller.org, ask, passage.sent, about).path
-        warm = model.cache.warm(path, passage.at_ms / 1000)
-        return path.ends[warm[-1].position] if warm else 0
+        return _tokens(path, model.cache.warm(path, passage.at_ms / 1000))
 
     def collect(self) -> Iterator[Metric]:
         """For /metrics."""
@@ -197,7 +214,7 @@ class Prefixes(Collector):
         self,
         cache: PromptCache,
         sent: Ask,
-        path: Path,
+        known: _Known,
         planned: Plan,
         said: markers.Said,
         wanted: tuple[Mark, ...],
@@ -217,12 +234,16 @@ class Prefixes(Collector):
         if only_marks:
             changes[markers.CACHE_OPTIONS] = markers.ONLY_MARKS
         if planned.keyed and not said.key and sent.dialect in (Dialect.CHAT, Dialect.RESPONSES):
-            changes[markers.CACHE_KEY] = self._key(path, markers.opening(sent))
+            changes[markers.CACHE_KEY] = self._key(known)
         return changes, carried, only_marks
 
-    def _key(self, path: Path, opening: int) -> bytes:
+    def _is_long(self, sent: Ask, about: ModelFacts, chain: Chain) -> bool:
+        """Would weighing it hold up others? What the gate counted already is known."""
+        return self.counter.uncached_bytes(sent.messages, about.tokenizer, chain.digests) > COUNT_INLINE_BYTES_MAX
+
+    def _key(self, known: _Known) -> bytes:
         """Of a conversation: its beginning up to the first message after tools and system, which says nothing to whoever lacks the secret."""
-        link = path.links[min(opening, len(path.links) - 1)]
+        link = known.path.links[min(known.opening, len(known.path.links) - 1)]
         return b'"' + blake2b(link, digest_size=KEY_BYTES, key=self._secret, person=b"promptkey").hexdigest().encode() + b'"'
 
     def _known_of(self, org: str, sent: Ask, chain: Chain, about: ModelFacts) -> _Known:
@@ -251,6 +272,7 @@ class Prefixes(Collector):
                     known.path.blocks + tuple(accumulate(blocks, initial=known.path.blocks[-1] if begun else 0))[1:],
                 ),
                 known.marks + tuple(marks),
+                known.opening if begun > known.opening else markers.opening(sent),
             )
         self._known[known.path.links[-1], tokenizer] = known
         if len(self._known) > PREFIX_KNOWN_MAX:
@@ -266,6 +288,10 @@ class Prefixes(Collector):
                 self._models.popitem(last=False)
         self._models.move_to_end(key)
         return model
+
+
+def _tokens(path: Path, warm: Sequence[Warm]) -> int:
+    return path.ends[warm[-1].position] if warm else 0
 
 
 def _own(rules: CacheRules, said: markers.Said, messages: int) -> tuple[Mark, ...]:

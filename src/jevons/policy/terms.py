@@ -123,6 +123,12 @@ def with_answered(terms: bytes, answered: dict[str, str]) -> bytes:
     return encode(msgspec.structs.replace(asked, answered=tuple(answered.items())))
 
 
+def with_warm(terms: bytes, warm_tokens: int) -> bytes:
+    """The same once it was looked what its model had in its prompt cache."""
+    asked = decode(terms)
+    return terms if asked is None else encode(msgspec.structs.replace(asked, warm_tokens=warm_tokens))
+
+
 def turn_number(turn: Turn | None) -> int:
     """As `Asked.turn`."""
     return _TURNS.index(turn)
