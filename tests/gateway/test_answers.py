@@ -172,6 +172,8 @@ def test_only_if_cached(gateway: Gateway, key: Key, door: str) -> None:
         got = gateway.post(door, key, asked(door, text), cache_control="only-if-cached", **headers)
         assert got.status == 504 and got.headers["x-should-retry"] == "false" and got.headers["x-jevons-cache"] == "none"
         assert "only-if-cached" in str(error_in(got, door)["message"])
+    both = gateway.post(door, key, asked(door, text), cache_control="no-cache, only-if-cached", **EXACT)
+    assert both.status == 504
     assert gateway.attempts(name) == [] and gateway.entries(key) == []
 
 

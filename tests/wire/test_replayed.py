@@ -217,6 +217,21 @@ def test_what_cannot_be_put_together(door: Dialect, stream: bytes):
         whole_of(door, stream)
 
 
+@pytest.mark.parametrize(
+    ("door", "body"),
+    [
+        (Dialect.CHAT, b'{"choices":[{"index":0,"finish_reason":"stop"}]}'),
+        (Dialect.CHAT, b'{"object":"something"}'),
+        (Dialect.MESSAGES, b'{"content":[{"text":"no type"}]}'),
+        (Dialect.RESPONSES, b'{"status":"completed"}'),
+        (Dialect.RESPONSES, b"[]"),
+    ],
+)
+def test_what_cannot_be_told(door: Dialect, body: bytes):
+    with pytest.raises(BrokenAnswer, match="cannot be told"):
+        stream_of(door, body, include_usage=False)
+
+
 def test_blocks_that_begin_with_all_that_they_are():
     cited = {"type": "text", "text": "a", "citations": [{"type": "char_location", "cited_text": "b"}]}
     blocks = [cited, {"type": "redacted_thinking", "data": "x"}, {"type": "new_block", "of": [1]}]

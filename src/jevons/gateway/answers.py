@@ -201,8 +201,12 @@ class Answers:
 
     async def look(self, wanted: Wanted) -> Hit | None:
         """The answer to give. None: `join`, for somebody may just be asking the same. Raises Refusal (504)."""
-        if not wanted.wish.looks:
-            return None
+        hit = self._found(wanted) if wanted.wish.looks else None
+        if hit is None and wanted.wish.only_kept:
+            raise not_kept("no answer to this request is kept")
+        return hit
+
+    def _found(self, wanted: Wanted) -> Hit | None:
         self._looked += 1
         kept = self._exact.find(wanted.org, wanted.key, _now_ms())
         if kept is not None and is_fresh(wanted.wish, kept.kept_ms, _now_ms(), self._settings.ttl_s):
@@ -212,8 +216,6 @@ class Answers:
             found = self._similar.look(wanted, self._exact)
             if found is not None:
                 return _hit(found.answer, SavingKind.ANSWER_SEMANTIC, found)
-        if wanted.wish.only_kept:
-            raise not_kept("no answer to this request is kept")
         return None
 
     def explore(self, wanted: Wanted) -> None:

@@ -144,9 +144,7 @@ class Journey:
                 self._client.interrupt_on_leave(True)
                 hit = await self._answers.join(wanted)
                 self._client.interrupt_on_leave(False)
-            if hit is not None:
-                await self._replay(wanted, hit)
-            else:
+            if hit is None or not await self._replay(wanted, hit):
                 await self._run(targets, idempotency)
         except asyncio.CancelledError:
             if self._stop.refusal is not None or not self._client.left():
@@ -165,18 +163,25 @@ class Journey:
         again._checks = True
         return await self._answers.checks.begin(again.run((wanted.target,), (b"", b"")), nobody)
 
-    async def _replay(self, wanted: Wanted, hit: Hit) -> None:
-        """A kept answer, in the form that was asked for, once its entry is on disk."""
+    async def _replay(self, wanted: Wanted, hit: Hit) -> bool:
+        """A kept answer, in the form that was asked for, once its entry is on disk. False: it cannot be told in this form."""
         ask, target = self._ask, wanted.target
+        told = terminal = b""
+        if ask.stream:
+            try:
+                told, terminal = stream_of(ask.dialect, hit.answer.body, include_usage=ask.include_usage)
+            except BrokenAnswer as error:
+                log.info("what is kept for %s is not streamed: %s", request_text(self._request), error)
+                return False
         entry = await self._gate.hit(ask, self._passage, target, self._lives[target.upstream].settings, hit)
         self._gate.governor.answered(self._passage)
         headers = hit_headers(entry, self._passage, hit)
         if not ask.stream:
             await self._client.answer(200, [*about.JSON, *headers], hit.answer.body)
-            return
-        told, terminal = stream_of(ask.dialect, hit.answer.body, include_usage=ask.include_usage)
-        await self._client.start(200, [EVENT_STREAM, *headers])
-        await self._client.body(told + self._comment(entry.billed_nusd) + terminal, more=False)
+        else:
+            await self._client.start(200, [EVENT_STREAM, *headers])
+            await self._client.body(told + self._comment(entry.billed_nusd) + terminal, more=False)
+        return True
 
     def _keep(self, target: Target, attempt: Attempt, body: bytes) -> bytes:
         """The whole answer in the client's dialect; kept, if it takes part and may be given again."""

@@ -26,6 +26,9 @@ _DONE = event("", b"[DONE]")
 _STOPPED = event("message_stop", b'{"type":"message_stop"}')
 _RESPONSE_ENDS = frozenset({"response.completed", "response.incomplete"})
 
+_ODD = (*BAD_JSON, KeyError, TypeError, AttributeError, ValueError)
+"""What reading an answer raises that is not as its dialect has it."""
+
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -43,19 +46,25 @@ def whole_of(dialect: Dialect, stream: bytes) -> bytes:
             case Dialect.MESSAGES:
                 return _encode(_whole_message([_decode(data) for data in said]))
         return _encode(_whole_response([_decode(data) for data in said]))
-    except (*BAD_JSON, KeyError, TypeError, AttributeError, ValueError) as error:
+    except _ODD as error:
         raise BrokenAnswer(f"its stream cannot be put together: {error!r}") from None
 
 
 def stream_of(dialect: Dialect, body: bytes, *, include_usage: bool) -> tuple[bytes, bytes]:
-    """(events, the terminal event) that tell a whole answer, in its own dialect. `include_usage`: the Chat client asked for that chunk."""
-    whole = _decode(body)
-    match dialect:
-        case Dialect.CHAT:
-            return b"".join(_tell_chat(whole, include_usage)), _DONE
-        case Dialect.MESSAGES:
-            return b"".join(_tell_message(whole)), _STOPPED
-    return tell_response(whole)
+    """(events, the terminal event) that tell a whole answer, in its own dialect. Raises BrokenAnswer.
+
+    `include_usage`: the Chat client asked for that chunk.
+    """
+    try:
+        whole = _decode(body)
+        match dialect:
+            case Dialect.CHAT:
+                return b"".join(_tell_chat(whole, include_usage)), _DONE
+            case Dialect.MESSAGES:
+                return b"".join(_tell_message(whole)), _STOPPED
+        return tell_response(whole)
+    except _ODD as error:
+        raise BrokenAnswer(f"it cannot be told as a stream: {error!r}") from None
 
 
 def _whole_chat(chunks: list[Json]) -> Json:
