@@ -14,7 +14,7 @@ EMBED_LOCK := src/jevons/embed/requirements.txt
 # Byte code is written at once, also where PYTHONDONTWRITEBYTECODE is set: without it every start takes seconds longer.
 COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/(pip|setuptools|pkg_resources|pygments)/' .venv/lib
 
-.PHONY: help run demo test test-agents check lint types imports coverage bench-gateway bench-governor bench-loops bench-import bench-explain bench-planted bench-replay bench-answers bench-park-trace bench-engine bench-park bench-turboquant bench-similar bench-weights bench-quants train-twins bench-twins bench-kv-quality lock clean
+.PHONY: help run demo test test-agents check lint types imports coverage bench-gateway bench-governor bench-loops bench-breaks bench-import bench-explain bench-planted bench-replay bench-answers bench-park-trace bench-engine bench-park bench-turboquant bench-similar bench-weights bench-quants train-twins bench-twins bench-kv-quality lock clean
 
 help: ## this list
 	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -55,6 +55,9 @@ bench-governor: .venv/test.stamp ## what limits prevent, and what governing cost
 
 bench-loops: .venv/test.stamp ## the loop detector on recorded agents: false alarms, and loops planted in them (JEVONS_DATA)
 	@$(BIN)/python -m bench.loops
+
+bench-breaks: .venv/test.stamp ## breaks of prompt prefixes planted in recorded agents: how many the cache doctor names, and false alarms (JEVONS_DATA)
+	@$(BIN)/python -m bench.breaks
 
 bench-import: .venv/test.stamp ## a million rows of another's log: rate, memory, killed and resumed (options: BENCH_ARGS)
 	@$(BIN)/python -m bench.imports $(BENCH_ARGS)
