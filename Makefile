@@ -74,6 +74,9 @@ bench-replay: .venv/test.stamp ## recorded calls decided again: how many a secon
 bench-answers: .venv/test.stamp ## a million kept answers: time of a hit in the store and over HTTP, memory (options: BENCH_ARGS)
 	@$(BIN)/python -m bench.answers $(BENCH_ARGS)
 
+bench-trim: .venv/test.stamp ## long tool output made shorter: tokens, dollars with the prompt cache, milliseconds (JEVONS_DATA; options: BENCH_ARGS)
+	@$(BIN)/python -m bench.trim $(BENCH_ARGS)
+
 bench-turboquant: .venv/test.stamp bench/out/neighbours.stamp bench/out/minilm.stamp ## TurboQuant beside theory, paper and rivals (JEVONS_DATA; options: BENCH_ARGS)
 	@$(BIN)/python -m bench.turboquant $(BENCH_ARGS)
 

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from starlette.routing import Route
 
-from jevons.cache.settings import AnswerCacheSettings, CacheSettings, PromptCacheSettings
+from jevons.cache.settings import AnswerCacheSettings, CacheSettings, PromptCacheSettings, TrimSettings
 from jevons.config import KNOWN_KEYS, Config, EngineSection, LedgerSection, ParkSection
 from jevons.core import limits
 from jevons.core.entry import Estimate, Outcome
@@ -54,6 +54,7 @@ SQL = "docs/sql.md"
         ("`[cache]`", CacheSettings),
         ("`[cache.prompt]`", PromptCacheSettings),
         ("`[cache.answers]`", AnswerCacheSettings),
+        ("`[cache.trim]`", TrimSettings),
         ("`[engine]`", EngineSection),
         ("`[engine.park]`", ParkSection),
         ("`[ledger]`", LedgerSection),

@@ -215,7 +215,7 @@ def test_it_is_off_unless_the_operator_wants_it(gateway: Gateway, any_key: Key) 
     speaker.talk.tool("list", {}, listing())
     got, sent = speaker.say()
     assert sent == json.dumps(speaker.talk.body()).encode() and "x-jevons-trimmed" not in got.headers
-    assert gateway.get(PATH + "0" * 16, any_key).error["code"] == "unknown_path"
+    assert gateway.get(PATH + "0" * 15, any_key).error["code"] == "unknown_path"
 
 
 def test_a_text_that_cannot_be_read_is_refused_as_it_ever_was(trimming: Gateway) -> None:

@@ -406,8 +406,9 @@ NATIVE_FETCH_TIMEOUT_S = 300.0
 """11 MB through npm: seconds, on a slow line minutes."""
 
 # Trimming
-TRIM_REF_BYTES = 8
-"""Of a reference: 2**32 originals of one organisation before two are likely to share one, and some thousands are kept."""
+TRIM_REF_DIGITS = 15
+"""Of a reference, which is paid for at every turn: five tokens, where as much in hexadecimal takes ten. Of 10,000 originals two share one with a
+chance of 1 in 20 million."""
 TRIM_TEXT_BYTES_MAX = 4 * 2**20
 """A longer tool output is left as it is: to read this much takes a thread a fifth of a second."""
 ORIGINAL_OVERHEAD_BYTES = 500

@@ -17,7 +17,13 @@ from jevons.cache.originals import Originals
 from jevons.cache.settings import TrimSettings
 from jevons.core.ask import Ask, Caller
 from jevons.core.chain import DIGEST_BYTES, Chain, chain, identity, links_after
-from jevons.core.limits import COUNT_INLINE_BYTES_MAX, IDENTITY_BYTES_MAX, TRIM_DECISIONS_MAX, TRIM_REF_BYTES, TRIM_TEXT_BYTES_MAX
+from jevons.core.limits import (
+    COUNT_INLINE_BYTES_MAX,
+    IDENTITY_BYTES_MAX,
+    TRIM_DECISIONS_MAX,
+    TRIM_REF_DIGITS,
+    TRIM_TEXT_BYTES_MAX,
+)
 from jevons.core.price import Price
 from jevons.core.refusal import Kind, Refusal, invalid
 from jevons.core.usage import CACHE_READ, CACHE_WRITE_5M, INPUT
@@ -193,13 +199,14 @@ class Trimmer:
 
     def _key(self, org: str, begun: bytes, output: Output) -> bytes:
         """Of one output in its conversation. Some clients number their calls anew in each: an id alone does not tell."""
-        return self._digest(b"output", org, begun + output.call_id.encode(), output.raw, DIGEST_BYTES)
+        return self._digest(b"output", org, begun + output.call_id.encode(), output.raw)
 
     def _ref(self, org: str, output: Output, forms: frozenset[Form]) -> str:
-        return self._digest(b"original", org, ",".join(sorted(forms)).encode(), output.raw, TRIM_REF_BYTES).hex()
+        digest = self._digest(b"original", org, ",".join(sorted(forms)).encode(), output.raw)
+        return f"{int.from_bytes(digest) % 10**TRIM_REF_DIGITS:0{TRIM_REF_DIGITS}}"
 
-    def _digest(self, purpose: bytes, org: str, apart: bytes, raw: bytes, size: int) -> bytes:
-        whole = blake2b(digest_size=size, key=self._secret, person=purpose)
+    def _digest(self, purpose: bytes, org: str, apart: bytes, raw: bytes) -> bytes:
+        whole = blake2b(digest_size=DIGEST_BYTES, key=self._secret, person=purpose)
         for part in (org.encode(), apart):
             whole.update(len(part).to_bytes(8) + part)
         whole.update(raw)

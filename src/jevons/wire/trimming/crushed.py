@@ -7,11 +7,11 @@ import re
 
 import msgspec
 
-from jevons.core.limits import TRIM_REF_BYTES
+from jevons.core.limits import TRIM_REF_DIGITS
 
 PATH = "/jevons/v1/trimmed/"
 """Where the original can be had, on the gateway that the agent calls anyway."""
-_LAST_LINE = re.compile(rf"\n\[jevons: [^\n]*{re.escape(PATH)}[0-9a-f]{{{2 * TRIM_REF_BYTES}}}\]\s*\Z")
+_LAST_LINE = re.compile(rf"\n\[jevons: [^\n]*{re.escape(PATH)}\d{{{TRIM_REF_DIGITS}}}\]\s*\Z")
 
 
 class Crushed(msgspec.Struct, frozen=True):
@@ -32,8 +32,8 @@ def total(parts: list[tuple[int, str]]) -> tuple[tuple[int, str], ...]:
 
 def marked(crushed: Crushed, ref: str) -> str:
     """The text with its last line: what was left out, how much, and where the whole is."""
-    said = ", ".join([f"{count:,} {sort}" for count, sort in crushed.left])
-    head = f"left out {said}; ask for less, or all:" if said else "same values, shorter form; as it came:"
+    said = ", ".join([f"{count} {sort}" for count, sort in crushed.left])
+    head = f"{said} left out; ask for less, or" if said else "reformatted; original:"
     return f"{crushed.text}\n[jevons: {head} GET {PATH}{ref}]"
 
 

@@ -1,0 +1,1 @@
+"""What trimming tool output saves."""
