@@ -40,6 +40,7 @@ class Request(NamedTuple):
     takes_ms: int = 1000
     at_ms: int = START_MS
     turn: int = 0
+    warm_tokens: int = 0
 
 
 class Recorder:
@@ -77,6 +78,7 @@ class Recorder:
             output_cap=request.output_cap,
             size_tokens=request.input_tokens,
             turn=request.turn,
+            warm_tokens=request.warm_tokens,
             loops=None if run is None else (1, 1, 0),
             facts=None if run is None else facts,
         )

@@ -169,6 +169,14 @@ def test_a_nearly_spent_limit_goes_on_with_a_cheaper_model(record: Record) -> No
     assert (found["degraded"], found["cost_nusd"]) == (2, SMALL_NUSD + 2 * (900 * 150 + 100 * 600))
 
 
+@pytest.mark.parametrize(("turn", "warm_tokens", "degraded"), [(1, 0, 2), (1, 1000, 0), (2, 1000, 0)])
+def test_a_switch_is_charged_with_what_was_warm_then(record: Record, turn: int, warm_tokens: int, degraded: int) -> None:
+    """The other model is little cheaper: where all of the prompt was cached, the dear one goes on."""
+    limit = Limit("thrift", usd="0.005", degrade_at=0.1, degrade_to=("gpt-5.1",))
+    calls = [Request(run="r", turn=turn, model="gpt-5.2", output_cap=10, used_output=9, warm_tokens=warm_tokens)] * 3
+    assert outcome(record(calls), tried(limit, table=Table(TABLE.offers), suppliers=SUPPLIERS))["degraded"] == degraded
+
+
 def test_what_was_refused_then_might_be_served(record: Record) -> None:
     """Three of five calls were refused by a limit that is gone: at most they cost an average call each."""
     recordings = record([Request()] * 2, (Limit("steps", steps=2),), denied=3)
