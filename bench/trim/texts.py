@@ -7,7 +7,6 @@ prints files). Does not know: trimming, prices.
 import random
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -130,5 +129,3 @@ def readable(path: Path) -> bool:
     except OSError:
         return False
 
-
-Sources = Callable[[], list[Conversation]]

@@ -1,7 +1,7 @@
 """JSON made shorter: no white space, arrays and objects of like objects as tables, long texts said once, long arrays cut.
 
 Comes in: a text that is one JSON value, or one on each line. Goes out: JSON again (a table is {"columns", "rows"}, what all rows share is
-"every_row"; {"a.b"} is a column of objects in objects). Numbers keep their digits, keys and rows their order. Does not know: what the values mean.
+"every_row"; a column "a.b" is of objects in objects). Numbers keep their digits, keys and rows their order. Does not know: what the values mean.
 """
 
 import re
@@ -117,7 +117,7 @@ class _Crusher:
             if like is not None:
                 columns, shared, rows = like
                 return _as_table(columns, shared, dict(zip(value, rows, strict=True)))
-            return {key: self.shrink(item) if type(item) in _DEEP else item for key, item in value.items()}
+            return self.shrink_members(value)
         return value
 
     def _array(self, items: list[Any]) -> Any:
@@ -160,13 +160,13 @@ class _Crusher:
         varying = [(name, values) for name, values in columns if name not in shared]
         cells = [[self.shrink(value) if type(value) in _DEEP else value for value in values] for _, values in varying]
         made = iter([list(row) for row in zip(*cells, strict=True)] if cells else [[] for _ in alike])
-        table = [next(made) if row.keys() == keys else self.shrink_object(row) for row in rows]
+        table = [next(made) if row.keys() == keys else self.shrink_members(row) for row in rows]
         shared = {name: self.shrink(value) for name, value in shared.items()}
         return [name for name, _ in varying], shared, table
 
-    def shrink_object(self, row: dict[str, Any]) -> dict[str, Any]:
-        """An object that stands in a table as it is."""
-        return {key: self.shrink(item) if type(item) in _DEEP else item for key, item in row.items()}
+    def shrink_members(self, value: dict[str, Any]) -> dict[str, Any]:
+        """An object that is no table."""
+        return {key: self.shrink(item) if type(item) in _DEEP else item for key, item in value.items()}
 
     def _text(self, text: str) -> str:
         if len(text) >= NESTED_CHARS_MIN and (inner := self._nested(text)) is not None and len(inner.text) < len(text):
