@@ -128,4 +128,3 @@ def readable(path: Path) -> bool:
         return path.is_file() and path.stat().st_size > CHARS_MAX // 10 and bool(path.open("rb").read(1))
     except OSError:
         return False
-

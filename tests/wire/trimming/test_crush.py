@@ -239,6 +239,14 @@ def test_numbers_keep_their_digits() -> None:
     assert crushed is not None and crushed.text == text.replace(" ", "")
 
 
+def test_a_point_in_a_name_is_no_object() -> None:
+    rows = [{"a": {"b": n, "c": "some text"}, "a.b": n + 1} for n in range(9)]
+    crushed = crush(json.dumps(rows))
+    assert crushed is not None
+    table = json.loads(crushed.text)
+    assert table["columns"] == ["a", "a.b"] and table["rows"][3] == [{"b": 3, "c": "some text"}, 4]
+
+
 def test_json_lines_are_a_table() -> None:
     crushed = crush("\n".join(json.dumps({"time": n, "level": "info", "msg": f"m{n}"}) for n in range(9)))
     assert crushed is not None

@@ -207,16 +207,17 @@ def _with_gap(items: list[Any], gap: tuple[int, int]) -> list[Any]:
 
 
 def _columns(prefix: str, order: list[str], rows: list[dict[str, Any]]) -> list[tuple[str, list[Any]]]:
-    """(name, values) of each column; like objects in a column become columns of their own."""
+    """(name, values) of each column; like objects in a column become columns of their own, unless a point in a name would be taken for that."""
     found: list[tuple[str, list[Any]]] = []
+    plain = not any("." in key for key in order)
     for key in order:
         values = [row[key] for row in rows]
         inner = values[0]
         if (
-            isinstance(inner, dict)
+            plain
+            and isinstance(inner, dict)
             and inner
             and not any("." in name for name in inner)
-            and "." not in key
             and all(isinstance(value, dict) and value.keys() == inner.keys() for value in values)
         ):
             found += _columns(f"{prefix}{key}.", list(inner), values)
