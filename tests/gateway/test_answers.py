@@ -38,6 +38,7 @@ def gateway(standin: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield Gateway(jevons, standin)
     assert check(jevons.ledger) == []
     assert "Traceback" not in jevons.log()
+    assert not any(b"Twice the same." in file.read_bytes() for file in jevons.home.rglob("*") if file.is_file())
 
 
 @pytest.fixture

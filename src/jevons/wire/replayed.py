@@ -47,7 +47,7 @@ def whole_of(dialect: Dialect, stream: bytes) -> bytes:
                 return _encode(_whole_message([_decode(data) for data in said]))
         return _encode(_whole_response([_decode(data) for data in said]))
     except _ODD as error:
-        raise BrokenAnswer(f"its stream cannot be put together: {error!r}") from None
+        raise BrokenAnswer(f"its stream cannot be put together: {_said(error)}") from None
 
 
 def stream_of(dialect: Dialect, body: bytes, *, include_usage: bool) -> tuple[bytes, bytes]:
@@ -64,7 +64,12 @@ def stream_of(dialect: Dialect, body: bytes, *, include_usage: bool) -> tuple[by
                 return b"".join(_tell_message(whole)), _STOPPED
         return tell_response(whole)
     except _ODD as error:
-        raise BrokenAnswer(f"it cannot be told as a stream: {error!r}") from None
+        raise BrokenAnswer(f"it cannot be told as a stream: {_said(error)}") from None
+
+
+def _said(error: Exception) -> str:
+    """In words; an exception's own spelling can hold the bytes that it is about."""
+    return f"{type(error).__name__}: {error}"
 
 
 def _whole_chat(chunks: list[Json]) -> Json:
