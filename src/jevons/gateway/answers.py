@@ -17,13 +17,16 @@ from jevons.cache.exact import ExactAnswers, Kept
 from jevons.cache.flights import End, Flights
 from jevons.cache.settings import AnswerCacheSettings
 from jevons.core.ask import Ask, Caller
+from jevons.core.entry import Estimate
 from jevons.core.limits import ANSWER_EVENTS_BYTES_MAX, COUNT_INLINE_BYTES_MAX, FLIGHT_WAIT_MAX_S
 from jevons.core.saving import SavingKind
 from jevons.core.usage import Usage
+from jevons.gateway.attempt import Attempt
 from jevons.gateway.checking import Checks
 from jevons.gateway.client import Scope
 from jevons.gateway.clients import Named
 from jevons.gateway.governor import Passage
+from jevons.meter.answer import answer_facts
 from jevons.policy.answers import (
     Given,
     Wish,
@@ -151,6 +154,20 @@ class Told:
     def events(self) -> bytes:
         """All of them; b"" if there were too many."""
         return b"".join(self._events or ())
+
+
+def ending_of(wanted: Wanted, target: Target, attempt: Attempt, body: bytes) -> Given:
+    """How an answer came to its end. `body`: whole, as the upstream told it."""
+    settled = attempt.settled
+    return Given(
+        target.dialect,
+        answer_facts(target.dialect, body).finish,
+        len(body),
+        metered=attempt.usage is not None and settled is not None and settled.estimate is Estimate.NONE,
+        first=target == wanted.target,
+        capped=wanted.ask.output_cap is None or attempt.output_cap is not None,
+        noted=bool(wanted.passage.note),
+    )
 
 
 class Answers:

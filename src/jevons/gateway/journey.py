@@ -13,7 +13,7 @@ import time
 import msgspec
 
 from jevons.core.ask import Ask, Dialect
-from jevons.core.entry import Estimate, Outcome, admitted_ms, request_text
+from jevons.core.entry import Outcome, admitted_ms, request_text
 from jevons.core.limits import (
     ATTEMPTS_MAX,
     DISCONNECT_WATCH_DELAY_S,
@@ -23,29 +23,29 @@ from jevons.core.limits import (
 )
 from jevons.core.refusal import Kind, Refusal
 from jevons.core.usage import Usage
-from jevons.gateway import about, degrading
-from jevons.gateway.answers import Answers, Hit, Told, Wanted
+from jevons.gateway import degrading
+from jevons.gateway.answers import Answers, Told, Wanted, ending_of
 from jevons.gateway.attempt import Attempt
 from jevons.gateway.checking import Nobody
 from jevons.gateway.client import Client, Scope
 from jevons.gateway.gate import Gate, price_context
 from jevons.gateway.governor import Passage
+from jevons.gateway.hits import replay
 from jevons.gateway.outbound import Outgoing, headers_for
 from jevons.gateway.patience import Patience
 from jevons.gateway.relay import End, Relay, stream_usage
-from jevons.gateway.reply import EVENT_STREAM, Headers, hit_headers, own_headers, passed_headers
+from jevons.gateway.reply import EVENT_STREAM, Headers, own_headers, passed_headers
 from jevons.gateway.stop import Stop
 from jevons.gateway.upstream import Answer, Broken, NotSent, TimedOut
 from jevons.gateway.upstreams import Live
 from jevons.meter.answer import answer_facts
 from jevons.meter.pricebook import with_request_unit
 from jevons.meter.usage import chat_usage, flavour_of, messages_usage, responses_usage, unusable, with_units
-from jevons.policy.answers import Given
 from jevons.policy.govern import Admit
 from jevons.policy.route import Target
 from jevons.wire.body import BAD_JSON
 from jevons.wire.reader import Reader
-from jevons.wire.replayed import stream_of, whole_of
+from jevons.wire.replayed import whole_of
 from jevons.wire.sse import BrokenStream
 from jevons.wire.translate import BrokenAnswer, StreamTranslator, translate_answer
 
@@ -144,7 +144,8 @@ class Journey:
                 self._client.interrupt_on_leave(True)
                 hit = await self._answers.join(wanted)
                 self._client.interrupt_on_leave(False)
-            if hit is None or not await self._replay(wanted, hit):
+            settings = self._lives[wanted.target.upstream].settings
+            if hit is None or not await replay(self._gate, self._client, settings, wanted, hit, self._comment(0)):
                 await self._run(targets, idempotency)
         except asyncio.CancelledError:
             if self._stop.refusal is not None or not self._client.left():
@@ -163,31 +164,11 @@ class Journey:
         again._checks = True
         return await self._answers.checks.begin(again.run((wanted.target,), (b"", b"")), nobody)
 
-    async def _replay(self, wanted: Wanted, hit: Hit) -> bool:
-        """A kept answer, in the form that was asked for, once its entry is on disk. False: it cannot be told in this form."""
-        ask, target = self._ask, wanted.target
-        told = terminal = b""
-        if ask.stream:
-            try:
-                told, terminal = stream_of(ask.dialect, hit.answer.body, include_usage=ask.include_usage)
-            except BrokenAnswer as error:
-                log.info("what is kept for %s is not streamed: %s", request_text(self._request), error)
-                return False
-        entry = await self._gate.hit(ask, self._passage, target, self._lives[target.upstream].settings, hit)
-        self._gate.governor.answered(self._passage)
-        headers = hit_headers(entry, self._passage, hit)
-        if not ask.stream:
-            await self._client.answer(200, [*about.JSON, *headers], hit.answer.body)
-        else:
-            await self._client.start(200, [EVENT_STREAM, *headers])
-            await self._client.body(told + self._comment(entry.billed_nusd) + terminal, more=False)
-        return True
-
-    def _keep(self, target: Target, attempt: Attempt, body: bytes) -> bytes:
-        """The whole answer in the client's dialect; kept, if it takes part and may be given again."""
-        given = body
+    def _told(self, target: Target, attempt: Attempt, body: bytes) -> bytes:
+        """A whole answer in the client's dialect; kept so, if it may be given again."""
+        told = body
         if target.dialect is not self._ask.dialect:
-            given = translate_answer(
+            told = translate_answer(
                 body,
                 target.dialect,
                 self._ask.dialect,
@@ -195,19 +176,9 @@ class Journey:
                 answer_id=request_text(self._request),
                 created_s=int(time.time()),
             )
-        wanted, settled = self._wanted, attempt.settled
-        if wanted is not None and settled is not None:
-            ending = Given(
-                target.dialect,
-                answer_facts(target.dialect, body).finish,
-                len(given),
-                metered=attempt.usage is not None and settled.estimate is Estimate.NONE,
-                first=target == wanted.target,
-                capped=self._ask.output_cap is None or attempt.output_cap is not None,
-                noted=bool(self._passage.note),
-            )
-            self._answers.keep(wanted, ending, given, settled.usage)
-        return given
+        if self._wanted is not None and attempt.settled is not None:
+            self._answers.keep(self._wanted, ending_of(self._wanted, target, attempt, body), told, attempt.settled.usage)
+        return told
 
     async def _run(self, targets: tuple[Target, ...], idempotency: tuple[bytes, bytes]) -> None:
         failed: Failed | None = None
@@ -366,7 +337,7 @@ class Journey:
         await attempt.resolve(Outcome.CANCELLED if self._client.gone else outcome)
         if (refusal := self._gate.governor.judge_answer(self._passage, target.dialect, body)) is not None:
             raise refusal
-        body = self._keep(target, attempt, body)
+        body = self._told(target, attempt, body)
         headers = passed_headers(answer.headers) + own_headers(self._request, attempt, cost=True, cache=self._cache)
         await self._answer(answer.status, headers, body)
         return outcome
@@ -415,7 +386,7 @@ class Journey:
         await durable
         self._gate.governor.answered(self._passage)
         if told is not None and end is End.WHOLE:
-            self._keep_told(target, attempt, told)
+            self._keep(target, attempt, told)
         if not self._client.started:
             await begin()
         comment = self._comment(attempt.settled.billed_nusd) if attempt.settled is not None else b""
@@ -425,9 +396,10 @@ class Journey:
         await self._finish_reading(answer)
         return outcome
 
-    def _keep_told(self, target: Target, attempt: Attempt, told: Told) -> None:
+    def _keep(self, target: Target, attempt: Attempt, told: Told) -> None:
+        """A stream that was told to its end, put together."""
         try:
-            self._keep(target, attempt, whole_of(target.dialect, told.events))
+            self._told(target, attempt, whole_of(target.dialect, told.events))
         except (BrokenAnswer, Refusal) as error:
             log.info("the stream of %s is not kept: %s", request_text(self._request), error)
 
