@@ -102,6 +102,7 @@ def test_what_differs_first_counts_and_what_is_behind_is_lost() -> None:
         [TOOLS, "You find flights.", said("user", "Which ones?")],  # another agent
         [TOOLS, SYSTEM, said("user", "A parallel question")],
         [[{"name": "search"}], "You are another one.", TURNS[0]],  # the same question to another agent
+        [TOOLS[:2], SYSTEM, TURNS[0]],  # the same opening question, with fewer tools
     ],
 )
 def test_what_only_looks_like_it(new: Messages) -> None:

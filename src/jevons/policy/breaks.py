@@ -254,7 +254,8 @@ def _moved(old: Request, new: Request, messages: Sequence[bytes], place: int) ->
     edit = edit_of(there, here, messages[place]) if in_place and there.role == here.role else None
     if start == len(ours) and edit is not None and edit.kin:
         kept = [mark for mark, other in zip(ours[place + 1 :], theirs[place + 1 :], strict=False) if _alike(mark, other)]
-    if not (any(mark.role in ANSWERS for mark in kept) or (edit is not None and edit.kin) or _answered(theirs[-1], ours)):
+    changed = edit is not None and edit.kin and (start == len(ours) or any(mark.identity == theirs[-1].identity for mark in kept))
+    if not (changed or any(mark.role in ANSWERS for mark in kept) or _answered(theirs[-1], ours)):
         return None
     before = sum([mark.size for mark in ours[:place]])
     lost = sum([mark.size for mark in kept])
