@@ -14,7 +14,7 @@ EMBED_LOCK := src/jevons/embed/requirements.txt
 # Byte code is written at once, also where PYTHONDONTWRITEBYTECODE is set: without it every start takes seconds longer.
 COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/(pip|setuptools|pkg_resources|pygments)/' .venv/lib
 
-.PHONY: help run demo test test-agents check lint types imports coverage bench-gateway bench-governor bench-loops bench-breaks bench-import bench-explain bench-planted bench-replay bench-answers bench-park-trace bench-engine bench-park bench-turboquant bench-similar bench-weights bench-quants train-twins bench-twins bench-kv-quality lock clean
+.PHONY: help run demo test test-agents check lint types imports coverage bench-gateway bench-governor bench-loops bench-breaks bench-import bench-explain bench-planted bench-replay bench-answers bench-park-trace bench-promptcache bench-engine bench-park bench-turboquant bench-similar bench-weights bench-quants train-twins bench-twins bench-kv-quality lock clean
 
 help: ## this list
 	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -107,6 +107,9 @@ bench-kv-quality: .venv/test.stamp .venv/native.stamp ## parked contexts in 4.25
 
 bench-park-trace: .venv/test.stamp ## a recorded hour of conversations through the park's policy: hit rates of LRU and of ours (JEVONS_DATA; options: BENCH_ARGS)
 	@$(BIN)/python -m bench.park_trace $(BENCH_ARGS)
+
+bench-promptcache: .venv/test.stamp ## recorded requests under every way to use a provider's prompt cache: dollars, and the optimum (JEVONS_DATA; options: BENCH_ARGS)
+	@$(BIN)/python -m bench.promptcache $(BENCH_ARGS)
 
 lock: .venv/test.stamp ## write the locks in requirements/ anew, with the newest versions
 	@$(PIP_INSTALL) uv
