@@ -9,8 +9,12 @@ import pytest
 
 from jevons.core.ask import Dialect
 from jevons.core.entry import parse_request_text
+from jevons.gateway.outbound import Outgoing
+from jevons.gateway.settings import UpstreamSettings
 from jevons.ledger.bill import reading
+from jevons.policy.route import Target
 from jevons.policy.terms import decode
+from jevons.wire.markers import CACHE_CONTROL, Mark, mark_edit
 from jevons.wire.parse import parse
 from tests.gateway.asking import Gateway, Got, Key
 from tests.gateway.governing import limit
@@ -19,7 +23,7 @@ from tests.running import Jevons, upstream
 
 OPUS = "claude-opus-4-1"
 SYSTEM = "You are careful. " * 600
-MARK = re.compile(rb',"cache_control":\{"type":"ephemeral"(?:,"ttl":"1h")?\}')
+MARKED = re.compile(rb',"cache_control":\{"type":"ephemeral"(?:,"ttl":"1h")?\}')
 
 
 @pytest.fixture(scope="module")
@@ -78,9 +82,9 @@ def test_a_conversation_is_marked_and_its_bytes_keep_still(planning: Gateway, so
     warm: list[int] = []
     for turn, (raw, sent, got) in enumerate(converse(planning, someone, "talk", 4, model=OPUS, system=SYSTEM)):
         assert got.headers["x-jevons-cache-plan"].startswith("mode=on;marks=5m@")
-        marks = MARK.findall(sent)
+        marks = MARKED.findall(sent)
         assert 1 <= len(marks) <= 4
-        bare = MARK.sub(b"", sent)
+        bare = MARKED.sub(b"", sent)
         now = parse(Dialect.MESSAGES, bare).messages
         assert now[: len(before)] == before, "what was sent once is sent again as it was"
         before = now
@@ -194,3 +198,16 @@ def test_a_warm_conversation_keeps_its_model_where_another_saves_less_than_it_fo
     assert got.headers["x-jevons-model"] == "claude-fable-5-1"
     [(_, _, cold)] = converse(planning, key, "fresh", 1, **(warm | {"system": "Anew. " + SYSTEM}), cap=16)
     assert cold.headers["x-jevons-model"] == "claude-fable-5-2"
+
+
+def test_a_note_to_the_agent_stands_behind_the_marks() -> None:
+    """What is cached ends before it: the next turn does not carry it."""
+    body = {"model": OPUS, "max_tokens": 9, "messages": [{"role": "user", "content": "Go."}]}
+    ask = parse(Dialect.MESSAGES, json.dumps(body).encode())
+    changes, _ = mark_edit(ask.fields, ask.dialect, CACHE_CONTROL, [Mark(0)])
+    outgoing = Outgoing(ask, Target("anthropic", OPUS, Dialect.MESSAGES), UpstreamSettings("anthropic", "anthropic"))
+    sent = json.loads(outgoing.body(None, 0, "Half is spent.", changes))
+    assert sent["messages"][0]["content"] == [
+        {"type": "text", "text": "Go.", "cache_control": {"type": "ephemeral"}},
+        {"type": "text", "text": "Half is spent."},
+    ]
