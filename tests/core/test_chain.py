@@ -127,3 +127,9 @@ def test_loop_key_ignores_ids_order_and_spelling() -> None:
 ])  # fmt: skip
 def test_loop_key_differs_by_tool_arguments_and_result(call: tuple[str, str, str]) -> None:
     assert loop_key(SECRET, *call) != loop_key(SECRET, "poll", '{"a": 1}', "pending")
+
+
+@pytest.mark.parametrize("kind", [["text"], {"text": 1}, 7, None])
+def test_a_block_whose_type_is_no_name_is_read_all_the_same(kind: Any) -> None:
+    blocks = [{"role": "user", "content": [{"type": kind, "text": text}]} for text in ("a", "a", "b")]
+    assert same(blocks[0], blocks[1]) and not same(blocks[0], blocks[2])

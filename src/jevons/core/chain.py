@@ -118,8 +118,9 @@ def _blocks(content: object) -> object:
             blocks.append(block)
             continue
         plain = {key: value for key, value in block.items() if key != "cache_control"}
-        if plain.get("type") in _TEXT_TYPES and isinstance(plain.get("text"), str):
-            if plain["text"].startswith(VOLATILE_TEXTS):
+        kind, text = plain.get("type"), plain.get("text")
+        if isinstance(kind, str) and kind in _TEXT_TYPES and isinstance(text, str):
+            if text.startswith(VOLATILE_TEXTS):
                 continue
             plain["type"] = "text"
         elif "content" in plain:

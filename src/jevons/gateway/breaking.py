@@ -8,6 +8,7 @@ has changed, and that is just what is looked for. All work is done when an answe
 Does not know: what is decided by it (nothing is).
 """
 
+import logging
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -39,6 +40,8 @@ from jevons.policy.route import Target
 
 if TYPE_CHECKING:
     from jevons.gateway.governor import Passage
+
+log = logging.getLogger("jevons.gateway")
 
 Watch = Callable[[int, Usage, Price], Break | None]
 """(Unix ms of the answer's end, what was used, its price) -> what was lost."""
@@ -138,7 +141,15 @@ class Breaks:
         where = (target.upstream, target.model)
         scope = (caller.key_id, label, caller.agent)
         sent = Sent(ask, passage.sent, scope, passage.at_ms, where, rules, ours, bool(passage.note))
-        return partial(self.ended, sent)
+        return partial(self._looked_at, sent)
+
+    def _looked_at(self, sent: Sent, done_ms: int, usage: Usage, price: Price) -> Break | None:
+        """`ended`, between an answer and its post: no bug of ours here shall keep a charge from the disk."""
+        try:
+            return self.ended(sent, done_ms, usage, price)
+        except Exception:
+            log.exception("a bug, in looking for what broke a prefix")
+            return None
 
     def ended(self, sent: Sent, done_ms: int, usage: Usage | int, price: Price) -> Break | None:
         """A request was answered at `done_ms`: what it lost, if it lost something. Remembers it. About 10 us, and 5 us for each new message.
