@@ -15,6 +15,7 @@ from jevons.ledger.home import Home
 EMPTY = """Nothing was saved in this time. The provider's cache shows here as soon as a call reads from it. The rest is turned on in jevons.toml:
   [cache.prompt]    mode = "on"          marks what the provider's cache should keep, where that pays
   [cache.answers]   keys = ["a key"]     gives the same answer to the same request; or a request asks: x-jevons-cache: on
+  [cache.semantic]  enabled = true       gives an answer to a similar request, under an error bound, to whoever asks for it
   [cache.trim]      enabled = true       makes long tool output shorter
 docs/configuration.md has all of it, docs/savings.md says what each figure is."""
 
