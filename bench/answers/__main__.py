@@ -1,14 +1,14 @@
 """Fills the answer cache with a million answers and asks it: in the store, and over HTTP through a real gateway that has them all.
 
-Answers are chat completions as OpenAI writes them, of 20 to 400 words (log-normal, median 75; about 1.1 KB of JSON), all different. The store is
-filled once;
-each gateway is a fork of this process and shares it. Over HTTP one client asks on one connection, one request after the other, so each hit waits for
-a sync of the ledger of its own; with `synchronous = OFF` it is the same without the sync. The first time that a question is asked (a miss, answered at
-once by a stand-in provider) is the baseline of the same run. Prints a table and, as its last line, one JSON object.
+Answers are chat completions as OpenAI writes them, of 20 to 400 words (log-normal, median 75; about 1.1 KB of JSON), of 5,000 texts, each time under
+another id. The store is filled once; each gateway is a fork of this process and shares it. Over HTTP one client asks on one connection, one request
+after the other, so each hit waits for a sync of the ledger of its own; with `synchronous = OFF` it is the same without the sync. The first time that a
+question is asked (a miss, answered at once by a stand-in provider) is the baseline of the same run. Prints a table and, as its last line, one JSON object.
 """
 
 import argparse
 import gc
+import itertools
 import json
 import os
 import random
@@ -16,8 +16,9 @@ import signal
 import socket
 import time
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from hashlib import blake2b
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -42,6 +43,7 @@ from tests.provider import Provider
 ENTRIES = 1_000_000
 ORGS = 20
 LOOKUPS = 200_000
+TEXTS = 5_000
 QUESTIONS = 500
 ROUNDS = 6
 PROMPT_WORDS = 300
@@ -68,31 +70,38 @@ def main() -> None:
     show(found)
 
 
-def answer(chance: random.Random, words: Sequence[str], number: int) -> bytes:
-    """A chat completion as OpenAI writes it."""
-    count = max(20, min(400, int(chance.lognormvariate(4.3, 0.6))))
-    start = chance.randrange(len(words) - count)
-    text = json.dumps(" ".join(words[start : start + count // 2] + chance.sample(words, count - count // 2)))
-    return (
-        f'{{"id":"chatcmpl-{chance.getrandbits(128):032x}","object":"chat.completion","created":{1790000000 + number},"model":"gpt-4o-mini-2024-07-18",'
-        f'"choices":[{{"index":0,"message":{{"role":"assistant","content":{text},"refusal":null,"annotations":[]}},"logprobs":null,'
-        f'"finish_reason":"stop"}}],"usage":{{"prompt_tokens":{count * 4},"completion_tokens":{count},"total_tokens":{count * 5},'
-        '"prompt_tokens_details":{"cached_tokens":0,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":0,"audio_tokens":0,'
-        '"accepted_prediction_tokens":0,"rejected_prediction_tokens":0}},"service_tier":"default","system_fingerprint":"fp_44709d6fcb"}'
-    ).encode()
+def answers(chance: random.Random, words: Sequence[str]) -> Iterator[bytes]:
+    """Chat completions as OpenAI writes them, for ever: of some thousand texts, each time under another id."""
+    texts = []
+    for _ in range(TEXTS):
+        count = max(20, min(400, int(chance.lognormvariate(4.3, 0.6))))
+        start = chance.randrange(len(words) - count)
+        text = " ".join(words[start : start + count // 2] + chance.sample(words, count - count // 2))
+        texts.append((json.dumps(text), count))
+    for number in itertools.count():
+        text, count = texts[number % TEXTS]
+        yield (
+            f'{{"id":"chatcmpl-{chance.getrandbits(128):032x}","object":"chat.completion","created":{1790000000 + number},'
+            f'"model":"gpt-4o-mini-2024-07-18","choices":[{{"index":0,"message":{{"role":"assistant","content":{text},"refusal":null,'
+            f'"annotations":[]}},"logprobs":null,"finish_reason":"stop"}}],"usage":{{"prompt_tokens":{count * 4},"completion_tokens":{count},'
+            f'"total_tokens":{count * 5},"prompt_tokens_details":{{"cached_tokens":0,"audio_tokens":0}},"completion_tokens_details":'
+            '{"reasoning_tokens":0,"audio_tokens":0,"accepted_prediction_tokens":0,"rejected_prediction_tokens":0}},'
+            '"service_tier":"default","system_fingerprint":"fp_44709d6fcb"}'
+        ).encode()
 
 
 def key(number: int) -> bytes:
-    return random.Random(number).randbytes(16)
+    return blake2b(number.to_bytes(8), digest_size=16).digest()
 
 
 def fill(entries: int, chance: random.Random, words: Sequence[str]) -> tuple[ExactAnswers, dict[str, Any]]:
     """The store, and what it takes."""
     store, total, now_ms = ExactAnswers(BYTES_MAX, TTL_S), 0, int(time.time() * 1000)
+    made = answers(chance, words)
+    next(made)  # its texts are not the store's
     gc.collect()
     before_mib, began_s = machine.rss_mib([os.getpid()]), time.monotonic()
-    for number in range(entries):
-        body = answer(chance, words, number)
+    for number, body in enumerate(itertools.islice(made, entries)):
         total += len(body)
         store.keep(f"org-{number % ORGS}", key(number), Kept(body, Usage(input=len(body), output=99), now_ms))
         if number % 200_000 == 199_999:
