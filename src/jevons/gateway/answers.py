@@ -236,9 +236,11 @@ class Answers:
         return None
 
     def explore(self, wanted: Wanted) -> None:
-        """The answer to a similar request that `look` found is not given after all."""
+        """The answer to a similar request that `look` found is not given after all. Raises Refusal (504) as `look` does."""
         assert self._similar is not None
         self._similar.explore(wanted)
+        if wanted.wish.only_kept:
+            raise not_kept("the answer to a similar request could not be checked")
 
     async def join(self, wanted: Wanted) -> Hit | None:
         """The answer that somebody else is just being given. None: ask the provider, `keep` its answer, and `release` in any case."""

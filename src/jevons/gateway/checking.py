@@ -11,9 +11,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from jevons.core.limits import SIMILAR_CHECKS_MAX
-from jevons.core.refusal import Refusal
 from jevons.gateway.client import Client
-from jevons.ledger.errors import LedgerUnavailable
 
 log = logging.getLogger("jevons.gateway")
 
@@ -26,10 +24,13 @@ class Nobody(Client):
         self.admitted: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         """Is its hold taken, and the call on its way? Known before anything is sent."""
 
-    def watch(self, after_s: float) -> None:
-        """A journey begins to watch its client when it has been admitted."""
+    def admit(self) -> None:
+        """It has its hold."""
         if not self.admitted.done():
             self.admitted.set_result(True)
+
+    def watch(self, after_s: float) -> None:
+        return
 
     def interrupt_on_leave(self, interrupt: bool) -> None:
         return
@@ -74,8 +75,8 @@ class Checks:
 async def _alone(call: Coroutine[Any, Any, None], client: Nobody) -> None:
     try:
         await call
-    except (Refusal, LedgerUnavailable) as error:
-        log.info("a cached answer was not checked: %s", error)
+    except Exception:
+        log.exception("a bug, in the check of a cached answer")
     finally:
         with contextlib.suppress(asyncio.InvalidStateError):
             client.admitted.set_result(False)

@@ -38,6 +38,7 @@ from jevons.gateway.reply import EVENT_STREAM, Headers, own_headers, passed_head
 from jevons.gateway.stop import Stop
 from jevons.gateway.upstream import Answer, Broken, NotSent, TimedOut
 from jevons.gateway.upstreams import Live
+from jevons.ledger.errors import LedgerUnavailable
 from jevons.meter.answer import answer_facts
 from jevons.meter.pricebook import with_request_unit
 from jevons.meter.usage import chat_usage, flavour_of, messages_usage, responses_usage, unusable, with_units
@@ -108,8 +109,8 @@ class Journey:
         wanted: Wanted | None,
     ) -> None:
         """`wanted`: it takes part in the answer cache."""
-        self._checks = False
-        """It is a call of our own, to check an answer that was given."""
+        self._nobody: Nobody | None = None
+        """Its client, if it is a call of our own, to check an answer that was given."""
         self._answers = answers
         self._wanted = wanted
         self._cache = b"none" if wanted is None else b"miss"
@@ -155,14 +156,21 @@ class Journey:
             self._answers.release(wanted, alone=self._sent and not gone)
 
     async def _ask_again(self, wanted: Wanted) -> bool:
-        """Ask the provider behind the client's back. False: there is no money for it, or too many are asked; then the client's own call is the check."""
+        """Ask the provider behind the client's back. False: it is refused, or too much is asked already; then the client's own call is the check."""
         if self._answers.checks.full:
             return False
         passage = self._gate.governor.enter_again(self._passage, self._gate.ledger.next_request(int(time.time() * 1000)))
         nobody = Nobody()
         again = Journey(self._gate, self._lives, nobody, self._scope, self._ask, passage, self._answers, wanted.again(passage))
-        again._checks = True
-        return await self._answers.checks.begin(again.run((wanted.target,), (b"", b"")), nobody)
+        again._nobody = nobody
+        return await self._answers.checks.begin(again._unheard(wanted.target), nobody)
+
+    async def _unheard(self, target: Target) -> None:
+        """As `run`, for nobody: what refuses it, or breaks it off, is for the log."""
+        try:
+            await self.run((target,), (b"", b""))
+        except (Refusal, LedgerUnavailable, Aborted) as error:
+            log.info("a cached answer was not checked: %s", error)
 
     def _told(self, target: Target, attempt: Attempt, body: bytes) -> bytes:
         """A whole answer in the client's dialect; kept so, if it may be given again."""
@@ -243,7 +251,9 @@ class Journey:
         answer: Answer | None = None
         outcome = Outcome.ERROR
         drain = live.settings.on_disconnect == "drain"
-        attempt.check = self._checks
+        if self._nobody is not None:
+            attempt.check = True
+            self._nobody.admit()
         self._client.watch(0 if self._ask.stream else DISCONNECT_WATCH_DELAY_S)
         self._client.interrupt_on_leave(not drain)
         try:

@@ -14,8 +14,6 @@ from jevons.wire.body import BAD_JSON
 _MESSAGES = {Dialect.CHAT: "messages", Dialect.MESSAGES: "messages", Dialect.RESPONSES: "input"}
 _TEXTS = frozenset({"text", "input_text"})
 _RESULTS = frozenset({"tool_result", "function_call_output", "custom_tool_call_output"})
-_SYSTEM = frozenset({"system", "developer"})
-_SHAPES = ("response_format", "text", "output_format", "output_config")
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 _encode = msgspec.json.Encoder().encode
@@ -33,10 +31,6 @@ class Question(NamedTuple):
     """Some message tells what a tool said."""
     other_parts: bool
     """The question has parts that are no text."""
-    before: int
-    """Messages before it, those of the system not counted."""
-    shaped: bool
-    """The answer's form is prescribed (JSON, a schema)."""
 
 
 def question_of(ask: Ask) -> Question | None:
@@ -53,16 +47,13 @@ def question_of(ask: Ask) -> Question | None:
         said = body[name] = [{"role": "user", "content": said}]
     if not isinstance(said, list) or not said or not all(isinstance(one, dict) for one in said) or said[-1].get("role") != "user":
         return None
-    asked, before = said[-1], [one for one in said[:-1] if one.get("role") not in _SYSTEM]
-    texts, other = _taken_out(asked)
+    texts, other = _taken_out(said[-1])
     return Question(
         "\n".join(texts),
         _encode(body),
         tools=bool(body.get("tools") or body.get("functions")),
         tool_results=any(_tells_result(one) for one in said),
         other_parts=other,
-        before=len(before),
-        shaped=any(_shaped(body.get(name)) for name in _SHAPES),
     )
 
 
@@ -119,11 +110,3 @@ def _tells_result(message: dict[str, Any]) -> bool:
         return True
     content = message.get("content")
     return isinstance(content, list) and any(isinstance(part, dict) and part.get("type") in _RESULTS for part in content)
-
-
-def _shaped(value: Any) -> bool:
-    """Is it a form other than plain text?"""
-    if not isinstance(value, dict):
-        return False
-    form = value.get("format", value)
-    return (isinstance(form, dict) and form.get("type", "text") not in ("text", None)) or "schema" in value
