@@ -10,8 +10,11 @@ import pytest
 from jevons.core.ask import Dialect
 from jevons.core.entry import parse_request_text
 from jevons.gateway.outbound import Outgoing
+from jevons.gateway.prefixes import beside_its_own
 from jevons.gateway.settings import UpstreamSettings
 from jevons.ledger.bill import reading
+from jevons.policy.provider_cache import Mark as Planned
+from jevons.policy.provider_cache import Warm
 from jevons.policy.route import Target
 from jevons.policy.terms import decode
 from jevons.wire.markers import CACHE_CONTROL, Mark, mark_edit
@@ -138,11 +141,11 @@ def test_a_conversation_has_one_key_and_says_what_may_be_billed_as_written(plann
     [other] = chat(planning, someone, "another", 1, model="gpt-5.6-luna")
     assert re.fullmatch("[0-9a-f]{32}", first["prompt_cache_key"])
     assert first["prompt_cache_key"] == second["prompt_cache_key"] != other["prompt_cache_key"]
-    assert first["prompt_cache_options"] == {"mode": "explicit"}
-    [block] = second["messages"][0]["content"]
-    assert block.pop("prompt_cache_breakpoint", {"mode": "explicit"}) == {"mode": "explicit"}
-    assert block == {"type": "text", "text": "For keyed. " + SYSTEM}
-    assert second["messages"][-1]["content"][0]["prompt_cache_breakpoint"] == {"mode": "explicit"}
+    for sent in (first, second):
+        assert "prompt_cache_options" not in sent, "the provider marks the end by itself"
+        [block] = sent["messages"][0]["content"]
+        assert block == {"type": "text", "text": "For keyed. " + SYSTEM, "prompt_cache_breakpoint": {"mode": "explicit"}}
+        assert all(isinstance(message["content"], str) for message in sent["messages"][1:])
     own = {"prompt_cache_key": "mine", "prompt_cache_options": {"mode": "implicit"}}
     [told] = chat(planning, someone, "told", 1, model="gpt-5.6-luna", **own)
     assert {name: told[name] for name in own} == own
@@ -158,6 +161,21 @@ def test_a_translated_conversation_is_marked_in_the_dialect_that_is_sent(plannin
         assert '"cache_control"' in json.dumps(sent["messages"][-1])
     bill = planning.attempt("spoken-1").bill
     assert bill is not None and bill.cache_read >= 1800
+
+
+@pytest.mark.parametrize(("places", "warm", "kept", "alone"), [
+    ((), (), (), True),  # nothing is worth writing, so nothing is billed as written
+    ((), (4,), (), False),  # what is warm ends at a mark of the provider's
+    ((), (1, 4), (1,), False),
+    ((1, 5), (), (1,), False),  # the end is marked by the provider
+    ((0, 1, 3), (), (0, 1), True),
+    ((1, 3), (0,), (0, 1), False),
+])  # fmt: skip
+def test_beside_a_provider_that_marks_the_end_by_itself(
+    places: tuple[int, ...], warm: tuple[int, ...], kept: tuple[int, ...], alone: bool
+) -> None:
+    marks, cached = [Planned(place, 0) for place in places], [Warm(place, 0, 9.0) for place in warm]
+    assert beside_its_own(marks, cached, 2, 5) == (tuple([Planned(place, 0) for place in kept]), alone)
 
 
 def believed(gateway: Gateway) -> dict[str, float]:

@@ -149,14 +149,14 @@ class Prefixes(Collector):
             attempt.warm_tokens = _tokens(path, model.cache.warm(path, now_s) if observed else warm)
         priced = rates(rules, attempt.price, path.tokens)
         planned = plan(rules, priced, path, warm, places, own)
-        wanted = () if said.options else _in_order(planned.marks, own)
+        wanted, marked_only = _wanted(rules, planned, said, own, known, warm)
         changes, carried, only_marks = NO_CHANGES, own, False
         if mode == "on":
-            changes, carried, only_marks = self._written(cache, sent, known, planned, said, wanted, own)
+            changes, carried, only_marks = self._written(cache, sent, known, said, wanted, own, marked_only)
             if changes and not said.plans:
                 attempt.markers = "planned"
         imagined = (*own, *wanted) if observed else None
-        self._open[hold.id] = _Sent(model, path, priced, carried, only_marks, imagined, planned.only_marks)
+        self._open[hold.id] = _Sent(model, path, priced, carried, only_marks, imagined, marked_only)
         self.marks[hold.upstream, mode] += len(wanted)
         attempt.cache_plan = _in_words(mode, rules, planned, wanted)
         return changes
@@ -215,10 +215,10 @@ class Prefixes(Collector):
         cache: PromptCache,
         sent: Ask,
         known: _Known,
-        planned: Plan,
         said: markers.Said,
         wanted: tuple[Mark, ...],
         own: tuple[Mark, ...],
+        marked_only: bool,
     ) -> tuple[Mapping[str, bytes], tuple[Mark, ...], bool]:
         """The members to change, all marks that are carried then, and whether nothing else is to be cached."""
         rules, changes = cache.rules, dict(NO_CHANGES)
@@ -230,10 +230,10 @@ class Prefixes(Collector):
             changes, placed = markers.mark_edit(sent.fields, sent.dialect, cache.marker, marks)
             places = {mark.place for mark in placed}
             carried = (*own, *[mark for mark in wanted if mark.position in places])
-        only_marks = planned.only_marks and speaks and not said.plans and len(carried) == len(own) + len(wanted)
+        only_marks = marked_only and speaks and not said.plans and len(carried) == len(own) + len(wanted)
         if only_marks:
             changes[markers.CACHE_OPTIONS] = markers.ONLY_MARKS
-        if planned.keyed and not said.key and sent.dialect in (Dialect.CHAT, Dialect.RESPONSES):
+        if rules.keyed and not said.key and sent.dialect in (Dialect.CHAT, Dialect.RESPONSES):
             changes[markers.CACHE_KEY] = self._key(known)
         return changes, carried, only_marks
 
@@ -303,6 +303,31 @@ def _own(rules: CacheRules, said: markers.Said, messages: int) -> tuple[Mark, ..
     if said.whole:
         own.append(Mark(messages - 1, 0))
     return tuple(own)
+
+
+def _wanted(
+    rules: CacheRules, planned: Plan, said: markers.Said, own: Sequence[Mark], known: _Known, warm: Sequence[Warm]
+) -> tuple[tuple[Mark, ...], bool]:
+    """Of what is planned: the marks that may be set beside the client's, and whether nothing else shall be cached."""
+    if said.options:
+        return (), False
+    marks = _in_order(planned.marks, own)
+    if rules.style is not Style.EXPLICIT or not rules.by_itself:
+        return marks, planned.only_marks
+    marks, alone = beside_its_own(marks, () if said.plans else warm, known.opening, len(known.path.links) - 1)
+    return marks, alone and planned.only_marks
+
+
+def beside_its_own(wanted: Sequence[Mark], warm: Sequence[Warm], opening: int, last: int) -> tuple[tuple[Mark, ...], bool]:
+    """Ours where the provider marks the end of each request by itself (OpenAI from 5.6 on): the marks to set, and whether it shall leave that.
+
+    Its own mark is left alone where the plan has one at the end, and where something is warm: what was written at its mark is surely found by it.
+    Of ours those on tools and system remain, also where they are warm, since a prefix is found at a mark only, and its bytes shall
+    stay as they were. What follows is not touched.
+    """
+    ends = any(mark.position == last for mark in wanted)
+    kept = {part.position: Mark(part.position, part.ttl) for part in warm} | {mark.position: mark for mark in wanted}
+    return tuple([kept[position] for position in sorted(kept) if position < opening]), not ends and not warm
 
 
 def _in_order(marks: Sequence[Mark], own: Sequence[Mark]) -> tuple[Mark, ...]:
