@@ -429,7 +429,7 @@ KEPT_ANSWER_BYTES_MAX = 2**20
 """A longer answer is not kept: it would take the place of a thousand others."""
 ANSWER_EVENTS_BYTES_MAX = 32 * 2**20
 """Of the events of one streamed answer while it is put together. An event of one token has 20 to 40 times its bytes."""
-ANSWER_ENTRY_BYTES = 224
+ANSWER_ENTRY_BYTES = 248
 """What a kept answer takes in memory beyond its own bytes (`make bench-answers`): counted, so that the bound is one of memory."""
 FLIGHT_WAIT_MAX_S = 120.0
 """How long a request waits for another's answer to the same question. A leader whose client reads slowly shall not hold up the others for ever."""
