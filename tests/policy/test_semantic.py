@@ -50,7 +50,7 @@ def test_a_fresh_partition_explores_and_then_serves_what_is_sure() -> None:
         world.request()
     assert world.served > 0.8 * EASY * 3_000
     assert world.wrong <= DELTA * 3_000
-    assert 0.5 * CHECKED < world.checked / world.served < 2 * CHECKED
+    assert 0.5 * CHECKED < world.checked / world.served < 5 * CHECKED
 
 
 def test_a_smaller_bound_serves_less() -> None:
@@ -66,15 +66,14 @@ def test_when_meanings_change_nothing_is_believed_until_it_is_proved_again() -> 
     world = World()
     for _ in range(2_000):
         world.request()
-    wrong = world.wrong
-    requests = 0
+    wrong, before, requests = world.wrong, world.partition.allowance, 0
     while not world.partition.generation:
         world.request(turned=True)
         requests += 1
     assert requests < 60
     assert world.wrong - wrong < 40
-    assert world.partition.allowance < 0, "what was served meanwhile is booked"
-    assert all(world.request().act is Act.EXPLORE for _ in range(50))
+    assert before - world.partition.allowance > 5, "what was served meanwhile is booked"
+    assert all(world.request().act is Act.EXPLORE for _ in range(10))
     for _ in range(4_000):
         world.request()
     assert world.request().index >= 0
@@ -88,6 +87,23 @@ def test_steady_traffic_is_not_taken_for_a_change() -> None:
     for _ in range(6_000):
         world.request()
     assert world.partition.generation == 0
+
+
+def test_what_looks_suspicious_is_checked_more() -> None:
+    world = World()
+    for _ in range(2_000):
+        world.request()
+    shares = []
+    for won in (1.0, 20.0):
+        world.partition.bets[0].won = won
+        world.partition.bets[1].won = 1.0
+        partition = msgspec.msgpack.encode(world.partition)
+        acts = []
+        for u in (0.01, 0.3, 0.7):
+            trial = msgspec.msgpack.decode(partition, type=Partition)
+            acts.append(trial.decide([Neighbour(0.9, 1, Proof())] * NEIGHBOURS, u, DELTA).act)
+        shares.append(acts.count(Act.CHECK))
+    assert shares == [1, 2]
 
 
 def test_an_entry_of_an_earlier_generation_is_explored_whatever_it_was() -> None:
@@ -116,7 +132,7 @@ def test_a_hit_that_was_not_served_gives_back_what_it_took() -> None:
     decision = partition.decide([Neighbour(0.9, 1, Proof())], 0.5, DELTA)
     assert decision.act is Act.SERVE
     partition.undo(decision)
-    assert (partition.allowance, partition.served_since) == (DELTA * BANKED, 0)
+    assert (partition.allowance, [bet.served for bet in partition.bets]) == (DELTA * BANKED, [0, 0])
     explored = partition.decide([], 0.5, DELTA)
     partition.undo(explored)
     assert partition.allowance == DELTA * BANKED

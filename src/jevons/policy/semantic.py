@@ -12,8 +12,8 @@ which serves more than asking 1 - delta of every single answer, as vCache does (
 a curve that is learnt from it, are its ideas).
 
 The watch. Probabilities may be wrong, and meanings change. So a share of hits is checked for ever, and every observation is a bet against
-the bounds: a likelihood ratio, whose expectation is 1 at most while they hold, whatever else is true (an e-value). When such bets have won
-ODDS to 1 of late, nothing cached is believed until it is right anew, and what was served since they began to win is booked as wrong.
+the bounds: a likelihood ratio, whose expectation is 1 at most while they hold, whatever else is true (an e-value). When such a bet has won
+ODDS to 1 of late, nothing cached is believed until it is right anew, and what was served since it began to win is booked as wrong.
 
 Does not know: texts, vectors, tenants, clocks.
 """
@@ -28,17 +28,19 @@ from jevons.policy.semantic_belief import NEIGHBOURS, Belief, Neighbour, Proof, 
 __all__ = ["NEIGHBOURS", "Act", "Decision", "Neighbour", "Partition", "Proof"]
 
 CHECKED = 0.03
-"""Share of hits that are checked, for ever."""
+"""Share of hits that are checked, for ever. While a bet has won, so many times more: a suspicion is looked into at once."""
 MOST_WRONG = 0.3
 """No answer is served that may be wrong with a higher probability, however much is allowed."""
 DEVIATIONS = 1.0
 """How many standard deviations of the shared curve the upper bound of a probability lies above it."""
 BANKED = 500
 """The allowance is at most what this many requests add."""
-STAKE = 4.0
-"""A bet is on odds so many times worse than the bound."""
-ODDS = 10_000.0
-"""While the bounds hold, bets win so much once in this many observations at most, on average (Lorden 1971, for CUSUM)."""
+TURNED = (0.2, 0.7)
+"""Two bets: that such a share of what is right has turned wrong. The one wins by many that are a little worse, the other by few that are much."""
+SURE = 0.02
+"""Bets take a smaller probability for this: one accident among sure answers is no change of the world."""
+ODDS = 3_000.0
+"""While the bounds hold, one bet wins so much once in this many observations at most, on average (Lorden 1971, for CUSUM)."""
 
 
 class Act(enum.Enum):
@@ -65,18 +67,25 @@ class Decision(msgspec.Struct, frozen=True):
 _NOTHING_NEAR = Decision(Act.EXPLORE, -1, 1.0, ())
 
 
+class Bet(msgspec.Struct):
+    """A bet against the bounds."""
+
+    won: float = 1.0
+    """What it has made of 1 of late."""
+    served: float = 0.0
+    """Of the answers served since it was at 1: the sum of their probabilities to be right."""
+
+
 class Partition(msgspec.Struct):
-    """What is known and allowed where one bound holds: one tenant, one model. 25 numbers; msgspec writes and reads it."""
+    """What is known and allowed where one bound holds: one tenant, one model. 28 numbers; msgspec writes and reads it."""
 
     belief: Belief = msgspec.field(default_factory=Belief)
     allowance: float = 0.0
     """Wrong answers that may still be served; below 0 = a debt."""
     generation: int = 0
     """Grows when the watch strikes: entries of earlier ones are not believed until they are right again."""
-    bets: float = 1.0
-    """What bets against the bounds have won of late, from 1."""
-    served_since: float = 0.0
-    """Of the answers served since the bets were at 1: the sum of their probabilities to be right."""
+    bets: list[Bet] = msgspec.field(default_factory=lambda: [Bet() for _ in TURNED])
+    """Against the bounds, one for each of TURNED."""
 
     def decide(self, neighbours: Sequence[Neighbour], u: float, delta: float) -> Decision:
         """What to do with one request; to be called once for each, since it counts it.
@@ -94,9 +103,9 @@ class Partition(msgspec.Struct):
         price = MOST_WRONG * self.allowance / (BANKED * delta)
         if not believed or wrong > min(price, self.allowance):
             return Decision(Act.EXPLORE, index, wrong, features)
-        self.allowance -= wrong
-        self.served_since += 1 - wrong
-        return Decision(Act.CHECK if u < CHECKED else Act.SERVE, index, wrong, features)
+        self._serve(wrong, 1)
+        checked = CHECKED * max(bet.won for bet in self.bets)
+        return Decision(Act.CHECK if u < checked else Act.SERVE, index, wrong, features)
 
     def observe(self, decision: Decision, neighbour: Neighbour, correct: bool) -> Proof:
         """After EXPLORE or CHECK: was the answer of `neighbour`, the one decided on, right? Returns what its entry has proved with it."""
@@ -110,15 +119,21 @@ class Partition(msgspec.Struct):
     def undo(self, decision: Decision) -> None:
         """A hit was decided on, and not served after all."""
         if decision.act is not Act.EXPLORE:
-            self.allowance += decision.wrong
-            self.served_since -= 1 - decision.wrong
+            self._serve(decision.wrong, -1)
+
+    def _serve(self, wrong: float, count: int) -> None:
+        self.allowance -= count * wrong
+        for bet in self.bets:
+            bet.served += count * (1 - wrong)
 
     def _bet(self, wrong: float, correct: bool) -> None:
-        worse = STAKE * wrong / (1 - wrong + STAKE * wrong)
-        self.bets *= (1 - worse) / (1 - wrong) if correct else worse / wrong
-        if self.bets <= 1:
-            self.bets, self.served_since = 1.0, 0.0
-        elif self.bets > ODDS:
-            self.allowance -= self.served_since
+        wrong = max(wrong, SURE)
+        for bet, turned in zip(self.bets, TURNED, strict=True):
+            bet.won *= 1 - turned if correct else 1 + turned * (1 - wrong) / wrong
+            if bet.won <= 1:
+                bet.won, bet.served = 1.0, 0.0
+        worst = max(self.bets, key=lambda bet: bet.won)
+        if worst.won > ODDS:
+            self.allowance -= worst.served
             self.generation += 1
-            self.belief, self.bets, self.served_since = Belief(), 1.0, 0.0
+            self.belief, self.bets = Belief(), [Bet() for _ in TURNED]
