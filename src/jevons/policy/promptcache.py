@@ -70,6 +70,8 @@ class _Piece(NamedTuple):
     worth: tuple[float, ...]
     least: int
     """The client has them written at least for this lifetime; -1 = it has not."""
+    most: int
+    """No longer: here or before is a mark of the client's."""
 
 
 def plan(
@@ -155,8 +157,9 @@ def _pieces(
         if position > read and path.ends[position] >= rules.min_tokens:
             place = cuts[position] or next((place for place in places if place.position > position), None)
             worth = worths(rules, rates, place) if place else tuple([rates.plain - write for write in rates.writes])
-            least = max([mark.ttl for mark in own if mark.position >= position], default=-1)
-            pieces.append(_Piece(position, path.ends[position] - begin, worth, least))
+            most = min([mark.ttl for mark in own if mark.position <= position], default=len(rules.ttls) - 1)
+            least = min(max([mark.ttl for mark in own if mark.position >= position], default=-1), most)
+            pieces.append(_Piece(position, path.ends[position] - begin, worth, least, most))
             begin = path.ends[position]
     return pieces
 
@@ -172,7 +175,7 @@ def _lives(pieces: Sequence[_Piece], allowed: int) -> tuple[list[int], float]:
         for life in range(allowed + 1):
             worth, lives = best[life + 1]
             worth += piece.tokens * piece.worth[life]
-            if life >= min(piece.least, allowed) and worth > choice[0]:
+            if min(piece.least, allowed) <= life <= piece.most and worth > choice[0]:
                 choice = (worth, [life, *lives])
             row.append(choice)
         best = row
@@ -187,7 +190,7 @@ def _marks(
     read = warm[-1].position if warm else -1
     wanted = [Mark(position, life) for life, position in {life: position for position, life in written}.items()]
     if warm and not finds(rules, path, [*own, *wanted], read):
-        wanted.append(Mark(read, warm[-1].ttl))
+        wanted.append(Mark(read, _life(read, warm[-1].ttl, [*own, *wanted])))
     wanted += [Mark(position, life) for position, life in written]
     if written and not own:
         wanted += _between(rules, path, read, written)
@@ -197,6 +200,12 @@ def _marks(
         if len(marks) + len(own) < rules.breakpoints_max and mark.position not in taken:
             marks.setdefault(mark.position, mark)
     return tuple(sorted(marks.values()))
+
+
+def _life(position: int, ttl: int, marks: Sequence[Mark]) -> int:
+    """Of a mark among others: no shorter than a later one, no longer than an earlier one. (What is warm keeps its life; this is for order.)"""
+    ttl = max([ttl, *[mark.ttl for mark in marks if mark.position > position]])
+    return min([ttl, *[mark.ttl for mark in marks if mark.position < position]])
 
 
 def _between(rules: CacheRules, path: Path, read: int, written: Sequence[tuple[int, int]]) -> Iterator[Mark]:
