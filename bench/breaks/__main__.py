@@ -24,7 +24,7 @@ from jevons.wire.parse import parse
 
 SECRET = b"a bench has no secrets to keep.."
 BYTES_PER_TOKEN, STEP, MIN_TOKENS = 4, 128, 1024
-LATEST = 30
+LATEST = 8
 """Prompts that the provider remembers of a run: more than a conversation has requests between two that belong together."""
 SECOND_MS = 1000
 PRICE = Price("openai/gpt-4o", "", 1, (PriceTier(-1, {"input": 2500, "cache_read": 1250, "output": 10_000}),))
