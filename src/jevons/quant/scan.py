@@ -34,7 +34,7 @@ FINE = 64
 what is found in the others has a cosine that is smaller by 0.005 (make bench-similar)."""
 CHUNK = 1 << 16
 """Vectors that stand together: adding one never copies more than these (8 MB), and their first words stay in a second-level cache."""
-_FIRST = 8
+_FIRST = 2
 """Vectors that an empty store has room for: most have few."""
 _WORD = 64
 _BLOCK = 64
@@ -80,22 +80,38 @@ class Coder:
 
 
 class _Chunk:
-    """Up to CHUNK vectors: first words, all other words, lengths."""
+    """Up to CHUNK vectors: first words, other words of signs, all other planes, lengths. Apart, so that each step reads only what it needs."""
 
-    def __init__(self, room: int, words: int) -> None:
+    def __init__(self, room: int, dim: int) -> None:
+        words = dim // _WORD
         self.first = np.empty(room, np.uint64)
-        self.rest = np.empty((room, words - 1), np.uint64)
+        self.signs = np.empty((room, words - 1), np.uint64)
+        self.rest = np.empty((room, (BITS - 1) * words), np.uint64)
         self.scales = np.empty(room, np.float32)
 
-    def grown(self) -> "_Chunk":
+    @property
+    def arrays(self) -> tuple[Words, Words, Words, Floats]:
+        return self.first, self.signs, self.rest, self.scales
+
+    def put(self, at: int, code: Code) -> None:
+        words = self.signs.shape[1] + 1
+        self.first[at], self.signs[at], self.rest[at] = code.planes[0], code.planes[1:words], code.planes[words:]
+        self.scales[at] = code.scale
+
+    def copy(self, at: int, other: "_Chunk", from_at: int) -> None:
+        for own, others in zip(self.arrays, other.arrays, strict=True):
+            own[at] = others[from_at]
+
+    def grown(self, dim: int) -> "_Chunk":
         room = len(self.first)
-        larger = _Chunk(min(2 * room, CHUNK), self.rest.shape[1] + 1)
-        larger.first[:room], larger.rest[:room], larger.scales[:room] = self.first, self.rest, self.scales
+        larger = _Chunk(min(2 * room, CHUNK), dim)
+        for new, old in zip(larger.arrays, self.arrays, strict=True):
+            new[:room] = old
         return larger
 
     @property
     def nbytes(self) -> int:
-        return self.first.nbytes + self.rest.nbytes + self.scales.nbytes
+        return sum(array.nbytes for array in self.arrays)
 
 
 class Flat:
@@ -103,7 +119,6 @@ class Flat:
 
     def __init__(self, coder: Coder) -> None:
         self._coder = coder
-        self._words = BITS * coder.dim // _WORD
         self._chunks: list[_Chunk] = []
         self._count = 0
 
@@ -119,11 +134,10 @@ class Flat:
         """Store a vector; returns its number."""
         number, at = divmod(self._count, CHUNK)
         if number == len(self._chunks):
-            self._chunks.append(_Chunk(CHUNK if number else _FIRST, self._words))
+            self._chunks.append(_Chunk(CHUNK if number else _FIRST, self._coder.dim))
         elif at == len(self._chunks[number].first):
-            self._chunks[number] = self._chunks[number].grown()
-        chunk = self._chunks[number]
-        chunk.first[at], chunk.rest[at], chunk.scales[at] = code.planes[0], code.planes[1:], code.scale
+            self._chunks[number] = self._chunks[number].grown(self._coder.dim)
+        self._chunks[number].put(at, code)
         self._count += 1
         return self._count - 1
 
@@ -132,9 +146,8 @@ class Flat:
         if not 0 <= number < self._count:
             raise IndexError(f"There is no vector {number} of {self._count}.")
         last = self._count - 1
-        to, at = self._chunks[number // CHUNK], number % CHUNK
         end, end_at = self._chunks[last // CHUNK], last % CHUNK
-        to.first[at], to.rest[at], to.scales[at] = end.first[end_at], end.rest[end_at], end.scales[end_at]
+        self._chunks[number // CHUNK].copy(number % CHUNK, end, end_at)
         self._count = last
         if end_at == 0:
             self._chunks.pop()
@@ -152,7 +165,7 @@ class Flat:
                 _sample(chunk.first, size, signs[0], sifting.near)
             sifting.begin()
         for number, (chunk, size) in enumerate(zip(self._chunks, sizes, strict=True)):
-            _sift(chunk.first, chunk.rest, chunk.scales, size, number * CHUNK, signs, *sifting.arrays)
+            _sift(chunk.first, chunk.signs, chunk.rest, chunk.scales, size, number * CHUNK, signs, *sifting.arrays)
         numbers, products = np.full(count, -1, np.int64), np.full(count, -np.inf, np.float32)
         _rank(
             sifting.bounds, sifting.kept, sifting.planes, sifting.scales, code.rotated, self._coder.centroids, numbers, products
@@ -182,8 +195,8 @@ class _Sifting:
         return self.near, self.fine, self.bounds, self.kept, self.planes, self.scales, self.line
 
     def begin(self) -> None:
-        """With what a sample shows: twice CLOSE are within the first bound, if the sample is like the rest."""
-        self.bounds[0] = min(_WORD, int(np.searchsorted(self.near.cumsum() * _SAMPLED, 2 * CLOSE)))
+        """With what a sample shows: CLOSE are within the first bound, if the sample is like the rest."""
+        self.bounds[0] = min(_WORD, int(np.searchsorted(self.near.cumsum() * _SAMPLED, CLOSE)))
         self.near[:] = 0
 
 
@@ -198,6 +211,7 @@ def _sample(first: Words, count: int, question: np.uint64, near: Counts) -> None
 @compiled
 def _sift(
     first: Words,
+    other: Words,
     rest: Words,
     lengths: Floats,
     count: int,
@@ -228,15 +242,16 @@ def _sift(
                 line[waiting, 0], line[waiting, 1] = start + i, off[i]
                 waiting += 1
         if waiting > line.shape[0] - _BLOCK:
-            _look_closer(line[:waiting], first, rest, lengths, offset, signs, fine, bounds, kept, planes, scales)
+            _look_closer(line[:waiting], first, other, rest, lengths, offset, signs, fine, bounds, kept, planes, scales)
             waiting = 0
-    _look_closer(line[:waiting], first, rest, lengths, offset, signs, fine, bounds, kept, planes, scales)
+    _look_closer(line[:waiting], first, other, rest, lengths, offset, signs, fine, bounds, kept, planes, scales)
 
 
 @compiled
 def _look_closer(
     line: Counts,
     first: Words,
+    other: Words,
     rest: Words,
     lengths: Floats,
     offset: int,
@@ -251,7 +266,7 @@ def _look_closer(
     for i in range(line.shape[0]):
         at, differences = line[i, 0], line[i, 1]
         for w in range(1, signs.shape[0]):
-            differences += np.int64(_ones(rest[at, w - 1] ^ signs[w]))
+            differences += np.int64(_ones(other[at, w - 1] ^ signs[w]))
         line[i, 1] = differences
     for i in range(line.shape[0]):
         at, differences = line[i, 0], line[i, 1]
@@ -264,8 +279,10 @@ def _look_closer(
         bounds[4] += 1
         kept[k, 0], kept[k, 1] = offset + at, differences
         planes[k, 0], scales[k] = first[at], lengths[at]
+        for w in range(other.shape[1]):
+            planes[k, w + 1] = other[at, w]
         for w in range(rest.shape[1]):
-            planes[k, w + 1] = rest[at, w]
+            planes[k, signs.shape[0] + w] = rest[at, w]
 
 
 @compiled
