@@ -126,11 +126,17 @@ def test_what_is_not_planned():
         assert planned.marks == () and planned.reason is reason and planned.expected_nusd == 0
 
 
-def test_a_provider_that_would_write_by_itself_is_told_not_to():
-    assert plan(GPT, CacheRates(1, 1_000, 100, (1_250,)), path(1), (), [place(0, 0.1)]).only_marks
-    planned = plan(GPT, CacheRates(1, 1_000, 100, (1_250,)), path(1), (), [place(0, 0.9)])
-    assert planned.only_marks and planned.keyed and planned.marks == (Mark(0, 0),)
-    assert not plan(GPT, CacheRates(1, 1_000, 100, (1_250,)), path(1), (), [place(0, 0.9)], [Mark(0, 0)]).only_marks
+def test_a_provider_that_marks_the_end_by_itself():
+    """It is left to do so where that pays, and told not to where it does not; what else is worth a mark gets one."""
+    dear = CacheRates(1, 1_000, 100, (1_250,))
+    never = plan(GPT, dear, path(2), (), [place(0, 0.1), place(1, 0.1)])
+    assert never.only_marks and never.marks == ()
+    common = plan(GPT, dear, path(2), (), [place(0, 0.9), place(1, 0.0)])
+    assert common.only_marks and common.marks == (Mark(0, 0),)
+    both = plan(GPT, dear, path(2), (), [place(0, 0.9), place(1, 0.9)])
+    assert not both.only_marks and both.marks == (Mark(0, 0),) and both.keyed and both.reason is Reason.PAYS
+    theirs = plan(GPT, dear, path(2), (), [place(1, 0.9)], [Mark(0, 0)])
+    assert not theirs.only_marks and theirs.marks == (Mark(1, 0),)
 
 
 def test_a_provider_that_caches_by_itself():

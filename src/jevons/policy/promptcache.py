@@ -52,7 +52,8 @@ class Plan(msgspec.Struct, frozen=True):
     marks: tuple[Mark, ...]
     """Ours, in order of position; the client's stand besides."""
     only_marks: bool
-    """Say that nothing but what is marked is to be cached, where the provider would do so by itself."""
+    """Say that nothing but what is marked is to be cached, where the provider would mark the end by itself. Where the end is worth a mark it
+    may: nothing is said, and no mark of ours stands there."""
     ttl: int | None
     """A lifetime to ask for, where nothing can be marked; None = the default."""
     keyed: bool
@@ -101,7 +102,11 @@ def plan(
         reason = Reason.PAYS
     else:
         reason = Reason.READS if warm else Reason.SELDOM
-    return Plan(marks, rules.by_itself and not own, None, rules.keyed, round(saved / rates.den), reason)
+    only_marks = rules.by_itself and not own
+    end = Mark(len(path.links) - 1, 0)
+    if only_marks and end in marks:
+        marks, only_marks = tuple([mark for mark in marks if mark != end]), False
+    return Plan(marks, only_marks, None, rules.keyed, round(saved / rates.den), reason)
 
 
 def forfeited_nusd(rates: CacheRates, warm_tokens: int, odds: float = 1.0) -> int:
