@@ -111,12 +111,13 @@ def _kept(lines: list[str], events: list[_Event]) -> list[bool]:
     wrong, kinds = _wrong(data), _without_numbers(data)
     for event in events:
         kind: object
-        if event.first in wrong or any(place in wrong for place in range(event.first + 1, event.last + 1)):
+        single = event.first == event.last
+        if event.first in wrong or not (single or wrong.isdisjoint(range(event.first + 1, event.last + 1))):
             kind, limit = (lines[event.first][event.stamp :], *lines[event.first + 1 : event.last + 1]), 1
         elif event.routine is not None:
             kind, limit = event.routine, OF_A_KIND
         elif event.logged:
-            kind, limit = tuple(kinds[event.first : event.last + 1]), OF_A_KIND
+            kind, limit = kinds[event.first] if single else tuple(kinds[event.first : event.last + 1]), OF_A_KIND
         else:
             continue
         latest[kind] = event
