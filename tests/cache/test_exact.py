@@ -54,6 +54,8 @@ def test_one_organisation_finds_nothing_of_another():
 
 def test_too_old_is_gone_for_good():
     answers = filled(9, "o")
+    assert answers.kept_ms("o", key(0), TTL_S * 1000 - 1) == 0 and answers.kept_ms("o", key(0), TTL_S * 1000) is None
+    assert answers.kept_ms("o", key(1), 0) is answers.kept_ms("p", key(0), 0) is None
     assert answers.find("o", key(0), TTL_S * 1000 - 1) is not None
     assert answers.find("o", key(0), TTL_S * 1000) is None
     assert len(answers) == answers.orgs == answers.bytes == 0

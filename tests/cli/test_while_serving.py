@@ -116,3 +116,22 @@ def test_a_port_that_is_taken(serving: Gateway, tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "JEVONS_PORT" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_answers_that_are_kept(serving: Gateway) -> None:
+    """Given, saved by, and forgotten."""
+    run = serving.jevons.run
+    for key in (serving.key(org="acme"), serving.key()):
+        for _ in range(3):
+            assert serving.post("chat", key, body_of("chat", "gpt-4o"), x_jevons_cache="exact").status == 200
+    found = json.loads(run("cache", "status", "--json"))
+    answers, saved = found["answers"], found["saved"]["answer_exact"]
+    assert {name: answers[name] for name in ("entries", "orgs", "looked", "hits", "kept")} == {
+        "entries": 2, "orgs": 2, "looked": 6, "hits": 4, "kept": 2,
+    }  # fmt: skip
+    assert saved["hits"] == 4 and saved["nusd"] > 0 and saved["tokens"] > 0
+    shown = run("cache", "status")
+    assert "2 answers of 2 organisations kept" in shown and "6 looked for, 4 given" in shown
+    assert "4 answers to the same requests saved ~$" in shown and "estimated" in shown
+    assert run("cache", "clear", "--org", "acme") == "Forgot 1 answer of acme.\n"
+    assert json.loads(run("cache", "clear", "--json")) == {"serving": True, "forgotten": 1}

@@ -106,7 +106,7 @@ class Attack:
 ATTACK = Attack()
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(org=ORGS, other=ORGS, names=st.tuples(NAMES, NAMES), request=TRIES, twist=TRIES, same=st.booleans())
 def test_no_answer_crosses(org: str, other: str, names: tuple[str, str], request: Try, twist: Try, same: bool) -> None:
     assume(org != other)
