@@ -89,29 +89,28 @@ class _Chunk:
         self.rest = np.empty((room, (BITS - 1) * words), np.uint64)
         self.scales = np.empty(room, np.float32)
 
-    @property
-    def arrays(self) -> tuple[Words, Words, Words, Floats]:
-        return self.first, self.signs, self.rest, self.scales
-
     def put(self, at: int, code: Code) -> None:
         words = self.signs.shape[1] + 1
         self.first[at], self.signs[at], self.rest[at] = code.planes[0], code.planes[1:words], code.planes[words:]
         self.scales[at] = code.scale
 
-    def copy(self, at: int, other: "_Chunk", from_at: int) -> None:
-        for own, others in zip(self.arrays, other.arrays, strict=True):
-            own[at] = others[from_at]
+    def copy(self, to: slice | int, other: "_Chunk", of: slice | int) -> None:
+        self.first[to], self.signs[to], self.rest[to], self.scales[to] = (
+            other.first[of],
+            other.signs[of],
+            other.rest[of],
+            other.scales[of],
+        )
 
     def grown(self, dim: int) -> "_Chunk":
-        room = len(self.first)
-        larger = _Chunk(min(2 * room, CHUNK), dim)
-        for new, old in zip(larger.arrays, self.arrays, strict=True):
-            new[:room] = old
+        every = slice(len(self.first))
+        larger = _Chunk(min(2 * len(self.first), CHUNK), dim)
+        larger.copy(every, self, every)
         return larger
 
     @property
     def nbytes(self) -> int:
-        return sum(array.nbytes for array in self.arrays)
+        return self.first.nbytes + self.signs.nbytes + self.rest.nbytes + self.scales.nbytes
 
 
 class Flat:
