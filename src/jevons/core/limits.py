@@ -471,9 +471,9 @@ SIMILAR_RAM_MIB = 128
 """About 300,000 questions, as many as there are short answers in ANSWERS_RAM_MIB."""
 SIMILAR_ENTRIES_MAX = 1_000_000
 """A search goes through all of a context: about a millisecond at so many (make bench-similar), and nothing else is served meanwhile."""
-SIMILAR_ENTRY_BYTES = 288
+SIMILAR_ENTRY_BYTES = 352
 """What a question takes in memory beside its code: its place in the order of use, what it has proved (make bench-similar)."""
-SIMILAR_PLACE_BYTES = 1_200
+SIMILAR_PLACE_BYTES = 800
 """What a context takes that has any."""
 SIMILAR_MODELS_MAX = 64
 """Models of one organisation of which is remembered how sure answers are; the one asked longest ago is learnt anew."""
