@@ -119,6 +119,8 @@ def shares(bills: dict[str, Bill]) -> dict[str, Any]:
         "share_of_optimum_agents_pct": _share(rules[best], own, least),
         "share_odds_known_mooncake_pct": _share(trace.simple[trace.best()], trace.informed, trace.bound),
         "share_odds_known_agents_pct": _share(rules[best], known, least),
+        "share_of_reachable_mooncake_pct": _share(trace.simple[trace.best()], trace.ours, trace.informed),
+        "share_of_reachable_agents_pct": _share(rules[best], own, known),
         "best_simple_mooncake": trace.best(),
         "best_simple_agents": best,
         "share_from_automatic_agents_pct": _share(min(rules["never"], rules["automatic"]), own, least),

@@ -10,7 +10,7 @@ import random
 import sys
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path as File
 from typing import Any, TextIO
@@ -120,21 +120,6 @@ def azure() -> list[Request]:
             path = Path((len(found).to_bytes(4, "big"),), (tokens,))
             found.append(Request(start_s + (at - rows[0][0]).total_seconds(), path, tokens))
     return found
-
-
-def again(requests: Sequence[Request]) -> list[Request]:
-    """The same a long time later, by others: no link is the same."""
-    later_s = requests[-1].at_s + 30 * DAY_S
-    return [
-        replace(
-            each, at_s=each.at_s + later_s, path=Path(tuple(b"again" + link for link in each.path.links), *_lengths(each.path))
-        )
-        for each in requests
-    ]
-
-
-def _lengths(path: Path) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    return path.ends, path.blocks
 
 
 def _open(name: str) -> TextIO:

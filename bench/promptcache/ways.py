@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bench.promptcache.optimum import cost
-from bench.promptcache.traces import Request, again
+from bench.promptcache.traces import Request
 from jevons.core.cache_rules import CacheRates, CacheRules, Style
 from jevons.policy.arrivals import Arrivals
 from jevons.policy.promptcache import plan
@@ -79,7 +79,7 @@ def ours(requests: Sequence[Request], rules: CacheRules, rates: CacheRates, arri
 
 
 def informed(requests: Sequence[Request], rules: CacheRules, rates: CacheRates) -> int:
-    """The planner when the same requests come once more, from others: it knows all the odds, and still not who comes back."""
+    """The planner when the same requests come once more: it knows all the odds from the first time, and still not who comes back."""
     arrivals = Arrivals(UNBOUNDED)
     ours(requests, rules, rates, arrivals)
-    return ours(again(requests), rules, rates, arrivals).cost
+    return ours(requests, rules, rates, arrivals.afresh()).cost

@@ -75,6 +75,18 @@ def test_conversations_that_go_on_are_told_from_those_that_do_not():
     assert within(alice.later, 300) > 0.7
 
 
+def test_odds_without_places():
+    known = arrivals()
+    for number in range(60):
+        talk(known, str(number), 700.0 * number, 10, 60.0)
+    fresh = known.afresh()
+    assert len(fresh) == 0
+    asked = path("system", "new"), 50_000.0
+    *_, learnt = fresh.seen(*asked, opening=1)
+    *_, unlearnt = arrivals().seen(*asked, opening=1)
+    assert within(learnt.odds, 300) > 0.7 > within(unlearnt.odds, 300)
+
+
 def test_only_returns_in_time_count():
     """All come back after ten minutes: within an hour that is certain, within five minutes it never happens."""
     known = arrivals()

@@ -127,6 +127,12 @@ class Arrivals:
     def __len__(self) -> int:
         return len(self._stops)
 
+    def afresh(self) -> "Arrivals":
+        """One that knows the odds learnt here, and goes on learning them, but no place."""
+        other = Arrivals(self._stops_max)
+        other._ends, other._forks, other._means = self._ends, self._forks, self._means
+        return other
+
     def seen(self, path: Path, now_s: float, caller: Hashable = None, by: By = By.PERSON, opening: int = 0) -> tuple[Place, ...]:
         """A request came. Its places in order of position, the last its end, with odds by what was learnt until now. `opening`: how many
         messages tools and system are."""
