@@ -22,7 +22,6 @@ from jevons.core.cache_rules import CacheRates, CacheRules, Style, Ttl, rates
 from jevons.meter.pricebook import PriceBook, open_book
 from jevons.meter.prompt_rules import prompt_rules
 from jevons.policy import arrivals, promptcache, returns
-from jevons.policy.provider_cache import Path
 
 MODEL = ("anthropic", "claude-sonnet-5")
 """Whose figures are the shares: writing costs 1.25 or 2 times the price of input, reading a tenth."""
@@ -148,12 +147,12 @@ def dollars(bills: dict[str, Bill]) -> dict[str, dict[str, float]]:
 
 
 def exact(priced: CacheRates) -> dict[str, Any]:
-    """The bound against the best of all plans, in random cases of four requests of at most three messages, with two lifetimes."""
+    """The bound against the best of all plans, in random cases of five requests of at most three messages, with two lifetimes."""
     chance = random.Random(SEED)
     rules = CacheRules(Style.EXPLICIT, (Ttl("5m", 300, "cache_write_5m"), Ttl("1h", 3600, "cache_write_1h")), breakpoints_max=4)
     same, ratios = 0, []
     for _ in range(CASES):
-        requests = small(chance)
+        requests = optimum.small(chance)
         least, best = optimum.bound(requests, rules, priced), optimum.exact(requests, rules, priced)
         assert least <= best <= ways.never(requests, priced)
         same += least == best
@@ -163,20 +162,6 @@ def exact(priced: CacheRates) -> dict[str, Any]:
         flush=True,
     )
     return {"cases": CASES, "bound_is_optimum": same, "worst_ratio": round(min(ratios), 4)}
-
-
-def small(chance: random.Random) -> list[Request]:
-    """Four requests whose paths part at random."""
-    at_s, found = 0.0, []
-    for _ in range(4):
-        at_s += chance.choice((10.0, 200.0, 400.0, 2_000.0, 4_000.0))
-        links, ends, tokens = [], [], 0
-        for depth in range(chance.randint(1, 3)):
-            links.append((links[-1] if links else b"") + chance.choice((b"a", b"a", b"b")))
-            tokens += 100 * (depth + 1)
-            ends.append(tokens)
-        found.append(Request(at_s, Path(tuple(links), tuple(ends)), tokens))
-    return found
 
 
 def sensitivity(traces: dict[str, list[Request]], rules: CacheRules, priced: CacheRates) -> None:

@@ -10,6 +10,7 @@ its best, is at most the bill of the best plan. The best for one piece is found 
 have it cold, or warm for each lifetime.
 """
 
+import random
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from itertools import combinations, combinations_with_replacement
@@ -88,3 +89,15 @@ def plans(messages: int, rules: CacheRules) -> Iterator[list[Mark]]:
         for places in combinations(range(messages), count):
             for chosen in combinations_with_replacement(lives, count):
                 yield [Mark(place, life) for place, life in zip(places, chosen, strict=True)]
+
+
+def small(chance: random.Random) -> list[Request]:
+    """Five requests whose paths part at random, with some tokens at the end of each that no mark can reach."""
+    at_s, found = 0.0, []
+    for _ in range(5):
+        at_s += chance.choice((10.0, 200.0, 400.0, 2_000.0, 4_000.0))
+        words = "".join(chance.choice("aab") for _ in range(chance.randint(1, 3)))
+        links = tuple([words[: end + 1].encode() for end in range(len(words))])
+        path = Path(links, (1_000, 1_500, 4_000)[: len(words)])
+        found.append(Request(at_s, path, path.tokens + 7))
+    return found
