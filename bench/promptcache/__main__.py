@@ -48,7 +48,13 @@ class Bill:
         return min(self.simple, key=self.simple.__getitem__)
 
     def ways(self) -> dict[str, int]:
-        return {**self.simple, "ours": self.ours, "ours, odds known": self.informed, "optimum": self.bound}
+        return {
+            **self.simple,
+            "ours": self.ours,
+            "ours, odds known": self.informed,
+            "next turn known": self.told,
+            "optimum": self.bound,
+        }
 
     def usd(self, numerators: int) -> float:
         return numerators / self.den / 1e9
@@ -66,6 +72,9 @@ def main() -> None:
     bills = {name: bill(name, requests, rules, priced) for name, requests in traces.items()}
     table(" ".join(MODEL), bills)
     figures = shares(bills)
+    trace, told = bills["mooncake"], ways.told(traces["mooncake"], rules, priced)
+    figures["share_next_turn_known_mooncake_pct"] = _share(trace.simple[trace.best()], told, trace.bound)
+    print(f"Mooncake, told when each conversation goes on, and nothing else: {figures['share_next_turn_known_mooncake_pct']} %")
     for provider, model in OTHERS:
         rules_there, rates_there = _of(book, provider, model)
         there = {name: bill(name, requests, rules_there, rates_there) for name, requests in traces.items()}

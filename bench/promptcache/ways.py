@@ -6,6 +6,7 @@ request is known only once it comes."""
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 
 from bench.promptcache.optimum import cost
 from bench.promptcache.traces import Request
@@ -83,3 +84,23 @@ def informed(requests: Sequence[Request], rules: CacheRules, rates: CacheRates) 
     arrivals = Arrivals(UNBOUNDED)
     ours(requests, rules, rates, arrivals)
     return ours(requests, rules, rates, arrivals.afresh()).cost
+
+
+def told(requests: Sequence[Request], rules: CacheRules, rates: CacheRates) -> int:
+    """One who is told when each request's end is asked for again, and nothing else: writes it for the shortest lifetime that lasts, or not."""
+    gaps: list[float] = []
+    passed_s: dict[bytes, float] = {}
+    for request in reversed(requests):
+        links = request.path.links
+        gaps.append(passed_s.get(links[-1], inf) - request.at_s if links else inf)
+        passed_s.update(dict.fromkeys(links, request.at_s))
+    cache = ProviderCache(rules, UNBOUNDED)
+    total = 0
+    for request, gap_s in zip(requests, reversed(gaps), strict=True):
+        path = request.path
+        lasting = [life for life, ttl in enumerate(rules.ttls) if gap_s <= ttl.seconds]
+        warm = [Mark(part.position, part.ttl) for part in cache.warm(path, request.at_s)[-1:]]
+        marks = [*warm, Mark(len(path.links) - 1, lasting[0])] if lasting else warm
+        counted = cache.apply(path, marks, request.at_s, only_marks=True)
+        total += cost(counted, rates, request.tokens - path.tokens)
+    return total
