@@ -7,16 +7,22 @@ import argparse
 import json
 import logging
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
 from bench.gateway import machine
-from bench.similar import texts
+from bench.similar import hits, texts
 from bench.similar.ways import WAYS, Floats, Way
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 QUESTIONS = 600
+GRAPH_MAX = 100_000
+"""Of more vectors a graph takes minutes to build."""
 NEAR = 0.8
 """The cosine above which answers are taken to be decided on, for comparing decisions."""
 
@@ -25,6 +31,9 @@ def main() -> None:
     options = argparse.ArgumentParser(prog="make bench-similar BENCH_ARGS=...", description=__doc__)
     options.add_argument("--sizes", default=",".join(map(str, SIZES)), help="numbers of stored answers")
     options.add_argument("--ways", default=",".join(WAYS), help=f"some of {','.join(WAYS)} (graphs of a million take minutes)")
+    options.add_argument(
+        "--graph-max", type=int, default=GRAPH_MAX, help="the largest graph that is built (a million takes 10 minutes)"
+    )
     chosen = options.parse_args()
     sizes = [int(size) for size in chosen.sizes.split(",")]
     began = time.monotonic()
@@ -41,10 +50,29 @@ def main() -> None:
     for size in sizes:
         exact = nearest(asked.stored[:size], asked.questions)
         for name in chosen.ways.split(","):
-            way = WAYS[name](asked.stored[:size])
-            figures[f"{name.replace('-', '_')}_{size}"] = measured(way, size, asked.questions, *exact)
+            if "graph" not in name or size <= chosen.graph_max:
+                way = WAYS[name](asked.stored[:size])
+                figures[f"{name.replace('-', '_')}_{size}"] = measured(way, size, asked.questions, *exact)
+    del exact
+    figures |= whole_hits(asked.stored)
     figures["minutes"] = round((time.monotonic() - began) / 60, 1)
     print(json.dumps(figures | {"machine": machine.facts()}))
+
+
+def whole_hits(stored: Floats) -> dict[str, Any]:
+    """A hit from request to answer, with all stored in one context."""
+    note(f"a hit among {len(stored):,}")
+    asked = list(dict.fromkeys(texts.questions()))[: 2 * QUESTIONS]
+    with TemporaryDirectory() as folder:
+        np.save(path := Path(folder, "stored.npy"), stored)
+        with ProcessPoolExecutor(1, get_context("spawn")) as apart:  # memory is told best by a process that has done nothing else
+            found = apart.submit(hits.measured, path, asked).result()
+    print(
+        f"\nA hit, from the parsed request to its answer, among {len(stored):,} of one context: p50 {found['hit_p50_ms']:.3f} ms, p99 "
+        f"{found['hit_p99_ms']:.3f} ms ({found['hits']} hits), the search {found['hit_search_p50_ms']:.3f} ms of it. Memory: "
+        f"{found['bytes_per_entry'] * 1e6 / 2**20:.0f} MiB a million, their answers not counted."
+    )
+    return {"stored": len(stored)} | found
 
 
 def nearest(stored: Floats, questions: Floats) -> tuple[Floats, Floats]:

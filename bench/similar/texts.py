@@ -6,6 +6,7 @@ third with three, a third are texts whose every variation was left out of the st
 
 import random
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,6 +64,11 @@ def asked(count: int, questions: int) -> Asked:
     again = _said(words, known[np.resize(some, 2 * third)], np.repeat([1, 3], third).astype(np.int32), SEED + 1)
     never = _said(words, np.resize(new, questions - 2 * third), np.zeros(questions - 2 * third, np.int32), SEED + 2)
     return Asked(stored, np.concatenate([again, never]))
+
+
+def questions() -> Iterator[str]:
+    """Short questions as people wrote them."""
+    return (text for text in texts.read() if text.endswith("?") and len(text) < 200)
 
 
 def _words() -> Words:
