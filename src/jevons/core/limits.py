@@ -468,7 +468,7 @@ PREFIX_KNOWN_MAX = 4_096
 SEMANTIC_TEXT_CHARS_MAX = 2_000
 """A longer question is not compared by the mean of its words: a detail that turns the answer would be lost in it."""
 SIMILAR_RAM_MIB = 128
-"""About 300,000 questions, as many as there are short answers in ANSWERS_RAM_MIB."""
+"""About 270,000 questions, nearly as many as there are short answers in ANSWERS_RAM_MIB."""
 SIMILAR_ENTRIES_MAX = 1_000_000
 """A search goes through all of a context: about a millisecond at so many (make bench-similar), and nothing else is served meanwhile."""
 SIMILAR_ENTRY_BYTES = 352
