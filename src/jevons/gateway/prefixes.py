@@ -314,20 +314,17 @@ def _wanted(
     marks = _in_order(planned.marks, own)
     if rules.style is not Style.EXPLICIT or not rules.by_itself:
         return marks, planned.only_marks
-    marks, alone = beside_its_own(marks, () if said.plans else warm, known.opening, len(known.path.links) - 1)
-    return marks, alone and planned.only_marks
+    return beside_its_own(marks, () if said.plans else warm, known.opening), planned.only_marks and not warm
 
 
-def beside_its_own(wanted: Sequence[Mark], warm: Sequence[Warm], opening: int, last: int) -> tuple[tuple[Mark, ...], bool]:
-    """Ours where the provider marks the end of each request by itself (OpenAI from 5.6 on): the marks to set, and whether it shall leave that.
+def beside_its_own(wanted: Sequence[Mark], warm: Sequence[Warm], opening: int) -> tuple[Mark, ...]:
+    """Ours where the provider marks the end of each request by itself (OpenAI from 5.6 on).
 
-    Its own mark is left alone where the plan has one at the end, and where something is warm: what was written at its mark is surely found by it.
-    Of ours those on tools and system remain, also where they are warm, since a prefix is found at a mark only, and its bytes shall
-    stay as they were. What follows is not touched.
+    Those on tools and system remain, also where they are warm, since a prefix is found at a mark only, and its bytes shall stay as they were.
+    What follows is not touched: what is warm of it ends at a mark of the provider's own.
     """
-    ends = any(mark.position == last for mark in wanted)
     kept = {part.position: Mark(part.position, part.ttl) for part in warm} | {mark.position: mark for mark in wanted}
-    return tuple([kept[position] for position in sorted(kept) if position < opening]), not ends and not warm
+    return tuple([kept[position] for position in sorted(kept) if position < opening])
 
 
 def _in_order(marks: Sequence[Mark], own: Sequence[Mark]) -> tuple[Mark, ...]:
