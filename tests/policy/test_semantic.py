@@ -125,6 +125,18 @@ def test_a_check_that_finds_a_wrong_answer_costs_a_whole_one() -> None:
     assert before - world.partition.allowance == pytest.approx(1 - decision.wrong)
 
 
+def test_checks_that_find_more_than_was_foreseen_raise_the_bounds() -> None:
+    partition = Partition(allowance=DELTA * BANKED)
+    partition.belief.weights = [3.0, 0.0, 0.0, 0.0]
+    partition.belief.covariance = [[0.0] * 4 for _ in range(4)]
+    near = Neighbour(0.9, 1, Proof())
+    before = partition.decide([near], 0.0, DELTA)
+    assert before.act is Act.CHECK
+    partition.observe(before, near, False)
+    partition.belief.weights = [3.0, 0.0, 0.0, 0.0]  # as if it had learnt nothing
+    assert partition.decide([near], 0.5, DELTA).wrong > 1.3 * before.wrong
+
+
 def test_a_hit_that_was_not_served_gives_back_what_it_took() -> None:
     partition = Partition(allowance=DELTA * BANKED)
     partition.belief.weights = [10.0, 0.0, 0.0, 0.0]

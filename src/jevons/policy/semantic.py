@@ -23,7 +23,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from jevons.policy.semantic_belief import NEIGHBOURS, Belief, Neighbour, Proof, spoken
+from jevons.policy.semantic_belief import LEAST, NEIGHBOURS, Belief, Neighbour, Proof, spoken
 
 __all__ = ["NEIGHBOURS", "Act", "Decision", "Neighbour", "Partition", "Proof"]
 
@@ -31,8 +31,10 @@ CHECKED = 0.03
 """Share of hits that are checked, for ever. While a bet has won, so many times more: a suspicion is looked into at once."""
 MOST_WRONG = 0.3
 """No answer is served that may be wrong with a higher probability, however much is allowed."""
-DEVIATIONS = 1.0
+DEVIATIONS = 2.0
 """How many standard deviations of the shared curve the upper bound of a probability lies above it."""
+DOUBT = 2.0
+"""Bounds are raised by the ratio of what checks found wrong to what was foreseen, each with so many wrong answers added to it."""
 BANKED = 500
 """The allowance is at most what this many requests add."""
 TURNED = (0.2, 0.7)
@@ -77,13 +79,17 @@ class Bet(msgspec.Struct):
 
 
 class Partition(msgspec.Struct):
-    """What is known and allowed where one bound holds: one tenant, one model. 28 numbers; msgspec writes and reads it."""
+    """What is known and allowed where one bound holds: one tenant, one model. 30 numbers; msgspec writes and reads it."""
 
     belief: Belief = msgspec.field(default_factory=Belief)
     allowance: float = 0.0
     """Wrong answers that may still be served; below 0 = a debt."""
     generation: int = 0
     """Grows when the watch strikes: entries of earlier ones are not believed until they are right again."""
+    found: float = 0.0
+    """Checks that found a wrong answer."""
+    foreseen: float = 0.0
+    """How many they would have found if the bounds just held."""
     bets: list[Bet] = msgspec.field(default_factory=lambda: [Bet() for _ in TURNED])
     """Against the bounds, one for each of TURNED."""
 
@@ -99,7 +105,8 @@ class Partition(msgspec.Struct):
         among = believed or range(len(neighbours))
         found, features = spoken([neighbours[i] for i in among])
         index = among[found]
-        wrong = self.belief.wrong_at_most(features, neighbours[index].proof, DEVIATIONS)
+        wrong = self._bound(features, neighbours[index].proof)
+        wrong = min(wrong * max(1.0, (DOUBT + self.found) / (DOUBT + self.foreseen)), 1 - LEAST)
         price = MOST_WRONG * self.allowance / (BANKED * delta)
         if not believed or wrong > min(price, self.allowance):
             return Decision(Act.EXPLORE, index, wrong, features)
@@ -109,8 +116,10 @@ class Partition(msgspec.Struct):
 
     def observe(self, decision: Decision, neighbour: Neighbour, correct: bool) -> Proof:
         """After EXPLORE or CHECK: was the answer of `neighbour`, the one decided on, right? Returns what its entry has proved with it."""
-        if decision.act is Act.CHECK and not correct:
-            self.allowance -= 1 - decision.wrong
+        if decision.act is Act.CHECK:
+            self.foreseen += self._bound(decision.features, neighbour.proof)
+            self.found += not correct
+            self.allowance -= (not correct) * (1 - decision.wrong)
         proof = self.belief.learn(decision.features, neighbour.proof, correct, self.generation)
         if neighbour.proof.generation >= self.generation:
             self._bet(decision.wrong, correct)
@@ -120,6 +129,9 @@ class Partition(msgspec.Struct):
         """A hit was decided on, and not served after all."""
         if decision.act is not Act.EXPLORE:
             self._serve(decision.wrong, -1)
+
+    def _bound(self, features: tuple[float, ...], proof: Proof) -> float:
+        return self.belief.wrong_at_most(features, proof, DEVIATIONS)
 
     def _serve(self, wrong: float, count: int) -> None:
         self.allowance -= count * wrong
@@ -137,3 +149,4 @@ class Partition(msgspec.Struct):
             self.allowance -= worst.served
             self.generation += 1
             self.belief, self.bets = Belief(), [Bet() for _ in TURNED]
+            self.found = self.foreseen = 0.0

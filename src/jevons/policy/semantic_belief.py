@@ -28,13 +28,14 @@ UNCOUNTED = 0.02
 """Share of the votes that is added for and against."""
 
 PRIOR = (0.0, 0.5, 0.5, 0.5)
-"""Weights before anything was seen, so vague (PRIOR_VARIANCE) that nothing is served on them alone."""
-PRIOR_VARIANCE = 4.0
+"""Weights before anything was seen."""
+PRIOR_VARIANCE = 1.0
+"""Of each weight: vague enough that nothing is served on the prior alone, and not so vague that a lucky start makes the curve too steep."""
 ENTRY_VARIANCE = 1.0
 """How far entries differ from each other, in log-odds squared."""
 DRIFT = 1e-5
 """Variance that each weight gains with every observation: traffic changes slowly, and the curve must be able to follow."""
-LEAST = 1e-3
+LEAST = 0.005
 """Nothing is surer than this: judges of answers err, too."""
 
 _Row = tuple[float, ...]
