@@ -438,7 +438,8 @@ FLIGHT_WAIT_MAX_S = 120.0
 MARK_BYTES_MAX = 256 * 2**10
 """A longer message is known by its digest only: to look into it takes a millisecond."""
 MARK_NEW_BYTES_MAX = 512 * 2**10
-"""Of one request: messages beyond, unknown so far, are known by their digests. An agent's next turn has a few KB; this is a long history met for the first time."""
+"""Of one request: messages beyond, unknown so far, are known by their digests. An agent's next turn has a few KB; this is a long
+history met for the first time."""
 MARK_WORDS_BYTES_MAX = 16 * 2**10
 """A longer system prompt is compared by its lines: its words take 0.1 us each."""
 BREAKS_MEMORY_BYTES = 64 * 2**20
