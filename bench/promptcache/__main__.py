@@ -52,7 +52,6 @@ class Bill:
             **self.simple,
             "ours": self.ours,
             "ours, odds known": self.informed,
-            "next turn known": self.told,
             "optimum": self.bound,
         }
 

@@ -140,13 +140,12 @@ class Arrivals:
         if not path.links:
             return ()
         end = self._walk(path.links, opening)
-        notable = _notable(end)
-        ended = next((stop for stop in notable if stop.is_end), None)
+        ended = _ended(end)
         turn = 0 if ended is None else ended.turn + 1
         traits = _end_traits(path, ended, turn, now_s, caller, by)
         end.turn = turn
         places: list[Place] = []
-        for stop in reversed(notable):
+        for stop in reversed(_watched_for(end)):
             self._pass(path.links[stop.position], stop, now_s)
             if stop is end and stop.is_end:
                 odds = self._watched(stop, self._ends, traits, now_s)
@@ -214,11 +213,19 @@ class Arrivals:
                     self._ages[bin_ + 1].append(watch)
 
 
-def _notable(end: _Stop) -> list[_Stop]:
-    """Of a path's stops, from its end on: the end, those where a request ended, and forks."""
+def _ended(end: _Stop) -> _Stop | None:
+    """Where the conversation's last request ended: here, if this is the same one again."""
+    stop: _Stop | None = end
+    while stop is not None and not stop.is_end:
+        stop = stop.before
+    return stop
+
+
+def _watched_for(end: _Stop) -> list[_Stop]:
+    """Of a path's stops, from its end on, those that its request counts for: the end, forks, and what waits for a return."""
     found, stop = [end], end.before
     while stop is not None:
-        if stop.turn >= 0 or stop.forks:
+        if stop.watch is not None or stop.forks:
             found.append(stop)
         stop = stop.before
     return found
