@@ -30,8 +30,9 @@ from jevons.policy.similar import Features, ineligible, literals
 from jevons.quant.scan import Code, Coder
 from jevons.wire.question import Question, answer_text, question_of
 
-SAME_TEXT = 0.9999
-"""Cosine from which two questions are one: the later answer takes the place of the one that it contradicts."""
+SAME_TEXT = 1 - 2**-10
+"""Cosine from which two questions are one, as far as codes tell (their lengths are off by 2⁻¹¹): the later answer takes the place of the one that it
+contradicts."""
 
 
 class Looked(NamedTuple):
