@@ -322,6 +322,23 @@ def test_when_the_first_leaves_another_asks_for_all(gateway: Gateway, standin: P
     assert len(gateway.attempts(name)) == 2
 
 
+def test_who_leaves_before_it_is_sent_is_not_asked_for(gateway: Gateway) -> None:
+    """It leaves while its hold is waited for, before anybody is asked: nobody is, and nothing is paid."""
+    key = gateway.key(11_000_000, org=marker())
+    (before, text), (name, unheard) = said(first_delay_ms=1500), said()
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(gateway.post, "chat", key, asked("chat", text, max_tokens=1000))  # holds nearly all of the budget
+        wait_until(lambda: len(gateway.attempts(before)) == 1)
+        looked = status(gateway)["looked"]
+        with connection(gateway.url) as wire:
+            body = json.dumps(asked("chat", unheard, stream=True, max_tokens=400)).encode()
+            wire.request("POST", "/v1/chat/completions", body, gateway.headers(key, **EXACT))
+            wait_until(lambda: status(gateway)["looked"] > looked)
+        assert first.result().status == 200
+    _, left = gateway.settled(key, 2)
+    assert (left["outcome"], left["billed_nusd"]) == ("void", 0) and gateway.attempts(name) == []
+
+
 def test_when_the_first_fails_all_ask_for_themselves(gateway: Gateway, standin: Provider, key: Key) -> None:
     name, text = said(reply="by myself")
     standin.script({"fault": "status", "status": 500, "first_delay_ms": 700, "marker": name})

@@ -33,8 +33,10 @@ class Client:
                 self._start_watching()
 
     def interrupt_on_leave(self, interrupt: bool) -> None:
-        """Cancel the current task when the client leaves, or only set `gone`."""
+        """Cancel the current task when the client leaves, or only set `gone`. Raises CancelledError if it has left already."""
         self._interrupts = asyncio.current_task() if interrupt else None
+        if interrupt and self.gone:
+            raise asyncio.CancelledError
 
     def left(self) -> bool:
         """Was the current task cancelled because the client left? Asking takes the cancellation back."""

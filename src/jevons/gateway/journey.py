@@ -255,8 +255,8 @@ class Journey:
             attempt.check = True
             self._nobody.admit()
         self._client.watch(0 if self._ask.stream else DISCONNECT_WATCH_DELAY_S)
-        self._client.interrupt_on_leave(not drain)
         try:
+            self._client.interrupt_on_leave(not drain)
             caching = self._gate.prefixes.plan(attempt, self._ask, outgoing)
             body = outgoing.body(verdict.output_cap, attempt.hold.output_tokens, self._passage.note, caching)
             url = live.url(address, target.dialect, target.model, self._scope["query_string"])
@@ -285,7 +285,7 @@ class Journey:
             refusal = _gateway_error(502, f"Upstream {target.upstream} broke off: {error}.")
             raise await self._broken(attempt, Outcome.ERROR, refusal, again=attempt.status == 0) from None
         except asyncio.CancelledError:
-            outcome = Outcome.CANCELLED
+            outcome = Outcome.CANCELLED if attempt.sent else Outcome.VOID
             if (stopped := self._stop.was_cut()) is not None:
                 raise await self._broken(attempt, Outcome.STOPPED, stopped, again=False) from None
             if not self._client.left() and not patience.expired():
