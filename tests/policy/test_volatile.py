@@ -37,6 +37,25 @@ def test_what_changed_in_a_system_prompt(before: str, after: str, value: Value) 
     assert 0 < found.ahead < 60 and found.behind > len(RULES) - 20
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("https://x" + "?se" * 5_000, Value.COUNTER),
+        ("https://" * 2_000, Value.COUNTER),
+        ("https://x" + "?sig" * 4_000 + "=", Value.SIGNED_URL),
+        ("a-" * 8_000, Value.COUNTER),
+        ("-" * 16_000, Value.COUNTER),
+        ("a" * 16_000, Value.COUNTER),
+        ("a-" * 8_000 + "1", Value.RANDOM_ID),
+        ("word " * 50_000 + "at 10:07", Value.COUNTER),
+    ],
+)
+def test_a_hostile_text_is_looked_at_in_its_length(text: str, value: Value) -> None:
+    """A pattern that goes back and forth over one of these would take a quarter of an hour; and only the beginning is looked at."""
+    before, after = ({"role": "user", "content": f"Job {n} {text} of it\nSame line.\nAnd this."} for n in (1, 2))
+    assert edit(before, after).value is value
+
+
 def test_many_words_are_an_edit_whatever_they_say() -> None:
     found = edit("One. " + RULES, "One on 2026-11-22 at 10:07, and on and on: " + "more of it, " * 10 + RULES)
     assert found.value is Value.WORDS and found.kin

@@ -448,6 +448,8 @@ BREAK_TOKENS_MIN = 256
 """A smaller loss is no finding: providers match in steps of 128 tokens, and shares of bytes are not exact."""
 EDIT_PIECES_MAX = 16
 """Changed words (or lines) of a message that still may be a clock or an id; more are an edit."""
+EDIT_BYTES_MAX = 16 * 2**10
+"""Of what was changed, and of what stands on either side, so much is looked at: each takes two milliseconds, in which nobody is served."""
 
 # What is believed of providers' prompt caches
 PREFIX_MODELS_MAX = 32
