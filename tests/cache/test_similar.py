@@ -21,7 +21,8 @@ CONTEXTS = (b"", b"b", b"mb")
 
 
 def codes(count: int, seed: int = 0) -> list[Code]:
-    return [CODER.encode(x) for x in np.random.default_rng(seed).standard_normal((count, 64)) / 8]
+    vectors = np.random.default_rng(seed).standard_normal((count, 64))
+    return [CODER.encode(x / np.linalg.norm(x)) for x in vectors]
 
 
 CODES = codes(6)
