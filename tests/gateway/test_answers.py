@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from jevons.core.limits import COUNT_INLINE_BYTES_MAX
 from jevons.ledger.bill import check
 from tests.gateway.asking import Gateway, Got, Key, body_of, connection, marker
 from tests.gateway.governing import LONG, MODELS, Talk, error_in, killed, limit, wait_until
@@ -112,6 +113,16 @@ def test_streams_and_whole_answers_are_one(gateway: Gateway, key: Key, door: str
     if door == "chat":
         assert whole.json["usage"]["completion_tokens"] > 0, "although the first client did not ask for it"
         assert again.events[-1][1] == b"[DONE]" and b'"usage"' not in again.body
+
+
+def test_a_long_stream_comes_to_its_whole_answer(gateway: Gateway, key: Key) -> None:
+    """Of more events than are put together while others wait."""
+    reply = "so " * 800 + "on"
+    _, text = said(reply=reply, chunks=800)
+    first = gateway.post("chat", key, asked("chat", text, stream=True, max_tokens=2000), **EXACT)
+    whole = gateway.post("chat", key, asked("chat", text, max_tokens=2000), **EXACT)
+    assert words(first, whole) == ["miss", "hit"] and len(first.body) > COUNT_INLINE_BYTES_MAX
+    assert whole.json["choices"][0]["message"]["content"] == reply
 
 
 def test_a_translated_answer_is_kept_as_it_was_told(gateway: Gateway, key: Key) -> None:
@@ -297,7 +308,7 @@ def waiting(gateway: Gateway, count: int) -> None:
 
 @pytest.mark.parametrize("door", DOORS)
 def test_many_at_once_ask_once(gateway: Gateway, key: Key, door: str) -> None:
-    name, text = said(reply="one answer", first_delay_ms=400)
+    name, text = said(reply="one answer", chunks=1, first_delay_ms=400)
     body = asked(door, text)
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda n: gateway.post(door, key, body | ({"stream": True} if n % 2 else {}), **EXACT), range(8)))

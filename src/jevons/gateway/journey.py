@@ -16,7 +16,9 @@ from jevons.core.ask import Ask, Dialect
 from jevons.core.entry import Outcome, admitted_ms, request_text
 from jevons.core.limits import (
     ATTEMPTS_MAX,
+    COUNT_INLINE_BYTES_MAX,
     DISCONNECT_WATCH_DELAY_S,
+    KEPT_ANSWER_BYTES_MAX,
     RETRY_AFTER_MAX_S,
     RETRY_BACKOFF_FIRST_S,
     RETRY_BACKOFF_MAX_S,
@@ -42,6 +44,7 @@ from jevons.ledger.errors import LedgerUnavailable
 from jevons.meter.answer import answer_facts
 from jevons.meter.pricebook import with_request_unit
 from jevons.meter.usage import chat_usage, flavour_of, messages_usage, responses_usage, unusable, with_units
+from jevons.policy.answers import is_its_own
 from jevons.policy.govern import Admit
 from jevons.policy.route import Target
 from jevons.wire.body import BAD_JSON
@@ -396,7 +399,7 @@ class Journey:
         await durable
         self._gate.governor.answered(self._passage)
         if told is not None and end is End.WHOLE:
-            self._keep(target, attempt, told)
+            await self._keep(target, attempt, told.events)
         if not self._client.started:
             await begin()
         comment = self._comment(attempt.settled.billed_nusd) if attempt.settled is not None else b""
@@ -406,10 +409,16 @@ class Journey:
         await self._finish_reading(answer)
         return outcome
 
-    def _keep(self, target: Target, attempt: Attempt, told: Told) -> None:
-        """A stream that was told to its end, put together."""
+    async def _keep(self, target: Target, attempt: Attempt, events: bytes) -> None:
+        """A stream that was told to its end, put together; a long one in a thread."""
+        assert self._wanted is not None
+        if not events or not is_its_own(ending_of(self._wanted, target, attempt, b"")):
+            return
+        inline = len(events) <= COUNT_INLINE_BYTES_MAX
         try:
-            self._told(target, attempt, whole_of(target.dialect, told.events))
+            whole = whole_of(target.dialect, events) if inline else await asyncio.to_thread(whole_of, target.dialect, events)
+            if len(whole) <= KEPT_ANSWER_BYTES_MAX:
+                self._told(target, attempt, whole)
         except (BrokenAnswer, Refusal) as error:
             log.info("the stream of %s is not kept: %s", request_text(self._request), error)
 

@@ -235,7 +235,12 @@ def may_keep(given: Given) -> bool:
     ended = _ENDED.get(given.dialect)
     if ended is None or given.finish not in ended or (given.capped and given.finish in _LENGTHS):
         return False
-    return given.metered and given.first and not given.noted and given.bytes <= KEPT_ANSWER_BYTES_MAX
+    return is_its_own(given) and given.bytes <= KEPT_ANSWER_BYTES_MAX
+
+
+def is_its_own(given: Given) -> bool:
+    """Was it made of the client's own words, where they go first, and measured? This is known before a stream is put together."""
+    return given.metered and given.first and not given.noted
 
 
 def age_s(kept_ms: int, now_ms: int) -> int:

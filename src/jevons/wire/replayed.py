@@ -2,10 +2,12 @@
 
 Comes in: all events of a stream, or the body of a whole answer, in one dialect; goes out: the other. What a whole answer has in members that
 nobody here knows goes through; a stream that says more than can be put together raises BrokenAnswer, and is kept by nobody. A stream that is told has
-fewer and longer deltas than the provider's. Embeddings have no stream. Does not know: other dialects, who keeps answers.
+fewer and longer deltas than the provider's. Putting one together takes time in proportion to its length. Embeddings have no stream. Does not know:
+other dialects, who keeps answers.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from io import StringIO
 from typing import Any
 
 import msgspec
@@ -29,7 +31,7 @@ _RESPONSE_ENDS = frozenset({"response.completed", "response.incomplete"})
 _ODD = (*BAD_JSON, KeyError, TypeError, AttributeError, ValueError)
 """What reading an answer raises that is not as its dialect has it."""
 
-_encode = msgspec.json.Encoder().encode
+_encode = msgspec.json.Encoder(enc_hook=StringIO.getvalue).encode
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -38,14 +40,14 @@ def whole_of(dialect: Dialect, stream: bytes) -> bytes:
 
     Chat: the usage is in it only if the stream has its chunk.
     """
-    said = [data for _, data, _ in events(stream) if data.strip()]
+    said = (_decode(data) for _, data, _ in events(stream) if data.strip() not in (b"", b"[DONE]"))
     try:
         match dialect:
             case Dialect.CHAT:
-                return _encode(_whole_chat([_decode(data) for data in said if data.strip() != b"[DONE]"]))
+                return _encode(_whole_chat(said))
             case Dialect.MESSAGES:
-                return _encode(_whole_message([_decode(data) for data in said]))
-        return _encode(_whole_response([_decode(data) for data in said]))
+                return _encode(_whole_message(said))
+        return _encode(_whole_response(said))
     except _ODD as error:
         raise BrokenAnswer(f"its stream cannot be put together: {_said(error)}") from None
 
@@ -72,7 +74,7 @@ def _said(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _whole_chat(chunks: list[Json]) -> Json:
+def _whole_chat(chunks: Iterable[Json]) -> Json:
     whole: Json = {}
     choices: dict[int, Json] = {}
     for chunk in chunks:
@@ -102,14 +104,23 @@ def _grow(whole: Json, delta: Json) -> None:
         before = whole.get(name)
         if before is None or (name in _ONCE and value):
             whole[name] = _placed([], value) if isinstance(value, list) else value
-        elif isinstance(before, str) and isinstance(value, str):
-            whole[name] = before + value
+        elif isinstance(before, (str, StringIO)) and isinstance(value, str):
+            _go_on(whole, name, value)
         elif isinstance(before, dict) and isinstance(value, dict):
             _grow(before, value)
         elif isinstance(before, list) and isinstance(value, list):
             _placed(before, value)
         elif value is not None and value != before:
             raise BrokenAnswer(f"its stream says {name} twice")
+
+
+def _go_on(whole: Json, name: str, more: str) -> None:
+    """Add to a text. From its second piece on it is a StringIO, for a `str` would be copied each time."""
+    text = whole[name]
+    if isinstance(text, str):
+        whole[name] = StringIO()
+        whole[name].write(text)
+    whole[name].write(more)
 
 
 def _placed(whole: list[Any], more: list[Any]) -> list[Any]:
@@ -159,10 +170,10 @@ def _tell_chat(whole: Json, include_usage: bool) -> Iterator[bytes]:
         yield event("", _encode({**frame, "choices": [], "usage": usage}))
 
 
-def _whole_message(said: list[Json]) -> Json:
+def _whole_message(said: Iterable[Json]) -> Json:
     whole: Json = {}
     blocks: dict[int, Json] = {}
-    arguments: dict[int, str] = {}
+    arguments: dict[int, list[str]] = {}
     for one in said:
         match one["type"]:
             case "message_start":
@@ -177,24 +188,25 @@ def _whole_message(said: list[Json]) -> Json:
                 whole |= {name: value for name, value in one.items() if name not in ("type", "delta", "usage")}
             case "error":
                 raise BrokenAnswer("its stream says that it failed")
-    for index, text in arguments.items():
-        if text.strip():
+    for index, pieces in arguments.items():
+        if (text := "".join(pieces)).strip():
             blocks[index]["input"] = _decode(text)
     return {**whole, "content": [block for _, block in sorted(blocks.items())]}
 
 
-def _delta(block: Json, delta: Json, index: int, arguments: dict[int, str]) -> None:
+def _delta(block: Json, delta: Json, index: int, arguments: dict[int, list[str]]) -> None:
     match delta["type"]:
         case "text_delta":
-            block["text"] += delta["text"]
+            _go_on(block, "text", delta["text"])
         case "thinking_delta":
-            block["thinking"] += delta["thinking"]
+            _go_on(block, "thinking", delta["thinking"])
         case "signature_delta":
             block["signature"] = delta["signature"]
         case "input_json_delta":
-            arguments[index] = arguments.get(index, "") + delta["partial_json"]
+            arguments.setdefault(index, []).append(delta["partial_json"])
         case "citations_delta":
-            block["citations"] = [*(block.get("citations") or ()), delta["citation"]]
+            block["citations"] = block.get("citations") or []
+            block["citations"].append(delta["citation"])
         case unknown:
             raise BrokenAnswer(f"its stream has a delta of type {unknown}")
 
@@ -232,13 +244,15 @@ def _block_told(block: Json) -> tuple[Json, list[Json]]:
     return block, []
 
 
-def _whole_response(said: list[Json]) -> Json:
+def _whole_response(said: Iterable[Json]) -> Json:
     """A Responses stream says all of it again at its end, with some providers all but the items."""
-    end = next((one for one in said if one.get("type") in _RESPONSE_ENDS), None)
-    if end is None:
-        raise BrokenAnswer("its stream has no end")
-    response: Json = end["response"]
-    if not response.get("output"):
-        items = {one["output_index"]: one["item"] for one in said if one.get("type") == "response.output_item.done"}
-        response["output"] = [item for _, item in sorted(items.items())]
-    return response
+    items: dict[int, Json] = {}
+    for one in said:
+        kind = one.get("type")
+        if kind == "response.output_item.done":
+            items[one["output_index"]] = one["item"]
+        elif kind in _RESPONSE_ENDS:
+            response: Json = one["response"]
+            response["output"] = response.get("output") or [item for _, item in sorted(items.items())]
+            return response
+    raise BrokenAnswer("its stream has no end")
