@@ -83,7 +83,8 @@ def test_long_output_is_sent_shorter_and_stays_so(trimming: Gateway, door: str) 
     assert json.loads(table)["rows"][59] == [59, f"{output.split('name')[1][4:36]} 59", 14.75]
     tokens = int(got.headers["x-jevons-trimmed"].removeprefix("tokens=").removesuffix(";refs=1"))
     [saving] = trimming.entry_of(got)["savings"]
-    assert saving["kind"] == "trim" and saving["tokens"] == tokens > 500 and saving["nusd"] > 0
+    assert saving["kind"] == "trim" and saving["nusd"] > 0
+    assert 0 < saving["tokens"] < tokens > 500, "what is saved goes by the provider's count, whose tokens are words here"
     speaker.talk.assistant("Seen.")
     again, later = speaker.say()
     assert texts(later, door) == [small]

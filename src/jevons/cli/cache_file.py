@@ -71,7 +71,8 @@ def examine(path: Path, home: Path, model: str | None, dialect: str | None) -> t
         rules = prompt_rules(found.provider, found.name)
         sent = Sent(ask, chain(_SECRET, ask.messages), (0, "", ""), at_ms, (found.provider, ask.model), rules)
         try:
-            tokens = counter.count(ask.messages, found.facts, ask.dialect, extras=ask.extras).tokens
+            fairly = msgspec.structs.replace(found.facts, tokenizer=found.facts.count_encoding)  # not a bound: it is to be priced
+            tokens = counter.count(ask.messages, fairly, ask.dialect, extras=ask.extras).tokens
         except Refusal as error:
             skipped.append(f"Line {one.line} is left out: {error.message}")
             continue

@@ -169,9 +169,14 @@ class Attempt:
             settled.list_nusd,
             asked=self.asked_price,
             markers=markers,
-            trimmed_tokens=self.trimmed_tokens,
-            trimmed_new_tokens=self.trimmed_new_tokens,
+            trimmed_tokens=self._as_billed(self.trimmed_tokens, settled.usage),
+            trimmed_new_tokens=self._as_billed(self.trimmed_new_tokens, settled.usage),
         )
+
+    def _as_billed(self, tokens: int, usage: Usage) -> int:
+        """Tokens that were not sent, by the provider's measure of what was: our own count may be a bound, and twice as high."""
+        counted = self.hold.input_tokens
+        return tokens * usage.input_total // counted if counted else tokens
 
     def _count_seen(self) -> int:
         whole = Cutter().feed(b"".join(self._seen))
