@@ -139,11 +139,38 @@ def test_a_stack_trace_stays_whole_once() -> None:
     assert text.count("OSError") < 10 and text.count("    run(1)") == text.count("OSError")
 
 
+@pytest.mark.parametrize(
+    ("template", "usual", "odd"),
+    [
+        ('10.0.0.{n} - - [10/Oct/2026:13:00:00 +0000] "GET /item/{n} HTTP/1.1" {value} 7{n}', 200, 500),
+        ("2026-11-22 10:00:00 INFO worker job {n} exited with code {value} after {n} ms", 0, 137),
+        ("2026-11-22 10:00:00 INFO worker {n} done, exitCode={value}", 0, -1),
+        ("2026-11-22 10:00:00 INFO request id={n} status={value} ms={n}", 200, 503),
+        ("2026-11-22 10:00:00 INFO upstream status_code: {value} in {n} ms", 204, 404),
+        ("2026-11-22 10:00:00 INFO suite {n}: 10 passed, {value} lost", 0, 3),
+    ],
+)
+def test_the_one_line_that_went_wrong_stays(template: str, usual: int, odd: int) -> None:
+    """A number is all that tells it from three hundred others."""
+    lines = [template.format(n=n, value=odd if n == 150 else usual) for n in range(300)]
+    crushed = crush("\n".join(lines))
+    assert crushed is not None and crushed.left[0][0] > 250
+    assert lines[150][20:] in crushed.text
+
+
 def test_a_progress_bar_leaves_its_end_and_colours_go() -> None:
     log = "\n".join(["\x1b[32mCollecting\x1b[0m numpy", *[f"Collecting p{n}" for n in range(30)], "10%\r50%\r100% done"])
     crushed = crush(log)
     assert crushed is not None
     assert crushed.text.endswith("\n100% done") and "\x1b" not in crushed.text and crushed.text.startswith("Collecting numpy\n")
+
+
+def test_what_went_wrong_is_not_overwritten() -> None:
+    """A progress bar goes on over the line that said it."""
+    log = "\n".join([*[f"Collecting p{n}" for n in range(30)], "1%\rERROR: disk full\r2%\r3%\r", "done"])
+    crushed = crush(log)
+    assert crushed is not None
+    assert crushed.text.endswith("\nERROR: disk full\n3%\ndone") and (2, "overwritten lines") in crushed.left
 
 
 @pytest.mark.parametrize(
@@ -209,12 +236,13 @@ def test_a_diff_that_is_cut_off_is_kept_as_it_is() -> None:
     assert crush(broken, frozenset({Form.DIFF})) is None
 
 
-def test_long_arrays_keep_their_ends_and_what_went_wrong() -> None:
-    rows = [{"id": n, "status": "failed" if n == 500 else "done"} for n in range(1_000)]
+@pytest.mark.parametrize(("name", "usual", "odd"), [("status", "done", "failed"), ("status", 200, 503), ("exit_code", 0, 137)])
+def test_long_arrays_keep_their_ends_and_what_went_wrong(name: str, usual: object, odd: object) -> None:
+    rows = [{"id": n, name: odd if n == 500 else usual} for n in range(1_000)]
     crushed = crush(json.dumps(rows))
     assert crushed is not None and crushed.left == ((839, "items"),)
     table = json.loads(crushed.text)
-    assert [500, "failed"] in table["rows"] and "… 839 items left out …" in table["rows"]
+    assert [500, odd] in table["rows"] and "… 839 items left out …" in table["rows"]
 
 
 def test_long_texts_are_said_once_and_blobs_by_their_length() -> None:

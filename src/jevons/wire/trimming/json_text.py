@@ -25,7 +25,9 @@ TEXT_HEAD_CHARS = 40
 NESTED_CHARS_MIN = 1_000
 """A text of this length inside of JSON is looked at as a log, a diff or JSON of its own: what a command printed often comes so."""
 BLOB = re.compile(r"(?:data:[\w/+.;=-]+,)?(?=[A-Za-z0-9+/_-]*[a-z])(?=[A-Za-z0-9+/_-]*[A-Z])[A-Za-z0-9+/_-]{400,}={0,2}")
-WRONG = re.compile(rb"(?i)error|fail|exception|fatal|warn|denied|refused|timeout")
+WRONG = re.compile(
+    rb'(?i)error|fail|exception|fatal|warn|denied|refused|timeout|"status_?(?:code)?":"?[45]\d\d\b|"exit_?(?:code|status)?":"?-?[1-9]'
+)
 """Items that say so are kept wherever they stand."""
 LIKE_SHARE = 0.7
 """So much of an array must have the same members for a table; the others stand in it as they are."""

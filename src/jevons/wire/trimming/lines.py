@@ -58,9 +58,21 @@ ROUTINE = re.compile(
 WRONG = (
     b"error", b"fatal", b"critical", b"warn", b"exception", b"traceback", b"panic", b"segfault", b"fail", b"denied", b"refused", b"timeout", b"timed out",
     b"cannot", b"could not", b"unable", b"killed", b"not found", b"no such", b"invalid", b"abort", b"conflict", b"unexpected", b"undefined", b"missing",
-    b"corrupt", b"assert",
+    b"corrupt", b"assert", b"broken",
 )  # fmt: skip
 """In lower case: a line with one of them may say what is wrong. Rather too many than too few: these are kept."""
+
+WRONG_NUMBERS = (
+    re.compile(rb'" [45]\d\d\b'),  # the status of an access log, behind the quoted request
+    *[
+        re.compile(rb"%b(?<![a-z]%b)(?![a-z])[^\d\n]{0,12}(?![23]\d\d\b)[1-9]" % (word, word))
+        for word in (b"code", b"exitcode", b"statuscode", b"status", b"exit", b"exited", b"errno", b"rc", b"signal")
+    ],
+)
+"""In lower case: an exit code that is not 0, an HTTP status that is neither 2xx nor 3xx. Each begins with its word, by which it is found fast."""
+
+ZERO = re.compile(rb"0(?<![\w.:,-]0)(?![\w.:,])")
+"""0 standing alone: none of something is another thing than some."""
 
 COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 """Terminal colours and cursor movements."""

@@ -2,7 +2,7 @@
 
 Comes in: what a command, a server, a build or a test run printed. Goes out: its lines word for word, but for terminal colours, what a progress
 bar overwrote, and that beginning; in place of what is left out stands how many lines it was. Lines that may say what is wrong stay, as often
-as they differ; a stack trace stays whole, once. Does not know: how long a text must be.
+as they differ, overwritten or not; a stack trace stays whole, once. Does not know: how long a text must be.
 """
 
 from bisect import bisect_right
@@ -12,7 +12,7 @@ from itertools import accumulate
 import msgspec
 
 from jevons.wire.trimming.crushed import Crushed
-from jevons.wire.trimming.lines import ACCESS, COLOURS, DIGITS, HEX, LEVEL, ROUTINE, STAMP, WRONG
+from jevons.wire.trimming.lines import ACCESS, COLOURS, DIGITS, HEX, LEVEL, ROUTINE, STAMP, WRONG, WRONG_NUMBERS, ZERO
 
 LINES_MIN = 20
 LOG_SHARE = 0.6
@@ -43,7 +43,7 @@ def crush_log(text: str) -> Crushed | None:
     """None: it is not surely a log. About 3 ms per 100 KB."""
     if "\n" not in text:
         return None
-    lines = _plain(text).split("\n")
+    lines, overwritten = _plain(text)
     if len(lines) < LINES_MIN:
         return None
     events = _events(lines)
@@ -68,16 +68,24 @@ def crush_log(text: str) -> Crushed | None:
         end = max(end, place + 1)
         out += [lines[at][len(shared) :] if at in cut else lines[at] for at in range(place, end)]
         place = end
-    return Crushed("\n".join(out), ((gone, "lines"),) if gone else ())
+    left = ((gone, "lines"), (overwritten, "overwritten lines"))
+    return Crushed("\n".join(out), tuple([(count, sort) for count, sort in left if count]))
 
 
-def _plain(text: str) -> str:
-    """Without colours, and of each line what a terminal would show in the end."""
+def _plain(text: str) -> tuple[list[str], int]:
+    """The lines without colours, each as a terminal would show it in the end; and how many were overwritten. One that may say what is wrong
+    is a line of its own."""
     if "\x1b" in text:
         text = COLOURS.sub("", text)
-    if "\r" in text:
-        text = "\n".join([line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n")])
-    return text
+    lines = text.split("\n")
+    if "\r" not in text:
+        return lines, 0
+    drawn = [line.rstrip("\r").split("\r") for line in lines]
+    whole = [part for parts in drawn for part in parts]
+    last = set(accumulate([len(parts) for parts in drawn], initial=-1))
+    wrong = _wrong(_bytes("\n".join(whole)))
+    shown = [part for place, part in enumerate(whole) if place in last or place in wrong]
+    return shown, len(whole) - len(shown)
 
 
 def _events(lines: list[str]) -> list[_Event]:
@@ -107,7 +115,7 @@ def _kept(lines: list[str], events: list[_Event]) -> list[bool]:
     kept = [True] * len(lines)
     seen: Counter[object] = Counter()
     latest: dict[object, _Event] = {}
-    data = "\n".join(lines).encode("utf-8", "surrogatepass")
+    data = _bytes("\n".join(lines))
     wrong, kinds = _wrong(data), _without_numbers(data)
     for event in events:
         kind: object
@@ -140,15 +148,21 @@ def _wrong(data: bytes) -> set[int]:
             place = bisect_right(begins, at) - 1
             found.add(place)
             at = data.find(word, begins[place + 1])
+    for number in WRONG_NUMBERS:
+        found.update([bisect_right(begins, match.start()) - 1 for match in number.finditer(data)])
     return found
 
 
 def _without_numbers(data: bytes) -> list[bytes]:
-    """The lines, with the same sign for every number and id."""
-    data = data.translate(DIGITS)
+    """The lines, with the same sign for every number and id but 0."""
+    data = ZERO.sub(b"none", data).translate(DIGITS)
     for run in (b"0000", b"00", b"00"):
         data = data.replace(run, b"0")
     return HEX.sub(b"0", data).split(b"\n")
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _shared(stamps: list[str]) -> str:
