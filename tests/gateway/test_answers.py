@@ -32,6 +32,7 @@ def gateway(standin: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iter
         upstream("openai", oa, models=("gpt-*", "text-embedding-*"), retries=0),
         upstream("anthropic", an, "anthropic", models=("claude-*",), retries=0),
         upstream("away", an, "anthropic", models=("only-by-its-prefix",), retries=0),
+        upstream("plan", an, "anthropic", models=("only-by-its-prefix",), auth="client", retries=0),
     ]
     access = [{"name": "fence", "team": "fenced", "tools_deny": ["danger"]}]
     cache = {"answers": {"orgs": ["listed"], "keys": ["listed-key"]}}
@@ -207,6 +208,37 @@ def test_two_organisations_share_nothing(gateway: Gateway) -> None:
     kept = status(gateway)["entries"]
     assert kept > 2 and gateway.admin("POST", "/cache/clear", {}).json == {"forgotten": kept}
     assert status(gateway)["entries"] == status(gateway)["bytes"] == 0
+
+
+def test_headers_that_travel_on(gateway: Gateway, key: Key) -> None:
+    """A header that nobody here knows may be what a provider answers by; of some it is known that none does. A translated call takes none along."""
+
+    def word(text: str, model: str = "", **headers: str) -> str:
+        return words(gateway.post("chat", key, asked("chat", text, model=model), **EXACT, **headers))[0]
+
+    text, afar = said()[1], said()[1]
+    assert [word(text), word(text, x_portkey_config="a"), word(text, x_portkey_config="b"), word(text, x_portkey_config="a")] == [
+        "miss",
+        "miss",
+        "miss",
+        "hit",
+    ]
+    assert word(text, user_agent="other/1", x_request_id=marker(), traceparent=marker(), x_stainless_retry_count="1") == "hit"
+    away = "away/claude-sonnet-4-5"
+    assert [word(afar, away, x_portkey_config="a"), word(afar, away, x_portkey_config="b")] == ["miss", "hit"]
+
+
+def test_who_pays_the_provider_himself_is_given_his_own(gateway: Gateway) -> None:
+    """Where the client's own credential travels on, the answers that it was given are for who has it."""
+    org = marker()
+    text = said()[1]
+
+    def word(credential: str) -> str:
+        body = asked("messages", text, model="plan/claude-sonnet-4-5")
+        headers = {"x-jevons-key": gateway.key(org=org).secret, "authorization": f"Bearer {credential}"}
+        return words(gateway.post("messages", None, body, **EXACT, **headers))[0]
+
+    assert [word("sk-own-1"), word("sk-own-2"), word("sk-own-1")] == ["miss", "miss", "hit"]
 
 
 NOT_KEPT: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]]] = [

@@ -16,6 +16,7 @@ from jevons.core.chain import Chain
 from jevons.core.usage import Usage
 from jevons.gateway.answers import Answers, Hit, Wanted
 from jevons.gateway.governor import Passage
+from jevons.gateway.settings import UpstreamSettings
 from jevons.policy.answers import Given
 from jevons.policy.route import Target
 from jevons.policy.rules import Who
@@ -65,6 +66,9 @@ WORDS = st.sampled_from([b"on", b"exact", b"semantic"])
 DOORS = st.sampled_from([Dialect.CHAT, Dialect.EMBEDDINGS])
 
 
+UPSTREAM = UpstreamSettings("u", "openai")
+
+
 class Try(tuple[Any, ...]):
     """(door, model, text, claims, headers, word, query) of one request."""
 
@@ -85,11 +89,11 @@ class Attack:
         said = {"input": text} if door is Dialect.EMBEDDINGS else {"messages": [{"role": "user", "content": text}]}
         ask: Ask = parse(door, json.dumps({**claims, "model": model, **said}).encode())
         passage = Passage(Caller(1, name, org), Who(org, "", 1, name, "", None), 1 << 40, Chain((), ()))
-        targets = [Target("u", model, door)]
+        target = Target("u", model, door)
         scope = {"headers": headers, "query_string": query}
         named = dict(headers) | {b"x-jevons-cache": word}
         named.pop(b"cache-control", None)
-        return self.runner.run(self.answers.wanted(ask, passage, targets, named, scope))
+        return self.runner.run(self.answers.wanted(ask, passage, target, UPSTREAM, named, scope))
 
     def look(self, wanted: Wanted) -> Hit | None:
         return self.runner.run(self.answers.look(wanted))

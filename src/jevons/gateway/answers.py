@@ -8,7 +8,6 @@ is decided by `policy.answers`. Does not know: how a hit is charged, or told to 
 import asyncio
 import secrets
 import time
-from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -26,6 +25,8 @@ from jevons.gateway.checking import Checks
 from jevons.gateway.client import Scope
 from jevons.gateway.clients import Named
 from jevons.gateway.governor import Passage
+from jevons.gateway.outbound import answered_by
+from jevons.gateway.settings import UpstreamSettings
 from jevons.meter.answer import answer_facts
 from jevons.policy.answers import (
     Given,
@@ -40,9 +41,6 @@ from jevons.policy.answers import (
     wish_of,
 )
 from jevons.policy.route import Target
-
-_ANSWERED_BY = (b"anthropic-", b"openai-")
-"""Headers that travel on and may change the answer (`anthropic-beta`)."""
 
 
 class Found(NamedTuple):
@@ -190,8 +188,13 @@ class Answers:
         self._shared = 0
         """Of these: another had just asked for it."""
 
-    async def wanted(self, ask: Ask, passage: Passage, targets: Sequence[Target], named: Named, scope: Scope) -> Wanted | None:
-        """None for a request that takes no part: most, and they pay for a look into their headers. Raises Refusal (400, 504)."""
+    async def wanted(
+        self, ask: Ask, passage: Passage, target: Target, settings: UpstreamSettings, named: Named, scope: Scope
+    ) -> Wanted | None:
+        """None for a request that takes no part: most, and they pay for a look into their headers. Raises Refusal (400, 504).
+
+        `target`: the first to be tried; `settings`: of its upstream.
+        """
         word, control = named.get(b"x-jevons-cache"), named.get(b"cache-control")
         listed = passage.caller.org in self._orgs or passage.caller.key_name in self._keys
         similar = word is None and self._similar is not None and self._similar.lists(passage.caller)
@@ -199,17 +202,19 @@ class Answers:
             wish = wish_of(word, control, listed=listed or similar)
             if wish is not None and similar:
                 wish = msgspec.structs.replace(wish, chosen=True, similar=True)
-            found = await self._takes(ask, passage, targets[0], wish, scope)
+            found = await self._takes(ask, passage, target, settings, wish, scope)
             if found is not None:
                 return found
         if asks_only_kept(control):
             raise not_kept("this request takes no part in the answer cache (docs/answer-cache.md says which do)")
         return None
 
-    async def _takes(self, ask: Ask, passage: Passage, target: Target, wish: Wish | None, scope: Scope) -> Wanted | None:
+    async def _takes(
+        self, ask: Ask, passage: Passage, target: Target, settings: UpstreamSettings, wish: Wish | None, scope: Scope
+    ) -> Wanted | None:
         if wish is None or not self._settings.ram_mib or not takes_part(ask, wish):
             return None
-        sent = tuple([(name, value) for name, value in scope["headers"] if name.startswith(_ANSWERED_BY)])
+        sent = tuple(answered_by(scope["headers"], settings, same_dialect=target.dialect is ask.dialect))
         asked = (self._secret, passage.caller.org, target, ask, sent, scope["query_string"])
         key = key_of(*asked) if len(ask.body) <= COUNT_INLINE_BYTES_MAX else await asyncio.to_thread(key_of, *asked)
         if key is None:

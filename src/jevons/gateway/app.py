@@ -163,7 +163,8 @@ class App:
             targets = degraded(ask, passage, targets, self._table, self._gate, self._lives)
             if self._trimmer is not None:
                 ask = await self._trimmer.trim(ask, passage, named, partial(self._price, ask, passage, targets[0]))
-            wanted = await self._answers.wanted(ask, passage, targets, named, scope)
+            settings = self._lives[targets[0].upstream].settings
+            wanted = await self._answers.wanted(ask, passage, targets[0], settings, named, scope)
             journey = Journey(self._gate, self._lives, client, scope, ask, passage, self._answers, wanted)
             await journey.run(targets, self._idempotency(named, caller, body, kept=wanted is not None))
 

@@ -128,12 +128,8 @@ class Client:
         return f"Client({self._upstream!r})"
 
     async def headers(self, method: str, url: str, body: bytes, client: Sent) -> list[Header]:
-        """Raises Refusal (401) if the client sent none of its own; a Jevons key is never passed on."""
-        own = [
-            (name.decode("latin-1"), value.decode("latin-1"))
-            for name, value in client
-            if name in CLIENT_HEADERS and not value.rpartition(b" ")[2].startswith(KEY_PREFIX.encode())
-        ]
+        """Raises Refusal (401) if the client sent none of its own."""
+        own = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in own_credential(client)]
         if not own:
             raise Refusal(
                 Kind.AUTHENTICATION,
@@ -159,6 +155,15 @@ class Nothing:
 
     def rejected(self) -> None:
         pass
+
+
+def own_credential(client: Sent) -> list[tuple[bytes, bytes]]:
+    """The client's own credential among its headers; a Jevons key is never passed on."""
+    return [
+        (name, value)
+        for name, value in client
+        if name in CLIENT_HEADERS and not value.rpartition(b" ")[2].startswith(KEY_PREFIX.encode())
+    ]
 
 
 def credential_for(settings: UpstreamSettings, environ: Mapping[str, str] = os.environ) -> Credential:

@@ -6,13 +6,14 @@ text before the last of these as a block of that text, `prompt_cache_options`, `
 cookies, hop-by-hop headers.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from urllib.parse import quote, urlencode
 
 import msgspec
 
 from jevons.core.ask import Ask, Dialect
 from jevons.core.refusal import Kind, Refusal, invalid
+from jevons.gateway.auth_upstream import Sent, own_credential
 from jevons.gateway.settings import UpstreamSettings
 from jevons.policy.route import Target
 from jevons.wire.body import edit, read_fields
@@ -44,6 +45,32 @@ NOT_SENT = HOP_BY_HOP | {
     b"api-key",
     b"expect",
 }
+_NOT_ANSWERED_BY = frozenset(
+    {
+        b"accept",
+        b"accept-language",
+        b"baggage",
+        b"cache-control",
+        b"content-type",
+        b"forwarded",
+        b"idempotency-key",
+        b"origin",
+        b"pragma",
+        b"priority",
+        b"referer",
+        b"sentry-trace",
+        b"traceparent",
+        b"tracestate",
+        b"user-agent",
+        b"via",
+        b"x-client-request-id",
+        b"x-correlation-id",
+        b"x-real-ip",
+        b"x-request-id",
+    }
+)
+_NONE_ANSWERED_BY = (b"sec-", b"x-b3-", b"x-datadog-", b"x-forwarded-", b"x-stainless-")
+"""With the names above: who sends it, by which way and in which form, and how it is traced. No provider answers by these in other words."""
 NOT_RETURNED = frozenset(
     {
         "connection",
@@ -96,16 +123,34 @@ def _no_dots(segment: str) -> str:
     return segment
 
 
-def headers_for(sent: Iterable[tuple[bytes, bytes]], settings: UpstreamSettings, *, same_dialect: bool) -> list[tuple[str, str]]:
+def passed_on(sent: Sent, *, same_dialect: bool) -> list[tuple[bytes, bytes]]:
     """The client's headers that may travel on. A translated call takes none of them but its user agent."""
-    kept = [("accept-encoding", "identity"), *settings.headers.items()]
     hop = [word.strip() for name, value in sent if name == b"connection" for word in value.lower().split(b",")]
-    for name, value in sent:
-        if name in NOT_SENT or name.startswith(b"x-jevons-") or not (same_dialect or name in (b"user-agent", b"content-type")):
-            continue
-        if name in hop:
-            continue
-        kept.append((name.decode("latin-1"), value.decode("latin-1")))
+    return [
+        (name, value)
+        for name, value in sent
+        if name not in NOT_SENT
+        and not name.startswith(b"x-jevons-")
+        and (same_dialect or name in (b"user-agent", b"content-type"))
+        and name not in hop
+    ]
+
+
+def answered_by(sent: Sent, settings: UpstreamSettings, *, same_dialect: bool) -> list[tuple[bytes, bytes]]:
+    """Of the client's headers, those by which the upstream may answer in other words: all that travel on but the few that change nothing,
+    and its own credential where that travels on."""
+    found = [
+        (name, value)
+        for name, value in passed_on(sent, same_dialect=same_dialect)
+        if name not in _NOT_ANSWERED_BY and not name.startswith(_NONE_ANSWERED_BY)
+    ]
+    return found + own_credential(sent) if (settings.auth or settings.defaults.auth) == "client" else found
+
+
+def headers_for(sent: Sent, settings: UpstreamSettings, *, same_dialect: bool) -> list[tuple[str, str]]:
+    """The operator's headers, and what of the client's may travel on; no credential."""
+    kept = [("accept-encoding", "identity"), *settings.headers.items()]
+    kept += [(name.decode("latin-1"), value.decode("latin-1")) for name, value in passed_on(sent, same_dialect=same_dialect)]
     if settings.kind == "anthropic" and not any(name == "anthropic-version" for name, _ in kept):
         kept.append(("anthropic-version", "2023-06-01"))
     return kept

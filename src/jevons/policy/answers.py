@@ -11,6 +11,7 @@ provider's prompt cache. Everything else counts, also what nobody here has heard
 
 from collections.abc import Iterable
 from hashlib import blake2b
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -148,7 +149,8 @@ def key_of(secret: bytes, org: str, target: Target, ask: Ask, sent: Iterable[tup
     said = canonical(ask)
     if said is None:
         return None
-    asked = (org, ask.dialect, ask.model, target.upstream, target.model, target.dialect, sorted(sent), query, said)
+    headers = sorted(sent, key=itemgetter(0))  # of one name, their order counts
+    asked = (org, ask.dialect, ask.model, target.upstream, target.model, target.dialect, headers, query, said)
     return blake2b(msgspec.msgpack.encode(asked), digest_size=DIGEST_BYTES, key=secret, person=b"answer").digest()
 
 
