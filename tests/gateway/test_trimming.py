@@ -138,9 +138,11 @@ def test_what_stands_behind_an_answer_is_left_alone(trimming: Gateway) -> None:
         ("Read", {"file_path": "a.json"}),
         ("mcp__files__read_file", {"path": "a"}),
         ("bash", {"command": "cd x && cat package.json"}),
+        ("bash", {"command": "cd x\ncat package.json"}),
+        ("shell", {"command": ["cat", "package.json"]}),
     ],
 )
-def test_what_may_be_edited_next_keeps_its_words(trimming: Gateway, tool: str, arguments: dict[str, str]) -> None:
+def test_what_may_be_edited_next_keeps_its_words(trimming: Gateway, tool: str, arguments: dict[str, object]) -> None:
     speaker, output = Speaker(trimming, trimming.key(), "responses"), listing()
     speaker.talk.tool(tool, arguments, output)
     _, sent = speaker.say()

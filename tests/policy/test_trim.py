@@ -26,13 +26,32 @@ def test_tools_are_kept_by_pattern():
 
 
 @pytest.mark.parametrize(
-    "command", ["cat a.json", "cd x && sed -n 1,9p a.py", '{"command":"head -5 x"}', "(cat x)", "ls; tail -f y"]
+    "command",
+    [
+        "cat a.json",
+        "cd x && sed -n 1,9p a.py",
+        "(cat x)",
+        "ls; tail -f y",
+        "cd web\ncat package.json",
+        "/bin/cat package.json",
+        "echo `cat a`",
+        "bash\n-lc\ncat a.json",
+        "cat\na.json",
+        "git show HEAD:a.json",
+        "git -C web show main:package.json",
+        "git cat-file -p 1a2b3c",
+        "jq . package.json",
+        "awk 1 a.json",
+        'grep -n "" a.json',
+    ],
 )
 def test_commands_that_print_files(command: str):
     assert READS_FILE.search(command)
 
 
-@pytest.mark.parametrize("command", ["git diff", "concat a", "npm run category list", "make type", '{"cat":"x"}'])
+@pytest.mark.parametrize(
+    "command", ["git diff", "concat a", "npm run category list", "make type", "git show HEAD", "curl -s x/a.json | jq .items"]
+)
 def test_commands_that_do_not(command: str):
     assert not READS_FILE.search(command)
 

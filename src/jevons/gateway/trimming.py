@@ -180,8 +180,7 @@ class Trimmer:
             return frozenset({Form.LOG})
         if is_kept(call.name, self._settings.keep_tools):
             return frozenset()
-        arguments = call.arguments
-        if READS_FILE.search(arguments if isinstance(arguments, str) else msgspec.json.encode(arguments).decode()):
+        if READS_FILE.search(_words(call.arguments)):
             return frozenset({Form.LOG})
         return ALL | {Form.PLAIN} if self._settings.plain_tokens else ALL
 
@@ -217,6 +216,26 @@ class Trimmer:
         self._known.move_to_end(key)
         if len(self._known) > TRIM_DECISIONS_MAX:
             self._known.popitem(last=False)
+
+
+def _words(arguments: object) -> str:
+    """The texts in a call's arguments, a line for each: what a shell reads. JSON in a text counts as its texts, once."""
+    if isinstance(arguments, str):
+        try:
+            arguments = msgspec.json.decode(arguments)
+        except BAD_JSON:
+            return arguments
+    texts: list[str] = []
+    rest = [arguments]
+    while rest:
+        match rest.pop():
+            case str(text):
+                texts.append(text)
+            case dict(members):
+                rest += reversed(members.values())
+            case list(items):
+                rest += reversed(items)
+    return "\n".join(texts)
 
 
 def _small(output: Output, ref: str, forms: frozenset[Form], settings: TrimSettings) -> tuple[bytes, int] | None:

@@ -12,8 +12,15 @@ from fnmatch import fnmatchcase
 
 import msgspec
 
-READS_FILE = re.compile(r"(?:^|[\s;&|(\"'])(?:cat|head|tail|sed|nl|less|more|bat|type|gc|Get-Content)\s")
-"""Commands that print files. What they print may be edited by its exact words next, unless it is a log."""
+READS_FILE = re.compile(
+    r"(?:^|[\s;&|(`\"'/])(?:"
+    r"(?:cat|tac|zcat|head|tail|sed|nl|less|more|bat|batcat|[gm]?awk|[ef]?grep|rg|type|gc|Get-Content)\s"
+    r"|(?<!\|)(?<!\| )[jy]q\s"  # behind a pipe it reads what another command printed
+    r"|git\s(?:-\S{1,20}\s+\S{1,200}\s+)?(?:show\s[^\n;&|]{0,200}\w:\w|cat-file\s)"
+    r")"
+)
+"""Commands that print files, in the texts of a call's arguments, a line for each. What they print may be edited by its exact words next, unless
+it is a log."""
 
 
 class Fate(enum.StrEnum):
