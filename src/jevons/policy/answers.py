@@ -4,9 +4,10 @@ Comes in: a parsed request with what its headers say of caching, and how its ans
 keyed digest over the organisation, the model asked for, the target that is tried first, and the request in one spelling; two requests have
 one key only if the provider is asked the same. Does not know: where answers are kept, clocks, similarity.
 
-One spelling: white space, the order of members and the escapes of a string do not count. Order does count in schemas (tools, formats):
-models write their answers in it. Left out is what changes no word of an answer: how it is delivered, who asks, what it costs (`_ASIDE`), and marks for the
-provider's prompt cache. Everything else counts, also what nobody here has heard of.
+One spelling: white space, the escapes of a string, and the order of members of the request, its messages and their parts do not count. Within
+any other value order does, and a number is what was written: models write their answers in the order of a schema, and read a call's arguments as
+text. Left out is what changes no word of an answer: how it is delivered, who asks, what it costs (`_ASIDE`), and marks for the provider's prompt
+cache. Everything else counts, also what nobody here has heard of.
 """
 
 from collections.abc import Iterable
@@ -37,7 +38,6 @@ _ASIDE = frozenset(
 _WHO = frozenset({"user", "metadata", "safety_identifier"})
 """Labels. They do not count but in Responses, whose answers repeat them."""
 _MARKS = frozenset({"cache_control", "prompt_cache_breakpoint"})
-_SCHEMAS = ("tools", "functions", "response_format", "text", "output_format", "output_config")
 _CLIENT_TOOLS = ("function", "custom", "bash_", "text_editor_", "memory_", "computer_", "local_shell", "apply_patch")
 """How the `type` of a tool begins that the client runs itself. What a provider runs looks at the world, which is another one tomorrow."""
 _HOLDERS = ("source", "image_url", "video_url", "file")
@@ -52,9 +52,8 @@ _ENDED = {
 _LENGTHS = frozenset({"length", "max_tokens", "incomplete:max_output_tokens"})
 _BAD_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
-_decode = msgspec.json.Decoder().decode
+_decode = msgspec.json.Decoder(float_hook=msgspec.Raw).decode
 _encode = msgspec.json.Encoder().encode
-_encode_sorted = msgspec.json.Encoder(order="deterministic").encode
 _decode_number = msgspec.json.Decoder(float | None).decode
 
 
@@ -172,8 +171,7 @@ def canonical(ask: Ask) -> bytes | None:
                 said[name] = [_part(item) for item in said[name]]
     except _Elsewhere:
         return None
-    schemas = {name: msgspec.Raw(_encode(said.pop(name))) for name in _SCHEMAS if name in said}
-    return _encode_sorted([said, schemas])
+    return _encode(_sorted(said))
 
 
 def _members(body: bytes) -> int:
@@ -181,6 +179,10 @@ def _members(body: bytes) -> int:
     if b"\\" in body:
         body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
     return b"".join(body.split(b'"')[::2]).count(b":")
+
+
+def _sorted(value: dict[str, Any]) -> dict[str, Any]:
+    return {name: value[name] for name in sorted(value)}
 
 
 class _Elsewhere(Exception):
@@ -207,7 +209,7 @@ def _part(value: Any) -> Any:
     for name in ("content", "output"):
         if isinstance(value.get(name), list):
             value = {**value, name: [_part(part) for part in value[name]]}
-    return value
+    return _sorted(value)
 
 
 def _points(part: dict[str, Any]) -> bool:
