@@ -8,7 +8,7 @@ what came; counts, holds and prompt caches by what is sent. `policy.trim` decide
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
 
 import msgspec
@@ -32,9 +32,10 @@ from jevons.gateway.governor import Passage, Trim
 from jevons.meter.tokens import count_text
 from jevons.policy.trim import READS_FILE, Fate, Rates, Sent, fate, is_kept, is_worth, pays
 from jevons.wire.body import BAD_JSON
+from jevons.wire.calls import Call
 from jevons.wire.trimming.crush import ALL, Form, crush
 from jevons.wire.trimming.crushed import marked
-from jevons.wire.trimming.outputs import Output, answered, call_of, opening, outputs, replaced, turns
+from jevons.wire.trimming.outputs import Output, answered, calls_of, opening, outputs, replaced, turns
 
 ENCODING = "o200k_base"
 """Texts are weighed in one vocabulary, so that what is worth it does not depend on the model."""
@@ -43,6 +44,8 @@ BYTES_PER_TOKEN_MIN = 2
 BYTES_PER_TOKEN = 4
 """For what stands behind an output, which need not be counted exactly."""
 HEADER = b"x-jevons-trim"
+_Called = Mapping[tuple[int, str], Call]
+"""Calls, by message and id of their outputs."""
 
 
 class _Known(msgspec.Struct, frozen=True):
@@ -95,13 +98,15 @@ class Trimmer:
                     fresh.append((output, key))
                 case Fate.KEEP if known.sent is Sent.UNKNOWN and self._settings.history and not output.failed:
                     old.append((output, key))
+        new_to_us = [*[output for output, _ in fresh], *[output for output, key in old if key not in self._known]]
+        called = calls_of(ask, new_to_us)
         apart = sum([len(output.raw) for output, _ in (*fresh, *old)]) > COUNT_INLINE_BYTES_MAX
         for output, key in fresh:
-            made = await self._make(ask, org, output, apart=apart)
+            made = await self._make(org, output, called, apart=apart)
             if made.ref:
                 self._remember(key, msgspec.structs.replace(made, sent=Sent.TRIMMED))
                 swaps += await self._again(org, output, made)
-        if old and (paying := await self._paying(ask, org, old, new, price, apart=apart)):
+        if old and (paying := await self._paying(ask, org, old, called, new, price, apart=apart)):
             for output, key, known in paying:
                 self._remember(key, msgspec.structs.replace(known, sent=Sent.TRIMMED))
                 swaps += await self._again(org, output, known)
@@ -128,9 +133,9 @@ class Trimmer:
             )
         return msgspec.json.decode(found.raw, type=str)
 
-    async def _make(self, ask: Ask, org: str, output: Output, *, apart: bool) -> _Known:
+    async def _make(self, org: str, output: Output, called: _Called, *, apart: bool) -> _Known:
         """What an output could be made shorter to: kept with the original, not yet remembered as sent. `apart`: in a thread."""
-        forms = self._forms(ask, output)
+        forms = self._forms(called.get((output.message, output.call_id)))
         if not forms or not self._originals.fits(output.raw):
             return _Known(Sent.UNKNOWN)
         ref = self._ref(org, output, forms)
@@ -156,13 +161,21 @@ class Trimmer:
         return [(output, known.ref, small)]
 
     async def _paying(
-        self, ask: Ask, org: str, old: list[tuple[Output, bytes]], new: int, price: Callable[[], Price | None], *, apart: bool
+        self,
+        ask: Ask,
+        org: str,
+        old: list[tuple[Output, bytes]],
+        called: _Called,
+        new: int,
+        price: Callable[[], Price | None],
+        *,
+        apart: bool,
     ) -> list[tuple[Output, bytes, _Known]]:
         """Those sent before that are worth the prefix they break, all at once; [] = they are not. A conversation is taken to be half over."""
         made: list[tuple[Output, bytes, _Known]] = []
         for output, key in old:
             if (known := self._known.get(key)) is None:
-                known = await self._make(ask, org, output, apart=apart)
+                known = await self._make(org, output, called, apart=apart)
             self._remember(key, known)
             if known.ref:
                 made.append((output, key, known))
@@ -173,9 +186,8 @@ class Trimmer:
         behind = sum(map(len, ask.messages[made[0][0].message : new])) // BYTES_PER_TOKEN - removed
         return made if pays(removed, behind, turns(ask), rates) else []
 
-    def _forms(self, ask: Ask, output: Output) -> frozenset[Form]:
-        """What an output may be read as. Where its call is not known, or printed a file, only a log: nobody edits one by its words."""
-        call = call_of(ask, output)
+    def _forms(self, call: Call | None) -> frozenset[Form]:
+        """What the output of a call may be read as. Where that is not known, or printed a file, only a log: nobody edits one by its words."""
         if call is None:
             return frozenset({Form.LOG})
         if is_kept(call.name, self._settings.keep_tools):
@@ -220,13 +232,13 @@ class Trimmer:
 
 def _words(arguments: object) -> str:
     """The texts in a call's arguments, a line for each: what a shell reads. JSON in a text counts as its texts, once."""
-    if isinstance(arguments, str):
-        try:
-            arguments = msgspec.json.decode(arguments)
-        except BAD_JSON:
-            return arguments
     texts: list[str] = []
     rest = [arguments]
+    if isinstance(arguments, str):
+        try:
+            rest = [msgspec.json.decode(arguments)]
+        except BAD_JSON:
+            return arguments
     while rest:
         match rest.pop():
             case str(text):

@@ -6,7 +6,7 @@ import pytest
 
 from jevons.core.ask import Ask, Dialect
 from jevons.wire.parse import parse
-from jevons.wire.trimming.outputs import answered, call_of, opening, outputs, replaced, turns
+from jevons.wire.trimming.outputs import answered, calls_of, opening, outputs, replaced, turns
 
 LONG = 'a "quoted" \\ text\n\u00e9 ' * 9
 RAW = json.dumps(LONG).encode()
@@ -44,8 +44,7 @@ def test_only_what_tools_gave_back_is_replaced(dialect: Dialect, raw: bytes) -> 
     assert [(output.text, output.raw) for output in found] == [(LONG, raw)] * 2
     assert [output.failed for output in found] == [False, dialect is Dialect.MESSAGES]
     for output in found:
-        call = call_of(ask, output)
-        assert call is not None and call.name == "ls"
+        assert calls_of(ask, found)[output.message, output.call_id].name == "ls"
     small = b'"short\\n"'
     changes: dict[int, list[tuple[object, bytes]]] = {}
     for output in found:
@@ -87,5 +86,20 @@ def test_a_message_that_cannot_be_read_is_left_alone() -> None:
 
 def test_a_call_that_the_request_does_not_hold_is_not_known() -> None:
     ask = parse(Dialect.RESPONSES, b'{"model":"m","input":[{"type":"function_call_output","call_id":"f","output":"0123456789"}]}')
-    [output] = outputs(ask, 5)
-    assert call_of(ask, output) is None
+    assert calls_of(ask, outputs(ask, 5)) == {}
+
+
+def test_where_an_id_comes_again_the_latest_call_counts() -> None:
+    """Some clients number their calls anew at each turn."""
+
+    def turn(*names: str) -> list[dict[str, object]]:
+        calls = [
+            {"id": f"c{n}", "type": "function", "function": {"name": name, "arguments": "{}"}} for n, name in enumerate(names)
+        ]
+        results = [{"role": "tool", "tool_call_id": f"c{n}", "content": "0123456789"} for n in range(len(names) + 1)]
+        return [{"role": "assistant", "content": None, "tool_calls": calls}, *results]
+
+    body = {"model": "m", "messages": [{"role": "user", "content": "go"}, *turn("a", "b"), *turn("c"), *turn("d", "e")]}
+    ask = parse(Dialect.CHAT, json.dumps(body).encode())
+    called = calls_of(ask, outputs(ask, 10))
+    assert {place: call.name for (place, _), call in called.items()} == {2: "a", 3: "b", 6: "c", 7: "b", 9: "d", 10: "e"}

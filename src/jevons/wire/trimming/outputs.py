@@ -4,7 +4,7 @@ Comes in: a parsed request (Chat, Responses, Messages). Goes out: the JSON strin
 some of them replaced. What a provider's own tools found is not touched. Does not know: what is made of a text.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -17,6 +17,8 @@ from jevons.wire.tool_calls import is_call_item
 _TEXTS = frozenset({"text", "input_text", "output_text"})
 _MARKS = {Dialect.CHAT: b"tool", Dialect.RESPONSES: b"_output", Dialect.MESSAGES: b"tool_result"}
 """What a message with tool output has in it."""
+_CALL_MARKS = {Dialect.CHAT: b'_calls"', Dialect.RESPONSES: b'_call"', Dialect.MESSAGES: b'tool_use"'}
+"""What a message with calls has in it, and one with their outputs mostly not."""
 _decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_text = msgspec.json.Decoder(str).decode
 
@@ -112,35 +114,52 @@ def turns(ask: Ask) -> int:
     return sum([b'"assistant"' in message[:256] or b'"function_call"' in message[:256] for message in ask.messages])
 
 
-def call_of(ask: Ask, output: Output) -> Call | None:
-    """The call whose output it is; None if the request does not hold it."""
-    name = output.call_id.encode()
-    for message in reversed(ask.messages[: output.message]):
-        if name and name in message:
+def calls_of(ask: Ask, found: Collection[Output]) -> dict[tuple[int, str], Call]:
+    """The calls whose outputs these are, by message and id of the output; one that the request does not hold is missing. Where an id comes twice
+    it is the latest before the output. From the end, and each message is read once at most."""
+    mark = _CALL_MARKS.get(ask.dialect)
+    if mark is None:
+        return {}
+    called: dict[tuple[int, str], Call] = {}
+    to_come = sorted({(output.message, output.call_id) for output in found if output.call_id})
+    waiting: dict[str, list[int]] = {}
+    for place in reversed(range(to_come[-1][0] + 1 if to_come else 0)):
+        message = ask.messages[place]
+        if waiting and mark in message:
             for part in parts(ask.dialect, message):
-                if isinstance(part, Call) and part.id == output.call_id:
-                    return part
-    return None
+                if isinstance(part, Call):
+                    called |= {(output, part.id): part for output in waiting.pop(part.id, ())}
+        while to_come and to_come[-1][0] == place:
+            waiting.setdefault(to_come.pop()[1], []).append(place)
+        if not waiting and not to_come:
+            break
+    return called
 
 
 def replaced(ask: Ask, changes: Mapping[int, Sequence[tuple[Output, bytes]]]) -> Ask:
     """The request with JSON strings in place of outputs, by message; its other bytes as they were. A repeated message is one place each."""
     messages = list(ask.messages)
     for place, swaps in changes.items():
-        message = messages[place]
-        for output, raw in sorted(swaps, key=lambda swap: swap[0].start, reverse=True):
-            message = message[: output.start] + raw + message[output.end :]
-        messages[place] = message
+        messages[place] = _spliced(messages[place], sorted([(output.start, output.end, raw) for output, raw in swaps]))
     name = "input" if ask.dialect is Dialect.RESPONSES else "messages"
     array = bytes(ask.fields[name])
     items = list(_elements(array))
     ahead = len(ask.messages) - len(items)  # tools and system stand before them
-    for at in reversed(range(len(items))):
-        if ahead + at in changes:
-            start, item = items[at]
-            array = array[:start] + messages[ahead + at] + array[start + len(item) :]
+    array = _spliced(
+        array,
+        [(start, start + len(item), messages[ahead + at]) for at, (start, item) in enumerate(items) if ahead + at in changes],
+    )
     fields = {**ask.fields, name: msgspec.Raw(array)}
     return msgspec.structs.replace(ask, body=edit(ask.body, ask.fields, {name: array}), fields=fields, messages=tuple(messages))
+
+
+def _spliced(raw: bytes, swaps: Iterable[tuple[int, int, bytes]]) -> bytes:
+    """With other bytes from each start to its end, in order."""
+    pieces, position = [], 0
+    for start, end, new in swaps:
+        pieces += [raw[position:start], new]
+        position = end
+    return b"".join([*pieces, raw[position:]])
 
 
 def _chat(message: bytes) -> Iterable[tuple[int, bytes, str, bool]]:
