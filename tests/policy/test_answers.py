@@ -101,6 +101,9 @@ def test_only_if_cached_is_read_of_whoever_takes_no_part():
         ("chat", {"temperature": 0, "store": True}, False, False),
         ("chat", {"temperature": 0, "audio": {"voice": "alloy", "format": "wav"}}, False, False),
         ("chat", {"temperature": 0, "web_search_options": {}}, False, False),
+        ("chat", {"temperature": 0, "search_parameters": {"mode": "auto"}}, False, False),
+        ("chat", {"temperature": 0, "plugins": [{"id": "web"}]}, False, False),
+        ("chat", {"temperature": 0, "enable_search": True}, False, False),
         ("messages", {"temperature": 0}, True, True),
         ("messages", {"temperature": 0, "mcp_servers": [{"type": "url", "url": "https://a.b"}]}, False, False),
         ("responses", {"temperature": 0}, True, True),
@@ -133,6 +136,22 @@ def seen(door: str, part: dict[str, Any]) -> dict[str, Any]:
         ("messages", image(type="url", url="https://a.b/now.png"), False),
         ("chat", seen("chat", {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}), True),
         ("chat", seen("chat", {"type": "image_url", "image_url": {"url": "https://a.b/now.png"}}), False),
+        ("chat", seen("chat", {"type": "image_url", "image_url": "https://a.b/now.png"}), False),
+        ("chat", seen("chat", {"type": "audio_url", "audio_url": {"url": "https://a.b/now.wav"}}), False),
+        ("chat", seen("chat", {"type": "document_url", "document_url": "https://a.b/now.pdf"}), False),
+        ("chat", seen("chat", {"type": "video", "video": ["s3://a/1.png", "s3://a/2.png"]}), False),
+        ("chat", seen("chat", {"type": "text", "text": "https://a.b is down"}), True),
+        ("chat", {"messages": [{"role": "user", "content": "https://a.b is down"}]}, True),
+        ("embeddings", {"input": ["https://a.b", "b"]}, True),
+        ("embeddings", {"input": [{"image": "https://a.b/now.png"}]}, False),
+        ("embeddings", {"input": [{"image": "iVBORw0KGgo="}]}, True),
+        ("messages", seen("messages", {"type": "document", "source": {"type": "content", "content": [
+            {"type": "image", "source": {"type": "url", "url": "https://a.b/now.png"}}]}}), False),
+        ("messages", seen("messages", {"type": "search_result", "source": "https://a.b", "title": "t", "content": []}), True),
+        ("responses", {"input": [{"type": "computer_call_output", "call_id": "c", "output": {
+            "type": "computer_screenshot", "image_url": "https://a.b/now.png"}}]}, False),
+        ("responses", {"input": [{"type": "message", "role": "assistant", "content": [
+            {"type": "output_text", "text": "t", "annotations": [{"type": "url_citation", "url": "https://a.b"}]}]}]}, True),
         ("chat", seen("chat", {"type": "file", "file": {"file_id": "file-1"}}), False),
         ("chat", seen("chat", {"type": "file", "file": {"file_data": "data:application/pdf;base64,AA"}}), True),
         ("responses", seen("responses", {"type": "input_image", "image_url": "https://a.b/now.png"}), False),
@@ -145,6 +164,7 @@ def seen(door: str, part: dict[str, Any]) -> dict[str, Any]:
         # What a tool was asked for, and what it brought, is text like any other.
         ("messages", {"messages": [{"role": "assistant", "content": [
             {"type": "tool_use", "id": "t", "name": "fetch", "input": {"url": "https://a.b"}}]}]}, True),
+        ("responses", {"input": [{"type": "odd_call", "held": {"input": {"url": "https://a.b"}, "number": 1}}]}, True),
         ("messages", {"messages": [{"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": [
             {"type": "image", "source": {"type": "url", "url": "https://a.b"}}]}]}]}, False),
     ],

@@ -40,8 +40,16 @@ _WHO = frozenset({"user", "metadata", "safety_identifier"})
 _MARKS = frozenset({"cache_control", "prompt_cache_breakpoint"})
 _CLIENT_TOOLS = ("function", "custom", "bash_", "text_editor_", "memory_", "computer_", "local_shell", "apply_patch")
 """How the `type` of a tool begins that the client runs itself. What a provider runs looks at the world, which is another one tomorrow."""
-_HOLDERS = ("source", "image_url", "video_url", "file")
-_POINTERS = ("url", "image_url", "video_url", "file_url", "file_id")
+_SEARCHES = ("search_parameters", "plugins", "enable_search")
+"""Members by which a provider is told to look at the world (xAI, OpenRouter, Qwen)."""
+_POINTERS = ("url", "uri", "file_id")
+"""How a member's name ends that names what lies elsewhere."""
+_WORDS = frozenset(
+    {"text", "content", "output", "data", "source", "title", "context", "thinking", "reasoning", "reasoning_content", "refusal"}
+)
+"""Members whose text may be an address and is nothing but words."""
+_TOLD = frozenset({"input", "arguments", "action", "tool_calls", "function_call", "annotations", "citations"})
+"""What was asked of tools, and what an answer referred to: nobody fetches it again."""
 _ENDED = {
     Dialect.CHAT: frozenset({"stop", "length", "tool_calls", "function_call"}),
     Dialect.MESSAGES: frozenset({"end_turn", "stop_sequence", "max_tokens", "tool_use"}),
@@ -125,6 +133,8 @@ def takes_part(ask: Ask, wish: Wish) -> bool:
         return False
     if ask.previous_response_id is not None or bytes(ask.fields.get("store", b"")) == b"true" or "audio" in ask.fields:
         return False
+    if any(name in ask.fields for name in _SEARCHES):
+        return False
     return wish.chosen or is_deterministic(ask)
 
 
@@ -159,19 +169,16 @@ def canonical(ask: Ask) -> bytes | None:
         said: dict[str, Any] = _decode(ask.body)
         if _members(ask.body) != _members(_encode(said)):
             return None  # within a message some member is there twice, and providers may take the other one
-    except _BAD_JSON:
-        return None
-    aside = _ASIDE if ask.dialect is Dialect.RESPONSES else _ASIDE | _WHO
-    said = {name: value for name, value in said.items() if name not in aside}
-    try:
+        aside = _ASIDE if ask.dialect is Dialect.RESPONSES else _ASIDE | _WHO
+        said = {name: value for name, value in said.items() if name not in aside}
         if isinstance(tools := said.get("tools"), list):
             said["tools"] = [_tool(tool) for tool in tools]
         for name in ("system", "instructions", "messages", "input"):
             if isinstance(said.get(name), list):
                 said[name] = [_part(item) for item in said[name]]
-    except _Elsewhere:
+        return _encode(_sorted(said))
+    except (*_BAD_JSON, _Elsewhere):
         return None
-    return _encode(_sorted(said))
 
 
 def _members(body: bytes) -> int:
@@ -204,17 +211,28 @@ def _part(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     value = _unmarked(value)
-    if value.get("type") == "item_reference" or _points(value):
+    if value.get("type") == "item_reference":
         raise _Elsewhere
-    for name in ("content", "output"):
-        if isinstance(value.get(name), list):
-            value = {**value, name: [_part(part) for part in value[name]]}
-    return _sorted(value)
+    parts = {name: [_part(part) for part in value[name]] for name in ("content", "output") if isinstance(value.get(name), list)}
+    for name, member in value.items():
+        if name not in parts and name not in _TOLD:
+            _check_here(name, member)
+    return _sorted(value | parts)
 
 
-def _points(part: dict[str, Any]) -> bool:
-    held = [part, *(inner for name in _HOLDERS if isinstance(inner := part.get(name), dict))]
-    return any(isinstance(value := one.get(name), str) and not value.startswith("data:") for one in held for name in _POINTERS)
+def _check_here(name: str, value: Any) -> None:
+    """Raises _Elsewhere for a value that is, or holds, the address of something."""
+    if isinstance(value, str):
+        points = name.lower().endswith(_POINTERS) and not value.startswith("data:")
+        if points or (name not in _WORDS and "://" in value[:12]):
+            raise _Elsewhere
+    elif isinstance(value, list):
+        for item in value:
+            _check_here(name, item)
+    elif isinstance(value, dict):
+        for inner, member in value.items():
+            if inner not in _TOLD:
+                _check_here(inner, member)
 
 
 class Given(msgspec.Struct, frozen=True):
