@@ -4,6 +4,8 @@ import re
 from itertools import chain
 from pathlib import Path
 
+import pytest
+
 from jevons.cache.settings import CacheSettings
 from jevons.config import load
 from jevons.core.entry import Outcome, first_id_of_ms
@@ -60,3 +62,20 @@ def test_where_nothing_was_saved_it_says_what_to_turn_on(jevons: Run, home: Path
     assert len(offered) == len(CacheSettings.__struct_fields__) and load(config).cache != CacheSettings()
     assert jevons("savings", "--json").json["kinds"] == []
     assert jevons("savings", "--by", "moon").status == 2
+
+
+@pytest.mark.parametrize("command", ["savings", "bill"])
+def test_what_was_never_there_is_no_empty_table(jevons: Run, home: Path, command: str) -> None:
+    entered(home, (1_000, 1_000, ()))
+    unknown = jevons(command, "--key", "key-2")
+    assert unknown.status == 2 and "There is no key 'key-2'. Did you mean key-1?" in unknown.err and not unknown.out
+    assert "jevons keys list" in jevons(command, "--key", "nosuch").err
+    assert jevons(command, "--key", "key-1").status == 0
+    turned = jevons(command, "--from", "2026-12-01", "--to", "2026-11-01")
+    assert turned.status == 2 and "--from must lie before --to" in turned.err
+
+
+def test_keys_without_a_team_are_named_so(jevons: Run, home: Path) -> None:
+    entered(home, (1_000, 1_000, (Saving(SavingKind.TRIM, 500, 9),)))
+    said = jevons("savings", "--by", "team").out
+    assert "(no team)" in said and "not told" not in said

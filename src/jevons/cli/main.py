@@ -26,7 +26,7 @@ from jevons.cli.keys import keys
 from jevons.cli.levers import levers
 from jevons.cli.models import models
 from jevons.cli.operator import Operator
-from jevons.cli.options import NEGATIVE, Day, as_json, show
+from jevons.cli.options import NEGATIVE, Day, as_json, check_days, check_key, show
 from jevons.cli.paradox import paradox
 from jevons.cli.park import park
 from jevons.cli.price_history import COMMANDS as PRICE_HISTORY
@@ -196,7 +196,10 @@ def doctor(json: bool) -> None:
 @as_json
 def show_bill(by: By, since_ms: int | None, until_ms: int | None, key: str | None, json: bool) -> None:
     """What was spent, by day, model, key or run."""
-    found = bill(Home(home_path()).ledger, by=by, since_ms=since_ms or 0, until_ms=until_ms, key=key)
+    ledger = Home(home_path()).ledger
+    check_days(since_ms, until_ms)
+    check_key(ledger, key)
+    found = bill(ledger, by=by, since_ms=since_ms or 0, until_ms=until_ms, key=key)
     show(json, found, lambda: tables.bill(found, by))
 
 

@@ -1,5 +1,6 @@
 """What several commands share: option types, --json, and how a document is shown."""
 
+import difflib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,6 +10,7 @@ import click
 import msgspec
 
 from jevons.core.money import parse_usd
+from jevons.ledger.bill import accounts
 
 as_json = click.option("--json", "json", is_flag=True, help="One JSON document with stable keys; money in *_nusd integers.")
 
@@ -77,6 +79,21 @@ class NewFile(click.Path):
         if not path.parent.is_dir():
             self.fail(f"There is no folder {str(path.parent)!r}", param, ctx)
         return path
+
+
+def check_key(ledger: Path, name: str | None) -> None:
+    """Is there a key of that name? Nothing was spent by one that never was. Raises click.BadParameter, LedgerError."""
+    names = sorted(key["name"] for key in accounts(ledger)) if name is not None else []
+    if name is not None and name not in names:
+        close = difflib.get_close_matches(name, names, 3)
+        hint = f"Did you mean {', '.join(close)}?" if close else "`jevons keys list` shows all."
+        raise click.BadParameter(f"There is no key {name!r}. {hint}", param_hint="--key")
+
+
+def check_days(since_ms: int | None, until_ms: int | None) -> None:
+    """Is there a day between them? Raises click.UsageError."""
+    if since_ms is not None and until_ms is not None and since_ms >= until_ms:
+        raise click.UsageError("--from must lie before --to, which is the day after the last.")
 
 
 def show(json: bool, document: Any, table: Callable[[], None]) -> None:

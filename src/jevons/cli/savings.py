@@ -4,7 +4,7 @@ import click
 import msgspec
 
 from jevons.cli import tables
-from jevons.cli.options import Day, as_json, show
+from jevons.cli.options import Day, as_json, check_days, check_key, show
 from jevons.config import home_path
 from jevons.core.money import format_usd, short_usd
 from jevons.core.saving import SavingKind
@@ -31,7 +31,10 @@ def savings(by: By, since_ms: int | None, until_ms: int | None, key: str | None,
 
     All of it is at list price, and net of what checking cached answers cost. docs/savings.md says what each kind is.
     """
-    found = economics.savings(Home(home_path()).ledger, by=by, since_ms=since_ms or 0, until_ms=until_ms, key=key)
+    ledger = Home(home_path()).ledger
+    check_days(since_ms, until_ms)
+    check_key(ledger, key)
+    found = economics.savings(ledger, by=by, since_ms=since_ms or 0, until_ms=until_ms, key=key)
     show(json, msgspec.to_builtins(found), lambda: _table(found, by))
 
 
@@ -61,10 +64,16 @@ def _kinds(found: Saved) -> None:
 def _rows(found: Saved, by: str) -> None:
     table = tables.plain(by, "calls", "baseline", "saved", "of it checks", "list cost", "share", title=None)
     for row in [*found.rows, found]:
-        name = "all" if row is found else row.label or "(not told)"
+        name = "all" if row is found else _named(row.label, by)
         money = (row.baseline_nusd, row.saved_nusd, row.checks_nusd, row.list_nusd)
         table.add_row(name, f"{row.entries:,}", *map(format_usd, money), _share(row.saved_nusd, row.baseline_nusd))
     tables.whole(table)
+
+
+def _named(label: str, by: str) -> str:
+    if by == "team" and (not label or label.endswith("/")):
+        return f"{label}(no team)"
+    return label or "(not told)"
 
 
 def _sentences(found: Saved) -> None:
