@@ -113,6 +113,14 @@ def test_the_clients_own_marks_stay_as_they_are(planning: Gateway, someone: Key)
         assert [saving["kind"] for saving in planning.entry_of(got)["savings"]] == ["prompt_client"]
 
 
+def test_no_shorter_lifetime_of_ours_stands_before_the_clients(planning: Gateway, someone: Key) -> None:
+    """Providers refuse an hour behind five minutes; a request may ask for the hour as a whole."""
+    hour = {"type": "ephemeral", "ttl": "1h"}
+    for _, sent, _ in converse(planning, someone, "hour", 2, model=OPUS, system="By the hour. " + SYSTEM, cache_control=hour):
+        marks = re.findall(rb'"cache_control": ?\{[^}]*\}', sent)
+        assert marks and all(b'"1h"' in mark for mark in marks), marks
+
+
 def test_observing_sends_what_the_client_sent(planning: Gateway, someone: Key) -> None:
     for raw, sent, got in converse(planning, someone, "watch", 2, model=f"watched/{OPUS}", system="Observed. " + SYSTEM):
         assert sent == raw.replace(f'"watched/{OPUS}"'.encode(), f'"{OPUS}"'.encode())

@@ -48,12 +48,19 @@ def test_the_clients_own_marks_are_found_with_their_places_and_lifetimes() -> No
     }
     found = found_in(ask_of(body, indent=1))
     assert found.marks == (Mark(0), Mark(1, "1h"), Mark(3, "5m"))
-    assert found.plans and not found.whole
+    assert found.plans and found.whole is None
 
 
 @pytest.mark.parametrize(("dialect", "body", "expected"), [
     (Dialect.MESSAGES, {"messages": [user("hi")]}, NOTHING_SAID),
-    (Dialect.MESSAGES, {"messages": [user("hi")], "cache_control": EPHEMERAL}, Said(whole=True)),
+    (Dialect.MESSAGES, {"messages": [user("hi")], "cache_control": EPHEMERAL}, Said(whole="")),
+    (Dialect.MESSAGES, {"messages": [user("hi")], "cache_control": {"type": "ephemeral", "ttl": "1h"}}, Said(whole="1h")),
+    (Dialect.MESSAGES, {"messages": [user("hi")], "tools": [{"name": "http", "input_schema": {"cache_control": {}}}]}, NOTHING_SAID),
+    (Dialect.MESSAGES, {"messages": [user([{"type": "tool_use", "input": {"cache_control": {"ttl": 3}}}])]}, NOTHING_SAID),
+    (Dialect.MESSAGES, {"messages": [user([{"type": "text", "text": "t", "cache_control": {"scope": {"a": 1}, "ttl": "1h"}}])]},
+     Said(marks=(Mark(0, "1h"),))),
+    (Dialect.MESSAGES, {"messages": [user([{"type": "tool_result", "content": [{"type": "text", "cache_control": EPHEMERAL}]}])]},
+     Said(marks=(Mark(0),))),
     (Dialect.MESSAGES, {"messages": [user("hi")], "cache_control": None}, NOTHING_SAID),
     (Dialect.MESSAGES, {"messages": [user('say "cache_control": {"type": "ephemeral"}')]}, NOTHING_SAID),
     (Dialect.MESSAGES, {"messages": [user([{"type": "text", "text": "cache_control"}])]}, NOTHING_SAID),

@@ -300,8 +300,8 @@ def _own(rules: CacheRules, said: markers.Said, messages: int) -> tuple[Mark, ..
         return ()
     names = {ttl.name: number for number, ttl in enumerate(rules.ttls)}
     own = [Mark(mark.place, names.get(mark.ttl, 0)) for mark in said.marks]
-    if said.whole:
-        own.append(Mark(messages - 1, 0))
+    if said.whole is not None:
+        own.append(Mark(messages - 1, names.get(said.whole, 0)))
     return tuple(own)
 
 

@@ -27,8 +27,9 @@ ONLY_MARKS = b'{"mode":"explicit"}'
 
 _NAMES = (b'"cache_control"', b'"prompt_cache_breakpoint"')
 # In valid JSON these quotes are those of a key: within a text they would be escaped.
-_MARK = re.compile(rb'"(?:cache_control|prompt_cache_breakpoint)"\s*:\s*\{([^{}]*)\}')
-_TTL = re.compile(rb'"ttl"\s*:\s*"(\w+)"')
+_MEMBER = re.compile(rb',\s*"(?:cache_control|prompt_cache_breakpoint)"\s*:\s*(?:null|\{[^{}]*\})')
+_LEVELS = 3
+"""A message or a tool, its blocks, the blocks of a tool's result: on each there may be a mark. In arguments and schemas it is only a name."""
 _BETWEEN = re.compile(rb"[\s,]*")
 _SYSTEM = re.compile(rb'\{\s*(?:"type"\s*:\s*"message"\s*,\s*)?"role"\s*:\s*"(?:system|developer)"')
 _USUAL = re.compile(rb'\{"role": ?"\w+", ?"content": ?(?=["\[])')
@@ -73,8 +74,8 @@ class Said(msgspec.Struct, frozen=True):
 
     marks: tuple[Mark, ...] = ()
     """On blocks, in the order of messages; a message may have several."""
-    whole: bool = False
-    """Messages: `cache_control` of the request itself, which marks its end and moves with it."""
+    whole: str | None = None
+    """Messages: the lifetime that `cache_control` of the request itself names, which marks its end and moves with it; None = it has none."""
     options: bool = False
     """Chat, Responses: `prompt_cache_options` or `prompt_cache_retention`."""
     key: bool = False
@@ -83,17 +84,39 @@ class Said(msgspec.Struct, frozen=True):
     @property
     def plans(self) -> bool:
         """It says itself what is to be kept: nobody else does."""
-        return bool(self.marks) or self.whole or self.options
+        return bool(self.marks) or self.whole is not None or self.options
 
 
 NOTHING_SAID = Said()
 
 
 def lifetimes(message: bytes) -> tuple[str, ...]:
-    """Of the marks that a message carries, in order; () for most. About 1 us per KB."""
-    if not any(name in message for name in _NAMES):
+    """Of the marks that a message carries; () for most. About 1 us per KB."""
+    if not names_a_mark(message):
         return ()
-    return tuple([ttl[1].decode() if (ttl := _TTL.search(found[1])) else "" for found in _MARK.finditer(message)])
+    try:
+        level = msgspec.json.decode(message)
+    except BAD_JSON:
+        return ()
+    found: list[str] = []
+    for _ in range(_LEVELS):
+        blocks = [block for block in (level if isinstance(level, list) else [level]) if isinstance(block, dict)]
+        found += [
+            _ttl(mark) for block in blocks for name in (CACHE_CONTROL, BREAKPOINT) if isinstance(mark := block.get(name), dict)
+        ]
+        inside = [block.get("content") for block in blocks]
+        level = [block for content in inside if isinstance(content, list) for block in content]
+    return tuple(found)
+
+
+def names_a_mark(raw: bytes) -> bool:
+    """Might there be a mark in it? Certainly not, where this says so."""
+    return any(name in raw for name in _NAMES)
+
+
+def without_marks(message: bytes) -> bytes:
+    """A message but for its marks, where they stand behind another member, as all known clients put them: what a provider's cache goes by."""
+    return _MEMBER.sub(b"", message)
 
 
 def blocks_in(message: bytes) -> int:
@@ -118,10 +141,21 @@ def opening(ask: Ask) -> int:
 def said(ask: Ask, marks: tuple[Mark, ...]) -> Said:
     """What the client says, the marks on its messages given (`lifetimes`)."""
     fields = ask.fields
-    whole = ask.dialect is Dialect.MESSAGES and _given(fields, CACHE_CONTROL)
+    whole = _whole(fields) if ask.dialect is Dialect.MESSAGES and _given(fields, CACHE_CONTROL) else None
     options = _given(fields, CACHE_OPTIONS) or _given(fields, "prompt_cache_retention")
     key = _given(fields, CACHE_KEY)
-    return Said(marks, whole, options, key) if marks or whole or options or key else NOTHING_SAID
+    return Said(marks, whole, options, key) if marks or whole is not None or options or key else NOTHING_SAID
+
+
+def _whole(fields: dict[str, msgspec.Raw]) -> str:
+    mark = msgspec.json.decode(fields[CACHE_CONTROL])
+    return _ttl(mark) if isinstance(mark, dict) else ""
+
+
+def _ttl(mark: dict[str, object]) -> str:
+    """As a mark names it; "" = the shortest."""
+    named = mark.get("ttl")
+    return named if isinstance(named, str) else ""
 
 
 def mark_edit(
