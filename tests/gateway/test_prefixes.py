@@ -121,6 +121,34 @@ def test_no_shorter_lifetime_of_ours_stands_before_the_clients(planning: Gateway
         assert marks and all(b'"1h"' in mark for mark in marks), marks
 
 
+def test_a_conversation_is_known_again_when_its_client_moves_its_mark(planning: Gateway, someone: Key) -> None:
+    """As agents do, each turn, to the newest message."""
+    messages: list[dict[str, Any]] = []
+    warm: list[int] = []
+    for turn in range(3):
+        for message in messages:
+            message["content"][0].pop("cache_control", None)
+        block = {"type": "text", "text": said("moves", turn) + " word" * 600, "cache_control": {"type": "ephemeral"}}
+        messages.append({"role": "user", "content": [block]})
+        body = {"model": OPUS, "max_tokens": 50, "system": "Moving. " + SYSTEM, "messages": messages}
+        got = planning.post("messages", someone, body)
+        assert got.status == 200, got.body
+        warm.append(warm_of(planning, got))
+        messages.append({"role": "assistant", "content": [{"type": "text", "text": got.json["content"][0]["text"]}]})
+    assert warm[0] == 0 and warm[2] - warm[1] > 600, warm
+
+
+def test_a_request_of_very_many_messages_is_sent_as_it_came(planning: Gateway, someone: Key) -> None:
+    """To look at them would hold up everybody."""
+    many = [{"role": ("user", "assistant")[n % 2], "content": "x"} for n in range(2_050)]
+    raw = json.dumps(
+        {"model": OPUS, "max_tokens": 50, "system": SYSTEM, "messages": [*many, {"role": "user", "content": said("many", 0)}]}
+    ).encode()
+    got = planning.post("messages", someone, raw)
+    assert got.status == 200 and "x-jevons-cache-plan" not in got.headers
+    assert planning.attempt("many-0").body == raw
+
+
 def test_observing_sends_what_the_client_sent(planning: Gateway, someone: Key) -> None:
     for raw, sent, got in converse(planning, someone, "watch", 2, model=f"watched/{OPUS}", system="Observed. " + SYSTEM):
         assert sent == raw.replace(f'"watched/{OPUS}"'.encode(), f'"{OPUS}"'.encode())

@@ -427,6 +427,8 @@ ANSWERS_TTL_S = 3600
 """Long enough for retries, evaluations and the fan-out of a batch; a model behind a name may be another one tomorrow."""
 KEPT_ANSWER_BYTES_MAX = 2**20
 """A longer answer is not kept: it would take the place of a thousand others."""
+KEPT_QUESTION_BYTES_MAX = 4 * 2**20
+"""The answer to a longer request is not kept: to bring it into its one spelling takes seconds, and many times its memory."""
 ANSWER_EVENTS_BYTES_MAX = 32 * 2**20
 """Of the events of one streamed answer while it is put together. An event of one token has 20 to 40 times its bytes."""
 ANSWER_ENTRY_BYTES = 248
@@ -465,7 +467,11 @@ RETURNS_TRAITS_MAX = 4_096
 RETURNS_MEMO_MAX = 4_096
 """Combinations of them whose odds are remembered, about 400 bytes each."""
 PREFIX_KNOWN_MAX = 4_096
-"""Conversations of which is known how long each beginning is and where the client marked it: about 6 KB for one of 50 messages."""
+"""Conversations of which is known how long each beginning is: about 6 KB for one of 50 messages."""
+PREFIX_LINKS_MAX = 262_144
+"""Of all of them: messages, about 150 bytes each."""
+PREFIX_MESSAGES_MAX = 2_048
+"""A request of more is neither planned for nor looked at for what broke its prefix: to look at so many takes 50 ms, in which nobody is served."""
 
 # Answers to similar requests
 SEMANTIC_TEXT_CHARS_MAX = 2_000

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from jevons.core.ask import Ask, Dialect
 from jevons.core.cache_rules import CacheRules, Style
 from jevons.core.chain import Chain, identity
-from jevons.core.limits import BREAKS_MEMORY_BYTES, MARK_BYTES_MAX, MARK_NEW_BYTES_MAX
+from jevons.core.limits import BREAKS_MEMORY_BYTES, MARK_BYTES_MAX, MARK_NEW_BYTES_MAX, PREFIX_MESSAGES_MAX
 from jevons.core.marks import OPENING, SYSTEM, TOOLS, Mark, mark, role_of
 from jevons.core.price import Price
 from jevons.core.saving import Break
@@ -133,7 +133,7 @@ class Breaks:
         rules = prompt_rules(provider, target.model)
         if rules.style is Style.NONE or input_tokens * 2 < rules.min_tokens:
             return None
-        if ask.dialect not in _OPENING_FIELDS or ask.previous_response_id is not None:
+        if ask.dialect not in _OPENING_FIELDS or ask.previous_response_id is not None or len(ask.messages) > PREFIX_MESSAGES_MAX:
             return None
         caller, run = passage.caller, passage.run
         label = run.label if run is not None and passage.source != "inferred" else ""

@@ -18,12 +18,14 @@ from prometheus_client.registry import Collector
 from jevons.cache.settings import PromptCacheSettings, PromptMode
 from jevons.core.ask import Ask, Dialect
 from jevons.core.cache_rules import CacheRates, CacheRules, Style, rates
-from jevons.core.chain import Chain
+from jevons.core.chain import Chain, links_after
 from jevons.core.chain import chain as chain_of
 from jevons.core.entry import Entry, Estimate, Outcome, admitted_ms, attempt_of
 from jevons.core.limits import (
     COUNT_INLINE_BYTES_MAX,
     PREFIX_KNOWN_MAX,
+    PREFIX_LINKS_MAX,
+    PREFIX_MESSAGES_MAX,
     PREFIX_MODELS_MAX,
     PREFIX_PARTS_MAX,
     PREFIX_STOPS_MAX,
@@ -50,13 +52,11 @@ class _Known(msgspec.Struct, frozen=True):
     """What was found out of a request's messages. The next one of its conversation goes on from it."""
 
     path: Path
-    marks: tuple[markers.Mark, ...]
-    """The client's, on blocks."""
     opening: int
     """How many of them are tools and system."""
 
 
-NOTHING_KNOWN = _Known(Path((), ()), (), 0)
+NOTHING_KNOWN = _Known(Path((), ()), 0)
 
 
 class _Model:
@@ -94,6 +94,8 @@ class Prefixes(Collector):
         self._models: OrderedDict[tuple[str, str], _Model] = OrderedDict()
         self._known: OrderedDict[tuple[bytes, str], _Known] = OrderedDict()
         """By the last link of a request, and the tokenizer that it was counted by."""
+        self._links = 0
+        """Of all that are known."""
         self._tags: dict[str, bytes] = {}
         self._open: dict[int, _Sent] = {}
         """Calls under way, by the ids of their holds."""
@@ -109,7 +111,9 @@ class Prefixes(Collector):
         to learn of a request is learnt while its upstream is waited for."""
         mode = self._settings.of(attempt.hold.upstream)
         cache = prompt_cache(attempt.provider, attempt.hold.target)
-        if cache.rules.style is Style.NONE or ask.dialect in WITHOUT_STEPS or not ask.messages or attempt.passage is None:
+        if cache.rules.style is Style.NONE or ask.dialect in WITHOUT_STEPS or attempt.passage is None:
+            return NO_CHANGES
+        if not 0 < len(ask.messages) <= PREFIX_MESSAGES_MAX:
             return NO_CHANGES
         if mode == "on":
             return self._planned(attempt, attempt.passage, mode, cache, ask, outgoing.sent)
@@ -131,8 +135,10 @@ class Prefixes(Collector):
         about = model_facts(attempt.provider, hold.target)
         if sent is not ask and self._is_long(sent, about, chain):
             return NO_CHANGES
-        known = self._known_of(passage.caller.org, sent, chain, about)
-        path, said = known.path, markers.said(sent, known.marks)
+        marked = _marked(sent)
+        known = self._known_of(passage.caller.org, sent, chain, about, marked)
+        own_marks = [markers.Mark(place, ttl) for place in marked for ttl in markers.lifetimes(sent.messages[place])]
+        path, said = known.path, markers.said(sent, tuple(own_marks))
         attempt.markers = "client" if said.plans else "automatic"
         if mode == "off" or sent.previous_response_id is not None:
             return NO_CHANGES
@@ -184,11 +190,11 @@ class Prefixes(Collector):
     def warm_tokens(self, ask: Ask, passage: Passage, target: Target, provider: str) -> int:
         """How many tokens of a request a model has warm, as far as is believed; 0 also where it would take long to tell."""
         model, about = self._models.get((target.upstream, target.model)), model_facts(provider, target.model)
-        if model is None or not ask.messages or target.dialect is not ask.dialect:
+        if model is None or target.dialect is not ask.dialect or not 0 < len(ask.messages) <= PREFIX_MESSAGES_MAX:
             return 0
         if self._is_long(ask, about, passage.sent):
             return 0
-        path = self._known_of(passage.caller.org, ask, passage.sent, about).path
+        path = self._known_of(passage.caller.org, ask, passage.sent, about, _marked(ask)).path
         return _tokens(path, model.cache.warm(path, passage.at_ms / 1000))
 
     def collect(self) -> Iterator[Metric]:
@@ -246,38 +252,49 @@ class Prefixes(Collector):
         link = known.path.links[min(known.opening, len(known.path.links) - 1)]
         return b'"' + blake2b(link, digest_size=KEY_BYTES, key=self._secret, person=b"promptkey").hexdigest().encode() + b'"'
 
-    def _known_of(self, org: str, sent: Ask, chain: Chain, about: ModelFacts) -> _Known:
+    def _known_of(self, org: str, sent: Ask, chain: Chain, about: ModelFacts, marked: Sequence[int]) -> _Known:
         """Of a request: from what is known of the one that it goes on from, and its new messages. A known one is known under its last link only,
-        so that a conversation takes the room of one."""
+        so that a conversation takes the room of one. `marked`: the messages that may carry the client's marks."""
         tag = self._tags.get(org)
         if tag is None:
             tag = self._tags[org] = blake2b(org.encode(), digest_size=TAG_BYTES, key=self._secret, person=b"prefixes").digest()
-        links, tokenizer = chain.links, about.tokenizer
+        links, tokenizer = self._links_of(sent, chain, marked), about.tokenizer
         begun, known = 0, NOTHING_KNOWN
         for place in range(len(links) - 1, -1, -1):
             found = self._known.pop((tag + links[place], tokenizer), None)
             if found is not None:
                 begun, known = place + 1, found
+                self._links -= begun
                 break
         if begun < len(links):
             new = slice(begun, None)
             messages = sent.messages[new]
             lengths = self.counter.ends(messages, about, chain.digests[new])
             blocks, tokens = [markers.blocks_in(message) for message in messages], known.path.tokens
-            marks = [markers.Mark(begun + n, ttl) for n, message in enumerate(messages) for ttl in markers.lifetimes(message)]
             known = _Known(
                 Path(
                     known.path.links + tuple([tag + link for link in links[new]]),
                     known.path.ends + tuple([tokens + length for length in lengths]),
                     known.path.blocks + tuple(accumulate(blocks, initial=known.path.blocks[-1] if begun else 0))[1:],
                 ),
-                known.marks + tuple(marks),
                 known.opening if begun > known.opening else markers.opening(sent),
             )
         self._known[known.path.links[-1], tokenizer] = known
-        if len(self._known) > PREFIX_KNOWN_MAX:
-            self._known.popitem(last=False)
+        self._links += len(links)
+        while len(self._known) > PREFIX_KNOWN_MAX or self._links > PREFIX_LINKS_MAX:
+            _, gone = self._known.popitem(last=False)
+            self._links -= len(gone.path.links)
         return known
+
+    def _links_of(self, sent: Ask, chain: Chain, marked: Sequence[int]) -> tuple[bytes, ...]:
+        """Of its messages without marks: a client moves them from turn to turn, and the provider's cache does not go by them."""
+        if not marked:
+            return chain.links
+        digests = list(chain.digests)
+        bare = chain_of(self._secret, [markers.without_marks(sent.messages[place]) for place in marked])
+        for place, digest in zip(marked, bare.digests, strict=True):
+            digests[place] = digest
+        return links_after(self._secret, digests)
 
     def _model(self, upstream: str, target: str, rules: CacheRules) -> _Model:
         key = (upstream, target)
@@ -288,6 +305,13 @@ class Prefixes(Collector):
                 self._models.popitem(last=False)
         self._models.move_to_end(key)
         return model
+
+
+def _marked(ask: Ask) -> tuple[int, ...]:
+    """The messages in which something is called as a mark is."""
+    if not markers.names_a_mark(ask.body):
+        return ()
+    return tuple([place for place, message in enumerate(ask.messages) if markers.names_a_mark(message)])
 
 
 def _tokens(path: Path, warm: Sequence[Warm]) -> int:
