@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from jevons.core.limits import COUNT_INLINE_BYTES_MAX
+from jevons.core.limits import COUNT_INLINE_BYTES_MAX, KEPT_QUESTION_BYTES_MAX
 from jevons.ledger.bill import check
 from tests.gateway.asking import Gateway, Got, Key, body_of, connection, marker
 from tests.gateway.governing import LONG, MODELS, Talk, error_in, killed, limit, wait_until
@@ -158,6 +158,21 @@ def test_who_takes_part(gateway: Gateway) -> None:
     assert refused.status == 400 and refused.error["code"] == "invalid_cache_word"
 
 
+def said_twice(gateway: Gateway, key: Key, body: dict[str, Any], *controls: str) -> str:
+    """What `x-jevons-cache` says of a request with several lines of Cache-Control."""
+    data = json.dumps(body).encode()
+    with connection(gateway.url) as wire:
+        wire.putrequest("POST", "/v1/chat/completions")
+        for name, value in (*gateway.headers(key, **EXACT).items(), ("content-length", str(len(data)))):
+            wire.putheader(name, value)
+        for control in controls:
+            wire.putheader("cache-control", control)
+        wire.endheaders(data)
+        answer = wire.getresponse()
+        assert answer.read() and answer.status == 200
+        return answer.headers["x-jevons-cache"]
+
+
 def test_directives(gateway: Gateway, key: Key) -> None:
     name, text = said()
 
@@ -172,6 +187,7 @@ def test_directives(gateway: Gateway, key: Key) -> None:
         "miss",
     ]
     assert [word(cache_control="no-cache"), word()] == ["miss", "hit"]
+    assert said_twice(gateway, key, asked("chat", text), "no-store", "max-age=60") == "none", "lines of one name are one list"
     before = len(gateway.attempts(name))
     assert words(gateway.post("chat", key, asked("chat", text), x_jevons_cache="refresh")) == ["miss"]
     assert len(gateway.attempts(name)) == before + 1
@@ -263,6 +279,13 @@ def test_what_is_not_kept(
         got = gateway.post(door, key, body, **EXACT)
         assert got.headers["x-jevons-cache"] in ("miss", "none")
     assert len(gateway.attempts(name)) == 2
+
+
+def test_a_very_long_request_takes_no_part(gateway: Gateway, key: Key) -> None:
+    """To read it would take longer than many answers."""
+    body = asked("embeddings", marker())
+    body["input"] = ["many words " * 100_000] * (KEPT_QUESTION_BYTES_MAX // 1_000_000)
+    assert words(gateway.post("embeddings", key, body, **EXACT)) == ["none"]
 
 
 def test_a_stored_response_takes_no_part(gateway: Gateway, key: Key) -> None:
@@ -404,3 +427,13 @@ def test_what_was_asked_before_an_erasure_is_not_kept_after_it(gateway: Gateway,
         gateway.admin("POST", "/cache/clear", {"org": "somebody else"})
         assert words(first.result()) == ["miss"]
     assert words(gateway.post("chat", key, asked("chat", text), **EXACT)) == ["miss"]
+
+
+def test_who_asks_after_an_erasure_is_not_given_what_was_asked_before_it(gateway: Gateway, key: Key) -> None:
+    name, text = said(reply="forget me", first_delay_ms=500)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(gateway.post, "chat", key, asked("chat", text), **EXACT)
+        wait_until(lambda: len(gateway.attempts(name)) == 1)
+        gateway.admin("POST", "/cache/clear", {})
+        after = gateway.post("chat", key, asked("chat", text), **EXACT)
+        assert words(first.result(), after) == ["miss", "miss"]

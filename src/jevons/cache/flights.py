@@ -7,6 +7,7 @@ is none that can be given to others. Does not know: what an answer is, what lead
 import asyncio
 import enum
 from collections import deque
+from collections.abc import Hashable
 from typing import Generic, TypeVar
 
 A = TypeVar("A")
@@ -25,7 +26,7 @@ class Flights(Generic[A]):
     """All that are under way. Lives on one event loop."""
 
     def __init__(self) -> None:
-        self._waiting: dict[bytes, deque[asyncio.Future[A | End]]] = {}
+        self._waiting: dict[Hashable, deque[asyncio.Future[A | End]]] = {}
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -35,7 +36,7 @@ class Flights(Generic[A]):
         """How many wait for others' answers."""
         return sum(not future.done() for waiting in self._waiting.values() for future in waiting)
 
-    def join(self, key: bytes) -> "asyncio.Future[A | End] | None":
+    def join(self, key: Hashable) -> "asyncio.Future[A | End] | None":
         """None: you lead, and end it by `land`, `leave` or `fail`. Else a future for `wait`."""
         waiting = self._waiting.get(key)
         if waiting is None:
@@ -45,7 +46,7 @@ class Flights(Generic[A]):
         waiting.append(future)
         return future
 
-    async def wait(self, key: bytes, future: "asyncio.Future[A | End]", timeout_s: float) -> A | End:
+    async def wait(self, key: Hashable, future: "asyncio.Future[A | End]", timeout_s: float) -> A | End:
         """The end for one who joined. Whoever is cancelled after it was given the lead hands it on."""
         try:
             await asyncio.wait((future,), timeout=timeout_s)
@@ -58,15 +59,15 @@ class Flights(Generic[A]):
             return End.ALONE
         return future.result()
 
-    def land(self, key: bytes, answer: A) -> None:
+    def land(self, key: Hashable, answer: A) -> None:
         """The answer, for all who wait."""
         self._end(key, answer)
 
-    def fail(self, key: bytes) -> None:
+    def fail(self, key: Hashable) -> None:
         """All who wait go alone."""
         self._end(key, End.ALONE)
 
-    def leave(self, key: bytes) -> None:
+    def leave(self, key: Hashable) -> None:
         """The leader has nothing, and nobody's answer is coming: the next one leads."""
         waiting = self._waiting[key]
         while waiting:
@@ -76,7 +77,7 @@ class Flights(Generic[A]):
                 return
         del self._waiting[key]
 
-    def _end(self, key: bytes, end: A | End) -> None:
+    def _end(self, key: Hashable, end: A | End) -> None:
         for future in self._waiting.pop(key):
             if not future.done():
                 future.set_result(end)

@@ -17,7 +17,7 @@ from jevons.cache.flights import End, Flights
 from jevons.cache.settings import AnswerCacheSettings
 from jevons.core.ask import Ask, Caller
 from jevons.core.entry import Estimate
-from jevons.core.limits import ANSWER_EVENTS_BYTES_MAX, COUNT_INLINE_BYTES_MAX, FLIGHT_WAIT_MAX_S
+from jevons.core.limits import ANSWER_EVENTS_BYTES_MAX, COUNT_INLINE_BYTES_MAX, FLIGHT_WAIT_MAX_S, KEPT_QUESTION_BYTES_MAX
 from jevons.core.saving import SavingKind
 from jevons.core.usage import Usage
 from jevons.gateway.attempt import Attempt
@@ -99,6 +99,11 @@ class Wanted:
         """Others who ask the same wait for its answer."""
         self.similar: object | None = None
         """What whoever looked for a similar request wants to find again when its answer comes."""
+
+    @property
+    def flight(self) -> tuple[int, bytes]:
+        """Who asks the same at the same time; not who asked before the answers were erased."""
+        return self.began, self.key
 
     @property
     def org(self) -> str:
@@ -196,6 +201,8 @@ class Answers:
         `target`: the first to be tried; `settings`: of its upstream.
         """
         word, control = named.get(b"x-jevons-cache"), named.get(b"cache-control")
+        if control is not None:  # it may be said in several lines, which are one list (RFC 9110, 5.3)
+            control = b",".join([value for name, value in scope["headers"] if name == b"cache-control"])
         listed = passage.caller.org in self._orgs or passage.caller.key_name in self._keys
         similar = word is None and self._similar is not None and self._similar.lists(passage.caller)
         if word is not None or listed or similar:
@@ -212,7 +219,7 @@ class Answers:
     async def _takes(
         self, ask: Ask, passage: Passage, target: Target, settings: UpstreamSettings, wish: Wish | None, scope: Scope
     ) -> Wanted | None:
-        if wish is None or not self._settings.ram_mib or not takes_part(ask, wish):
+        if wish is None or not self._settings.ram_mib or not takes_part(ask, wish) or len(ask.body) > KEPT_QUESTION_BYTES_MAX:
             return None
         sent = tuple(answered_by(scope["headers"], settings, same_dialect=target.dialect is ask.dialect))
         asked = (self._secret, passage.caller.org, target, ask, sent, scope["query_string"])
@@ -251,11 +258,11 @@ class Answers:
         """The answer that somebody else is just being given. None: ask the provider, `keep` its answer, and `release` in any case."""
         if not wanted.wish.looks:
             return None
-        future = self._flights.join(wanted.key)
+        future = self._flights.join(wanted.flight)
         if future is None:
             wanted.leads = True
             return None
-        end = await self._flights.wait(wanted.key, future, FLIGHT_WAIT_MAX_S)
+        end = await self._flights.wait(wanted.flight, future, FLIGHT_WAIT_MAX_S)
         if isinstance(end, End):
             wanted.leads = end is End.LEADS
             return None
@@ -273,7 +280,7 @@ class Answers:
                 self._similar.keep(wanted, answer, self._exact)
         if wanted.leads:
             wanted.leads = False
-            self._flights.land(wanted.key, answer)
+            self._flights.land(wanted.flight, answer)
 
     def release(self, wanted: Wanted, *, alone: bool) -> None:
         """It is over. Who waits for it without an answer goes on: the next one asks for all, or all ask for themselves (`alone`)."""
@@ -281,9 +288,9 @@ class Answers:
             return
         wanted.leads = False
         if alone:
-            self._flights.fail(wanted.key)
+            self._flights.fail(wanted.flight)
         else:
-            self._flights.leave(wanted.key)
+            self._flights.leave(wanted.flight)
 
     def erase(self, org: str | None) -> int:
         """Forget the answers of an organisation, or all. Returns how many there were."""
