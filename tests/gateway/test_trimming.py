@@ -190,10 +190,11 @@ def test_the_same_bytes_are_made_again_when_memory_was_short(rewriting: Gateway)
     assert rewriting.get(path, speaker.key).status == 200, "the client sent it once more"
 
 
-def test_a_client_may_move_its_marks(trimming: Gateway) -> None:
+@pytest.mark.parametrize("more_words", [0, 20_000])
+def test_a_client_may_move_its_marks(trimming: Gateway, more_words: int) -> None:
     """Claude Code marks its last block in each request: what the block says is still the same."""
     key, output, sent = trimming.key(), listing(), []
-    opening = {"type": "text", "text": f"Look at {marker()}."}
+    opening = {"type": "text", "text": f"Look at {marker()}." + " word" * more_words}
     called = {"type": "tool_use", "id": "toolu_1", "name": "list", "input": {}}
     returned = {"type": "tool_result", "tool_use_id": "toolu_1", "content": output}
     for more in ([], [{"role": "assistant", "content": "Seen."}]):

@@ -33,6 +33,7 @@ from jevons.meter.tokens import count_text
 from jevons.policy.trim import READS_FILE, Fate, Rates, Sent, fate, is_kept, is_worth, pays
 from jevons.wire.body import BAD_JSON
 from jevons.wire.calls import Call
+from jevons.wire.markers import without_marks
 from jevons.wire.trimming.crush import ALL, Form, crush
 from jevons.wire.trimming.crushed import marked
 from jevons.wire.trimming.outputs import Output, answered, calls_of, opening, outputs, replaced, turns
@@ -206,7 +207,9 @@ class Trimmer:
     def _begun(self, ask: Ask) -> bytes:
         """What a conversation is known by: its first words, wherever its client puts `cache_control`."""
         first = opening(ask)
-        return identity(self._secret, first) if len(first) <= IDENTITY_BYTES_MAX else chain(self._secret, (first,)).head
+        if len(first) <= IDENTITY_BYTES_MAX:
+            return identity(self._secret, first)
+        return chain(self._secret, (without_marks(first),)).head
 
     def _key(self, org: str, begun: bytes, output: Output) -> bytes:
         """Of one output in its conversation. Some clients number their calls anew in each: an id alone does not tell."""
