@@ -38,12 +38,13 @@ def test_all_that_pyproject_asks_for_is_locked() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert {normal(wanted) for wanted in project["dependencies"]} <= locked("run").keys()
     assert {normal(wanted) for wanted in project["optional-dependencies"]["engine"]} <= locked("engine").keys()
-    compiled = locked("test").keys()  # numba, which the tests of quant/ need too
-    assert {normal(wanted) for wanted in project["optional-dependencies"]["semantic"]} <= locked("semantic").keys() | compiled
+    assert {normal(wanted) for wanted in project["optional-dependencies"]["semantic"]} <= locked("semantic").keys()
 
 
 def test_the_engine_and_the_embedder_take_the_same_numpy() -> None:
     assert locked("engine")["numpy"] == locked("semantic")["numpy"] == locked("test")["numpy"]
+    for name in ("numba", "llvmlite"):
+        assert locked("semantic")[name] == locked("test")[name]
 
 
 @pytest.mark.parametrize("name", LOCKS)

@@ -31,7 +31,7 @@ from jevons.core.limits import (
 from jevons.core.refusal import Kind, Refusal
 from jevons.dashboard.pages import Pages
 from jevons.dashboard.session import SECRET
-from jevons.embed import MissingEmbedderError
+from jevons.embed import MissingEmbedderError, missing
 from jevons.engine.front.labels import labels
 from jevons.engine.install import install
 from jevons.engine.park.sealing import tenant_tag
@@ -149,7 +149,8 @@ async def _similar(config: Config) -> Similar | None:
     try:
         return await asyncio.to_thread(_load_similar, config)
     except (ModuleNotFoundError, MissingEmbedderError) as error:
-        raise ConfigError(f"jevons.toml: [cache.semantic] is enabled. {error}") from None
+        why = missing(error.name or "numba") if isinstance(error, ModuleNotFoundError) else error
+        raise ConfigError(f"jevons.toml: [cache.semantic] is enabled. {why}") from None
 
 
 def _load_similar(config: Config) -> Similar:

