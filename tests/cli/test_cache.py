@@ -44,7 +44,9 @@ def test_a_file_in_which_nothing_broke(jevons: Run, tmp_path: Path) -> None:
     file = written(tmp_path / "requests.jsonl", [*run_of(MESSAGES), *["x\n"] * 9])
     done = jevons("cache", "doctor", file)
     assert "Nothing broke in requests.jsonl: 4 requests." in done.out and "And 4 lines more." in done.out
-    assert jevons("cache", "doctor", file, "--json").json["month_nusd"] is None
+    found = jevons("cache", "doctor", file, "--json").json
+    assert found["month_nusd"] is None
+    assert found["models"] == [{"model": "gpt-4o", "requests": 4, "input_tokens": None, "cache_read": None, "share": None}]
 
 
 @pytest.mark.parametrize("dialect", ["messages", "responses"])
@@ -63,9 +65,13 @@ def test_dialects_tell_themselves(jevons: Run, tmp_path: Path, dialect: str) -> 
 
 
 def test_what_it_cannot_use(jevons: Run, tmp_path: Path) -> None:
-    file = written(tmp_path / "requests.jsonl", [{"model": "nobody-sells-this", "messages": []}])
+    file = written(tmp_path / "requests.jsonl", [{"model": "nobody-sells-this", "messages": [{"role": "user", "content": "?"}]}])
     unknown = jevons("cache", "doctor", file)
     assert unknown.status == 1 and "nobody-sells-this" in unknown.err and "Traceback" not in unknown.err
+    assert "--model gpt-4o" in unknown.err and "Nothing broke" in jevons("cache", "doctor", file, "--model", "gpt-4o").out
+    for text, why in (("x\n{}\n", "Line 1 is left out"), ("", "It is empty.")):
+        none = jevons("cache", "doctor", written(tmp_path / "no.jsonl", [text]))
+        assert none.status == 1 and "holds no request" in none.err and why in none.err and not none.out
     assert "cannot be read" in jevons("cache", "doctor", str(tmp_path / "none.jsonl")).err
     assert "There is no ledger" in jevons("cache", "doctor").err
     assert jevons("cache", "doctor", file, "--key", "k").status == 2
@@ -95,3 +101,4 @@ def test_of_the_ledger(jevons: Run, home: Path) -> None:
     assert len(found["findings"]) == 23 and found["broken"] == 23 and found["requests"] == 24
     clean = jevons("cache", "doctor", "--days", days, "--model", "nothing").out
     assert "Nothing was observed" in clean
+    assert "There is no key 'nosuch'" in jevons("cache", "doctor", "--key", "nosuch").err

@@ -8,7 +8,7 @@ import msgspec
 
 from jevons.cli.cache_answers import clear, status
 from jevons.cli.doctor import count
-from jevons.cli.options import as_json, show
+from jevons.cli.options import as_json, check_key, show
 from jevons.cli.tables import console, plain, printable, whole
 from jevons.config import home_path
 from jevons.core.money import format_usd, short_usd
@@ -61,6 +61,7 @@ def doctor(
         return
     from jevons.economics.prefix_breaks import doctor as examined
 
+    check_key(home.ledger, key)
     now_ms = int(time.time() * 1000)
     found = examined(home.ledger, (now_ms // DAY_MS - days + 1) * DAY_MS, now_ms, key, agent, model)
     show(json, msgspec.to_builtins(found), lambda: _told(found, f"in the last {count(days, 'day')}", []))
@@ -125,7 +126,6 @@ def _hit_rates(found: Report) -> None:
         return
     table = plain("model", "requests", "tokens in", "from the cache", "share", title=None)
     for rate in found.models:
-        table.add_row(
-            rate.model, f"{rate.requests:,}", f"{rate.input_tokens:,}", f"{rate.cache_read:,}", f"{100 * rate.share:.1f} %"
-        )
+        told = rate.input_tokens or 0, rate.cache_read or 0, rate.share or 0
+        table.add_row(rate.model, f"{rate.requests:,}", f"{told[0]:,}", f"{told[1]:,}", f"{100 * told[2]:.1f} %")
     whole(table)

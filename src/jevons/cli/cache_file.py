@@ -12,14 +12,15 @@ from typing import NamedTuple
 
 import msgspec
 
+from jevons.cli.tables import printable
 from jevons.core.ask import Ask, Dialect
 from jevons.core.chain import chain
 from jevons.core.price import Price
 from jevons.core.refusal import Refusal
 from jevons.economics.prefix_breaks import Calls, Loss, Report, report
 from jevons.gateway.breaking import Breaks, Sent
-from jevons.imports.reading import SourceFile
-from jevons.meter.cost import UnknownPrice, resolve_model
+from jevons.imports.reading import SourceFile, Unreadable
+from jevons.meter.cost import UnknownModel, UnknownPrice, resolve_model
 from jevons.meter.models import ModelFacts, model_facts
 from jevons.meter.overrides import override_line
 from jevons.meter.pricebook import PriceBook, open_book
@@ -55,7 +56,10 @@ class _Model(NamedTuple):
 
 
 def examine(path: Path, home: Path, model: str | None, dialect: str | None) -> tuple[Report, list[str]]:
-    """What breaks prefixes in a file, and its lines that are no requests, in words. Raises Unreadable, UnknownModel, UnknownPrice."""
+    """What breaks prefixes in a file, and its lines that are no requests, in words.
+
+    Raises Unreadable, also if no line is a request; UnknownModel, UnknownPrice.
+    """
     breaks, counter, book = Breaks(), MessageCounter(), open_book(home)
     models: dict[str, _Model] = {}
     losses: list[Loss] = []
@@ -64,7 +68,7 @@ def examine(path: Path, home: Path, model: str | None, dialect: str | None) -> t
     skipped: list[str] = []
     for number, one in enumerate(_requests(path, dialect, skipped)):
         ask = one.ask
-        found = models.get(ask.model) or models.setdefault(ask.model, _model(book, model or ask.model))
+        found = models.get(ask.model) or models.setdefault(ask.model, _model(book, ask.model, model))
         at_ms = number * _STEP_MS if one.at_ms is None else one.at_ms
         if one.at_ms is not None:
             times.append(one.at_ms)
@@ -92,7 +96,12 @@ def examine(path: Path, home: Path, model: str | None, dialect: str | None) -> t
                     f"line {one.line}",
                 )
             )
-    calls = [Calls("", "", name, number, 0, 0) for name, number in requests.items()]
+    if not requests:
+        why = "\n".join(_few(skipped)) or "It is empty."
+        raise Unreadable(
+            printable(f'{path} holds no request. Each line should be a JSON body, or {{"at": seconds, "body": {{…}}}}.\n{why}')
+        )
+    calls = [Calls("", "", name, number, None, None) for name, number in requests.items()]
     span_ms = max(times) - min(times) if times else None
     return report(losses, calls, span_ms), _few(skipped)
 
@@ -129,12 +138,19 @@ def _dialect(body: bytes, given: str | None) -> Dialect:
     return Dialect.MESSAGES if theirs or bytes(fields.get("model", b"")).startswith(b'"claude') else Dialect.CHAT
 
 
-def _model(book: PriceBook, name: str) -> _Model:
-    provider, asked = resolve_model(book, name)
+def _model(book: PriceBook, name: str, instead: str | None) -> _Model:
+    """`instead`: whose price is wished in place of its own."""
+    try:
+        provider, asked = resolve_model(book, instead or name)
+    except UnknownModel as error:
+        if instead is not None:
+            raise
+        raise UnknownModel(f"{error}. Or price the file as another model, such as --model gpt-4o", error.suggestions) from None
     price = book.price(provider, asked, int(time.time() * 1000))
     if price is None:
         raise UnknownPrice(
-            f"{provider} has no price for {asked}. If you know it, put this into prices.toml:\n{override_line(provider, asked)}"
+            f"{provider} has no price for {asked}. Price the file as another model, such as --model gpt-4o;"
+            f" or, if you know it, put this into prices.toml:\n{override_line(provider, asked)}"
         )
     return _Model(provider, asked, price, model_facts(provider, asked))
 

@@ -5,6 +5,7 @@ bytes, and the price of reading them from the cache is the list price of their d
 observed is scaled to that. Does not know: how a break is found (policy/breaks.py).
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -90,9 +91,9 @@ class Calls(NamedTuple):
     agent: str
     model: str
     requests: int
-    input_tokens: int
-    """All of them, read from a cache or not."""
-    cache_read: int
+    input_tokens: int | None
+    """All of them, read from a cache or not; None = nobody told, as `cache_read`."""
+    cache_read: int | None
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -118,13 +119,13 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class HitRate(msgspec.Struct, frozen=True):
-    """How much of a model's input came from the provider's cache."""
+    """How much of a model's input came from the provider's cache; None where no answer told, as of a file."""
 
     model: str
     requests: int
-    input_tokens: int
-    cache_read: int
-    share: float
+    input_tokens: int | None
+    cache_read: int | None
+    share: float | None
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -221,12 +222,17 @@ def _month(lost_nusd: int, span_ms: int | None) -> int | None:
 
 
 def _hit_rates(calls: Iterable[Calls]) -> tuple[HitRate, ...]:
-    sums: dict[str, tuple[int, int, int]] = {}
+    of_model: dict[str, list[Calls]] = defaultdict(list)
     for one in calls:
-        requests, tokens, read = sums.get(one.model, (0, 0, 0))
-        sums[one.model] = (requests + one.requests, tokens + one.input_tokens, read + one.cache_read)
-    rates = [
-        HitRate(model, requests, tokens, read, round(read / tokens, 4) if tokens else 0.0)
-        for model, (requests, tokens, read) in sums.items()
-    ]
-    return tuple(sorted(rates, key=lambda rate: (-rate.input_tokens, rate.model)))
+        of_model[one.model].append(one)
+    rates = [_hit_rate(model, theirs) for model, theirs in of_model.items()]
+    return tuple(sorted(rates, key=lambda rate: (-(rate.input_tokens or 0), rate.model)))
+
+
+def _hit_rate(model: str, calls: Sequence[Calls]) -> HitRate:
+    requests = sum(one.requests for one in calls)
+    told = [(one.input_tokens, one.cache_read) for one in calls if one.input_tokens is not None and one.cache_read is not None]
+    if not told:
+        return HitRate(model, requests, None, None, None)
+    tokens, read = (sum(column) for column in zip(*told, strict=True))
+    return HitRate(model, requests, tokens, read, round(read / tokens, 4) if tokens else 0.0)
