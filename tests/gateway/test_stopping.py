@@ -69,8 +69,8 @@ def test_a_client_that_stops_reading_is_not_waited_for(gateway: Gateway, key: Ke
         "marker": mark,
         "fault": "sse_huge_event",
         "size_bytes": 15_000_000,
-        "chunks": 4,
-        "reply": "a b c d",
+        "chunks": 40,
+        "reply": "a b c d " * 10,  # it goes on for seconds after the large event: also a slow gateway is still sending then
         "delay_ms": 200,
     }
     raw = request_bytes("chat", True, script, model="hasty-oa/gpt-4o", key=key.secret)
