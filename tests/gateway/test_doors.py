@@ -26,6 +26,7 @@ def own(standin: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         tmp_path_factory.mktemp("own") / "home",
         upstream("openai", standin.openai_url, retries=0, key=UPSTREAM_KEY, passes=passes),
         upstream("anthropic", standin.url, "anthropic", retries=0, key=UPSTREAM_KEY),
+        cache={"answers": {"ram_mib": 0}},
     ) as jevons:
         yield Gateway(jevons, standin)
 
@@ -41,6 +42,7 @@ def test_an_idempotency_key(own: Gateway) -> None:
         assert (repeat.status, repeat.error["code"]) == (409, "idempotent_repeat")
         assert repeat.error["jevons"] == {"request": first.request, "billed_nusd": own.entry_of(first)["billed_nusd"]}
         assert repeat.headers["x-should-retry"] == "false"
+        assert "x-jevons-cache" not in repeat.error["message"]  # no answer is kept here
         changed = own.post("chat", key, body | {"temperature": 0}, idempotency_key="abc")
         assert (changed.status, changed.error["code"]) == (422, "idempotency_key_reused")
         assert own.entries_of(repeat) == own.entries_of(changed) == []

@@ -193,6 +193,11 @@ class Answers:
         self._shared = 0
         """Of these: another had just asked for it."""
 
+    @property
+    def on(self) -> bool:
+        """Is any answer kept?"""
+        return bool(self._settings.ram_mib)
+
     async def wanted(
         self, ask: Ask, passage: Passage, target: Target, settings: UpstreamSettings, named: Named, scope: Scope
     ) -> Wanted | None:
@@ -219,7 +224,7 @@ class Answers:
     async def _takes(
         self, ask: Ask, passage: Passage, target: Target, settings: UpstreamSettings, wish: Wish | None, scope: Scope
     ) -> Wanted | None:
-        if wish is None or not self._settings.ram_mib or not takes_part(ask, wish) or len(ask.body) > KEPT_QUESTION_BYTES_MAX:
+        if wish is None or not self.on or not takes_part(ask, wish) or len(ask.body) > KEPT_QUESTION_BYTES_MAX:
             return None
         sent = tuple(answered_by(scope["headers"], settings, same_dialect=target.dialect is ask.dialect))
         asked = (self._secret, passage.caller.org, target, ask, sent, scope["query_string"])

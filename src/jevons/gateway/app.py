@@ -221,7 +221,10 @@ class App:
         try:
             check_repeat(self._gate.ledger, caller.key_id, (key, digest))
         except Refusal as repeated:
-            if not kept or repeated.kind is not Kind.CONFLICT:
+            if repeated.kind is not Kind.CONFLICT:
+                raise
+            if not kept:
+                repeated.message += " If its answer was kept, the header x-jevons-cache: on gives it." if self._answers.on else ""
                 raise
         return key, digest
 

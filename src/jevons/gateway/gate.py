@@ -440,7 +440,7 @@ def check_repeat(ledger: Ledger, key_id: int, idempotency: tuple[bytes, bytes]) 
     raise Refusal(
         Kind.CONFLICT,
         409,
-        f"This request was made before, as {request}; its answer is not kept, so it is not made again. Its cost: GET /jevons/v1/requests/{request}.",
+        f"This request was made before, as {request}, and is not made again. Its cost: GET /jevons/v1/requests/{request}.",
         code="idempotent_repeat",
         detail={"request": request, "billed_nusd": billed},
     )
