@@ -6,67 +6,46 @@ Every await here may be the last: whatever happens, the attempt is resolved in `
 
 import asyncio
 import logging
-import math
 import random
 import time
 
-import msgspec
-
 from jevons.core.ask import Ask, Dialect
-from jevons.core.entry import Outcome, admitted_ms, request_text
+from jevons.core.entry import Outcome, request_text
 from jevons.core.limits import (
     ATTEMPTS_MAX,
     COUNT_INLINE_BYTES_MAX,
     DISCONNECT_WATCH_DELAY_S,
     KEPT_ANSWER_BYTES_MAX,
-    RETRY_AFTER_MAX_S,
     RETRY_BACKOFF_FIRST_S,
     RETRY_BACKOFF_MAX_S,
 )
 from jevons.core.refusal import Kind, Refusal
-from jevons.core.usage import Usage
-from jevons.gateway import degrading
 from jevons.gateway.answers import Answers, Told, Wanted, ending_of
 from jevons.gateway.attempt import Attempt
 from jevons.gateway.checking import Nobody
 from jevons.gateway.client import Client, Scope
-from jevons.gateway.gate import Gate, price_context
+from jevons.gateway.gate import Gate
 from jevons.gateway.governor import Passage
+from jevons.gateway.heard import Heard
 from jevons.gateway.hits import replay
 from jevons.gateway.outbound import Outgoing, headers_for
 from jevons.gateway.patience import Patience
-from jevons.gateway.relay import End, Relay, stream_usage
+from jevons.gateway.relay import End, Relay
 from jevons.gateway.reply import EVENT_STREAM, Headers, own_headers, passed_headers
 from jevons.gateway.stop import Stop
+from jevons.gateway.unanswered import Failed, gateway_error, refused
 from jevons.gateway.upstream import Answer, Broken, NotSent, TimedOut
 from jevons.gateway.upstreams import Live
 from jevons.ledger.errors import LedgerUnavailable
-from jevons.meter.answer import answer_facts
-from jevons.meter.pricebook import with_request_unit
-from jevons.meter.usage import chat_usage, flavour_of, messages_usage, responses_usage, unusable, with_units
 from jevons.policy.answers import is_its_own
 from jevons.policy.govern import Admit
 from jevons.policy.route import Target
-from jevons.wire.body import BAD_JSON
 from jevons.wire.reader import Reader
 from jevons.wire.replayed import whole_of
 from jevons.wire.sse import BrokenStream
 from jevons.wire.translate import BrokenAnswer, StreamTranslator, translate_answer
 
 log = logging.getLogger("jevons.gateway")
-
-RETRIED = frozenset({408, 429, 500, 502, 503, 504, 529})
-"""Statuses after which another try may succeed."""
-
-
-_KINDS = {
-    403: Kind.PERMISSION,
-    404: Kind.NOT_FOUND,
-    413: Kind.TOO_LARGE,
-    429: Kind.RATE_LIMIT,
-    503: Kind.UNAVAILABLE,
-    529: Kind.UNAVAILABLE,
-}
 
 
 class Aborted(Exception):
@@ -75,26 +54,6 @@ class Aborted(Exception):
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal.message)
         self.refusal = refusal
-
-
-class Failed(Exception):
-    """An attempt that gave the client nothing yet. Carries what to say if it was the last."""
-
-    def __init__(
-        self,
-        refusal: Refusal | None,
-        reply: tuple[int, Headers, bytes] | None,
-        attempt: Attempt,
-        *,
-        again: bool,
-        after_s: float = 0.0,
-    ) -> None:
-        super().__init__()
-        self.refusal = refusal
-        self.reply = reply
-        self.attempt = attempt
-        self.again = again
-        self.after_s = after_s
 
 
 class Journey:
@@ -271,7 +230,7 @@ class Journey:
             answer = await live.upstream.send("POST", url, headers, body, patience, stream=self._ask.stream)
             attempt.status = answer.status
             if answer.status >= 300:
-                raise await self._refused(live, target, attempt, answer)
+                raise await refused(live, target, self._ask, attempt, answer, self._client)
             if self._ask.stream and _is_stream(answer):
                 outcome = await self._stream(target, attempt, answer, patience, outgoing.asks_usage)
             else:
@@ -279,13 +238,13 @@ class Journey:
                 outcome = await self._whole(target, attempt, answer)
         except NotSent as error:
             attempt.sent = False
-            refusal = _gateway_error(502, f"Upstream {target.upstream} cannot be reached: {error}.")
+            refusal = gateway_error(502, f"Upstream {target.upstream} cannot be reached: {error}.")
             raise await self._broken(attempt, Outcome.UNREACHABLE, refusal, again=True) from None
         except TimedOut as error:
             refusal = Refusal(Kind.TIMEOUT, 504, f"Upstream {target.upstream}: {error}.", code="upstream_timeout")
             raise await self._broken(attempt, Outcome.TIMEOUT, refusal, again=False) from None
         except (Broken, BrokenStream) as error:
-            refusal = _gateway_error(502, f"Upstream {target.upstream} broke off: {error}.")
+            refusal = gateway_error(502, f"Upstream {target.upstream} broke off: {error}.")
             raise await self._broken(attempt, Outcome.ERROR, refusal, again=attempt.status == 0) from None
         except asyncio.CancelledError:
             outcome = Outcome.CANCELLED if attempt.sent else Outcome.VOID
@@ -300,53 +259,12 @@ class Journey:
             if answer is not None:
                 await answer.close()
 
-    async def _refused(self, live: Live, target: Target, attempt: Attempt, answer: Answer) -> Failed:
-        """An error answer of the upstream: its own words go to the client, unless they speak of our credential."""
-        body = await answer.read()
-        again = answer.status in RETRIED and not self._client.gone
-        hint = {name: value for name, value in answer.headers if name in ("retry-after", "x-should-retry")}
-        after_s = _seconds(hint.get("retry-after", ""))
-        if "x-should-retry" in hint:
-            again = hint["x-should-retry"] == "true" and not self._client.gone
-        if after_s > RETRY_AFTER_MAX_S:
-            again = False
-        await attempt.resolve(Outcome.ERROR)
-        if answer.status in (401, 403) and live.settings.auth != "client":
-            live.credential.rejected()
-            refusal = _gateway_error(
-                502, f"Upstream {target.upstream} refused the gateway's credential ({answer.status}); its operator must check it."
-            )
-            return Failed(refusal, None, attempt, again=False)
-        if answer.status < 400:
-            return Failed(
-                _gateway_error(502, f"Upstream {target.upstream} answered with a redirect, which is not followed."),
-                None,
-                attempt,
-                again=False,
-            )
-        if target.dialect is not self._ask.dialect or live.settings.kind == "local":
-            kind = _KINDS.get(answer.status, Kind.UPSTREAM if answer.status >= 500 else Kind.INVALID)
-            wait_s = math.ceil(after_s) if after_s else None
-            refusal = Refusal(kind, answer.status, _message_of(body), code="upstream_error", retry_after_s=wait_s)
-            return Failed(refusal, None, attempt, again=again, after_s=after_s)
-        return Failed(None, (answer.status, passed_headers(answer.headers), body), attempt, again=again, after_s=after_s)
-
     async def _whole(self, target: Target, attempt: Attempt, answer: Answer) -> Outcome:
         """A non-streamed answer: read, metered, posted, then sent."""
         body = await answer.read()
         attempt.mark_first_byte()
-        facts = answer_facts(target.dialect, body)
-        if not facts.usage_raw and not _is_json(body):
-            raise Broken("it answered 200 with something that is not JSON")
-        attempt.complete = True
-        attempt.finish = facts.finish
-        self._stored(attempt, facts.id)
-        if facts.usage_raw:
-            attempt.usage = self._usage(target, attempt, facts.usage_raw, facts.units)
-        self._reprice(target, attempt, facts.service_tier)
+        self._heard(target).whole(attempt, body)
         outcome = Outcome.FREE if target.dialect is Dialect.COUNT_TOKENS else Outcome.OK
-        if outcome is Outcome.FREE:
-            attempt.usage = Usage()
         await attempt.resolve(Outcome.CANCELLED if self._client.gone else outcome)
         if (refusal := self._gate.governor.judge_answer(self._passage, target.dialect, body)) is not None:
             raise refusal
@@ -381,7 +299,7 @@ class Journey:
             end = await relay.run()
         finally:
             attempt.behind = relay.behind
-            self._take_facts(target, attempt, reader)
+            self._heard(target).stream(attempt, reader)
         if end is End.CUT:
             raise BrokenStream("the stream ended without its last event")
         if end is End.FAILED and not reader.ended:
@@ -431,45 +349,8 @@ class Journey:
         except (TimeoutError, Broken):
             pass
 
-    def _take_facts(self, target: Target, attempt: Attempt, reader: Reader) -> None:
-        settings = self._lives[target.upstream].settings
-        final, attempt.input_usage = stream_usage(reader, flavour_of(settings.price_provider))
-        if final is not None and (reader.complete or reader.finish):
-            attempt.usage = with_request_unit(final, attempt.price)
-        elif final is not None:
-            attempt.input_usage = final  # some providers count along; of a stream that broke, only the input is final
-        attempt.finish = reader.finish
-        self._stored(attempt, reader.response_id)
-        self._reprice(target, attempt, reader.service_tier or "")
-
-    def _stored(self, attempt: Attempt, response_id: str) -> None:
-        """The provider keeps the answer under this id, if it was asked to."""
-        if self._ask.stored:
-            attempt.response_id = response_id
-            degrading.stored(self._passage, response_id)
-
-    def _usage(self, target: Target, attempt: Attempt, raw: bytes, units: tuple[tuple[str, int], ...]) -> Usage | None:
-        settings = self._lives[target.upstream].settings
-        match target.dialect:
-            case Dialect.MESSAGES:
-                usage, problems = messages_usage(raw)
-            case Dialect.RESPONSES:
-                usage, problems = responses_usage(raw)
-            case _:
-                usage, problems = chat_usage(raw, flavour_of(settings.price_provider))
-        if unusable(problems):
-            return None
-        return with_request_unit(with_units(usage, units), attempt.price)
-
-    def _reprice(self, target: Target, attempt: Attempt, service_tier: str) -> None:
-        """The charge takes the row of the admission's instant, under the tier that the answer names."""
-        if target.dialect is Dialect.COUNT_TOKENS:
-            return
-        settings = self._lives[target.upstream].settings
-        context = price_context(self._ask, settings, service_tier)
-        if service_tier and context != price_context(self._ask, settings):
-            attempt.answered = context
-        attempt.charge_price = self._gate.book.price(attempt.provider, target.model, admitted_ms(attempt.hold.id), context)
+    def _heard(self, target: Target) -> Heard:
+        return Heard(self._gate.book, self._lives[target.upstream].settings, self._ask, self._passage, target)
 
     def _comment(self, cost_nusd: int) -> bytes:
         wanted = any(name == b"x-jevons-stream-cost" and value == b"1" for name, value in self._scope["headers"])
@@ -487,10 +368,6 @@ class Journey:
         return Failed(refusal, None, attempt, again=again and not self._client.gone)
 
 
-def _gateway_error(status: int, message: str) -> Refusal:
-    return Refusal(Kind.UPSTREAM, status, message, code="upstream_error")
-
-
 def _is_stream(answer: Answer) -> bool:
     """Some upstreams answer a streamed request whole; then they say that it is JSON. A packed answer cannot be relayed by events."""
     for name, value in answer.headers:
@@ -501,27 +378,6 @@ def _is_stream(answer: Answer) -> bool:
     return True
 
 
-def _is_json(body: bytes) -> bool:
-    try:
-        msgspec.json.decode(body)
-    except BAD_JSON:
-        return False
-    return True
-
-
-def _message_of(body: bytes) -> str:
-    """The human words of an upstream's error body, whichever dialect."""
-    try:
-        error = msgspec.json.decode(body).get("error")
-        return str(error.get("message") if isinstance(error, dict) else error)
-    except (*BAD_JSON, AttributeError):
-        return "The upstream answered with an error that is not JSON."
-
-
 def _backoff(retry: int) -> float:
     """Exponential with full jitter, seconds."""
     return random.uniform(0.5, 1.0) * min(RETRY_BACKOFF_MAX_S, RETRY_BACKOFF_FIRST_S * float(2**retry))
-
-
-def _seconds(retry_after: str) -> float:
-    return float(retry_after) if retry_after.replace(".", "", 1).isdigit() else 0.0
