@@ -5,6 +5,8 @@ Source: platform.claude.com/docs (messages, streaming, prompt-caching, extended-
 
 import base64
 import json
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from tests.provider.chat import text_of
@@ -50,13 +52,15 @@ def read(body: dict[str, Any], counting: bool = False) -> Prompt:
     thinking = body.get("thinking") or {}
     _check_thinking(thinking, body.get("max_tokens"), counting)
     _check_messages(body["messages"])
+    segments = tuple(_segments(body))
+    _check_lifetimes(segments)
     tools = body.get("tools") or ()
     choice = body.get("tool_choice") or {}
     format_ = (body.get("output_config") or {}).get("format") or {}
     return Prompt(
         model=body["model"],
         stream=bool(body.get("stream")),
-        segments=tuple(_segments(body)),
+        segments=segments,
         messages=tuple(_message(m) for m in body["messages"]),
         cap=body.get("max_tokens"),
         tools=tuple(Tool(t["name"], t.get("input_schema", {})) for t in tools if "name" in t),
@@ -107,6 +111,15 @@ def _check_messages(messages: list[dict[str, Any]]) -> None:
             if block.get("type") == "thinking" and not block.get("signature"):
                 raise ApiError(400, f"messages.{index}.content.0.thinking.signature: Field required")
         open_calls = {b["id"] for b in blocks or () if b.get("type") == "tool_use"}
+
+
+def _check_lifetimes(segments: Sequence[Segment]) -> None:
+    """No longer lifetime behind a shorter one."""
+    marked = [segment.ttl for segment in segments if segment.ttl]
+    if any(one == "5m" and later == "1h" for one, later in pairwise(marked)):
+        raise ApiError(
+            400, "cache_control.ttl: a ttl='1h' cache_control block must not come after a ttl='5m' cache_control block"
+        )
 
 
 def _message(raw: dict[str, Any]) -> Message:

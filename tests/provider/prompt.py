@@ -7,7 +7,7 @@ with an exact tokenizer is never too small. A tool call costs 4 plus the words o
 Caches are simulated by remembering prefixes per (credential, model):
 - OpenAI: the longest prefix of whole messages seen before, at least 1,024 tokens, rounded down to 128. Writes are free.
 - Anthropic: at each `cache_control` breakpoint, what is not yet cached is written (5m or 1h), the longest cached prefix within 20
-  blocks before a breakpoint is read; prefixes under 1,024 tokens are never cached.
+  blocks before a breakpoint is read; prefixes under 1,024 tokens are never cached. An hour behind five minutes is refused.
 """
 
 import hashlib

@@ -190,6 +190,10 @@ def test_requests_of_another_dialect_are_refused(claude: anthropic.Anthropic) ->
         claude.messages.create(
             model=MODEL, max_tokens=900, messages=user("x"), thinking={"type": "enabled", "budget_tokens": 1024}
         )
+    five, hour = {"type": "ephemeral"}, {"type": "ephemeral", "ttl": "1h"}
+    system: Any = [{"type": "text", "text": "x", "cache_control": five}]
+    with pytest.raises(anthropic.BadRequestError, match="must not come after"):
+        claude.messages.create(model=MODEL, max_tokens=9, system=system, messages=user("x"), extra_body={"cache_control": hour})
 
 
 def test_an_error_after_a_good_start_raises(claude: anthropic.Anthropic) -> None:
