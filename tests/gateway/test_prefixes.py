@@ -121,20 +121,20 @@ def test_no_shorter_lifetime_of_ours_stands_before_the_clients(planning: Gateway
         assert marks and all(b'"1h"' in mark for mark in marks), marks
 
 
-def test_a_conversation_is_known_again_when_its_client_moves_its_mark(planning: Gateway, someone: Key) -> None:
-    """As agents do, each turn, to the newest message."""
+@pytest.mark.parametrize("plain", [False, True])
+def test_a_conversation_is_known_again_when_its_client_moves_its_mark(planning: Gateway, someone: Key, plain: bool) -> None:
+    """As agents do, each turn, to the newest message. Many write a block only where they mark it."""
     messages: list[dict[str, Any]] = []
     warm: list[int] = []
     for turn in range(3):
-        for message in messages:
-            message["content"][0].pop("cache_control", None)
-        block = {"type": "text", "text": said("moves", turn) + " word" * 600, "cache_control": {"type": "ephemeral"}}
-        messages.append({"role": "user", "content": [block]})
-        body = {"model": OPUS, "max_tokens": 50, "system": "Moving. " + SYSTEM, "messages": messages}
-        got = planning.post("messages", someone, body)
+        asked = said(f"moves-{plain}", turn) + " word" * 600
+        block = {"type": "text", "text": asked, "cache_control": {"type": "ephemeral"}}
+        body = {"model": OPUS, "max_tokens": 50, "system": f"Moving, {plain}. " + SYSTEM}
+        got = planning.post("messages", someone, {**body, "messages": [*messages, {"role": "user", "content": [block]}]})
         assert got.status == 200, got.body
         warm.append(warm_of(planning, got))
-        messages.append({"role": "assistant", "content": [{"type": "text", "text": got.json["content"][0]["text"]}]})
+        unmarked = asked if plain else [{"type": "text", "text": asked}]
+        messages += [{"role": "user", "content": unmarked}, {"role": "assistant", "content": got.json["content"]}]
     assert warm[0] == 0 and warm[2] - warm[1] > 600, warm
 
 

@@ -12,7 +12,18 @@ from hypothesis import strategies as st
 from jevons.core.ask import Ask, Dialect
 from jevons.core.chain import identity_links
 from jevons.wire.body import edit, read_fields
-from jevons.wire.markers import BREAKPOINT, CACHE_CONTROL, NOTHING_SAID, Mark, Said, blocks_in, lifetimes, mark_edit, said
+from jevons.wire.markers import (
+    BREAKPOINT,
+    CACHE_CONTROL,
+    NOTHING_SAID,
+    Mark,
+    Said,
+    blocks_in,
+    lifetimes,
+    mark_edit,
+    said,
+    without_marks,
+)
 from jevons.wire.parse import parse
 
 MARKED = re.compile(rb',"cache_control":\{"type":"ephemeral"(?:,"ttl":"1h")?\}')
@@ -199,6 +210,24 @@ def test_a_message_keeps_its_bytes_when_the_marks_move_on(
     if placed and then:
         for place in range(first + 1):
             assert MARKED.sub(b"", one.messages[place]) == MARKED.sub(b"", two.messages[place])
+
+
+MARK = b'"cache_control":{"type":"ephemeral"}'
+SCOPED = b'"cache_control": {"type": "ephemeral", "scope": {"a": 1}, "ttl": "1h"}'
+
+
+@pytest.mark.parametrize(("message", "bare"), [
+    (b'{"role":"user","content":"x"}', b'{"role":"user","content":"x"}'),
+    (b'{"role":"user","content":[{"type":"text","text":"x",%b}]}' % MARK, b'{"role":"user","content":"x"}'),
+    (b'{"role": "user", "content": [{"type": "text", "text": "[\\\\\\"]", %b}]}' % SCOPED, b'{"role": "user", "content": "[\\\\\\"]"}'),
+    (b'{"role":"user","content":[{%b,"type":"text","text":"x"}]}' % MARK, b'{"role":"user","content":"x"}'),
+    (b'[{"type":"text","text":"be kind",%b}]' % MARK, b'"be kind"'),
+    (b'[{"type":"text","text":"x"},{"type":"text","text":"y",%b}]' % MARK, b'[{"type":"text","text":"x"},{"type":"text","text":"y"}]'),
+    (b'[{"name":"a","input_schema":{},%b}]' % MARK, b'[{"name":"a","input_schema":{}}]'),
+    (b'{"role":"user","content":"say \\"cache_control\\": {}, please"}', b'{"role":"user","content":"say \\"cache_control\\": {}, please"}'),
+])  # fmt: skip
+def test_what_a_cache_knows_a_message_by(message: bytes, bare: bytes) -> None:
+    assert without_marks(message) == bare
 
 
 @pytest.mark.parametrize(("message", "count"), [

@@ -287,12 +287,14 @@ class Prefixes(Collector):
         return known
 
     def _links_of(self, sent: Ask, chain: Chain, marked: Sequence[int]) -> tuple[bytes, ...]:
-        """Of its messages without marks: a client moves them from turn to turn, and the provider's cache does not go by them."""
+        """Of its messages without marks: a client moves them from turn to turn, and the provider's cache does not go by them. Who marks nothing
+        writes a message the same way each time."""
         if not marked:
             return chain.links
+        bare = [markers.without_marks(message) for message in sent.messages]
+        changed = [place for place, message in enumerate(sent.messages) if bare[place] != message]
         digests = list(chain.digests)
-        bare = chain_of(self._secret, [markers.without_marks(sent.messages[place]) for place in marked])
-        for place, digest in zip(marked, bare.digests, strict=True):
+        for place, digest in zip(changed, chain_of(self._secret, [bare[place] for place in changed]).digests, strict=True):
             digests[place] = digest
         return links_after(self._secret, digests)
 

@@ -27,7 +27,13 @@ ONLY_MARKS = b'{"mode":"explicit"}'
 
 _NAMES = (b'"cache_control"', b'"prompt_cache_breakpoint"')
 # In valid JSON these quotes are those of a key: within a text they would be escaped.
-_MEMBER = re.compile(rb',\s*"(?:cache_control|prompt_cache_breakpoint)"\s*:\s*(?:null|\{[^{}]*\})')
+_MARK = rb'"(?:cache_control|prompt_cache_breakpoint)"\s*:\s*(?:null|\{[^{}]*+(?:\{[^{}]*+\}[^{}]*+)*+\})'
+_MEMBER = re.compile(rb",\s*" + _MARK + rb"|" + _MARK + rb"\s*,\s*")
+_ONE_TEXT = re.compile(
+    rb'(\{[^][{}]{0,100}"content"\s*:\s*|)\[\s*\{\s*"type"\s*:\s*"(?:input_)?text"\s*,\s*"text"\s*:\s*("(?:[^"\\]++|\\.)*+")\s*\}\s*\](\s*\}|)',
+    re.DOTALL,
+)
+"""A message, or a system prompt, of one block that says nothing but its text."""
 _LEVELS = 3
 """A message or a tool, its blocks, the blocks of a tool's result: on each there may be a mark. In arguments and schemas it is only a name."""
 _BETWEEN = re.compile(rb"[\s,]*")
@@ -115,8 +121,11 @@ def names_a_mark(raw: bytes) -> bool:
 
 
 def without_marks(message: bytes) -> bytes:
-    """A message but for its marks, where they stand behind another member, as all known clients put them: what a provider's cache goes by."""
-    return _MEMBER.sub(b"", message)
+    """A message as a provider's cache knows it, wherever its client marks it: without marks; and a text that is the only block of its message as
+    that text, since many clients write a block only where they mark it. About 0.3 us, and 1 us per KB where there is something to take out."""
+    bare = _MEMBER.sub(b"", message) if names_a_mark(message) else message
+    block = _ONE_TEXT.fullmatch(bare)
+    return bare if block is None else b"".join(block.groups())
 
 
 def blocks_in(message: bytes) -> int:
