@@ -9,6 +9,8 @@ from jevons.policy.same_answer import ALIKE, needs_similarity, same_answer
 LONG = "Plants turn light, water and carbon dioxide into sugar; oxygen is set free by that."
 ALSO = "Light, water and carbon dioxide are turned into sugar by plants, and oxygen is set free."
 
+LENGTH = 200_000
+
 
 @pytest.mark.parametrize(
     ("a", "b"),
@@ -69,6 +71,31 @@ def test_vectors_are_asked_for_only_where_they_decide() -> None:
     assert needs_similarity(LONG, ALSO)
     assert not needs_similarity(LONG, LONG)
     assert not needs_similarity("Yes", "No")
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        "#### a" + " " * LENGTH + "b\n",
+        "####" + "\n" * LENGTH + "}",
+        "The answer" + " " * LENGTH + "it",
+        "####" * LENGTH,
+        "####" + "*" * LENGTH + "}",
+        "#### 1." + "0" * LENGTH + "1",
+        "a" + "\u0301\u0323" * LENGTH,
+        "```" + "`" * LENGTH + "a" * LENGTH,
+    ],
+)
+def test_a_hostile_answer_is_judged_in_its_length(hostile: str) -> None:
+    """No pattern goes back and forth over it: for one of these that would take hours."""
+    hostile = "So: " + hostile
+    assert same_answer(hostile, hostile + " ", 1.0)
+    assert not same_answer(hostile, LONG, 1.0) and not same_answer(LONG, hostile, 1.0)
+
+
+def test_what_stands_behind_the_mark_may_stand_on_the_next_line() -> None:
+    assert same_answer("####\n\n** 42 }", "42") and same_answer("Answer:\n**1,000.500**\nSure.", "1000.5")
+    assert not same_answer("####  }", "42")
 
 
 @settings(max_examples=100, deadline=None)

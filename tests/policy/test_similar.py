@@ -50,6 +50,7 @@ def test_what_depends_on_the_day_may_not(text: str) -> None:
         "I live in Bern, where do I vote?",
         "I'm 42, is that old?",
         "write to ada@example.org",
+        "write to (a+b@c ada.l@example.org)",
         "call +41 44 123 45 67",
     ],
 )
@@ -70,6 +71,27 @@ def test_what_is_personal_may_not_and_is_not_repeated(text: str) -> None:
 )
 def test_questions_that_differ_in_a_literal_are_not_similar(one: str, other: str) -> None:
     assert literals(one) != literals(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ('Translate "dog"2 now', 'Translate "dog"3 now'),
+        ("Translate “dog”2 now", "Translate “dog”3 now"),
+        ("Run `map`ada@here", "Run `map`bob@here"),
+        ("Is “a “b” c” meant", "Is “a “d” c” meant"),
+        ("Is a@b@c2 one", "Is a@b@c3 one"),
+        ("See (x-17) there", "See (x-18) there"),
+    ],
+)
+def test_a_literal_counts_wherever_it_begins(one: str, other: str) -> None:
+    assert literals(one) != literals(other)
+
+
+@pytest.mark.parametrize("one", ["“", "a", ".", "@", "a@", '"', "`", "a.", "x-", "“a", "I "])
+def test_a_hostile_question_is_read_in_its_length(one: str) -> None:
+    """No pattern goes back and forth over it: for most of these that would take hours."""
+    assert "end17" in "".join(literals(one * 200_000 + " end17"))
 
 
 @pytest.mark.parametrize(

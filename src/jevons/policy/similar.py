@@ -26,13 +26,16 @@ _TIME = re.compile(
 _PERSONAL = re.compile(
     r"""\bmy\s+(?:full\s+|first\s+|last\s+)?(?:name|e-?mail|address|phone\s+number|number|birthday|birth\s+date|age|password|passport|ssn|diagnosis|
     salary|wife|husband|son|daughter|mother|father|boss)\b|\bi\s+(?:live|work|was\s+born)\s+(?:in|at|for|on)\b|\bi\s*(?:am|['’]m)\s+\d|\bi\s*(?:am|['’]m)\s+called\b|
-    [\w.+-]+@[\w-]+\.\w+|\+?\d[\d\s()/-]{6,}\d""",
+    (?<![\w.+-])[\w.+-]++@[\w-]+\.\w|\+?\d[\d\s()/-]{6,}\d""",
     re.IGNORECASE | re.VERBOSE,
 )
 _LITERAL = re.compile(
-    r"""```.*?```|`[^`\n]+`|"[^"\n]+"|“[^”\n]+”|https?://\S+|[^\s@]+@[^\s@]+|\S*\d\S*|(?<=[\w,;]\s)[A-Z][\w'’-]+""",
+    r"""```.*?```|`[^`\n]+`|"[^"\n]+"|“[^“”\n]+”|https?://\S+|
+    (?<![^\s@"”`])(?:[^\s@"”`]++@[^\s@]+|[^\s@"”`]*\d\S*)|
+    (?<=[\w,;]\s)[A-Z][\w'’-]+""",
     re.DOTALL | re.VERBOSE,
 )
+"""A word is gone over once, from its beginning or from behind what ended a literal: no pattern goes back and forth over a stranger's text."""
 _NEGATION = re.compile(r"\b(?:not|never|no|none|without|cannot)\b|n['’]t\b", re.IGNORECASE)
 _I = re.compile(r"I(?:['’]\w+)?")
 
