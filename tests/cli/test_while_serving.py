@@ -134,4 +134,4 @@ def test_answers_that_are_kept(serving: Gateway) -> None:
     assert "2 answers of 2 organisations kept" in shown and "6 looked for, 4 given" in shown
     assert "4 answers to the same requests saved ~$" in shown and "estimated" in shown
     assert run("cache", "clear", "--org", "acme") == "Forgot 1 answer of acme.\n"
-    assert json.loads(run("cache", "clear", "--json")) == {"serving": True, "forgotten": 1}
+    assert json.loads(run("cache", "clear", "--json")) == {"serving": True, "forgotten": 1, "questions": 0}

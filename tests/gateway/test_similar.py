@@ -149,6 +149,10 @@ def test_hits_are_checked_for_ever(gateway: Gateway, taught: Asker) -> None:
     assert entry["run_id"] is None, "an agent's run takes no step by it"
     posted = sum(one["billed_nusd"] for one in gateway.entries(taught.key))
     assert gateway.account(taught.key)["posted_nusd"] == posted
+    shown, known = gateway.jevons.run("cache", "status"), status(gateway)
+    assert f"{known['checked']} of these were checked, {known['checked_wrong']} wrong: about 0 % of the requests" in shown
+    assert f"{known['served']:,} got the answer to a similar one" in shown
+    assert "At most 10 % may be answered wrongly (delta)" in shown
 
 
 def test_without_money_a_hit_that_is_to_be_checked_is_none(gateway: Gateway, taught: Asker) -> None:
@@ -207,8 +211,11 @@ def test_all_but_the_question_must_be_the_same(gateway: Gateway, taught: Asker) 
 
 
 def test_organisations_learn_apart(gateway: Gateway, taught: Asker) -> None:
-    stranger = Asker(gateway, gateway.key(1000 * 10**9, org=marker()), name=taught.name)
+    org = marker()
+    stranger = Asker(gateway, gateway.key(1000 * 10**9, org=org), name=taught.name)
     assert {stranger.word() for _ in range(10)} == {"miss"}
+    said = f"Forgot 10 answers of {org}, and 10 questions of the semantic cache with what they taught.\n"
+    assert gateway.jevons.run("cache", "clear", "--org", org) == said
 
 
 def test_who_is_listed_asks_without_a_header(gateway: Gateway) -> None:

@@ -39,15 +39,20 @@ def status(json: bool) -> None:
 def clear(org: str | None, json: bool) -> None:
     """Have the running gateway forget the answers it keeps: all, or one organisation's.
 
-    They are nowhere else: what is kept is in its memory only.
+    They are nowhere else: what is kept is in its memory only. Questions that the semantic cache knows go too, and all that it learnt of
+    which are alike: it gives nothing until it has learnt that anew.
 
     Example: jevons cache clear --org acme
     """
     forgotten = Operator(Home(home_path())).clear_caches(org)
     said = "No gateway serves, so there is nothing to forget: answers are kept in its memory only."
     if forgotten is not None:
-        said = f"Forgot {count(forgotten, 'answer')}{f' of {org}' if org is not None else ''}."
-    show(json, {"serving": forgotten is not None, "forgotten": forgotten or 0}, lambda: click.echo(said))
+        whose = f" of {org}" if org is not None else ""
+        questions = forgotten["questions"]
+        alike = f", and {count(questions, 'question')} of the semantic cache with what they taught" if questions else ""
+        said = f"Forgot {count(forgotten['forgotten'], 'answer')}{whose}{alike}."
+    document = {"serving": forgotten is not None, **(forgotten or {"forgotten": 0, "questions": 0})}
+    show(json, document, lambda: click.echo(said))
 
 
 def _saved(home: Home) -> dict[str, dict[str, int]]:
@@ -79,9 +84,30 @@ def _told(found: dict[str, Any]) -> None:
             f"{kept['kept']:,} put in, {kept['displaced']:,} displaced for room.",
             soft_wrap=True,
         )
+    if found.get("similar"):
+        _told_of_similar(found["similar"])
     for kind, saved in found["saved"].items():
         what = "the same" if kind == SavingKind.ANSWER_EXACT else "similar"
         console.print(
             f"In the last {DAYS} days {count(saved['hits'], 'answer')} to {what} requests saved ~{short_usd(saved['nusd'])} (estimated: not made again).",
             soft_wrap=True,
         )
+
+
+def _told_of_similar(known: dict[str, Any]) -> None:
+    looked, served, checked, wrong = (known[name] for name in ("looked", "served", "checked", "checked_wrong"))
+    console.print(
+        f"By meaning: {count(known['entries'], 'question')} known. {count(looked, 'request')} took part since it started, {known['unfit']:,} more may not;"
+        f" {served:,} got the answer to a similar one.",
+        soft_wrap=True,
+    )
+    measured = "None of these was checked yet."
+    if checked:
+        share = wrong / checked * served / looked
+        measured = f"{checked:,} of these were checked, {wrong:,} wrong: about {100 * share:.2g} % of the requests (estimated from checks)."
+    console.print(f"{measured} At most {100 * known['delta']:g} % may be answered wrongly (delta).", soft_wrap=True)
+    learnt = known["right"] - (checked - wrong), known["wrong"] - wrong
+    console.print(
+        f"While it learnt, what it would have given was compared and given to nobody: {learnt[0]:,} right, {learnt[1]:,} wrong.",
+        soft_wrap=True,
+    )

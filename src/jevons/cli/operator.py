@@ -95,11 +95,12 @@ class Operator:
         found: dict[str, Any] = self._through_server("GET", "/cache", None)
         return found
 
-    def clear_caches(self, org: str | None) -> int | None:
-        """Have the process that serves forget an organisation's answers, or all: how many it had. None if nobody serves."""
+    def clear_caches(self, org: str | None) -> dict[str, int] | None:
+        """Have the process that serves forget an organisation's answers, or all: how many it had, and questions. None if nobody serves."""
         if not self._home.address.exists():
             return None
-        return int(self._through_server("POST", "/cache/clear", {"org": org})["forgotten"])
+        found: dict[str, int] = self._through_server("POST", "/cache/clear", {"org": org})
+        return found
 
     def kill(self, subject: str, reason: str) -> dict[str, Any]:
         """The new kill, with the calls under way that it stops."""

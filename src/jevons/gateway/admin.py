@@ -187,7 +187,8 @@ class AdminApi:
         return self._caches.status()
 
     async def _clear_caches(self, request: Request) -> object:
-        return {"forgotten": self._caches.erase(msgspec.json.decode(await request.body(), type=NewErasure).org)}
+        answers, questions = self._caches.erase(msgspec.json.decode(await request.body(), type=NewErasure).org)
+        return {"forgotten": answers, "questions": questions}
 
     async def _forget(self, request: Request) -> object:
         asked = msgspec.json.decode(await request.body(), type=NewForget)

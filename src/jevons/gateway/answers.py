@@ -297,9 +297,9 @@ class Answers:
         else:
             self._flights.leave(wanted.flight)
 
-    def erase(self, org: str | None) -> int:
-        """Forget the answers of an organisation, or all. Returns how many there were."""
-        return self._exact.erase(org) + (self._similar.erase(org) if self._similar is not None else 0)
+    def erase(self, org: str | None) -> tuple[int, int]:
+        """Forget what is kept of an organisation, or all. Returns how many answers there were, and how many questions by their meaning."""
+        return self._exact.erase(org), self._similar.erase(org) if self._similar is not None else 0
 
     def status(self) -> dict[str, object]:
         """What an operator is told: counts since the start."""

@@ -59,7 +59,7 @@ class SimilarRequests:
         self._coder = Coder(self._embedder.dimensions)
         self._store = SimilarAnswers(self._coder, settings.max_entries, settings.ram_mib * 2**20)
         self._numbers = count(1)
-        self._counts = dict.fromkeys(("looked", "unfit", "served", "checked", "right", "wrong"), 0)
+        self._counts = dict.fromkeys(("looked", "unfit", "served", "checked", "checked_wrong", "right", "wrong"), 0)
         self._warm_up()
 
     def lists(self, caller: Caller) -> bool:
@@ -110,6 +110,7 @@ class SimilarRequests:
             chosen, right = near[decision.index], same[decision.index]
             chosen.entry.proof = known.observe(decision, _neighbour(chosen), right)
             self._counts["checked"] += decision.act is Act.CHECK
+            self._counts["checked_wrong"] += decision.act is Act.CHECK and not right
             self._counts["right" if right else "wrong"] += 1
         for one, agrees in zip(near, same, strict=True):
             if one.similarity > SAME_TEXT and not agrees:
