@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from jevons.core.entry import Outcome
 from jevons.core.saving import Break
 from jevons.core.usage import Usage
 from jevons.economics.prefix_breaks import ADVICE, DAY_MS, WHAT, Calls, Loss, Report, doctor, report
@@ -89,6 +90,26 @@ def test_some_of_it(ledger: Path) -> None:
     assert [one.key for one in some(agent="codex").findings] == ["key-1"]
     assert (some(model="nothing").requests, some(model="nothing").observed_days) == (0, None)
     assert doctor(ledger, NOON_MS + 30 * DAY_MS, NOON_MS + 31 * DAY_MS).requests == 0
+
+
+def test_a_month_is_scaled_from_when_breaks_are_recorded(ledger: Path) -> None:
+    """An installation that was updated has calls of which nobody looked at the prompt."""
+    store = SqliteStore(ledger)
+    old = make_hold(request_ids(NOON_MS - 28 * DAY_MS)(), 500, key_id=1)
+    store.apply([Opened(old), Posted(make_entry(old, 10))])
+    store.close()
+    found = doctor(ledger, 0, NOON_MS + 2 * DAY_MS)
+    assert found.observed_days == 2.0 and found.month_nusd is not None and found.month_nusd > found.lost_nusd * 14
+
+
+def test_a_call_that_was_broken_off_and_lost_its_prefix_counts_among_the_calls(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "ledger.db")
+    hold = make_hold(request_ids()(), 500)
+    gone = make_entry(hold, 10, outcome=Outcome.CANCELLED, broke=Break(1, "system", "clock", 2000, 4_000_000))
+    store.apply([KeyCreated(make_key(1)), Opened(hold), Posted(gone)])
+    store.close()
+    [one] = doctor(tmp_path / "ledger.db", 0, NOON_MS).findings
+    assert one.share == 1.0
 
 
 def test_without_a_ledger(tmp_path: Path) -> None:

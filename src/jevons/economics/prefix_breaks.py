@@ -173,7 +173,10 @@ def doctor(
     with reading(ledger) as db:
         calls, first_ms = _calls(db, wanted)
         losses = [Loss(*row) for row in db.execute(_LOSSES, wanted)]
-    return report(losses, calls, None if first_ms is None else now_ms - first_ms)
+        recorded = [ms for ms in db.execute(_RECORDED).fetchone() if ms is not None]
+    if first_ms is None:
+        return report(losses, calls, None)
+    return report(losses, calls, now_ms - max(first_ms, min(recorded, default=first_ms)))
 
 
 _WHERE = " WHERE entries.id >= ? AND (? IS NULL OR keys.name = ?) AND (? IS NULL OR entries.agent = ?) AND (? IS NULL OR entries.target = ?)"
@@ -185,8 +188,10 @@ _CALLS = (
     "SELECT keys.name, entries.agent, entries.target, count(*), sum(input + cache_read + cache_write_5m + cache_write_1h), sum(cache_read),"
     " min(entries.id) FROM entries JOIN keys ON keys.id = key_id"
     + _WHERE
-    + " AND source = '' AND outcome = 'ok' GROUP BY 1, 2, 3"
+    + " AND source = '' AND (outcome = 'ok' OR entries.id IN (SELECT entry_id FROM prefix_breaks)) GROUP BY 1, 2, 3"
 )
+_RECORDED = f"SELECT (SELECT min(day) * {DAY_MS} FROM savings_day), (SELECT min(entry_id) >> 18 FROM prefix_breaks)"
+"""Unix ms of what only a version that looks at prompts writes: time before that is none in which nothing was lost."""
 
 
 def _calls(db: apsw.Connection, wanted: Sequence[object]) -> tuple[list[Calls], int | None]:
