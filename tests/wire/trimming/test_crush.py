@@ -247,11 +247,13 @@ def test_long_arrays_keep_their_ends_and_what_went_wrong(name: str, usual: objec
 
 def test_long_texts_are_said_once_and_blobs_by_their_length() -> None:
     url, blob = "https://example.org/" + "path/" * 20, "".join(random.Random(1).choices(string.ascii_letters + "09", k=4_000))
-    crushed = crush(json.dumps({"a": url, "b": [url, url], "c": blob}))
+    token = blob[:600]
+    crushed = crush(json.dumps({"a": url, "b": [url, url], "c": blob, "next_page_token": token}))
     assert crushed is not None and crushed.left == ((1, "base64 texts"),)
     small = json.loads(crushed.text)
     assert small["a"] == url and small["b"] == [f"{url[:40]}… (in full elsewhere)"] * 2
     assert small["c"] == f"{blob[:40]}… (base64, 4,000 characters)"
+    assert small["next_page_token"] == token, "without it the next page cannot be asked for"
 
 
 def test_a_log_inside_of_json_is_read_too() -> None:

@@ -24,7 +24,11 @@ TEXT_HEAD_CHARS = 40
 """How much of it stands where it comes again."""
 NESTED_CHARS_MIN = 1_000
 """A text of this length inside of JSON is looked at as a log, a diff or JSON of its own: what a command printed often comes so."""
-BLOB = re.compile(r"(?:data:[\w/+.;=-]+,)?(?=[A-Za-z0-9+/_-]*[a-z])(?=[A-Za-z0-9+/_-]*[A-Z])[A-Za-z0-9+/_-]{400,}={0,2}")
+BLOB_CHARS_MIN = 2_000
+"""Base64 of this length is data. What is shorter may be the token of a next page or a handle, which the next call must say in full."""
+BLOB = re.compile(
+    r"(?:data:[\w/+.;=-]+,)?(?=[A-Za-z0-9+/_-]*[a-z])(?=[A-Za-z0-9+/_-]*[A-Z])[A-Za-z0-9+/_-]{%d,}={0,2}" % BLOB_CHARS_MIN
+)
 WRONG = re.compile(
     rb'(?i)error|fail|exception|fatal|warn|denied|refused|timeout|"status_?(?:code)?":"?[45]\d\d\b|"exit_?(?:code|status)?":"?-?[1-9]'
 )
@@ -174,7 +178,7 @@ class _Crusher:
         if len(text) >= NESTED_CHARS_MIN and (inner := self._nested(text)) is not None and len(inner.text) < len(text):
             self.left.extend(inner.left)
             return inner.text
-        if len(text) >= 400 and BLOB.fullmatch(text):
+        if len(text) >= BLOB_CHARS_MIN and BLOB.fullmatch(text):
             self.left.append((1, "base64 texts"))
             return f"{text[:TEXT_HEAD_CHARS]}… (base64, {len(text):,} characters)"
         if self._long[text] > 1 and self._heads[text[:TEXT_HEAD_CHARS]] == 1:
