@@ -173,7 +173,7 @@ def doctor(
     with reading(ledger) as db:
         calls, first_ms = _calls(db, wanted)
         losses = [Loss(*row) for row in db.execute(_LOSSES, wanted)]
-        recorded = [ms for ms in db.execute(_RECORDED).fetchone() if ms is not None]
+        recorded = [ms for row in db.execute(_RECORDED) for ms in row if ms is not None]
     if first_ms is None:
         return report(losses, calls, None)
     return report(losses, calls, now_ms - max(first_ms, min(recorded, default=first_ms)))
