@@ -1,5 +1,7 @@
 """Which beginnings of prompts recur, and how soon."""
 
+import gc
+
 import pytest
 
 from jevons.core import limits
@@ -128,6 +130,16 @@ def test_memory_is_bounded():
         known.seen(path("system", str(number)), float(number), opening=1)
     assert len(known) == 6
     assert positions(known.seen(path("system", "again"), 50.0, opening=1)) == [0, 1]
+
+
+def test_what_is_forgotten_is_in_memory_no_more():
+    """A long conversation's messages do not live on by its last."""
+    known = Arrivals(6)
+    for number in range(20):
+        known.seen(path(*[f"{number}/{turn}" for turn in range(50)]), float(number))
+    gc.collect()
+    held = [thing for thing in gc.get_referrers(module._Stop) if isinstance(thing, module._Stop)]
+    assert len(held) == len(known) == 6
 
 
 def test_of_too_many_that_wait_some_are_not_counted(monkeypatch: pytest.MonkeyPatch):

@@ -69,11 +69,10 @@ class _Watch:
 class _Stop:
     """What is known of the prompts that begin alike up to some message."""
 
-    __slots__ = ("before", "forks", "next", "passed_s", "passes", "pause_s", "position", "turn", "watch")
+    __slots__ = ("forks", "next", "passed_s", "passes", "pause_s", "position", "turn", "watch")
 
-    def __init__(self, position: int, before: "_Stop | None") -> None:
+    def __init__(self, position: int) -> None:
         self.position = position
-        self.before = before
         self.next: bytes | None = None
         """The link that came after it."""
         self.forks = 0
@@ -140,12 +139,13 @@ class Arrivals:
         if not path.links:
             return ()
         end = self._walk(path.links, opening)
-        ended = _ended(end)
+        known = [end, *self._before(path.links)]
+        ended = next((stop for stop in known if stop.is_end), None)
         turn = 0 if ended is None else ended.turn + 1
         traits = _end_traits(path, ended, turn, now_s, caller, by)
         end.turn = turn
         places: list[Place] = []
-        for stop in reversed(_watched_for(end)):
+        for stop in reversed([stop for stop in known if stop is end or stop.forks or stop.watch is not None]):
             self._pass(path.links[stop.position], stop, now_s)
             if stop is end and stop.is_end:
                 odds = self._watched(stop, self._ends, traits, now_s)
@@ -164,16 +164,23 @@ class Arrivals:
             known -= 1
         stop = stops.get(links[known])
         if stop is None:
-            stop = self._stop(links, 0, None, opening)
+            stop = self._stop(links, 0, opening)
         elif known + 1 < len(links) and stop.next not in (None, links[known + 1]):
             stop.forks += 1
+        if 0 < opening <= known and links[opening - 1] not in stops:
+            self._stop(links, opening - 1, opening)  # forgotten, while what stands behind it was not
         for position in range(known + 1, len(links)):
             stop.next = links[position]
-            stop = self._stop(links, position, stop, opening)
+            stop = self._stop(links, position, opening)
         return stop
 
-    def _stop(self, links: Sequence[bytes], position: int, before: _Stop | None, opening: int) -> _Stop:
-        stop = self._stops[links[position]] = _Stop(position, before)
+    def _before(self, links: Sequence[bytes]) -> list[_Stop]:
+        """What is still known of the messages before the last, from there on. (A stop does not hold the one before it: each would keep its whole
+        conversation in memory.)"""
+        return [stop for link in reversed(links[:-1]) if (stop := self._stops.get(link)) is not None]
+
+    def _stop(self, links: Sequence[bytes], position: int, opening: int) -> _Stop:
+        stop = self._stops[links[position]] = _Stop(position)
         if position + 1 == opening and opening < len(links):
             stop.forks = FORKS_COMMON
         return stop
@@ -213,26 +220,8 @@ class Arrivals:
                     self._ages[bin_ + 1].append(watch)
 
 
-def _ended(end: _Stop) -> _Stop | None:
-    """Where the conversation's last request ended: here, if this is the same one again."""
-    stop: _Stop | None = end
-    while stop is not None and not stop.is_end:
-        stop = stop.before
-    return stop
-
-
-def _watched_for(end: _Stop) -> list[_Stop]:
-    """Of a path's stops, from its end on, those that its request counts for: the end, forks, and what waits for a return."""
-    found, stop = [end], end.before
-    while stop is not None:
-        if stop.watch is not None or stop.forks:
-            found.append(stop)
-        stop = stop.before
-    return found
-
-
 def _end_traits(path: Path, ended: _Stop | None, turn: int, now_s: float, caller: Hashable, by: By) -> tuple[Hashable, ...]:
-    """`ended`: where the conversation's last request did."""
+    """`ended`: where the conversation's last request did; here, if this is the same one again."""
     grown = path.tokens - (0 if ended is None else path.ends[ended.position])
     pause = -1 if ended is None else bin_of(now_s - ended.passed_s)
     return (
