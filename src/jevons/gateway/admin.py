@@ -85,8 +85,8 @@ class Caches(Protocol):
     def status(self) -> dict[str, object]:
         """Counts since the start."""
 
-    def erase(self, org: str | None) -> int:
-        """Forget the answers of an organisation, or all. Returns how many there were."""
+    def erase(self, org: str | None) -> tuple[int, int]:
+        """Forget what is kept of an organisation, or all. Returns how many answers there were, and how many questions by their meaning."""
 
 
 class NewErasure(msgspec.Struct, forbid_unknown_fields=True):
