@@ -67,6 +67,8 @@ def test_the_environment_is_stronger(tmp_path: Path) -> None:
         ("[[upstreams]]\nname = 'x'\non_disconnect = 'sulk'", "sulk"),
         ("[engine]\nthreads = 'many'", "threads"),
         ("[ledger]\nsynchronous = 'MAYBE'", "MAYBE"),
+        ("[cache.prompt]\nmode = 'auto'", "must be one of: observe, off, on."),
+        ("[[limits]]\nname = 'x'\nmode = 'auto'", "must be one of: enforce, observe, off."),
         ("not toml at all", "TOML"),
     ],
 )

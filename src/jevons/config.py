@@ -4,12 +4,14 @@ A mistake is told with the file, the place and what is expected there; nothing i
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import inspect
 
 from jevons.cache.settings import CacheSettings
 from jevons.core.limits import PARK_RAM_MIB
@@ -21,6 +23,9 @@ from jevons.policy.rules import Limit, rules_of
 PORT = 4141
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
+_UNKNOWN_WORD = re.compile(r"^Invalid enum value .* - at `\$(.+)`$", re.DOTALL)
+_STEP = re.compile(r"\[|[a-z_]\w*")
+"""Into an item, or into the member of that name."""
 
 
 class ConfigError(Exception):
@@ -120,9 +125,34 @@ def parse(table: Mapping[str, object], file: Path | None) -> Config:
     try:
         config = msgspec.convert(table, Config)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{file or 'the environment'}: {error}. The reference is docs/configuration.md.") from None
+        raise ConfigError(
+            f"{file or 'the environment'}: {error}{_allowed(str(error))}. The reference is docs/configuration.md."
+        ) from None
     _check_limits(file, config.limits)
     return config
+
+
+def _allowed(mistake: str) -> str:
+    """What may stand where a word is not one of those that are known: msgspec says only which it is not, and the place."""
+    found = _UNKNOWN_WORD.search(mistake)
+    if found is None:
+        return ""
+    types = _plain(inspect.type_info(Config))
+    for name in _STEP.findall(found[1]):
+        types = [inner for one in types for inner in _within(one, name)]
+    words = [word for one in types if isinstance(one, inspect.LiteralType) for word in one.values]
+    return f"; it must be one of: {', '.join(map(str, words))}" if words else ""
+
+
+def _within(outer: inspect.Type, name: str) -> list[inspect.Type]:
+    """The types of the member called `name`, or of an item, for which `name` is "["."""
+    if isinstance(outer, inspect.StructType):
+        return [inner for field in outer.fields if field.encode_name == name for inner in _plain(field.type)]
+    return _plain(outer.item_type) if isinstance(outer, inspect.ListType | inspect.VarTupleType) else []
+
+
+def _plain(one: inspect.Type) -> list[inspect.Type]:
+    return list(one.types) if isinstance(one, inspect.UnionType) else [one]
 
 
 def _check_limits(file: Path | None, limits: Sequence[Limit]) -> None:
