@@ -10,6 +10,7 @@ from jevons.cache.exact import ExactAnswers, Kept
 from jevons.cache.settings import SemanticCacheSettings
 from jevons.core.ask import Caller, Dialect
 from jevons.core.chain import Chain
+from jevons.core.limits import SIMILAR_SEARCHES_MAX, SIMILAR_TIDIED
 from jevons.core.usage import Usage
 from jevons.gateway.answers import Found, Wanted
 from jevons.gateway.governor import Passage
@@ -17,6 +18,7 @@ from jevons.gateway.similar import SimilarRequests
 from jevons.policy.answers import Wish
 from jevons.policy.route import Target
 from jevons.policy.rules import Who
+from jevons.policy.semantic import NEIGHBOURS
 from jevons.wire.parse import parse
 
 TTL_S = 1_000
@@ -71,6 +73,9 @@ class Lookups:
     def entries(self) -> object:
         return self.similar.status()["entries"]
 
+    def __len__(self) -> int:
+        return int(str(self.entries()))
+
 
 @pytest.fixture
 def lookups() -> Lookups:
@@ -84,6 +89,22 @@ def test_what_the_answer_cache_dropped_is_not_given_and_forgotten(lookups: Looku
     lookups.exact.erase("org")
     assert lookups.ask("How do I get a new card?") is None
     assert lookups.entries() == 1, "the new one; all that were near had nothing to give"
+
+
+def test_one_request_clears_away_a_few_of_many_that_have_nothing_to_give(lookups: Lookups) -> None:
+    """Nothing else is served meanwhile. The next ones go on with it, until all are gone."""
+    for number, text in enumerate(TEXTS + [f"Well, {text}" for text in TEXTS]):
+        lookups.ask(text, f"Never say {number} again.")
+    known = len(lookups)
+    assert known > 300
+    lookups.exact.erase("org")
+    asked = 0
+    while len(lookups) > asked:
+        before = len(lookups)
+        assert lookups.ask(TEXTS[asked]) is None
+        asked += 1
+        assert before - len(lookups) < SIMILAR_TIDIED + SIMILAR_SEARCHES_MAX * NEIGHBOURS
+    assert known / (SIMILAR_TIDIED + SIMILAR_SEARCHES_MAX * NEIGHBOURS) < asked <= known / SIMILAR_TIDIED + 1
 
 
 def test_an_answer_that_is_too_old_for_the_request_is_not_given(lookups: Lookups) -> None:

@@ -8,11 +8,12 @@ of them (policy/semantic.py). Does not know: texts, answers, whether one is give
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
 
-from jevons.core.limits import SIMILAR_ENTRY_BYTES, SIMILAR_MODELS_MAX, SIMILAR_PLACE_BYTES
+from jevons.core.limits import SIMILAR_ENTRY_BYTES, SIMILAR_MODELS_MAX, SIMILAR_PLACE_BYTES, SIMILAR_TIDIED
 from jevons.policy.semantic import NEIGHBOURS, Partition, Proof
 from jevons.quant.scan import Code, Coder, Flat
 
@@ -148,6 +149,16 @@ class SimilarAnswers:
         if not space.entries:
             del partition.spaces[where]
             self._weigh(partition, -SIMILAR_PLACE_BYTES)
+
+    def tidy(self, org: str, is_kept: Callable[[bytes], bool]) -> None:
+        """Of the entries used longest ago those go whose answers are not kept, until one is; at most SIMILAR_TIDIED at a time."""
+        partition = self._partitions.get(org)
+        entries = partition.entries if partition is not None else {}
+        for _ in range(SIMILAR_TIDIED):
+            oldest = next(iter(entries.values()), None)
+            if oldest is None or is_kept(oldest.key):
+                return
+            self.remove(oldest)
 
     def erase(self, org: str | None) -> int:
         """Forget an organisation, what was learnt of it too, or all. Returns how many entries it had."""

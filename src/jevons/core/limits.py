@@ -488,5 +488,9 @@ SIMILAR_MODELS_MAX = 64
 """Models of one organisation of which is remembered how sure answers are; the one asked longest ago is learnt anew."""
 SIMILAR_ANSWER_CHARS_MAX = 8_000
 """A longer answer is not given to others: comparing it takes more than a millisecond."""
+SIMILAR_TIDIED = 64
+"""Of the questions used longest ago, how many one lookup forgets because their answers are gone: 0.2 ms. After a quiet hour all of them may be."""
+SIMILAR_SEARCHES_MAX = 2
+"""How often one lookup searches anew because what was near has no answer any more."""
 SIMILAR_CHECKS_MAX = 8
 """Checks of cached answers under way at once: at 3 % of hits, some 100 hits a second."""

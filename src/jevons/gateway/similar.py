@@ -20,7 +20,7 @@ from jevons.cache.settings import SemanticCacheSettings
 from jevons.cache.similar import Near, Place, SimilarAnswers
 from jevons.core.ask import Caller
 from jevons.core.chain import DIGEST_BYTES
-from jevons.core.limits import COUNT_INLINE_BYTES_MAX, SIMILAR_ANSWER_CHARS_MAX
+from jevons.core.limits import COUNT_INLINE_BYTES_MAX, SIMILAR_ANSWER_CHARS_MAX, SIMILAR_SEARCHES_MAX
 from jevons.embed import Embedder
 from jevons.gateway.answers import Found, Wanted
 from jevons.policy.answers import is_fresh, key_of
@@ -156,15 +156,16 @@ class SimilarRequests:
         return Place(wanted.org, wanted.ask.model, blake2b(letters, digest_size=DIGEST_BYTES, key=self._secret).digest())
 
     def _young(self, wanted: Wanted, place: Place, code: Code, exact: ExactAnswers, now_ms: int) -> Iterator[Near]:
-        """The nearest whose answers may be given to this request. Those whose answers are gone go, too."""
-        while True:
+        """The nearest whose answers may be given to this request. Of those whose answers are gone some go, for others wait meanwhile."""
+        self._store.tidy(place.org, lambda key: exact.kept_ms(place.org, key, now_ms) is not None)
+        for _ in range(SIMILAR_SEARCHES_MAX):
             near = self._store.nearest(place, code)
             kept = [exact.kept_ms(place.org, one.entry.key, now_ms) for one in near]
             gone = [one for one, at_ms in zip(near, kept, strict=True) if at_ms is None]
-            if not gone:
-                break
             for one in gone:
                 self._store.remove(one.entry)
+            if not gone:
+                break
         for one, at_ms in zip(near, kept, strict=True):
             if at_ms is not None and is_fresh(wanted.wish, at_ms, now_ms, self._ttl_s):
                 yield one
