@@ -109,6 +109,15 @@ def test_what_only_looks_like_it(new: Messages) -> None:
     assert differs(new) is None
 
 
+def test_another_question_above_the_same_document_is_another_conversation() -> None:
+    """Nothing of it was sent before to be changed: it is asked behind the same examples, and not answered."""
+    document = "\nRules for everybody concerned." * 100
+    old, new = ([*OLD[:-1], said("user", question + document)] for question in ("Where is it?", "Who came late?"))
+    assert differs(new, old) is None
+    answered = differs([*new, *NEXT], old)
+    assert place(answered) == ("edited", len(OLD) - 1, "user"), "here the same one went on"
+
+
 def test_the_only_message_has_a_clock_and_so_have_those_behind() -> None:
     old = [SYSTEM, said("user", "at 10:07 " + "x " * 50), said("assistant", "at 10:07"), said("user", "10:07 it was")]
     new = [SYSTEM, *(json.loads(json.dumps(one).replace("10:07", "10:09")) for one in old[1:]), said("assistant", "ok")]

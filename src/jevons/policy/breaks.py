@@ -252,6 +252,8 @@ def _moved(old: Request, new: Request, messages: Sequence[bytes], place: int) ->
     kept = [mark for mark in ours[start:] if mark.identity in first]
     in_place = start == len(ours) or start - place == until - place
     edit = edit_of(there, here, messages[place]) if in_place and there.role == here.role else None
+    if edit is not None and edit.value is Value.WORDS and start == place + 1 == len(ours) and here.role not in OPENING:
+        return None  # another question in place of one that is not answered here, however alike they are
     if start == len(ours) and edit is not None and edit.kin:
         kept = [mark for mark, other in zip(ours[place + 1 :], theirs[place + 1 :], strict=False) if _alike(mark, other)]
     changed = edit is not None and edit.kin and (start == len(ours) or any(mark.identity == theirs[-1].identity for mark in kept))
