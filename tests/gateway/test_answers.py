@@ -187,6 +187,7 @@ def test_directives(gateway: Gateway, key: Key) -> None:
         "miss",
     ]
     assert [word(cache_control="no-cache"), word()] == ["miss", "hit"]
+    assert [word(cache_control="max-age=0"), word()] == ["miss", "hit"]
     assert said_twice(gateway, key, asked("chat", text), "no-store", "max-age=60") == "none", "lines of one name are one list"
     before = len(gateway.attempts(name))
     assert words(gateway.post("chat", key, asked("chat", text), x_jevons_cache="refresh")) == ["miss"]

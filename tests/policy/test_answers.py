@@ -331,5 +331,6 @@ def test_what_may_be_kept():
 def test_age():
     assert age_s(1_000, 3_999) == 2 and age_s(9_000, 1_000) == 0
     assert is_fresh(Wish(), 0, 59_999, 60) and not is_fresh(Wish(), 0, 60_000, 60)
-    assert is_fresh(Wish(max_age_s=5), 0, 5_999, 60) and not is_fresh(Wish(max_age_s=5), 0, 6_000, 60)
+    assert is_fresh(Wish(max_age_s=5), 0, 4_999, 60) and not is_fresh(Wish(max_age_s=5), 0, 5_000, 60)
+    assert not is_fresh(Wish(max_age_s=0), 0, 0, 60)
     assert is_fresh(Wish(min_fresh_s=30), 0, 30_999, 60) and not is_fresh(Wish(min_fresh_s=30), 0, 31_000, 60)

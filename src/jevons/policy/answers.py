@@ -273,7 +273,8 @@ def age_s(kept_ms: int, now_ms: int) -> int:
 def is_fresh(wish: Wish, kept_ms: int, now_ms: int, ttl_s: int) -> bool:
     """Is it young enough for everybody, and for this request?"""
     age = age_s(kept_ms, now_ms)
-    return age < ttl_s and ttl_s - age >= wish.min_fresh_s and (wish.max_age_s is None or age <= wish.max_age_s)
+    young = wish.max_age_s is None or age < wish.max_age_s  # whole seconds that have passed: with max-age=0 none is young enough
+    return age < ttl_s and ttl_s - age >= wish.min_fresh_s and young
 
 
 def not_kept(why: str) -> Refusal:
