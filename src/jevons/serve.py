@@ -83,12 +83,15 @@ async def _serve(config: Config, home: Home, *, greet: bool) -> None:
         governor.address = config.governor.public_url or address
         governor.recall(_now_ms())
         pages = Pages(ledger, home.secret(SECRET), home.admin_token())
+        if greet and config.cache.semantic.enabled:
+            welcome.preparing()
         answers = Answers(config.cache.answers, await _similar(config))
         app = _app(config, home, ledger, engine, governor, pages, answers)
         notes = asyncio.create_task(_flush_notes(governor))
         first_key = ""
         if all(key.settings.source for key in ledger.keys.values()):  # those of imports are nobody's to call with
             _, first_key = await admin.create_key(ledger, "default", None, KeySettings(), _now_ms())
+        sock.listen()  # whoever learns the address now may connect at once, and waits for the rest
         write_private(home.address, msgspec.json.encode({"pid": os.getpid(), "address": address}).decode())
         if engine is not None:
             await engine.start()

@@ -49,6 +49,10 @@ class Welcome:
             f"  What it cost: `{self._command} bill`, live: `{self._command} top`, in a browser: `{self._command} dashboard`. Stop with Ctrl-C.\n"
         )
 
+    def preparing(self) -> None:
+        """Before what takes long at the first start, and seconds at any."""
+        self._say("Preparing the semantic cache. The first start compiles its search, once: that takes some ten seconds.")
+
     def engine_changed(self, engine: Engine) -> None:
         """Told at every change of the local engine."""
         if engine.progress is not None and self._terminal:

@@ -1,5 +1,6 @@
 """The same commands while a gateway serves: writes go through it, readings come from the file it writes."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -105,6 +106,20 @@ def test_a_second_server_on_one_home_is_refused(serving: Gateway) -> None:
     assert done.returncode == 1
     assert str(serving.jevons.pid) in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_it_is_reached_as_soon_as_it_says_where(tmp_path: Path) -> None:
+    config = tmp_path / "own.toml"
+    config.write_text("[engine]\nenabled = false\n")
+    environ = {**os.environ, "JEVONS_HOME": str(tmp_path / "home"), "PYTHONPATH": str(ROOT / "src"), "JEVONS_PORT": "0"}
+    command = [sys.executable, "-m", "jevons", "serve", "--config", str(config)]
+    with subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        said = next(line for line in process.stderr if line.startswith("Jevons serves on "))
+        with contextlib.closing(http.client.HTTPConnection(said.split()[3].removeprefix("http://"), timeout=60)) as wire:
+            wire.request("GET", "/health/live")
+            assert wire.getresponse().status == 200
+        process.terminate()
 
 
 def test_a_port_that_is_taken(serving: Gateway, tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         with Jevons(tmp_path_factory.mktemp("similar") / "home", *table, cache=cache) as jevons:
             yield Gateway(jevons, standin)
         assert check(jevons.ledger) == [] and open_holds(jevons.ledger) == []
-        assert "Traceback" not in jevons.log()
+        assert "Traceback" not in jevons.log() and "Preparing the semantic cache" in jevons.log()
         for path in (path for path in jevons.home.rglob("*") if path.is_file()):
             assert not any(said in path.read_bytes() for said in (ANSWER.encode(), OTHERWISE.encode(), b"replacement card")), path
 
