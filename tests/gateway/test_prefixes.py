@@ -34,10 +34,13 @@ def planning(standin: Provider, tmp_path_factory: pytest.TempPathFactory) -> Ite
     upstreams = [
         upstream("openai", standin.openai_url, models=("gpt-*",), retries=0),
         upstream("anthropic", standin.url, "anthropic", models=("claude-*",), retries=0),
+        upstream("vllm", standin.openai_url, provider="openai", models=("only-by-its-prefix",), retries=0),
         upstream("watched", standin.url, "anthropic", models=("only-by-its-prefix",), retries=0),
     ]
     home = tmp_path_factory.mktemp("prefixes") / "home"
-    with Jevons(home, *upstreams, cache={"prompt": {"mode": "on", "upstreams": {"watched": "observe"}}}) as jevons:
+    with Jevons(
+        home, *upstreams, cache={"prompt": {"mode": "on", "upstreams": {"watched": "observe", "openai": "on"}}}
+    ) as jevons:
         yield Gateway(jevons, standin)
     assert "Traceback" not in jevons.log()
 
@@ -159,14 +162,20 @@ def test_observing_sends_what_the_client_sent(planning: Gateway, someone: Key) -
     assert re.search(r'jevons_prompt_cache_would_save_usd\{upstream="watched"\} 0\.0', page)
 
 
-def chat(gateway: Gateway, key: Key, name: str, turns: int, **body: Any) -> list[dict[str, Any]]:
+def chat(gateway: Gateway, key: Key, name: str, turns: int, system: str = "", **body: Any) -> list[dict[str, Any]]:
     """What the provider got of a Chat conversation, turn by turn."""
-    messages: list[dict[str, Any]] = [{"role": "system", "content": f"For {name}. " + SYSTEM}]
+    messages: list[dict[str, Any]] = [{"role": "system", "content": system or f"For {name}. " + SYSTEM}]
     sent = []
     for turn in range(turns):
         messages.append({"role": "user", "content": said(name, turn)})
         got = gateway.post("chat", key, {"messages": messages, "max_completion_tokens": 50, **body})
         assert got.status == 200, got.body
+        assert (";key=" in got.headers["x-jevons-cache-plan"]) == (
+            b'"prompt_cache_key":"' in gateway.attempt(f"{name}-{turn}").body
+        )
+        assert {saving["kind"] for saving in gateway.entry_of(got)["savings"]} <= {
+            "prompt_planned" if "5.6" in body["model"] or "claude" in body["model"] else "prompt_automatic"
+        }
         sent.append(json.loads(gateway.attempt(f"{name}-{turn}").body))
         messages.append(got.json["choices"][0]["message"])
     return sent
@@ -189,6 +198,28 @@ def test_a_conversation_has_one_key_and_says_what_may_be_billed_as_written(plann
     [older] = chat(planning, someone, "older", 1, model="gpt-4o")
     assert "prompt_cache_key" in older and "prompt_cache_options" not in older
     assert all(isinstance(message["content"], str) for message in older["messages"])
+
+
+def test_conversations_that_begin_alike_have_one_key_where_the_beginning_can_be_cached_alone(
+    planning: Gateway, someone: Key
+) -> None:
+    """With two, the second would be sent to a machine that has not read the system prompt."""
+    keys = [
+        [sent["prompt_cache_key"] for sent in chat(planning, someone, f"{name}-{word}", 2, system, model="gpt-4o")]
+        for name, system in (("long", "Common. " + SYSTEM), ("brief", "Be brief. " + "You are careful. " * 250))
+        for word in ("one", "two")
+    ]
+    assert all(first == second for first, second in keys)
+    assert keys[0] == keys[1] and keys[2] != keys[3]
+    [sent] = chat(planning, someone, "nothing-to-gain", 1, "Be brief.", model="gpt-4o")
+    assert "prompt_cache_key" not in sent
+
+
+def test_a_server_that_is_only_compatible_is_told_nothing_that_it_may_refuse(planning: Gateway, someone: Key) -> None:
+    """Unless the operator names it."""
+    for model in ("gpt-4o", "gpt-5.6-luna"):
+        [sent] = chat(planning, someone, f"own-{model}", 1, model=f"vllm/{model}")
+        assert "prompt_cache" not in json.dumps(sent)
 
 
 def test_a_translated_conversation_is_marked_in_the_dialect_that_is_sent(planning: Gateway, someone: Key) -> None:

@@ -119,10 +119,10 @@ def test_what_is_not_planned():
     for rules, rates, reason in (
         (CacheRules(Style.NONE), RATES, Reason.NONE),
         (CLAUDE, None, Reason.NONE),
-        (CacheRules(Style.EXPLICIT, TTLS, min_tokens=1_001, breakpoints_max=4), RATES, Reason.SHORT),
+        (CacheRules(Style.EXPLICIT, TTLS, min_tokens=1_001, breakpoints_max=4, keyed=True), RATES, Reason.SHORT),
     ):
         planned = plan(rules, rates, path(1), (), end)
-        assert planned.marks == () and planned.reason is reason and planned.expected_nusd == 0
+        assert planned.marks == () and not planned.keyed and planned.reason is reason and planned.expected_nusd == 0
 
 
 def test_a_provider_that_marks_the_end_by_itself():

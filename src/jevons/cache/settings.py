@@ -15,7 +15,7 @@ class PromptCacheSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     mode: PromptMode = "observe"
     """on: mark what is worth keeping. observe: plan and learn, send the client's bytes. off: neither."""
     upstreams: dict[str, PromptMode] = {}
-    """Another mode for single upstreams, by their names."""
+    """Another mode for single upstreams, by their names. "on" also says that it knows the members of OpenAI's API."""
 
     def of(self, upstream: str) -> PromptMode:
         return self.upstreams.get(upstream, self.mode)

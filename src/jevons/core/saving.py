@@ -18,7 +18,7 @@ class SavingKind(enum.StrEnum):
     TRIM = "trim"
     """Tool output that was made shorter."""
     PROMPT_PLANNED = "prompt_planned"
-    """The provider's prompt cache, by breakpoints or keys that we set: reads less write premiums."""
+    """The provider's prompt cache, by breakpoints that we set: reads less write premiums."""
     PROMPT_CLIENT = "prompt_client"
     """The same by the client's own markers."""
     PROMPT_AUTOMATIC = "prompt_automatic"

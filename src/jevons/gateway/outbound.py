@@ -166,6 +166,8 @@ class Outgoing:
         self._ask = ask
         self._dialect = target.dialect
         self._changes: dict[str, bytes] = {}
+        self.keyed = is_openai(settings) or settings.kind == "azure"
+        """It certainly knows what OpenAI's API says of prompt caches."""
         self.asks_usage = False
         """We ask for the usage of a stream although the client did not: its chunk is stripped again."""
         self._cap_names: tuple[str, ...]
@@ -230,11 +232,16 @@ def _cap_names(ask: Ask, settings: UpstreamSettings) -> tuple[str, ...]:
     return (cap_field(settings),) if ask.dialect is Dialect.CHAT else names[:1]
 
 
+def is_openai(settings: UpstreamSettings) -> bool:
+    """OpenAI itself. A server that is only compatible may refuse what it does not know."""
+    return settings.kind == "openai" and (not settings.base_url or "api.openai.com" in settings.base_url)
+
+
 def cap_field(settings: UpstreamSettings) -> str:
     """The member in which this upstream takes a Chat output cap."""
     if settings.cap_field:
         return settings.cap_field
-    if settings.kind == "openai" and (not settings.base_url or "api.openai.com" in settings.base_url):
+    if is_openai(settings):
         return "max_completion_tokens"  # OpenAI's reasoning models refuse max_tokens; others often know no other
     return settings.defaults.cap_field
 

@@ -10,6 +10,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
 from itertools import accumulate
+from typing import NamedTuple
 
 import msgspec
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -82,6 +83,22 @@ class _Sent(msgspec.Struct, frozen=True):
     imagined_only_marks: bool
 
 
+class _Written(NamedTuple):
+    """What is said of the cache beside what the client says."""
+
+    changes: Mapping[str, bytes]
+    """Members of the body."""
+    marks: tuple[Mark, ...]
+    """Ours."""
+    only_marks: bool
+    """Nothing else is to be cached."""
+    key: str
+    """What our key stands for: "opening", "conversation"; "" = there is none."""
+
+
+NOTHING_WRITTEN = _Written(NO_CHANGES, (), False, "")
+
+
 class Prefixes(Collector):
     """Of one gateway. Bounded; what was touched longest ago is forgotten."""
 
@@ -116,7 +133,7 @@ class Prefixes(Collector):
         if not 0 < len(ask.messages) <= PREFIX_MESSAGES_MAX:
             return NO_CHANGES
         if mode == "on":
-            return self._planned(attempt, attempt.passage, mode, cache, ask, outgoing.sent)
+            return self._planned(attempt, attempt.passage, mode, cache, ask, outgoing)
         asyncio.get_running_loop().call_soon(self._observed, attempt, attempt.passage, mode, cache, ask, outgoing)
         return NO_CHANGES
 
@@ -124,16 +141,15 @@ class Prefixes(Collector):
         self, attempt: Attempt, passage: Passage, mode: PromptMode, cache: PromptCache, ask: Ask, outgoing: Outgoing
     ) -> None:
         if attempt.settled is None:
-            self._planned(attempt, passage, mode, cache, ask, outgoing.sent)
+            self._planned(attempt, passage, mode, cache, ask, outgoing)
 
     def _planned(
-        self, attempt: Attempt, passage: Passage, mode: PromptMode, cache: PromptCache, ask: Ask, sent: Ask
+        self, attempt: Attempt, passage: Passage, mode: PromptMode, cache: PromptCache, ask: Ask, outgoing: Outgoing
     ) -> Mapping[str, bytes]:
-        """`sent`: the request in the dialect in which it goes out; `ask` itself, if that is its own."""
-        hold, rules = attempt.hold, cache.rules
+        hold, rules, sent = attempt.hold, cache.rules, outgoing.sent
         chain = passage.sent if sent is ask else chain_of(self._secret, sent.messages)
         about = model_facts(attempt.provider, hold.target)
-        if sent is not ask and self._is_long(sent, about, chain):
+        if self._is_long(sent, about, chain):
             return NO_CHANGES
         marked = _marked(sent)
         known = self._known_of(passage.caller.org, sent, chain, about, marked)
@@ -156,16 +172,17 @@ class Prefixes(Collector):
         priced = rates(rules, attempt.price, path.tokens)
         planned = plan(rules, priced, path, warm, places, own)
         wanted, marked_only = _wanted(rules, planned, said, own, known, warm)
-        changes, carried, only_marks = NO_CHANGES, own, False
-        if mode == "on":
-            changes, carried, only_marks = self._written(cache, sent, known, said, wanted, own, marked_only)
-            if changes and not said.plans:
+        written = NOTHING_WRITTEN
+        if mode == "on" and (sent.dialect is Dialect.MESSAGES or outgoing.keyed or hold.upstream in self._settings.upstreams):
+            written = self._written(cache, sent, known, said, wanted, marked_only, planned.keyed)
+            if not said.plans and (written.marks or written.only_marks):
                 attempt.markers = "planned"
         imagined = (*own, *wanted) if observed else None
-        self._open[hold.id] = _Sent(model, path, priced, carried, only_marks, imagined, marked_only)
-        self.marks[hold.upstream, mode] += len(wanted)
-        attempt.cache_plan = _in_words(mode, rules, planned, wanted)
-        return changes
+        self._open[hold.id] = _Sent(model, path, priced, (*own, *written.marks), written.only_marks, imagined, marked_only)
+        marks = written.marks if mode == "on" else wanted
+        self.marks[hold.upstream, mode] += len(marks)
+        attempt.cache_plan = _in_words(mode, rules, planned, marks, written.key)
+        return written.changes
 
     def settled(self, entry: Entry) -> None:
         """An attempt is over: what it wrote is warm now, if it was answered; what was believed is set right by its usage."""
@@ -223,34 +240,38 @@ class Prefixes(Collector):
         known: _Known,
         said: markers.Said,
         wanted: tuple[Mark, ...],
-        own: tuple[Mark, ...],
         marked_only: bool,
-    ) -> tuple[Mapping[str, bytes], tuple[Mark, ...], bool]:
-        """The members to change, all marks that are carried then, and whether nothing else is to be cached."""
+        keyed: bool,
+    ) -> _Written:
         rules, changes = cache.rules, dict(NO_CHANGES)
         speaks = (cache.marker == markers.CACHE_CONTROL) == (sent.dialect is Dialect.MESSAGES)
-        carried = own
+        ours: tuple[Mark, ...] = ()
         if wanted and speaks:
             named = {mark.position: rules.ttls[mark.ttl].name if mark.ttl else "" for mark in wanted}
             marks = [markers.Mark(place, ttl) for place, ttl in named.items()]
             changes, placed = markers.mark_edit(sent.fields, sent.dialect, cache.marker, marks)
             places = {mark.place for mark in placed}
-            carried = (*own, *[mark for mark in wanted if mark.position in places])
-        only_marks = marked_only and speaks and not said.plans and len(carried) == len(own) + len(wanted)
+            ours = tuple([mark for mark in wanted if mark.position in places])
+        only_marks = marked_only and speaks and not said.plans and len(ours) == len(wanted)
         if only_marks:
             changes[markers.CACHE_OPTIONS] = markers.ONLY_MARKS
-        if rules.keyed and not said.key and sent.dialect in (Dialect.CHAT, Dialect.RESPONSES):
-            changes[markers.CACHE_KEY] = self._key(known)
-        return changes, carried, only_marks
+        key = ""
+        if keyed and not said.key and sent.dialect in (Dialect.CHAT, Dialect.RESPONSES):
+            key, changes[markers.CACHE_KEY] = self._key(known, rules)
+        return _Written(changes, ours, only_marks, key)
 
     def _is_long(self, sent: Ask, about: ModelFacts, chain: Chain) -> bool:
         """Would weighing it hold up others? What the gate counted already is known."""
         return self.counter.uncached_bytes(sent.messages, about.tokenizer, chain.digests) > COUNT_INLINE_BYTES_MAX
 
-    def _key(self, known: _Known) -> bytes:
-        """Of a conversation: its beginning up to the first message after tools and system, which says nothing to whoever lacks the secret."""
-        link = known.path.links[min(known.opening, len(known.path.links) - 1)]
-        return b'"' + blake2b(link, digest_size=KEY_BYTES, key=self._secret, person=b"promptkey").hexdigest().encode() + b'"'
+    def _key(self, known: _Known, rules: CacheRules) -> tuple[str, bytes]:
+        """What it stands for, and the key: of tools and system, where these can be cached alone; else of the conversation, which is they and the
+        message after them. It says nothing to whoever lacks the secret."""
+        path, opening = known.path, known.opening
+        common = opening > 0 and path.ends[opening - 1] >= rules.min_tokens
+        link = path.links[opening - 1 if common else min(opening, len(path.links) - 1)]
+        key = blake2b(link, digest_size=KEY_BYTES, key=self._secret, person=b"promptkey").hexdigest()
+        return "opening" if common else "conversation", b'"' + key.encode() + b'"'
 
     def _known_of(self, org: str, sent: Ask, chain: Chain, about: ModelFacts, marked: Sequence[int]) -> _Known:
         """Of a request: from what is known of the one that it goes on from, and its new messages. A known one is known under its last link only,
@@ -370,7 +391,8 @@ def _saved_nusd(counted: Counted, priced: CacheRates) -> int:
     return (counted.read * (priced.plain - priced.read) - premiums) // priced.den
 
 
-def _in_words(mode: str, rules: CacheRules, planned: Plan, marks: Sequence[Mark]) -> str:
+def _in_words(mode: str, rules: CacheRules, planned: Plan, marks: Sequence[Mark], key: str) -> str:
     """For people: what was marked, or would have been, and why. Messages are counted from 0, tools and system first."""
     where = ",".join(f"{rules.ttls[mark.ttl].name}@{mark.position}" for mark in marks) or "none"
-    return f"mode={mode};marks={where};reason={planned.reason.name.lower()};expected_nusd={planned.expected_nusd}"
+    keyed = f";key={key}" if key else ""
+    return f"mode={mode};marks={where}{keyed};reason={planned.reason.name.lower()};expected_nusd={planned.expected_nusd}"

@@ -57,7 +57,7 @@ class Plan(msgspec.Struct, frozen=True):
     ttl: int | None
     """A lifetime to ask for, where nothing can be marked; None = the default."""
     keyed: bool
-    """Send a key that is common to the requests of this conversation."""
+    """Send a key that is common to requests that begin alike."""
     expected_nusd: int
     """What reads and writes are likely to save in the end, against a request of which nothing is cached."""
     reason: Reason
@@ -85,9 +85,9 @@ def plan(
 ) -> Plan:
     """`warm` as `ProviderCache.warm` gives it, `places` as `Arrivals.seen` does, `own` the client's marks."""
     if rules.style is Style.NONE or rates is None:
-        return _without(rules, Reason.NONE)
+        return _without(Reason.NONE)
     if path.tokens < rules.min_tokens:
-        return _without(rules, Reason.SHORT)
+        return _without(Reason.SHORT)
     if rules.style is Style.AUTOMATIC:
         return _automatic(rules, rates, path, warm, places)
     read = warm[-1].position if warm else -1
@@ -126,8 +126,8 @@ def worths(rules: CacheRules, rates: CacheRates, place: Place) -> tuple[float, .
     return tuple([soon * (saves - cold) / (1.0 - again) - cost for soon, again, cost in ahead])
 
 
-def _without(rules: CacheRules, reason: Reason) -> Plan:
-    return Plan((), False, None, rules.keyed, 0, reason)
+def _without(reason: Reason) -> Plan:
+    return Plan((), False, None, False, 0, reason)
 
 
 def _automatic(rules: CacheRules, rates: CacheRates, path: Path, warm: Sequence[Warm], places: Sequence[Place]) -> Plan:

@@ -24,7 +24,7 @@ from jevons.core.saving import Saving, SavingKind
 from jevons.core.usage import Usage
 
 Markers = Literal["planned", "client", "automatic"]
-"""By whose doing the provider's prompt cache holds anything: our marks or keys, the client's own marks, or nobody's."""
+"""By whose doing the provider's prompt cache holds anything: our marks, the client's own marks, or nobody's."""
 
 _PROMPT = {
     "planned": SavingKind.PROMPT_PLANNED,
