@@ -264,6 +264,7 @@ def test_a_log_inside_of_json_is_read_too() -> None:
 
 def test_numbers_keep_their_digits() -> None:
     assert crush('{ "a" : "x: \\\\\\" : y" , "b": [ { "c\\\\": 1 } ] }') is not None, "a colon in a text is no member"
+    assert crush('[ {"a": -0} ]') is None
     text = '[ {"a": 1.50, "b": 1e3, "c": 12345678901234567890123, "d": -0.0} ]'
     crushed = crush(text)
     assert crushed is not None and crushed.text == text.replace(" ", "")

@@ -27,6 +27,8 @@ NESTED_CHARS_MIN = 1_000
 BLOB_CHARS_MIN = 2_000
 """Base64 of this length is data. What is shorter may be the token of a next page or a handle, which the next call must say in full."""
 BLOB = re.compile(r"(?:data:[\w/+.;=-]+,)?(?=[A-Za-z0-9+/_-]*[a-z])(?=[A-Za-z0-9+/_-]*[A-Z])[A-Za-z0-9+/_-]+={0,2}")
+MINUS_ZERO = re.compile(r"-0(?<=[\[:,\s]-0)(?=[\s,\]}])")
+"""The one whole number that is not written again as it was read."""
 WRONG = re.compile(
     rb'(?i)error|fail|exception|fatal|warn|denied|refused|timeout|"status_?(?:code)?":"?[45]\d\d\b|"exit_?(?:code|status)?":"?-?[1-9]'
 )
@@ -43,10 +45,10 @@ _encode = msgspec.json.encode
 
 
 def crush_json(text: str, nested: Nested) -> Crushed | None:
-    """None: it is no JSON object or array, is nested very deeply, or has a member twice. `nested` looks at long texts inside. About 2 ms per
+    """None: it is no JSON object or array, is nested very deeply, has a member twice or a -0. `nested` looks at long texts inside. About 2 ms per
     100 KB."""
     begin = text.lstrip()[:1]
-    if begin not in ("{", "["):
+    if begin not in ("{", "[") or MINUS_ZERO.search(text):
         return None
     try:
         value, lines = _decode(text), False
