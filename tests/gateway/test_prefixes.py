@@ -2,20 +2,29 @@
 
 import json
 import re
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
 
 import pytest
 
-from jevons.core.ask import Dialect
-from jevons.core.entry import parse_request_text
+from jevons.cache.settings import PromptCacheSettings
+from jevons.core.ask import Caller, Dialect
+from jevons.core.chain import chain
+from jevons.core.entry import Hold, parse_request_text
+from jevons.core.price import Price, PriceTier
+from jevons.gateway.attempt import Attempt
+from jevons.gateway.governor import Passage
 from jevons.gateway.outbound import Outgoing
-from jevons.gateway.prefixes import beside_its_own
+from jevons.gateway.prefixes import Prefixes, beside_its_own
 from jevons.gateway.settings import UpstreamSettings
 from jevons.ledger.bill import reading
+from jevons.ledger.ledger import Ledger
+from jevons.meter.models import ModelFacts
+from jevons.meter.tokens import MessageCounter
 from jevons.policy.provider_cache import Mark as Planned
 from jevons.policy.provider_cache import Warm
 from jevons.policy.route import Target
+from jevons.policy.rules import Who
 from jevons.policy.terms import decode
 from jevons.wire.markers import CACHE_CONTROL, Mark, mark_edit
 from jevons.wire.parse import parse
@@ -220,6 +229,30 @@ def test_a_server_that_is_only_compatible_is_told_nothing_that_it_may_refuse(pla
     for model in ("gpt-4o", "gpt-5.6-luna"):
         [sent] = chat(planning, someone, f"own-{model}", 1, model=f"vllm/{model}")
         assert "prompt_cache" not in json.dumps(sent)
+
+
+class Broken(MessageCounter):
+    """A bug in the planner."""
+
+    def ends(self, messages: Sequence[bytes], facts: ModelFacts, digests: Sequence[bytes]) -> list[int]:
+        raise ValueError(f"Is that right: {messages[0].decode()}?")
+
+
+def test_a_bug_in_the_planner_fails_no_call_and_tells_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    body = {"model": OPUS, "max_tokens": 9, "messages": [{"role": "user", "content": "It is a secret."}]}
+    ask = parse(Dialect.MESSAGES, json.dumps(body).encode())
+    target = Target("anthropic", OPUS, Dialect.MESSAGES)
+    hold = Hold(1 << 18, 1, None, "messages", OPUS, OPUS, "anthropic", False, 0, 0, 9, "exact", 9, "", "", b"", 1)
+    price = Price("", "", 1, (PriceTier(-1, {"input": 1}),))
+    attempt = Attempt(
+        cast(Ledger, None), hold, price, provider="anthropic", dialect=Dialect.MESSAGES, billed=True, visible=True,
+        encoding="", on_entry=print,
+    )  # fmt: skip
+    attempt.passage = Passage(Caller(1, "k", "org"), Who("org", "", 1, "k", ""), 1 << 18, chain(b"s", ask.messages))
+    prefixes = Prefixes(PromptCacheSettings(mode="on"), b"s")
+    prefixes.counter = Broken()
+    assert prefixes.plan(attempt, ask, Outgoing(ask, target, UpstreamSettings("anthropic", "anthropic"))) == {}
+    assert "a bug, in planning for the prompt cache: ValueError" in caplog.text and "secret" not in caplog.text
 
 
 def test_a_translated_conversation_is_marked_in_the_dialect_that_is_sent(planning: Gateway, someone: Key) -> None:

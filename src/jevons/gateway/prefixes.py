@@ -6,10 +6,12 @@ link carries its organisation. How often things are sent again is learnt of all 
 """
 
 import asyncio
+import logging
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
 from itertools import accumulate
+from traceback import format_tb
 from typing import NamedTuple
 
 import msgspec
@@ -43,6 +45,8 @@ from jevons.policy.promptcache import Plan, plan
 from jevons.policy.provider_cache import Counted, Mark, Path, ProviderCache, Warm
 from jevons.policy.route import Target
 from jevons.wire import markers
+
+log = logging.getLogger("jevons.gateway")
 
 KEY_BYTES = 16
 TAG_BYTES = 8
@@ -133,7 +137,7 @@ class Prefixes(Collector):
         if not 0 < len(ask.messages) <= PREFIX_MESSAGES_MAX:
             return NO_CHANGES
         if mode == "on":
-            return self._planned(attempt, attempt.passage, mode, cache, ask, outgoing)
+            return self._watched(attempt, attempt.passage, mode, cache, ask, outgoing)
         asyncio.get_running_loop().call_soon(self._observed, attempt, attempt.passage, mode, cache, ask, outgoing)
         return NO_CHANGES
 
@@ -141,7 +145,19 @@ class Prefixes(Collector):
         self, attempt: Attempt, passage: Passage, mode: PromptMode, cache: PromptCache, ask: Ask, outgoing: Outgoing
     ) -> None:
         if attempt.settled is None:
-            self._planned(attempt, passage, mode, cache, ask, outgoing)
+            self._watched(attempt, passage, mode, cache, ask, outgoing)
+
+    def _watched(
+        self, attempt: Attempt, passage: Passage, mode: PromptMode, cache: PromptCache, ask: Ask, outgoing: Outgoing
+    ) -> Mapping[str, bytes]:
+        """`_planned`: no bug of ours there shall fail a call."""
+        try:
+            return self._planned(attempt, passage, mode, cache, ask, outgoing)
+        except Exception as error:  # noqa: BLE001 - reported
+            _report(error)
+            self._open.pop(attempt.hold.id, None)
+            attempt.markers = None
+            return NO_CHANGES
 
     def _planned(
         self, attempt: Attempt, passage: Passage, mode: PromptMode, cache: PromptCache, ask: Ask, outgoing: Outgoing
@@ -189,6 +205,12 @@ class Prefixes(Collector):
         sent = self._open.pop(entry.hold.id, None)
         if sent is None or entry.outcome is not Outcome.OK or entry.estimate is not Estimate.NONE:
             return
+        try:
+            self._learn(sent, entry)
+        except Exception as error:  # noqa: BLE001 - nor shall one keep a charge from the disk
+            _report(error)
+
+    def _learn(self, sent: _Sent, entry: Entry) -> None:
         usage, upstream = entry.usage, entry.hold.upstream
         model, path, now_s = sent.model, sent.path, admitted_ms(entry.hold.id) / 1000
         counted = model.cache.apply(path, sent.marks, now_s, only_marks=sent.only_marks)
@@ -328,6 +350,11 @@ class Prefixes(Collector):
                 self._models.popitem(last=False)
         self._models.move_to_end(key)
         return model
+
+
+def _report(error: Exception) -> None:
+    """Of a bug: where it is. What the error says may be content."""
+    log.error("a bug, in planning for the prompt cache: %s\n%s", type(error).__name__, "".join(format_tb(error.__traceback__)))
 
 
 def _marked(ask: Ask) -> tuple[int, ...]:
