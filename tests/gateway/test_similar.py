@@ -1,17 +1,20 @@
 """Answers to similar requests through a real gateway: who is given one, what teaches it, what checking costs and when it stops."""
 
+import http.client
 import itertools
 import json
 import random
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from jevons.ledger.bill import check, open_holds
-from tests.gateway.asking import Gateway, Got, Key, body_of, marker
-from tests.gateway.governing import killed, wait_until
+from tests.gateway.asking import PATHS, Gateway, Got, Key, body_of, connection, marker
+from tests.gateway.governing import killed, limit, wait_until
+from tests.gateway.test_leaving import hang_up
 from tests.provider import Provider
 from tests.running import ROOT, Jevons, upstream
 
@@ -71,14 +74,22 @@ class Asker:
         random.Random(1865).shuffle(texts)
         self._texts = itertools.cycle(f"{a} {b}{c}?" for a, b, c in texts)
 
-    def post(self, text: str = "", stream: bool = False, **headers: str) -> Got:
+    def body(self, text: str = "", stream: bool = False) -> dict[str, Any]:
         said = f"{text or next(self._texts)} @@{json.dumps({'marker': self.name, 'reply': ANSWER})}"
-        body = (
-            body_of(self.door, "gpt-4o", stream, text=said)
-            | self.members
-            | ({"store": False} if self.door == "responses" else {})
-        )
-        return self.gateway.post(self.door, self.key, body, **(self._headers | headers))
+        stored = {"store": False} if self.door == "responses" else {}
+        return body_of(self.door, "gpt-4o", stream, text=said) | self.members | stored
+
+    def post(self, text: str = "", stream: bool = False, **headers: str) -> Got:
+        return self.gateway.post(self.door, self.key, self.body(text, stream), **(self._headers | headers))
+
+    @contextmanager
+    def leaving(self, body: dict[str, Any]) -> Iterator[http.client.HTTPConnection]:
+        """Asked; and gone at the end of the block, answered or not."""
+        with connection(self.gateway.url) as wire:
+            wire.request("POST", PATHS[self.door], json.dumps(body), self.gateway.headers(self.key, **self._headers))
+            yield wire
+            if wire.sock is not None:
+                hang_up(wire.sock)
 
     def word(self, text: str = "", stream: bool = False, **headers: str) -> str:
         got = self.post(text, stream, **headers)
@@ -189,6 +200,49 @@ def test_a_kill_cuts_a_check(gateway: Gateway, taught: Asker) -> None:
         wait_until(lambda: status(gateway)["checks_under_way"] == 0)
     entry = checks(gateway, taught.key)[-1]
     assert entry["outcome"] == "stopped" and gateway.account(taught.key)["held_nusd"] == 0
+
+
+def test_who_is_refused_an_answer_has_none_checked(gateway: Gateway, taught: Asker) -> None:
+    """Nothing is spent for a run that may not go on, and what was foreseen for it is there for others."""
+    asker = Asker(gateway, gateway.key(1000 * 10**9, org="taught"), name=taught.name)
+    limit(gateway, asker.key, scope="run", context_tokens=1)
+    before = status(gateway)
+    assert {asker.post(x_jevons_run_id="too-long").status for _ in range(250)} == {402}
+    after = status(gateway)
+    assert (after["checks_begun"], after["served"]) == (before["checks_begun"], before["served"])
+    assert after["looked"] > before["looked"] and gateway.entries(asker.key) == []
+
+
+def test_nothing_is_checked_for_who_does_not_want_the_provider_asked(gateway: Gateway, taught: Asker) -> None:
+    """What is there is given."""
+    begun = status(gateway)["checks_begun"]
+    answers = [taught.post(cache_control="only-if-cached") for _ in range(250)]
+    assert not [got.body for got in answers if b"could not be checked" in got.body]
+    assert any(got.headers["x-jevons-cache"] == "semantic" for got in answers) and status(gateway)["checks_begun"] == begun
+
+
+def test_for_a_client_that_has_left_nothing_is_checked(gateway: Gateway, taught: Asker) -> None:
+    """The check waits for money that another call holds. When it is there, nobody is given what was to be checked."""
+    poor = Asker(gateway, gateway.key(2_500_000, org="taught"), name=taught.name)
+    begun, name = status(gateway)["checks_begun"], marker()
+    with poor.leaving(body_of("chat", "gpt-4o", cap=200, marker=name, reply="late", first_delay_ms=30_000, stream=True)):
+        wait_until(lambda: gateway.attempts(name))
+        assert any(waits_for_its_check(poor) for _ in range(CHECKED_IN))
+        assert status(gateway)["checks_begun"] == begun
+    wait_until(lambda: status(gateway)["checks_under_way"] == gateway.account(poor.key)["held_nusd"] == 0)
+    assert status(gateway)["checks_begun"] == begun
+
+
+def waits_for_its_check(asker: Asker) -> bool:
+    """Ask, and leave if that is so."""
+    with asker.leaving(asker.body(stream=True)) as wire:
+        assert wire.sock is not None
+        wire.sock.settimeout(0.3)
+        try:
+            wire.getresponse().read()
+        except TimeoutError:
+            return bool(status(asker.gateway)["checks_under_way"])
+    return False
 
 
 def test_tools_the_time_and_persons_are_never_compared(gateway: Gateway, taught: Asker) -> None:

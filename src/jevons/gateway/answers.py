@@ -252,15 +252,18 @@ class Answers:
                 return _hit(found.answer, SavingKind.ANSWER_SEMANTIC, found)
         return None
 
-    def explore(self, wanted: Wanted) -> None:
-        """The answer to a similar request that `look` found is not given after all. Raises Refusal (504) as `look` does."""
-        assert self._similar is not None
-        self._similar.explore(wanted)
-        if wanted.wish.only_kept:
-            raise not_kept("the answer to a similar request could not be checked")
+    def not_given(self, wanted: Wanted, hit: Hit) -> None:
+        """A hit is not given after all: it is refused, cannot be told or not be checked, or its client has left."""
+        if hit.found is not None and self._similar is not None:
+            self._similar.explore(wanted)
 
     async def join(self, wanted: Wanted) -> Hit | None:
-        """The answer that somebody else is just being given. None: ask the provider, `keep` its answer, and `release` in any case."""
+        """The answer that somebody else is just being given. None: ask the provider, `keep` its answer, and `release` in any case.
+
+        Raises Refusal (504).
+        """
+        if wanted.wish.only_kept:
+            raise not_kept("the answer that is kept cannot be told as it was asked for")
         if not wanted.wish.looks:
             return None
         future = self._flights.join(wanted.flight)

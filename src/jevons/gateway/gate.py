@@ -208,16 +208,22 @@ class Gate:
         await attempt.resolve(Outcome.FREE)
         return count.tokens
 
-    async def hit(self, ask: Ask, passage: Passage, target: Target, settings: UpstreamSettings, found: Hit) -> Entry:
-        """A kept answer in place of an attempt: judged as any call, then an entry of cost 0 with what it saves, durable on return.
-
-        It lies on no account, holds nothing, is no step, and leaves an Idempotency-Key free. Raises Refusal, LedgerUnavailable.
-        """
+    async def judge_hit(self, ask: Ask, passage: Passage, target: Target, settings: UpstreamSettings, found: Hit) -> InputCount:
+        """A kept answer in place of an attempt is judged as any call. Returns what `hit` is to be told; raises Refusal."""
         about = model_facts(settings.price_provider, target.model)
         count = await self._count(ask, about, passage.sent)
         self.governor.judge(passage, ask, target.model, count.tokens)
         if (refusal := self.governor.judge_answer(passage, ask.dialect, found.answer.body)) is not None:
             raise refusal
+        return count
+
+    async def hit(
+        self, ask: Ask, passage: Passage, target: Target, settings: UpstreamSettings, found: Hit, count: InputCount
+    ) -> Entry:
+        """A kept answer that was judged: an entry of cost 0 with what it saves, durable on return.
+
+        It lies on no account, holds nothing, is no step, and leaves an Idempotency-Key free. Raises LedgerUnavailable.
+        """
         self.governor.path(passage, target.model)  # for the headers: what is left
         self.governor.remember(passage, ask, count.tokens)
         price = self.book.price(settings.price_provider, target.model, passage.at_ms, price_context(ask, settings))

@@ -4,6 +4,7 @@ Comes in: a request that takes part, and the answer that was found for it. Goes 
 """
 
 import logging
+from collections.abc import Awaitable, Callable
 
 from jevons.core.entry import request_text
 from jevons.gateway import about
@@ -18,8 +19,20 @@ from jevons.wire.translate import BrokenAnswer
 log = logging.getLogger("jevons.gateway")
 
 
-async def replay(gate: Gate, client: Client, settings: UpstreamSettings, wanted: Wanted, hit: Hit, comment: bytes) -> bool:
-    """False: it cannot be told in this form, and nothing was done. `comment`: what a stream says of its cost, or b"". Raises as `Gate.hit`."""
+async def replay(
+    gate: Gate,
+    client: Client,
+    settings: UpstreamSettings,
+    wanted: Wanted,
+    hit: Hit,
+    comment: bytes,
+    ask_again: Callable[[Wanted], Awaitable[bool]],
+) -> bool:
+    """False: it cannot be told in this form, or not be checked, and nothing was done.
+
+    `comment`: what a stream says of its cost, or b"". `ask_again` begins the check of a hit that is due for it, once it is known that nothing else
+    forbids to give it. Raises as `Gate.judge_hit` and `Gate.hit`.
+    """
     ask, passage = wanted.ask, wanted.passage
     told = terminal = b""
     if ask.stream:
@@ -28,7 +41,10 @@ async def replay(gate: Gate, client: Client, settings: UpstreamSettings, wanted:
         except BrokenAnswer as error:
             log.info("what is kept for %s is not streamed: %s", request_text(passage.request), error)
             return False
-    entry = await gate.hit(ask, passage, wanted.target, settings, hit)
+    count = await gate.judge_hit(ask, passage, wanted.target, settings, hit)
+    if hit.found is not None and hit.found.check and not await ask_again(wanted):
+        return False
+    entry = await gate.hit(ask, passage, wanted.target, settings, hit, count)
     gate.governor.answered(passage)
     headers = hit_headers(entry, passage, hit)
     if not ask.stream:

@@ -8,6 +8,8 @@ import asyncio
 import logging
 import random
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from jevons.core.ask import Ask, Dialect
 from jevons.core.entry import Outcome, request_text
@@ -20,7 +22,7 @@ from jevons.core.limits import (
     RETRY_BACKOFF_MAX_S,
 )
 from jevons.core.refusal import Kind, Refusal
-from jevons.gateway.answers import Answers, Told, Wanted, ending_of
+from jevons.gateway.answers import Answers, Hit, Told, Wanted, ending_of
 from jevons.gateway.attempt import Attempt
 from jevons.gateway.checking import Nobody
 from jevons.gateway.client import Client, Scope
@@ -99,23 +101,36 @@ class Journey:
         """A kept answer, or one that another is just being given; else the provider's. Whoever waits for that goes on whatever comes."""
         try:
             hit = await self._answers.look(wanted)
-            if hit is not None and hit.found is not None and hit.found.check and not await self._ask_again(wanted):
-                self._answers.explore(wanted)
-                hit = None
-            if hit is None:
-                self._client.watch(0 if self._ask.stream else DISCONNECT_WATCH_DELAY_S)
-                self._client.interrupt_on_leave(True)
-                hit = await self._answers.join(wanted)
-                self._client.interrupt_on_leave(False)
-            settings = self._lives[wanted.target.upstream].settings
-            if hit is None or not await replay(self._gate, self._client, settings, wanted, hit, self._comment(0)):
-                await self._run(targets, idempotency)
+            if hit is None or not await self._given(wanted, hit):
+                with self._while_it_waits():
+                    hit = await self._answers.join(wanted)
+                if hit is None or not await self._given(wanted, hit):
+                    await self._run(targets, idempotency)
         except asyncio.CancelledError:
             if self._stop.refusal is not None or not self._client.left():
                 raise
         finally:
             gone = self._client.gone or self._stop.refusal is not None
             self._answers.release(wanted, alone=self._sent and not gone)
+
+    async def _given(self, wanted: Wanted, hit: Hit) -> bool:
+        """Give a kept answer. False: it cannot be told in this form, or not be checked. Raises Refusal, LedgerUnavailable."""
+        settings = self._lives[wanted.target.upstream].settings
+        given = False
+        try:
+            given = await replay(self._gate, self._client, settings, wanted, hit, self._comment(0), self._ask_again)
+        finally:
+            if not given:
+                self._answers.not_given(wanted, hit)
+        return given
+
+    @contextmanager
+    def _while_it_waits(self) -> Iterator[None]:
+        """What is waited for in here is given up when the client leaves."""
+        self._client.watch(0 if self._ask.stream else DISCONNECT_WATCH_DELAY_S)
+        self._client.interrupt_on_leave(True)
+        yield
+        self._client.interrupt_on_leave(False)
 
     async def _ask_again(self, wanted: Wanted) -> bool:
         """Ask the provider behind the client's back. False: it is refused, or too much is asked already; then the client's own call is the check."""
@@ -125,7 +140,8 @@ class Journey:
         nobody = Nobody()
         again = Journey(self._gate, self._lives, nobody, self._scope, self._ask, passage, self._answers, wanted.again(passage))
         again._nobody = nobody
-        return await self._answers.checks.begin(again._unheard(wanted.target), nobody)
+        with self._while_it_waits():
+            return await self._answers.checks.begin(again._unheard(wanted.target), nobody)
 
     async def _unheard(self, target: Target) -> None:
         """As `run`, for nobody: what refuses it, or breaks it off, is for the log."""

@@ -87,7 +87,10 @@ class SimilarRequests:
         assert answer is not None  # it was there a moment ago
         self._store.used(chosen.entry)
         self._counts["served"] += 1
-        return Found(answer, chosen.similarity, check=decision.act is Act.CHECK)
+        check = (
+            decision.act is Act.CHECK and not wanted.wish.only_kept
+        )  # who forbids to ask the provider does not pay for it either
+        return Found(answer, chosen.similarity, check)
 
     def explore(self, wanted: Wanted) -> None:
         """What `look` found is not given after all: the provider is asked in its place."""
