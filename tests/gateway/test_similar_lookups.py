@@ -10,7 +10,7 @@ from jevons.cache.exact import ExactAnswers, Kept
 from jevons.cache.settings import SemanticCacheSettings
 from jevons.core.ask import Caller, Dialect
 from jevons.core.chain import Chain
-from jevons.core.limits import SIMILAR_SEARCHES_MAX, SIMILAR_TIDIED
+from jevons.core.limits import SIMILAR_ANSWER_BYTES_MAX, SIMILAR_SEARCHES_MAX, SIMILAR_TIDIED
 from jevons.core.usage import Usage
 from jevons.gateway.answers import Found, Wanted
 from jevons.gateway.governor import Passage
@@ -140,6 +140,7 @@ def test_what_is_not_given_after_all_teaches_like_any_other(lookups: Lookups) ->
 def test_what_calls_a_tool_or_is_very_long_is_not_stored(lookups: Lookups) -> None:
     lookups.ask("How do I get a new card?", tool_calls=[{"id": "t", "function": {"name": "f", "arguments": "{}"}}])
     lookups.ask("How do I get another card?", "long " * 2_000)
+    lookups.ask("How can I get another card?", logprobs="of a short answer" * (SIMILAR_ANSWER_BYTES_MAX // 16))
     assert lookups.entries() == 0
 
 

@@ -488,6 +488,8 @@ SIMILAR_MODELS_MAX = 64
 """Models of one organisation of which is remembered how sure answers are; the one asked longest ago is learnt anew."""
 SIMILAR_ANSWER_CHARS_MAX = 8_000
 """A longer answer is not given to others: comparing it takes more than a millisecond."""
+SIMILAR_ANSWER_BYTES_MAX = 64 * 2**10
+"""Nor one whose body is longer, such as by log probabilities: eight are unpacked and read for each answer that is compared."""
 SIMILAR_TIDIED = 64
 """Of the questions used longest ago, how many one lookup forgets because their answers are gone: 0.2 ms. After a quiet hour all of them may be."""
 SIMILAR_SEARCHES_MAX = 2

@@ -20,7 +20,7 @@ from jevons.cache.settings import SemanticCacheSettings
 from jevons.cache.similar import Near, Place, SimilarAnswers
 from jevons.core.ask import Caller
 from jevons.core.chain import DIGEST_BYTES
-from jevons.core.limits import COUNT_INLINE_BYTES_MAX, SIMILAR_ANSWER_CHARS_MAX, SIMILAR_SEARCHES_MAX
+from jevons.core.limits import COUNT_INLINE_BYTES_MAX, SIMILAR_ANSWER_BYTES_MAX, SIMILAR_ANSWER_CHARS_MAX, SIMILAR_SEARCHES_MAX
 from jevons.embed import Embedder
 from jevons.gateway.answers import Found, Wanted
 from jevons.policy.answers import is_fresh, key_of
@@ -87,10 +87,8 @@ class SimilarRequests:
         assert answer is not None  # it was there a moment ago
         self._store.used(chosen.entry)
         self._counts["served"] += 1
-        check = (
-            decision.act is Act.CHECK and not wanted.wish.only_kept
-        )  # who forbids to ask the provider does not pay for it either
-        return Found(answer, chosen.similarity, check)
+        # Who forbids to ask the provider is not made to pay for that either.
+        return Found(answer, chosen.similarity, check=decision.act is Act.CHECK and not wanted.wish.only_kept)
 
     def explore(self, wanted: Wanted) -> None:
         """What `look` found is not given after all: the provider is asked in its place."""
@@ -103,7 +101,7 @@ class SimilarRequests:
     def keep(self, wanted: Wanted, answer: Kept, exact: ExactAnswers) -> None:
         """What the provider said: right or wrong is what would have been given, and the question is one more that is answered."""
         looked, wanted.similar = wanted.similar, None
-        text = answer_text(wanted.ask.dialect, answer.body)
+        text = answer_text(wanted.ask.dialect, answer.body) if len(answer.body) <= SIMILAR_ANSWER_BYTES_MAX else None
         if not isinstance(looked, Looked) or text is None or len(text) > SIMILAR_ANSWER_CHARS_MAX:
             return
         place, code, near, known, decision = looked
