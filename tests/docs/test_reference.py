@@ -213,7 +213,9 @@ def test_every_door() -> None:
 
 
 def test_every_door_of_the_operator() -> None:
-    routes = [route for route in AdminApi(cast(Ledger, None), "", cast(Answers, None)).application().routes if isinstance(route, Route)]
+    routes = [
+        route for route in AdminApi(cast(Ledger, None), "", cast(Answers, None)).application().routes if isinstance(route, Route)
+    ]
     doors = {
         f"{method} {re.sub(':[a-z]+}', '}', route.path)}"
         for route in routes

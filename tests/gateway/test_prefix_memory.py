@@ -81,11 +81,7 @@ def test_memory_is_bounded_and_what_is_used_stays() -> None:
 
 
 ODD = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.text(max_size=5)
-    | st.sampled_from(["2026-11-22", "https://x/?sig=1"]),
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.sampled_from(["2026-11-22", "https://x/?sig=1"]),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
