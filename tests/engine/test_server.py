@@ -136,7 +136,7 @@ def test_two_requests_progress_together(ask: Asker) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert all(len(times) > 40 for times in spans.values())
+    assert all(len(times) > 20 for times in spans.values())  # some tokens are half a character, and told with the next
     within = [sum(spans[1 - n][0] < t < spans[1 - n][-1] for t in spans[n]) for n in spans]
     assert min(within) > 5
 
