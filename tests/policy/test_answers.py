@@ -140,6 +140,7 @@ def seen(door: str, part: dict[str, Any]) -> dict[str, Any]:
         ("chat", seen("chat", {"type": "audio_url", "audio_url": {"url": "https://a.b/now.wav"}}), False),
         ("chat", seen("chat", {"type": "document_url", "document_url": "https://a.b/now.pdf"}), False),
         ("chat", seen("chat", {"type": "video", "video": ["s3://a/1.png", "s3://a/2.png"]}), False),
+        ("chat", seen("chat", {"type": "video", "video": ["data:image/png;base64,AA", "data:image/png;base64,BB"]}), True),
         ("chat", seen("chat", {"type": "text", "text": "https://a.b is down"}), True),
         ("chat", {"messages": [{"role": "user", "content": "https://a.b is down"}]}, True),
         ("embeddings", {"input": ["https://a.b", "b"]}, True),
