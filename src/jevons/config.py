@@ -18,6 +18,7 @@ from jevons.core.limits import PARK_RAM_MIB
 from jevons.gateway.settings import KINDS, GovernorSettings, UpstreamSettings
 from jevons.policy.access import Access
 from jevons.policy.route import Alias
+from jevons.policy.routes import Route, TaskClass
 from jevons.policy.rules import Limit, rules_of
 
 PORT = 4141
@@ -82,6 +83,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Host names that are answered to (against DNS rebinding); add your own when others reach the gateway. Empty = any."""
     upstreams: tuple[UpstreamSettings, ...] = ()
     models: tuple[Alias, ...] = ()
+    routes: tuple[Route, ...] = ()
+    classes: tuple[TaskClass, ...] = ()
     limits: tuple[Limit, ...] = ()
     access: tuple[Access, ...] = ()
     engine: EngineSection = EngineSection()

@@ -39,7 +39,7 @@ NOON_MS = 1_790_000_000_000
 """An instant in 2026; tests never read the clock."""
 TABLES = (
     "keys accounts holds entries adjustments rollup_minute rollup_hour rollup_day runs run_budgets limits overruns kills approvals audit"
-    " idempotency stored_responses savings_day prefix_breaks"
+    " idempotency stored_responses savings_day prefix_breaks labels learnt students student_events"
 ).split()
 
 WRONG_TYPE = (

@@ -10,6 +10,7 @@ import re
 import msgspec
 
 from jevons.core.price import Line
+from jevons.core.routed import Role, Routed
 from jevons.core.saving import Break, Saving
 from jevons.core.usage import Usage
 
@@ -166,6 +167,10 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     """Lines against what the request asked for: list_nusd + their sum is its baseline."""
     broke: Break | None = None
     """Where it left the prefix of its conversation."""
+    role: Role = Role.ANSWER
+    """What the attempt was made for."""
+    routed: Routed | None = None
+    """How its request was routed; None = by its name alone."""
 
     @property
     def overrun_nusd(self) -> int:

@@ -14,7 +14,11 @@ class SavingKind(enum.StrEnum):
     """Why a request cost less than its baseline, in the order in which the steps are taken."""
 
     MODEL = "model"
-    """Another model than the one asked for (a budget nearly used up, a route)."""
+    """A cheaper model than the one asked for, as a budget ran out."""
+    ROUTE = "route"
+    """Another model, because a route sent it there; negative where the small model of a cascade was asked in vain."""
+    STUDENT = "student"
+    """A student's answer in place of its teacher's."""
     TRIM = "trim"
     """Tool output that was made shorter."""
     PROMPT_PLANNED = "prompt_planned"
@@ -29,6 +33,8 @@ class SavingKind(enum.StrEnum):
     """An answer of ours to a similar request, under an error bound."""
     CHECK = "check"
     """What asking again cost, to check cached answers: always negative."""
+    SHADOW = "shadow"
+    """What comparing models cost, answers and judgements: always negative."""
 
 
 class Saving(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 
 from jevons.core.entry import Entry, Hold
+from jevons.core.label import Label
 from jevons.policy.rules import Limit
 
 
@@ -236,9 +237,40 @@ class Imported(msgspec.Struct):
     """Set as it is applied: key id -> billed cost of these."""
 
 
+class Labelled(msgspec.Struct, frozen=True, gc=False):
+    """An answer was judged; a second label of its kind for the same answer is passed over."""
+
+    label: Label
+
+
+class Learnt(msgspec.Struct, frozen=True):
+    """What is learnt of something, whole and new."""
+
+    kind: str
+    """promise, breaker, cascade"""
+    name: str
+    state: str
+    """JSON."""
+    at_ms: int
+
+
+class StudentPut(msgspec.Struct, frozen=True):
+    """A student is made, or its state changes."""
+
+    name: str
+    version: int
+    org: str
+    state: str
+    """trained, shadow, serving, demoted, withdrawn"""
+    card: str
+    """JSON: task, teacher, data, provenance, measured quality, cost."""
+    reason: str
+    at_ms: int
+
+
 Op = (
     Opened | Withdrawn | Grown | Posted | Imported | Overran | Adjusted | KeyCreated | KeyRevoked | KeyChanged | LimitSet | LimitPut | LimitRemoved
-    | Began | RunTightened | Kill | Lifted | Approval | Decided | Noted
+    | Began | RunTightened | Kill | Lifted | Approval | Decided | Noted | Labelled | Learnt | StudentPut
 )  # fmt: skip
-Lasting = Posted | KeyRevoked | Kill | Began | RunTightened
+Lasting = Posted | KeyRevoked | Kill | Began | RunTightened | Labelled | Learnt | StudentPut
 """What happened for good, and is written later if it cannot be written now."""

@@ -16,7 +16,7 @@ import msgspec
 
 from jevons.core.entry import UNSENT, Entry, Hold, admitted_ms, first_id_of_ms
 from jevons.core.limits import IDEMPOTENCY_TTL_S, LEDGER_BUSY_S, ORDERS_READ_MAX, RESPONSE_OWNER_TTL_S
-from jevons.ledger import imported, savings
+from jevons.ledger import imported, routing, savings
 from jevons.ledger.audit import append, records_of
 from jevons.ledger.errors import LedgerError
 from jevons.ledger.ops import (
@@ -32,6 +32,8 @@ from jevons.ledger.ops import (
     KeyRevoked,
     KeySettings,
     Kill,
+    Labelled,
+    Learnt,
     Lifted,
     LimitPut,
     LimitRemoved,
@@ -42,6 +44,7 @@ from jevons.ledger.ops import (
     Overrun,
     Posted,
     RunTightened,
+    StudentPut,
     Withdrawn,
 )
 from jevons.ledger.rollup import MEASURES, MINUTE_MS, MINUTES_KEPT, Rollup
@@ -55,7 +58,7 @@ HOLD_COLUMNS = (
 ENTRY_COLUMNS = (
     "id key_id run_id dialect model target upstream stream outcome status input cache_read cache_write_5m cache_write_1h output "
     "reasoning lines list_nusd billed_nusd held_nusd overrun_nusd estimate input_bound price_book price_row chain messages finish "
-    "settled_ms first_byte_ms agent terms held_order posted_order source requests unknown tariff tier savings"
+    "settled_ms first_byte_ms agent terms held_order posted_order source requests unknown tariff tier savings role routed"
 ).split()
 APPROVAL_COLUMNS = "id account window_ms question granted asked_ms expires_ms state decided_ms".split()
 STATEMENT_ROWS = (64, 16, 4, 1)
@@ -222,6 +225,8 @@ class SqliteStore:
                 self.db.execute(_BEGIN_RUN, (op.key_id, op.run_id, op.parent_run_id, op.agent, op.source, op.at_ms, op.at_ms))
             elif isinstance(op, Imported):
                 self._write_imported(op)
+            elif isinstance(op, Labelled | Learnt | StudentPut):
+                routing.write(self.db, op)
             else:
                 self._write_rare(op)
         if opened:
@@ -417,6 +422,7 @@ def _entry_row(e: Entry) -> tuple[Any, ...]:
         u.cache_write_5m, u.cache_write_1h, u.output, u.reasoning, _encode_lines(e.lines).decode(), e.list_nusd, e.billed_nusd, h.held_nusd,
         e.overrun_nusd, e.estimate, h.input_bound, h.price_book, e.price_row or h.price_row, h.chain, h.messages, e.finish, e.settled_ms, e.first_byte_ms,
         h.agent, h.terms, h.order, e.order, e.source, e.requests, e.unknown, e.tariff, h.tier, _encode_lines(e.savings).decode() if e.savings else "[]",
+        e.role, "" if e.routed is None else _encode_lines(e.routed).decode(),
     )  # fmt: skip
 
 
