@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from jevons.engine.park.disk import Disk
-from jevons.engine.park.sealing import OVERHEAD_BYTES, tenant_tag
+from jevons.engine.park.sealing import tenant_tag
 from jevons.engine.park.trails import FILE
 from jevons.ledger.home import Home
+from jevons.ledger.sealing import OVERHEAD_BYTES
 from tests.cli.conftest import Run
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from jevons.core.limits import PARK_BLOCK_BYTES_MAX, PARK_DISK_RETRY_S
 from jevons.engine.park.disk import Disk, erase, listing
-from jevons.engine.park.sealing import FORMAT, tenant_tag
+from jevons.engine.park.sealing import PARK, tenant_tag
 
 SECRET = bytes(range(32))
 ACME, GLOBEX = tenant_tag(SECRET, "acme"), tenant_tag(SECRET, "globex")
@@ -67,7 +67,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "cut short": rewritten(lambda file: file[:-1]),
     "empty": rewritten(lambda file: b""),
     "longer": rewritten(lambda file: file + b"\0"),
-    "format of tomorrow": rewritten(lambda file: FORMAT[:-1] + bytes([FORMAT[-1] + 1]) + file[len(FORMAT) :]),
+    "format of tomorrow": rewritten(lambda file: PARK.magic[:-1] + bytes([PARK.magic[-1] + 1]) + file[len(PARK.magic) :]),
     "unreadable": linked,
     "enormous": lambda file: os.truncate(file, PARK_BLOCK_BYTES_MAX + 1),  # a hole: it takes no room
 }

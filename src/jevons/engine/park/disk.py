@@ -28,7 +28,8 @@ from jevons.core.limits import (
     PARK_DISK_FREE_MIN_SHARE,
     PARK_DISK_RETRY_S,
 )
-from jevons.engine.park.sealing import NAME_BYTES, TAG_BYTES, Refused, Sealer
+from jevons.engine.park.sealing import NAME_BYTES, park_sealer
+from jevons.ledger.sealing import TAG_BYTES, Refused, Sealer
 
 log = logging.getLogger("jevons.engine.park")
 PARTIAL = ".partial"
@@ -65,7 +66,7 @@ class Disk:
         """Files that were removed because their bytes were not what had been sealed under their name, or could not be read."""
         self._sealer: Sealer | None = None
         try:
-            self._sealer = Sealer(secret)
+            self._sealer = park_sealer(secret)
         except ImportError:
             self._off("the package `cryptography` is missing; to encrypt: pip install cryptography", float("inf"))
 

@@ -22,9 +22,9 @@ from jevons.core.limits import (
     PARK_WRITES_BYTES_MAX,
 )
 from jevons.engine.park.disk import Disk, Filed
-from jevons.engine.park.sealing import OVERHEAD_BYTES
 from jevons.engine.park.shelf import Block, Shelf
 from jevons.engine.park.trails import FILE, Trail, Trails
+from jevons.ledger.sealing import OVERHEAD_BYTES
 from jevons.policy.park import Prefill
 
 
