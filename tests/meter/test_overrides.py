@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from jevons.core.money import NUSD_PER_USD
 from jevons.core.price import Price, UnpricedKind, charge
 from jevons.core.usage import Usage
 from jevons.meter.overrides import BadOverride, load_overrides, override_line, parse_overrides, price_files
@@ -163,11 +164,11 @@ def test_names_and_patterns(priced: Priced) -> None:
 
 def test_the_users_file_comes_after_the_packaged_one(tmp_path: Path, book_path: Path) -> None:
     packaged = load_overrides(price_files())
-    assert [o.source for o in packaged] == ["local_prices.toml#1"]
+    assert [o.source for o in packaged] == ["local_prices.toml#1", "local_prices.toml#2"]
     assert load_overrides(price_files(tmp_path)) == packaged
     (tmp_path / "prices.toml").write_text('[[price]]\nprovider = "local"\nmodel = "*"\ninput = "0.1"\n')
     both = load_overrides(price_files(tmp_path))
-    assert [o.source for o in both] == ["local_prices.toml#1", "prices.toml#1"]
+    assert [o.source for o in both] == ["local_prices.toml#1", "local_prices.toml#2", "prices.toml#1"]
     price = PriceBook.load(book_path, both).price("local", "smollm2", NOON)
     assert price is not None
     assert cost(price, input=1_000, output=1_000) == 100_000 + 515_000
@@ -186,7 +187,8 @@ def test_the_local_rate_follows_from_its_assumptions() -> None:
             stated[words[0]] = Fraction(words[1])
     second = stated["watts"] / 1000 * stated["usd_per_kwh"] / 3600
     second += stated["machine_usd"] / (stated["years"] * 31_536_000 * stated["utilisation"])
-    (local,) = load_overrides(price_files())
+    local, student = load_overrides(price_files())
+    assert abs(student.rates["requests"][0][1] / (second * stated["student_ms"] / 1000 * NUSD_PER_USD) - 1) < Fraction(1, 400)
     for kind in ("input", "output", "cache_read"):
         exact = second * 10**6 / stated[f"{kind}_per_s"]
         rate = local.rates[kind][0][1] / 1_000  # nano-dollars per token -> dollars per million
