@@ -17,7 +17,7 @@ from jevons.core.ask import Ask, Caller, Dialect
 from jevons.core.entry import request_text
 from jevons.core.limits import COUNT_TOKENS_PER_MINUTE_MAX, ROUTE_MEMO_ENTRIES_MAX
 from jevons.core.price import Price
-from jevons.core.refusal import Kind, Refusal, invalid
+from jevons.core.refusal import Kind, Refusal
 from jevons.gateway import about
 from jevons.gateway.answers import Answers
 from jevons.gateway.client import Client, Receive, Scope, Send
@@ -31,11 +31,12 @@ from jevons.gateway.journey import Aborted, Journey
 from jevons.gateway.metrics import Metrics
 from jevons.gateway.passing import find_pass, forward
 from jevons.gateway.reply import fail, own_headers, refuse
+from jevons.gateway.routing import Router
 from jevons.gateway.stored import forward_stored, owner_of
 from jevons.gateway.trimming import Trimmer
 from jevons.gateway.upstreams import Live
 from jevons.ledger.errors import LedgerUnavailable
-from jevons.policy.route import Table, Target, allowed, choose, offered
+from jevons.policy.route import Table, Target
 from jevons.wire.errors import error_event
 from jevons.wire.parse import parse
 from jevons.wire.trimming.crushed import PATH
@@ -72,6 +73,7 @@ class App:
         self._gate = gate
         self._lives = lives
         self._table = table
+        self._router = Router(table, gate.book)
         self._metrics = metrics
         self._answers = answers
         self._admin = admin
@@ -81,7 +83,6 @@ class App:
         self._trimmer = trimmer
         self._bodies = Bodies()
         self._counted: dict[int, deque[float]] = {}
-        self._chosen: dict[tuple[str, Dialect], tuple[Target, ...]] = {}
         self._good_hosts: set[bytes] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -153,61 +154,28 @@ class App:
             client.streams = ask.stream
             if dialect is Dialect.COUNT_TOKENS:
                 self._limit_counting(caller)
-                if (here := self._counted_here(ask.model, caller)) is not None:
+                if (here := self._router.counted_here(ask, caller)) is not None:
                     await self._count(ask, caller, named, here, client, request)
                     return
-            targets = self._targets(ask.model, dialect, caller)
+            self._router.check(ask, caller)
             ask, passage = self._gate.governor.enter(ask, caller, named, request)
+            way = self._router.way(ask, passage, named)
             if ask.previous_response_id is not None:
-                targets = owner_of(ledger, caller, ask.previous_response_id, targets)
-            targets = degraded(ask, passage, targets, self._table, self._gate, self._lives)
+                way = way._replace(targets=owner_of(ledger, caller, ask.previous_response_id, way.targets))
+            way = way._replace(targets=degraded(ask, passage, way.targets, self._table, self._gate, self._lives))
+            first = way.targets[0]
             if self._trimmer is not None:
-                ask = await self._trimmer.trim(ask, passage, named, partial(self._price, ask, passage, targets[0]))
-            settings = self._lives[targets[0].upstream].settings
-            wanted = await self._answers.wanted(ask, passage, targets[0], settings, named, scope)
+                ask = await self._trimmer.trim(ask, passage, named, partial(self._price, ask, passage, first))
+            settings = self._lives[first.upstream].settings
+            wanted = await self._answers.wanted(ask, passage, first, settings, named, scope)
             journey = Journey(self._gate, self._lives, client, scope, ask, passage, self._answers, wanted)
-            await journey.run(targets, self._idempotency(named, caller, body, kept=wanted is not None))
+            await journey.run(way.targets, self._idempotency(named, caller, body, kept=wanted is not None))
 
     async def _refuse(self, client: Client, refusal: Refusal, dialect: Dialect, request: int) -> None:
         if client.started:  # the stream is begun: say it in an event, then the server closes without a clean end
             await client.body(error_event(refusal, dialect, request_text(request)), more=True)
         else:
             await refuse(client, refusal, dialect, request, own_headers(request, None, cost=False))
-
-    def _targets(self, model: str, dialect: Dialect, caller: Caller) -> tuple[Target, ...]:
-        if not allowed(caller.models, model):
-            raise Refusal(
-                Kind.PERMISSION,
-                403,
-                f"Key {caller.key_name!r} may not use {model!r}; it is limited to {', '.join(caller.models)}.",
-                code="model_not_allowed",
-                param="model",
-            )
-        targets = self._chosen.get((model, dialect))
-        if targets is None:
-            targets = choose(self._table, model, dialect)
-            if targets and len(self._chosen) < ROUTE_MEMO_ENTRIES_MAX:
-                self._chosen[model, dialect] = targets
-        if targets:
-            return targets
-        if offered(self._table, model) is not None:
-            raise invalid(
-                f"Model {model!r} is not offered over this endpoint, and {dialect} cannot be translated for it.",
-                param="model",
-                code="wrong_endpoint",
-            )
-        known = sorted(
-            {pattern for offer in self._table.offers for pattern in offer.models} | {alias.name for alias in self._table.aliases}
-        )
-        similar = self._gate.book.suggest(model)
-        hint = f" Similar names with a known price: {', '.join(similar)}." if similar else ""
-        raise Refusal(
-            Kind.NOT_FOUND,
-            404,
-            f"No upstream answers to the model {model!r}. Configured: {', '.join(known) or 'none'}.{hint} Add it under `models` of an upstream in jevons.toml.",
-            code="model_not_found",
-            param="model",
-        )
 
     def _idempotency(self, named: Named, caller: Caller, body: bytes, *, kept: bool) -> tuple[bytes, bytes]:
         """(digest of the Idempotency-Key, digest of the body), or empty ones. Raises Refusal for a repeat.
@@ -231,12 +199,6 @@ class App:
     def _price(self, ask: Ask, passage: Passage, target: Target) -> Price | None:
         settings = self._lives[target.upstream].settings
         return self._gate.book.dearest(settings.price_provider, target.model, passage.at_ms, price_context(ask, settings))
-
-    def _counted_here(self, model: str, caller: Caller) -> Target | None:
-        """The target of a model whose upstream has no count_tokens door."""
-        if not allowed(caller.models, model) or choose(self._table, model, Dialect.COUNT_TOKENS):
-            return None
-        return offered(self._table, model)
 
     async def _count(self, ask: Ask, caller: Caller, named: Named, target: Target, client: Client, request: int) -> None:
         ask, passage = self._gate.governor.enter(ask, caller, named, request)
