@@ -181,7 +181,7 @@ def doctor(
 
 _WHERE = " WHERE entries.id >= ? AND (? IS NULL OR keys.name = ?) AND (? IS NULL OR entries.agent = ?) AND (? IS NULL OR entries.target = ?)"
 _LOSSES = (
-    "SELECT keys.name, entries.agent, entries.target, cause, position, role, lost_tokens, lost_nusd, printf('req_%015x', entry_id >> 4)"
+    "SELECT keys.name, entries.agent, entries.target, cause, position, prefix_breaks.role, lost_tokens, lost_nusd, printf('req_%015x', entry_id >> 4)"
     " FROM prefix_breaks JOIN entries ON entries.id = entry_id JOIN keys ON keys.id = entries.key_id" + _WHERE
 )
 _CALLS = (

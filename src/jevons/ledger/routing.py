@@ -22,33 +22,38 @@ _READ = (
     "SELECT request_id, key_id, org, route, model, reference, good, harm, grader, weight, score, shown, at_ms, features FROM labels"
     " WHERE (:org IS NULL OR org = :org) AND (:route IS NULL OR route = :route) AND at_ms >= :since ORDER BY id"
 )
+_STUDENT = (
+    "INSERT INTO students (name, version, org, state, card, created_ms) VALUES (?, ?, ?, ?, ?, ?)"
+    " ON CONFLICT DO UPDATE SET state = excluded.state, card = excluded.card"
+)
+_EVENT = (
+    "INSERT INTO student_events (name, version, at_ms, state, reason) SELECT ?1, ?2, ?3, ?4, ?5 WHERE NOT EXISTS"  # it may be written again
+    " (SELECT 1 FROM student_events WHERE name = ?1 AND version = ?2 AND at_ms = ?3 AND state = ?4)"
+)
 _encode = msgspec.json.Encoder().encode
 _features = msgspec.json.Decoder(Features).decode
 
 
 def write(db: apsw.Connection, op: Labelled | Learnt | StudentPut) -> None:
-    match op:
-        case Labelled(label):
-            db.execute(
-                _LABEL,
-                (
-                    label.request, label.key_id, label.org, label.route, label.model, label.reference, label.good, label.harm,
-                    label.grader, label.weight, label.score, label.shown, label.at_ms, _encode(label.features).decode(),
-                ),
-            )  # fmt: skip
-        case Learnt(kind, name, state, at_ms):
-            db.execute("INSERT OR REPLACE INTO learnt (kind, name, state, at_ms) VALUES (?, ?, ?, ?)", (kind, name, state, at_ms))
-        case StudentPut(name, version, org, state, card, reason, at_ms):
-            db.execute(
-                "INSERT INTO students (name, version, org, state, card, created_ms) VALUES (?, ?, ?, ?, ?, ?)"
-                " ON CONFLICT DO UPDATE SET state = excluded.state, card = excluded.card",
-                (name, version, org, state, card, at_ms),
-            )
-            db.execute(
-                "INSERT INTO student_events (name, version, at_ms, state, reason) SELECT ?1, ?2, ?3, ?4, ?5 WHERE NOT EXISTS"  # written again
-                " (SELECT 1 FROM student_events WHERE name = ?1 AND version = ?2 AND at_ms = ?3 AND state = ?4)",
-                (name, version, at_ms, state, reason),
-            )
+    if isinstance(op, Labelled):
+        _write_label(db, op.label)
+    elif isinstance(op, Learnt):
+        db.execute(
+            "INSERT OR REPLACE INTO learnt (kind, name, state, at_ms) VALUES (?, ?, ?, ?)", (op.kind, op.name, op.state, op.at_ms)
+        )
+    else:
+        db.execute(_STUDENT, (op.name, op.version, op.org, op.state, op.card, op.at_ms))
+        db.execute(_EVENT, (op.name, op.version, op.at_ms, op.state, op.reason))
+
+
+def _write_label(db: apsw.Connection, label: Label) -> None:
+    db.execute(
+        _LABEL,
+        (
+            label.request, label.key_id, label.org, label.route, label.model, label.reference, label.good, label.harm, label.grader,
+            label.weight, label.score, label.shown, label.at_ms, _encode(label.features).decode(),
+        ),
+    )  # fmt: skip
 
 
 def labels(path: Path, *, org: str | None = None, route: str | None = None, since_ms: int = 0) -> Iterator[Label]:

@@ -1,0 +1,77 @@
+"""Labels, what is learnt, and students: written once, read back as they were, gone with nothing."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from jevons.core.entry import first_id_of_ms
+from jevons.core.features import Features
+from jevons.core.label import Label
+from jevons.core.routed import Option, Role, Routed
+from jevons.ledger import routing
+from jevons.ledger.ops import KeyCreated, Labelled, Learnt, Opened, Posted, StudentPut
+from jevons.ledger.sqlite import SqliteStore
+from tests.ledger.making import NOON_MS, make_entry, make_hold, make_key
+from tests.ledger.test_savings import rows
+
+FEATURES = Features(dialect="chat", input_tokens=40, modalities=("image",), language="es")
+LABEL = Label(
+    first_id_of_ms(NOON_MS), 1, "acme", "easy", "small", "large", good=False, harm=True, grader="exact", weight=20.0, score=0.75,
+    shown=False, at_ms=NOON_MS, features=FEATURES,
+)  # fmt: skip
+
+
+@pytest.fixture
+def store(path: Path) -> SqliteStore:
+    store = SqliteStore(path)
+    store.apply([KeyCreated(make_key(1))])
+    return store
+
+
+def test_labels_come_back_in_order_and_a_second_of_its_kind_is_passed_over(store: SqliteStore, path: Path) -> None:
+    later = msgspec.structs.replace(LABEL, org="other", model="mini", score=None, good=True, harm=False, at_ms=NOON_MS + 5)
+    store.apply([Labelled(LABEL), Labelled(msgspec.structs.replace(LABEL, good=True)), Labelled(later)])
+    assert list(routing.labels(path)) == [LABEL, later]
+    assert list(routing.labels(path, org="acme")) == [LABEL]
+    assert list(routing.labels(path, route="nothing")) == []
+    assert list(routing.labels(path, since_ms=NOON_MS + 1)) == [later]
+
+
+def test_what_is_learnt_is_replaced_by_its_name(store: SqliteStore, path: Path) -> None:
+    store.apply(
+        [
+            Learnt("promise", "easy", "1", NOON_MS),
+            Learnt("breaker", "easy", "2", NOON_MS),
+            Learnt("promise", "easy", "3", NOON_MS),
+        ]
+    )
+    assert routing.learnt(path, "promise") == {"easy": "3"}
+    assert routing.learnt(path, "nothing") == {}
+
+
+def test_a_student_has_a_state_and_a_history(store: SqliteStore, path: Path) -> None:
+    trained = StudentPut("intents", 1, "acme", "trained", "{}", "made of 400 examples", NOON_MS)
+    serving = StudentPut("intents", 1, "acme", "serving", '{"alpha":0.05}', "its promise holds", NOON_MS + 9)
+    store.apply([trained, serving])
+    store.apply([serving])  # the disk came back: it is written again
+    assert routing.students(path) == [msgspec.structs.replace(serving, at_ms=NOON_MS)]
+    assert routing.students(path, org="other") == []
+    assert rows(path, "SELECT state, reason FROM student_events ORDER BY id") == [
+        ("trained", "made of 400 examples"),
+        ("serving", "its promise holds"),
+    ]
+
+
+def test_an_entry_says_what_it_was_for_and_how_it_was_routed(store: SqliteStore, path: Path) -> None:
+    routed = Routed("easy", "promise", options=(Option("small", "local", "local", 0.9, 0.8, 12),), features=FEATURES)
+    plain, other = make_hold(first_id_of_ms(NOON_MS)), make_hold(first_id_of_ms(NOON_MS + 1))
+    store.apply(
+        [Opened(plain), Opened(other), Posted(make_entry(plain, 1)), Posted(make_entry(other, 2, role=Role.HEDGE, routed=routed))]
+    )
+    assert rows(path, "SELECT role, route, routed_why FROM calls ORDER BY entry_id") == [
+        ("", "", ""),
+        ("hedge", "easy", "promise"),
+    ]
+    [(text,)] = rows(path, "SELECT routed FROM entries WHERE routed <> ''")
+    assert msgspec.json.decode(text, type=Routed) == routed
