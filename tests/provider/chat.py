@@ -197,7 +197,7 @@ def _choice(plan: Plan, index: int, text: str, body: dict[str, Any], flavour: st
     if plan.calls:
         message["tool_calls"] = [_call(plan, index, call, call.arguments) for call in plan.calls]
     logprobs = (
-        {"content": [_logprob(piece, body) for piece in pieces(text, len(text))], "refusal": None}
+        {"content": [_logprob(piece, body, plan.script.logprob) for piece in pieces(text, len(text))], "refusal": None}
         if body.get("logprobs")
         else None
     )
@@ -213,8 +213,8 @@ def _call_id(plan: Plan, choice: int, call: Call) -> str:
     return f"call_{plan.id[:16]}{choice}{call.number}"
 
 
-def _logprob(piece: str, body: dict[str, Any]) -> dict[str, Any]:
-    value = {"token": piece, "logprob": -0.125, "bytes": list(piece.encode())}
+def _logprob(piece: str, body: dict[str, Any], logprob: float) -> dict[str, Any]:
+    value = {"token": piece, "logprob": logprob, "bytes": list(piece.encode())}
     return {**value, "top_logprobs": [dict(value)] * (body.get("top_logprobs") or 0)}
 
 
@@ -295,7 +295,10 @@ class _Chunks:
         extra: dict[str, Any] | None = None,
     ) -> Frame:
         logprobs = (
-            {"content": [_logprob(piece, self._body) for piece in pieces(text, len(text))], "refusal": None}
+            {
+                "content": [_logprob(piece, self._body, self.plan.script.logprob) for piece in pieces(text, len(text))],
+                "refusal": None,
+            }
             if self._body.get("logprobs") and text
             else None
         )

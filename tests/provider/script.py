@@ -1,8 +1,9 @@
 """What one answer of the stand-in shall be: a script, sent along with the request or queued before it.
 
 In: the text after `@@` in the last user message (`@@{"reply": "hello", "fault": "reset_mid_stream"}`; other text may stand around
-it), or the body of `POST /_script` (one object or a list), which is used up first, in order. Out: a `Script`. A script that does
-not parse is answered with 400 and the reason: a test must not pass because of a typing error.
+it), the header `x-stand-in-script` (which no model takes for text), or the body of `POST /_script` (one object or a list), which is used
+up first, in order. Out: a `Script`. A script that does not parse is answered with 400 and the reason: a test must not pass because of a
+typing error.
 
 In an agent's loop the script stands in the history at every turn: `then` is the script after one assistant turn, `then.then`
 after two. Without `then`, the turn after a tool call echoes the tools' results.
@@ -115,6 +116,8 @@ class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     searches: int = 0
     """Web searches that are made and billed, asked for or not."""
     service_tier: str | None = None
+    logprob: float = -0.125
+    """Of every token of the text, where the request asks for log-probabilities (Chat)."""
     headers: dict[str, str] = {}
     """Extra headers of the answer."""
     marker: str | None = None
@@ -150,13 +153,13 @@ def parse_scripts(data: bytes) -> list[Script]:
     return found if isinstance(found, list) else [found]
 
 
-def script_in(text: str) -> Script | None:
+def script_in(text: str, mark: str = MARK) -> Script | None:
     """Finds the script in a user's text; None if there is none. Raises ScriptError."""
-    start = text.find(MARK + "{")
+    start = text.find(mark + "{")
     if start < 0:
         return None
     try:
-        found, _ = json.JSONDecoder().raw_decode(text, start + len(MARK))
+        found, _ = json.JSONDecoder().raw_decode(text, start + len(mark))
         return msgspec.convert(found, Script)
     except (ValueError, msgspec.ValidationError) as error:
         raise ScriptError(f"bad script: {error}") from error

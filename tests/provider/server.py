@@ -23,7 +23,7 @@ from tests.provider.http1 import Connection, Request, head
 from tests.provider.journal import Journal
 from tests.provider.prompt import PrefixMemory, Prompt
 from tests.provider.routes import Route, credential, parse_body, route
-from tests.provider.script import STREAM_FAULTS, Script, ScriptError, parse_scripts
+from tests.provider.script import STREAM_FAULTS, Script, ScriptError, parse_scripts, script_in
 
 
 class StandIn:
@@ -129,7 +129,9 @@ class StandIn:
             prompt, context = self._read(found, body, key)
             if prompt.model.startswith("missing"):
                 raise ApiError(404)
-            script = self._due(queued or prompt.script() or Script(), request)
+            script = self._due(
+                queued or script_in(request.header("x-stand-in-script") or "", "") or prompt.script() or Script(), request
+            )
             about["marker"] = script.marker
             _refuse(script, prompt)
             takes_gzip = "gzip" in (request.header("accept-encoding") or "")
