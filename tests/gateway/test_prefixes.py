@@ -250,7 +250,7 @@ def test_a_bug_in_the_planner_fails_no_call_and_tells_nothing(caplog: pytest.Log
     )  # fmt: skip
     attempt.passage = Passage(Caller(1, "k", "org"), Who("org", "", 1, "k", ""), 1 << 18, chain(b"s", ask.messages))
     prefixes = Prefixes(PromptCacheSettings(mode="on"), b"s")
-    prefixes.counter = Broken()
+    prefixes._beginnings.counter = Broken()
     assert prefixes.plan(attempt, ask, Outgoing(ask, target, UpstreamSettings("anthropic", "anthropic"))) == {}
     assert "a bug, in planning for the prompt cache: ValueError" in caplog.text and "secret" not in caplog.text
 

@@ -10,7 +10,6 @@ import logging
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
-from itertools import accumulate
 from traceback import format_tb
 from typing import NamedTuple
 
@@ -21,24 +20,22 @@ from prometheus_client.registry import Collector
 from jevons.cache.settings import PromptCacheSettings, PromptMode
 from jevons.core.ask import Ask, Dialect
 from jevons.core.cache_rules import CacheRates, CacheRules, Style, rates
-from jevons.core.chain import Chain, links_after
+from jevons.core.chain import Chain
 from jevons.core.chain import chain as chain_of
 from jevons.core.entry import Entry, Estimate, Outcome, admitted_ms, attempt_of
 from jevons.core.limits import (
     COUNT_INLINE_BYTES_MAX,
-    PREFIX_KNOWN_MAX,
-    PREFIX_LINKS_MAX,
     PREFIX_MESSAGES_MAX,
     PREFIX_MODELS_MAX,
     PREFIX_PARTS_MAX,
     PREFIX_STOPS_MAX,
 )
 from jevons.gateway.attempt import Attempt
+from jevons.gateway.beginnings import Beginnings, Known
 from jevons.gateway.governor import WITHOUT_STEPS, Passage
 from jevons.gateway.outbound import Outgoing
 from jevons.meter.models import ModelFacts, model_facts
 from jevons.meter.prompt_rules import PromptCache, prompt_cache
-from jevons.meter.tokens import MessageCounter
 from jevons.policy.arrivals import Arrivals, By
 from jevons.policy.degrade import Turn
 from jevons.policy.promptcache import Plan, plan
@@ -49,19 +46,7 @@ from jevons.wire import markers
 log = logging.getLogger("jevons.gateway")
 
 KEY_BYTES = 16
-TAG_BYTES = 8
 NO_CHANGES: Mapping[str, bytes] = {}
-
-
-class _Known(msgspec.Struct, frozen=True):
-    """What was found out of a request's messages. The next one of its conversation goes on from it."""
-
-    path: Path
-    opening: int
-    """How many of them are tools and system."""
-
-
-NOTHING_KNOWN = _Known(Path((), ()), 0)
 
 
 class _Model:
@@ -109,15 +94,11 @@ class Prefixes(Collector):
     def __init__(self, settings: PromptCacheSettings, secret: bytes) -> None:
         self._settings = settings
         self._secret = secret
-        self.counter = MessageCounter()
+        self._beginnings = Beginnings(secret)
+        self.counter = self._beginnings.counter
         """Tokens of messages; the gate counts by it too."""
         self._arrivals = Arrivals(PREFIX_STOPS_MAX)
         self._models: OrderedDict[tuple[str, str], _Model] = OrderedDict()
-        self._known: OrderedDict[tuple[bytes, str], _Known] = OrderedDict()
-        """By the last link of a request, and the tokenizer that it was counted by."""
-        self._links = 0
-        """Of all that are known."""
-        self._tags: dict[str, bytes] = {}
         self._open: dict[int, _Sent] = {}
         """Calls under way, by the ids of their holds."""
         self.marks: Counter[tuple[str, str]] = Counter()
@@ -168,7 +149,7 @@ class Prefixes(Collector):
         if self._is_long(sent, about, chain):
             return NO_CHANGES
         marked = _marked(sent)
-        known = self._known_of(passage.caller.org, sent, chain, about, marked)
+        known = self._beginnings.of(passage.caller.org, sent, chain, about, marked)
         own_marks = [markers.Mark(place, ttl) for place in marked for ttl in markers.lifetimes(sent.messages[place])]
         path, said = known.path, markers.said(sent, tuple(own_marks))
         attempt.markers = "client" if said.plans else "automatic"
@@ -233,7 +214,7 @@ class Prefixes(Collector):
             return 0
         if self._is_long(ask, about, passage.sent):
             return 0
-        path = self._known_of(passage.caller.org, ask, passage.sent, about, _marked(ask)).path
+        path = self._beginnings.of(passage.caller.org, ask, passage.sent, about, _marked(ask)).path
         return _tokens(path, model.cache.warm(path, passage.at_ms / 1000))
 
     def collect(self) -> Iterator[Metric]:
@@ -259,7 +240,7 @@ class Prefixes(Collector):
         self,
         cache: PromptCache,
         sent: Ask,
-        known: _Known,
+        known: Known,
         said: markers.Said,
         wanted: tuple[Mark, ...],
         marked_only: bool,
@@ -286,7 +267,7 @@ class Prefixes(Collector):
         """Would weighing it hold up others? What the gate counted already is known."""
         return self.counter.uncached_bytes(sent.messages, about.tokenizer, chain.digests) > COUNT_INLINE_BYTES_MAX
 
-    def _key(self, known: _Known, rules: CacheRules) -> tuple[str, bytes]:
+    def _key(self, known: Known, rules: CacheRules) -> tuple[str, bytes]:
         """What it stands for, and the key: of tools and system, where these can be cached alone; else of the conversation, which is they and the
         message after them. It says nothing to whoever lacks the secret."""
         path, opening = known.path, known.opening
@@ -294,52 +275,6 @@ class Prefixes(Collector):
         link = path.links[opening - 1 if common else min(opening, len(path.links) - 1)]
         key = blake2b(link, digest_size=KEY_BYTES, key=self._secret, person=b"promptkey").hexdigest()
         return "opening" if common else "conversation", b'"' + key.encode() + b'"'
-
-    def _known_of(self, org: str, sent: Ask, chain: Chain, about: ModelFacts, marked: Sequence[int]) -> _Known:
-        """Of a request: from what is known of the one that it goes on from, and its new messages. A known one is known under its last link only,
-        so that a conversation takes the room of one. `marked`: the messages that may carry the client's marks."""
-        tag = self._tags.get(org)
-        if tag is None:
-            tag = self._tags[org] = blake2b(org.encode(), digest_size=TAG_BYTES, key=self._secret, person=b"prefixes").digest()
-        links, tokenizer = self._links_of(sent, chain, marked), about.tokenizer
-        begun, known = 0, NOTHING_KNOWN
-        for place in range(len(links) - 1, -1, -1):
-            found = self._known.pop((tag + links[place], tokenizer), None)
-            if found is not None:
-                begun, known = place + 1, found
-                self._links -= begun
-                break
-        if begun < len(links):
-            new = slice(begun, None)
-            messages = sent.messages[new]
-            lengths = self.counter.ends(messages, about, chain.digests[new])
-            blocks, tokens = [markers.blocks_in(message) for message in messages], known.path.tokens
-            known = _Known(
-                Path(
-                    known.path.links + tuple([tag + link for link in links[new]]),
-                    known.path.ends + tuple([tokens + length for length in lengths]),
-                    known.path.blocks + tuple(accumulate(blocks, initial=known.path.blocks[-1] if begun else 0))[1:],
-                ),
-                known.opening if begun > known.opening else markers.opening(sent),
-            )
-        self._known[known.path.links[-1], tokenizer] = known
-        self._links += len(links)
-        while len(self._known) > PREFIX_KNOWN_MAX or self._links > PREFIX_LINKS_MAX:
-            _, gone = self._known.popitem(last=False)
-            self._links -= len(gone.path.links)
-        return known
-
-    def _links_of(self, sent: Ask, chain: Chain, marked: Sequence[int]) -> tuple[bytes, ...]:
-        """Of its messages without marks: a client moves them from turn to turn, and the provider's cache does not go by them. Who marks nothing
-        writes a message the same way each time."""
-        if not marked:
-            return chain.links
-        bare = [markers.without_marks(message) for message in sent.messages]
-        changed = [place for place, message in enumerate(sent.messages) if bare[place] != message]
-        digests = list(chain.digests)
-        for place, digest in zip(changed, chain_of(self._secret, [bare[place] for place in changed]).digests, strict=True):
-            digests[place] = digest
-        return links_after(self._secret, digests)
 
     def _model(self, upstream: str, target: str, rules: CacheRules) -> _Model:
         key = (upstream, target)
@@ -380,7 +315,7 @@ def _own(rules: CacheRules, said: markers.Said, messages: int) -> tuple[Mark, ..
 
 
 def _wanted(
-    rules: CacheRules, planned: Plan, said: markers.Said, own: Sequence[Mark], known: _Known, warm: Sequence[Warm]
+    rules: CacheRules, planned: Plan, said: markers.Said, own: Sequence[Mark], known: Known, warm: Sequence[Warm]
 ) -> tuple[tuple[Mark, ...], bool]:
     """Of what is planned: the marks that may be set beside the client's, and whether nothing else shall be cached."""
     if said.options:
