@@ -496,3 +496,17 @@ SIMILAR_SEARCHES_MAX = 2
 """How often one lookup searches anew because what was near has no answer any more."""
 SIMILAR_CHECKS_MAX = 8
 """Checks of cached answers under way at once: at 3 % of hits, some 100 hits a second."""
+
+# Captured examples and students
+CAPTURE_DAYS = 90
+"""How long captured examples are kept: a quarter is enough to train on, and to see whether a task changes."""
+CAPTURE_EXAMPLES_MAX = 200_000
+"""Captured examples of all organisations, about 1 KB each; a student learns little from more than 20,000 of one task."""
+STUDENT_QUESTION_CHARS_MAX = 8 * 2**10
+"""A longer question is the teacher's: its embedding would take milliseconds, and a mean of so many words says little."""
+CAPTURE_QUEUE_MAX = 1_024
+"""Answers that wait to be kept or compared, some MB; what comes while there are more is counted, and neither."""
+CAPTURE_BATCH_MAX = 64
+"""Of these in one transaction: a few milliseconds of a thread."""
+CAPTURE_ANSWER_CHARS_MAX = 16 * 2**10
+"""A longer answer is no student's to give."""
