@@ -16,6 +16,7 @@ from msgspec import inspect
 from jevons.cache.settings import CacheSettings
 from jevons.core.limits import PARK_RAM_MIB
 from jevons.gateway.settings import KINDS, GovernorSettings, UpstreamSettings
+from jevons.ledger.capture import CaptureSettings
 from jevons.policy.access import Access
 from jevons.policy.route import Alias
 from jevons.policy.routes import Route, TaskClass
@@ -91,6 +92,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ledger: LedgerSection = LedgerSection()
     governor: GovernorSettings = GovernorSettings()
     cache: CacheSettings = CacheSettings()
+    capture: CaptureSettings = CaptureSettings()
 
 
 def home_path(environ: Mapping[str, str] = os.environ) -> Path:

@@ -25,6 +25,7 @@ from jevons.gateway.app import DOORS
 from jevons.gateway.auth_upstream import CLIENT_HEADERS
 from jevons.gateway.clients import FAMILIES, RUN_HEADERS, RunHeaders
 from jevons.gateway.settings import KINDS, Auth, GovernorSettings, Pass, UpstreamSettings
+from jevons.ledger.capture import CaptureSettings
 from jevons.ledger.home import Home
 from jevons.ledger.ledger import Ledger
 from jevons.ledger.schema import migrate
@@ -58,6 +59,7 @@ SQL = "docs/sql.md"
         ("`[engine]`", EngineSection),
         ("`[engine.park]`", ParkSection),
         ("`[ledger]`", LedgerSection),
+        ("`[capture]`", CaptureSettings),
     ],
 )
 def test_every_setting_with_its_default(heading: str, settings: type[msgspec.Struct]) -> None:
