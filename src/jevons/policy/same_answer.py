@@ -29,14 +29,14 @@ _CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
 _LINK = re.compile(r"https?://\S+")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _NEGATION = re.compile(r"\b(?:not|no|never|none|neither|nor|cannot|without|unable|false|incorrect)\b|n['’]t\b", re.IGNORECASE)
-_FINAL = re.compile(r"(?:\banswer(?:\s++is|\s*+:)|####|\\boxed\{)\s*+\**+\s*+([^\n}]++)", re.IGNORECASE)
-"""Possessive: what a model says is a stranger's text, and no pattern goes back over it."""
+FINAL = re.compile(r"(?:\banswer(?:\s++is|\s*+:)|####|\\boxed\{)\s*+\**+\s*+([^\n}]++)", re.IGNORECASE)
+"""What a text says its answer is. Possessive: what a model says is a stranger's text, and no pattern goes back over it."""
 _SILENT = re.compile(r"[^\w\s%€$£+\-/.,:]|(?<!\d)[.,:]|[.,:](?!\d)|(?<!\w)-(?!\d)")
 
 
 def same_answer(a: str, b: str, similarity: float | None = None) -> bool:
     """Whether `a` and `b` say the same; `similarity`: cosine of their vectors, which only long answers need."""
-    plain_a, plain_b = _plain(a), _plain(b)
+    plain_a, plain_b = normal(a), normal(b)
     if not plain_a or not plain_b:
         return False
     if plain_a == plain_b:
@@ -55,7 +55,8 @@ def needs_similarity(a: str, b: str) -> bool:
     return same_answer(a, b, 1.0) != same_answer(a, b)
 
 
-def _plain(text: str) -> str:
+def normal(text: str) -> str:
+    """A text without case, punctuation and markup, its words one space apart."""
     if not text.isascii():
         text = "".join([unicodedata.normalize("NFKC", text[at : at + PIECE]) for at in range(0, len(text), PIECE)])
     return " ".join(_SILENT.sub(" ", text.casefold()).split())
@@ -63,9 +64,9 @@ def _plain(text: str) -> str:
 
 def _final(text: str, plain: str) -> str:
     """The answer that a text ends in, or is; "" = neither."""
-    named = _FINAL.findall(text)
+    named = FINAL.findall(text)
     if named:
-        plain = _plain(named[-1])
+        plain = normal(named[-1])
         return _number(plain) or plain
     return (_number(plain) or plain) if len(plain.split()) <= SHORT_WORDS else ""
 
