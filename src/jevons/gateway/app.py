@@ -27,7 +27,7 @@ from jevons.gateway.gate import Gate, check_repeat, price_context
 from jevons.gateway.governor import Passage
 from jevons.gateway.identify import identify, split_path
 from jevons.gateway.inbound import Bodies, Body, ClientGone
-from jevons.gateway.journey import Aborted, Journey
+from jevons.gateway.journey import Aborted, Journey, Parts
 from jevons.gateway.metrics import Metrics
 from jevons.gateway.passing import find_pass, forward
 from jevons.gateway.reply import fail, own_headers, refuse
@@ -76,6 +76,7 @@ class App:
         self._router = Router(table, gate.book)
         self._metrics = metrics
         self._answers = answers
+        self._parts = Parts(gate, lives, answers)
         self._admin = admin
         self._pages = pages
         self._hosts = frozenset(hosts)
@@ -168,8 +169,8 @@ class App:
                 ask = await self._trimmer.trim(ask, passage, named, partial(self._price, ask, passage, first))
             settings = self._lives[first.upstream].settings
             wanted = await self._answers.wanted(ask, passage, first, settings, named, scope)
-            journey = Journey(self._gate, self._lives, client, scope, ask, passage, self._answers, wanted)
-            await journey.run(way.targets, self._idempotency(named, caller, body, kept=wanted is not None))
+            journey = Journey(self._parts, client, scope, ask, passage, way, wanted)
+            await journey.run(self._idempotency(named, caller, body, kept=wanted is not None))
 
     async def _refuse(self, client: Client, refusal: Refusal, dialect: Dialect, request: int) -> None:
         if client.started:  # the stream is begun: say it in an event, then the server closes without a clean end

@@ -14,7 +14,8 @@ from jevons.core.ask import Dialect
 from jevons.core.entry import Entry, Hold, Outcome, admitted_ms
 from jevons.core.limits import SEEN_BYTES_MAX
 from jevons.core.price import HELD, Price
-from jevons.core.saving import Saving
+from jevons.core.routed import Role, Routed
+from jevons.core.saving import Saving, SavingKind
 from jevons.core.usage import Usage
 from jevons.ledger.ledger import Ledger
 from jevons.meter.tokens import count_text
@@ -28,6 +29,14 @@ if TYPE_CHECKING:
     from jevons.gateway.breaking import Watch
     from jevons.gateway.governor import Passage
     from jevons.gateway.growing import Growing
+
+_OWN_LINES = {
+    Role.CHECK: SavingKind.CHECK,
+    Role.SHADOW: SavingKind.SHADOW,
+    Role.JUDGE: SavingKind.SHADOW,
+    Role.CASCADE: SavingKind.ROUTE,
+}
+"""Roles of attempts that no client asked for: their whole cost is one line, negative."""
 
 
 class Attempt:
@@ -93,8 +102,10 @@ class Attempt:
         """How many of these belong to output that this request is the first to send."""
         self.watch: Watch | None = None
         """Says whether it went on from its conversation's prefix, once it is answered; None = no prompt cache is concerned."""
-        self.check = False
-        """It was made only to check a cached answer."""
+        self.role = Role.ANSWER
+        """What it is made for."""
+        self.routed: Routed | None = None
+        """How its request was routed; None = by its name alone."""
         self.warm_tokens = 0
         """What its model is believed to have in its prompt cache; 0 also where that was not looked at."""
         self.cache_plan = ""
@@ -147,6 +158,8 @@ class Attempt:
             tariff=settled.tariff,
             savings=self._savings(settled, price),
             broke=broke,
+            role=self.role,
+            routed=self.routed,
         )
         self._on_entry(entry)
         self.durable = self._ledger.post(entry)
@@ -158,8 +171,8 @@ class Attempt:
             self.resolve(Outcome.VOID)
 
     def _savings(self, settled: Settled, price: Price) -> tuple[Saving, ...]:
-        if self.check:
-            return (check_saving(settled.usage, settled.list_nusd),) if settled.list_nusd else ()
+        if (kind := _OWN_LINES.get(self.role)) is not None:
+            return (check_saving(settled.usage, settled.list_nusd, kind),) if settled.list_nusd else ()
         if not settled.lines or settled.tariff == HELD:
             return ()  # of a whole hold nobody can say what it would have been
         markers = self.markers or marked_by(self.hold.target)

@@ -203,10 +203,11 @@ class Governor:
         self.check_kills(passage, model)
         return passage
 
-    def enter_again(self, passage: Passage, request: int) -> Passage:
-        """The passage of a call of our own that asks the same: its key pays, but no run, for no agent takes a step."""
-        again = Passage(passage.caller, self._who(passage.caller, None), request, passage.links)
-        again.trim = passage.trim
+    def enter_again(self, passage: Passage, request: int, ask: Ask | None = None) -> Passage:
+        """The passage of a call of our own that asks the same, or `ask`: its key pays, but no run, for no agent takes a step."""
+        links = passage.links if ask is None else chain(self._secret, ask.messages)
+        again = Passage(passage.caller, self._who(passage.caller, None), request, links)
+        again.trim = passage.trim if ask is None else None
         again.models = passage.models
         return again
 

@@ -82,9 +82,10 @@ def hit_saving(usage: Usage, price: Price, kind: SavingKind) -> Saving:
     return Saving(kind, _total(usage, price) or 0, usage.input_total + usage.output, estimated=True)
 
 
-def check_saving(usage: Usage, list_nusd: int) -> Saving:
-    """The only line of a call that was made to check a cached answer: nobody asked for it, so its baseline is 0."""
-    return Saving(SavingKind.CHECK, -list_nusd, -(usage.input_total + usage.output))
+def check_saving(usage: Usage, list_nusd: int, kind: SavingKind = SavingKind.CHECK) -> Saving:
+    """The only line of a call that nobody asked for, so that its baseline is 0: made to check a cached answer, or (`kind`) to compare models
+    (SHADOW), or as the first try of a cascade that was not shown (ROUTE)."""
+    return Saving(kind, -list_nusd, -(usage.input_total + usage.output))
 
 
 def _add(lines: list[Saving], kind: SavingKind, before: int | None, after: int | None, tokens: int, *, estimated: bool) -> None:
