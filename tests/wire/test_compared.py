@@ -85,11 +85,6 @@ def test_no_schema(form: object) -> None:
     assert schema_of(ask) is None and labels_of(None) == ()
 
 
-def test_a_form_that_cannot_be_read_names_no_schema() -> None:
-    ask = parse(Dialect.CHAT, b'{"model": "m", "messages": [], "response_format": {"type": "\\ud800"}}')
-    assert schema_of(ask) is None
-
-
 def test_of_several_enums_none_is_the_answers() -> None:
     assert labels_of({"anyOf": [{"enum": ["a"]}, {"enum": ["b"]}]}) == ()
     assert labels_of({"enum": ["a"], "default": {"enum": ["b"]}}) == ("a",)

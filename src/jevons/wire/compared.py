@@ -47,10 +47,7 @@ def said(dialect: Dialect, body: bytes) -> Said | None:
 def schema_of(ask: Ask) -> dict[str, Any] | None:
     """The JSON Schema that a request wants its answer to fit; None = it names none."""
     for extra in ask.extras:
-        try:
-            found = _decode(extra)
-        except BAD_JSON:
-            continue
+        found = _decode(extra)
         for within in (found, _member(found, "json_schema"), _member(found, "format")):
             schema = _member(within, "schema")
             if isinstance(schema, dict):
