@@ -510,3 +510,13 @@ CAPTURE_BATCH_MAX = 64
 """Of these in one transaction: a few milliseconds of a thread."""
 CAPTURE_ANSWER_CHARS_MAX = 16 * 2**10
 """A longer answer is no student's to give."""
+CAPTURE_PRUNE_S = 3600.0
+"""How often captured examples are looked through for those past their retention, which is stated in days."""
+
+# Promises of routes
+PROMISE_LABELS_MAX = 16_200
+"""Of each model of a route, about 150 bytes each. To look at so many takes 20 ms; that is done once in 10,800 labels."""
+PROMISE_MODELS_MAX = 64
+"""Of each route of an organisation; each version of a student is one. The one judged longest ago goes."""
+PROMISE_WRITTEN_EVERY = 20
+"""Labels between two writings of what they have changed a little: so many bets a crash forgets. Whatever changes a threshold or a stage is written at once."""
