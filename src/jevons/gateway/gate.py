@@ -82,7 +82,7 @@ class Gate:
         """A reserved attempt, its hold durable. Raises Refusal (402, 429, 400) or LedgerUnavailable."""
         provider = settings.price_provider
         about = model_facts(provider, target.model)
-        count = await self._count(ask, about, passage.sent)
+        count = await self.count(ask, about, passage.sent)
         trimmed = await self._trimmed(ask, about, passage)
         cap_max = self.governor.judge(passage, ask, target.model, count.tokens)
         noted = self.governor.tell(passage, target.model)
@@ -194,7 +194,7 @@ class Gate:
     async def count_here(self, ask: Ask, passage: Passage, target: Target, settings: UpstreamSettings, entry_id: int) -> int:
         """Our own count for the count_tokens door, where the upstream has none: an upper bound or estimate, and an entry of cost 0."""
         about = model_facts(settings.price_provider, target.model)
-        count = await self._count(ask, about, passage.links)
+        count = await self.count(ask, about, passage.links)
         hold = hold_of(passage, ask.dialect, ask.model, target, entry_id)
         hold = msgspec.structs.replace(
             hold,
@@ -211,7 +211,7 @@ class Gate:
     async def judge_hit(self, ask: Ask, passage: Passage, target: Target, settings: UpstreamSettings, found: Hit) -> InputCount:
         """A kept answer in place of an attempt is judged as any call. Returns what `hit` is to be told; raises Refusal."""
         about = model_facts(settings.price_provider, target.model)
-        count = await self._count(ask, about, passage.sent)
+        count = await self.count(ask, about, passage.sent)
         self.governor.judge(passage, ask, target.model, count.tokens)
         if (refusal := self.governor.judge_answer(passage, ask.dialect, found.answer.body)) is not None:
             raise refusal
@@ -260,7 +260,8 @@ class Gate:
             self.outputs.saw(key_id, entry.hold.target, entry.usage.output)
         self._on_entry(entry)
 
-    async def _count(self, ask: Ask, about: ModelFacts, links: Chain) -> InputCount:
+    async def count(self, ask: Ask, about: ModelFacts, links: Chain) -> InputCount:
+        """Input tokens of a request for a model; long texts in a thread. `links`: of the messages, by which those counted before are known."""
         if ask.remote_context:
             return remote_input(about, ask.output_cap or 0)
         counter = self._counter
@@ -285,7 +286,7 @@ class Gate:
         """Tokens of some of a request's messages."""
         messages = tuple([ask.messages[place] for place in places])
         some = msgspec.structs.replace(ask, messages=messages, extras=(), remote_context=False)
-        return (await self._count(some, about, Chain(tuple([links.digests[place] for place in places]), ()))).tokens
+        return (await self.count(some, about, Chain(tuple([links.digests[place] for place in places]), ()))).tokens
 
     def _asked(
         self,

@@ -39,7 +39,7 @@ class Unseen(NamedTuple):
     """What a call of our own brought."""
 
     body: bytes
-    """The whole answer in the target's dialect."""
+    """The whole answer in the target's dialect; b"" of an attempt that failed."""
     attempt: Attempt
     """Settled: `attempt.settled` has usage and cost, `attempt.hold.id` its entry, `attempt.first_byte_ms` how long it took."""
 
@@ -107,11 +107,12 @@ class Asides:
         same: bool = True,
         members: Mapping[str, bytes] = NO_MEMBERS,
         routed: Routed | None = None,
+        errors: bool = False,
     ) -> Unseen | None:
         """One attempt in a request of its own, paid by the key of `passage`. None: it was refused, failed, or was cut off; its entry says which.
 
         `ask`: the client's (`same`), or another that `wire.parse` made. `scope`: the client's, where its headers matter (betas, its own
-        credential). Awaited by whoever wants the answer; cancelling it settles it.
+        credential). `errors`: an attempt that failed is given too, without a body. Awaited by whoever wants the answer; cancelling it settles it.
         """
         gate = self._gate
         try:
@@ -123,7 +124,9 @@ class Asides:
                 reading = Reading(gate)
                 tries = Tries(gate, self._lives, Sender(gate, client, scope, again, stop), routed, (b"", b""), role=role)
                 await tries.once(whole, target, reading.take, role)
-        except (Refusal, Failed, LedgerUnavailable, Aborted):
+        except Failed as failed:
+            return Unseen(b"", failed.attempt) if errors else None
+        except (Refusal, LedgerUnavailable, Aborted):
             return None
         return reading.unseen
 
