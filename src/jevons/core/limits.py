@@ -44,6 +44,44 @@ RETRY_BACKOFF_MAX_S = 8.0
 RETRY_AFTER_MAX_S = 30.0
 """A provider that asks for a longer wait is not retried: the client hears of it instead."""
 
+# Breakers, cool-downs, hedges
+BREAKER_FAILURES = 5
+"""So many failures in a row open a breaker; or so many within two windows, if they are at least half of what ended there. One failed deployment of a
+provider's many fails single calls now and then."""
+BREAKER_WINDOW_S = 15.0
+"""Long enough for five calls of one busy agent."""
+BREAKER_OPEN_FIRST_S = 5.0
+"""How long it stays open first: most incidents that pass by themselves take seconds. Then twice as long each time."""
+BREAKER_OPEN_MAX_S = 120.0
+"""One call in two minutes finds out whether a long incident is over."""
+BREAKER_CLAIM_S = 60.0
+"""A call that shows whether it answers again is waited for so long; then the next one may."""
+COOL_DOWN_DEFAULT_S = 1.0
+"""After a 429 without Retry-After; twice as long each time in a row. Token buckets of providers fill within seconds."""
+COOL_DOWN_MAX_S = 3600.0
+"""A longer Retry-After (a daily quota) is looked at again after an hour."""
+COOL_DOWN_WAIT_MAX_S = 2.0
+"""When all that may answer cool down, a call waits so long for the first of them; longer, and its client is told when to come back."""
+CIRCUITS_MAX = 4_096
+"""Upstreams x credentials x models whose calls are remembered, about 1 KB each. Names of models are the client's; the one called longest ago goes."""
+CIRCUIT_WAITS = 64
+"""Of each, the latest waits for a first byte: enough for a 95th percentile, few enough to follow a provider that becomes slow."""
+CIRCUIT_WAITS_MIN = 20
+"""From so many on their 95th percentile is taken; one in twenty is above it."""
+CIRCUIT_WRITTEN_S = 30.0
+"""How often the waits of a circuit are written down at most; a breaker that opens or closes is written at once."""
+RUNS_KEPT_MAX = 16_384
+"""Runs of which is remembered who answered last, about 250 bytes each."""
+PROBE_EVERY_S = 5.0
+"""How often an upstream whose breaker is open is asked, at no charge, whether it is there."""
+PROBE_TIMEOUT_S = 5.0
+HEDGE_MIN_S = 0.05
+"""A second attempt is not sent sooner, whatever was learnt: it would double the load of a fast upstream for a few milliseconds."""
+HEDGE_OUTPUT_TOKENS_MAX = 1_024
+"""A call that is not streamed is interactive if its answer is no longer than this."""
+HEDGE_BUDGET_PCT = 90
+"""Of any limit on money: nothing is spent for speed beyond."""
+
 # Output
 OUTPUT_TOKENS_DEFAULT = 8_192
 """Injected cap when the client sends none and the key names none."""

@@ -5,6 +5,7 @@ A name is looked up as: an alias of the operator, then "upstream/model", then ea
 
 import fnmatch
 from collections.abc import Sequence
+from typing import Annotated
 
 import msgspec
 
@@ -24,11 +25,13 @@ class Offer(msgspec.Struct, frozen=True):
 
 
 class Alias(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A name of the operator's own for a model of an upstream."""
+    """A name of the operator's own for a model of an upstream. Several of one name are tried in order, or share its calls."""
 
     name: str
     upstream: str
     target: str
+    weight: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    """Its share of the name's calls among those that have a weight; 0 = it is tried after these, in the order of the file."""
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -37,6 +40,15 @@ class Target(msgspec.Struct, frozen=True):
     upstream: str
     model: str
     dialect: Dialect
+    alias: str = ""
+    """The operator's name that it stands for; "" = its own."""
+    weight: float = 0.0
+    """Its share of that name's calls; 0 = it waits in its place."""
+
+    @property
+    def group(self) -> str:
+        """Targets that follow each other with one group answer to one name."""
+        return self.alias or self.model
 
 
 class Table(msgspec.Struct, frozen=True):
@@ -47,16 +59,16 @@ class Table(msgspec.Struct, frozen=True):
 def choose(table: Table, model: str, dialect: Dialect) -> tuple[Target, ...]:
     """Candidates for a model name, best first; empty if nobody offers it in a dialect that can be reached from this one."""
     found = []
-    for offer, name in _candidates(table, model):
+    for offer, name, alias, weight in _candidates(table, model):
         behind = reachable(dialect, offer.dialects)
         if behind is not None:
-            found.append(Target(offer.upstream, name, behind))
+            found.append(Target(offer.upstream, name, behind, alias, weight))
     return tuple(found)
 
 
 def offered(table: Table, model: str) -> Target | None:
     """The first upstream that knows this name, whatever it speaks."""
-    for offer, name in _candidates(table, model):
+    for offer, name, _, _ in _candidates(table, model):
         return Target(offer.upstream, name, min(offer.dialects))
     return None
 
@@ -74,12 +86,15 @@ def allowed(models: Sequence[str], model: str) -> bool:
     return not models or any(fnmatch.fnmatchcase(model, pattern) for pattern in models)
 
 
-def _candidates(table: Table, model: str) -> list[tuple[Offer, str]]:
+def _candidates(table: Table, model: str) -> list[tuple[Offer, str, str, float]]:
+    """(offer, its own name for the model, alias, weight)"""
     by_name = {offer.upstream: offer for offer in table.offers}
-    aliases = [(by_name[alias.upstream], alias.target) for alias in table.aliases if alias.name == model]
+    aliases = [(by_name[alias.upstream], alias.target, model, alias.weight) for alias in table.aliases if alias.name == model]
     if aliases:
         return aliases
     prefix, _, rest = model.partition("/")
     if rest and prefix in by_name:
-        return [(by_name[prefix], rest)]
-    return [(offer, model) for offer in table.offers if any(fnmatch.fnmatchcase(model, pattern) for pattern in offer.models)]
+        return [(by_name[prefix], rest, "", 0.0)]
+    return [
+        (offer, model, "", 0.0) for offer in table.offers if any(fnmatch.fnmatchcase(model, pattern) for pattern in offer.models)
+    ]
