@@ -1,0 +1,56 @@
+"""What the operator says of routing: mistakes are told with the table and the remedy."""
+
+import msgspec
+import pytest
+
+from jevons.policy.routes import Route, TaskClass, check
+
+OFFERED = {"small", "large", "gpt-5", "student/intents"}
+LANGUAGES = {"es", "en"}
+FINE = Route("fine", ("small", "large"))
+CODE = TaskClass("code", ("Fix this function.",))
+
+
+def test_what_is_right_is_taken() -> None:
+    judged = Route("judged", ("student/intents", "large"), choose="learned", grader="judge", judge="gpt-5", classes=("code",))
+    check((FINE, judged, Route("spanish", ("small",), languages=("es",))), (CODE,), OFFERED.__contains__, LANGUAGES)
+    check((), (), OFFERED.__contains__, ())
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"to": ()}, "`to` is empty"),
+        ({"to": ("gpt-*",)}, "'gpt-\\*' is a pattern"),
+        ({"to": ("tiny", "large")}, "no upstream offers 'tiny'. Add it"),
+        ({"to": ("auto", "large")}, "no upstream offers 'auto'; a route cannot lead to a name that routes take"),
+        ({"models": ("cheap",), "to": ("cheap",)}, "no upstream offers 'cheap'; a route cannot lead"),
+        ({"to": ("large", "large")}, "twice"),
+        ({"to": ("large", "student/intents")}, "cannot be a student"),
+        ({"to": ("large",), "choose": "learned"}, 'choose = "learned" needs at least two'),
+        ({"to": ("large",), "choose": "cascade"}, 'choose = "cascade" needs at least two'),
+        ({"min_tokens": 9, "max_tokens": 8}, "min_tokens is 9, more than max_tokens, 8"),
+        ({"classes": ("code", "poems")}, "no \\[\\[classes\\]\\] table has the name 'poems'"),
+        ({"languages": ("es", "xx")}, "'xx' is no language"),
+        ({"sample_usd_day": "-1"}, "sample_usd_day is -1"),
+        ({"latency_usd_s": "much"}, "'much' is not an amount"),
+        ({"grader": "judge"}, "no upstream offers ''"),
+    ],
+)
+def test_what_is_wrong_is_told(change: dict[str, object], told: str) -> None:
+    with pytest.raises(ValueError, match=f"route 'fine': .*{told}"):
+        check((msgspec.structs.replace(FINE, **change),), (CODE,), OFFERED.__contains__, LANGUAGES)
+
+
+def test_names_are_there_once() -> None:
+    with pytest.raises(ValueError, match=r"routes: .*'fine' is there 2 times"):
+        check((FINE, FINE), (), OFFERED.__contains__, ())
+    with pytest.raises(ValueError, match=r"classes: .*'code' is there 2 times"):
+        check((), (CODE, CODE), OFFERED.__contains__, ())
+    with pytest.raises(ValueError, match=r"routes: .*'' is there 1 times"):
+        check((Route("", ("small",)),), (), OFFERED.__contains__, ())
+
+
+def test_a_class_has_examples() -> None:
+    with pytest.raises(ValueError, match="class 'code' has no examples"):
+        check((), (TaskClass("code", (" ",)),), OFFERED.__contains__, ())
