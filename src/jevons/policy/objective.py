@@ -77,7 +77,7 @@ def decide(
         return Decision(0, Why.ONLY, 0)
     if choose == "first":
         return Decision(0, Why.FIRST, 0)
-    would, why, cascade = _cascade(options) if choose == "cascade" else _learned(options, latency_usd_s)
+    would, why, cascade = _cascade(options, latency_usd_s) if choose == "cascade" else _learned(options, latency_usd_s)
     if would == reference:
         return Decision(reference, why, reference)
     if stage is Stage.FULL or (stage is Stage.SHARE and draw < share):
@@ -115,8 +115,12 @@ def _learned(options: Sequence[Option], latency_usd_s: float) -> tuple[int, Why,
     return best, Why.REFERENCE_CHEAPEST if best == reference else Why.CHEAPER, False
 
 
-def _cascade(options: Sequence[Option]) -> tuple[int, Why, bool]:
-    """The first is asked first wherever something is promised of its answers: its threshold is one of the confidence in them."""
+def _cascade(options: Sequence[Option], latency_usd_s: float) -> tuple[int, Why, bool]:
+    """The first is asked first if something is promised of its answers. Its threshold is one of the confidence in them; its cost holds what asking the
+    reference as well is expected to add."""
+    reference = len(options) - 1
     if options[0].threshold is None:
-        return len(options) - 1, Why.NO_PROMISE, False
+        return reference, Why.NO_PROMISE, False
+    if weighed_nusd(options[0], latency_usd_s) >= weighed_nusd(options[reference], latency_usd_s):
+        return reference, Why.REFERENCE_CHEAPEST, False
     return 0, Why.CASCADE, True
