@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from jevons.core.entry import first_id_of_ms
+from jevons.core.entry import Outcome, first_id_of_ms
 from jevons.core.features import Features
 from jevons.core.label import Label
 from jevons.core.routed import Option, Role, Routed
@@ -75,3 +75,55 @@ def test_an_entry_says_what_it_was_for_and_how_it_was_routed(store: SqliteStore,
     ]
     [(text,)] = rows(path, "SELECT routed FROM entries WHERE routed <> ''")
     assert msgspec.json.decode(text, type=Routed) == routed
+
+
+def test_one_judgement_is_found_again(store: SqliteStore, path: Path) -> None:
+    alone = msgspec.structs.replace(LABEL, reference="", grader="feedback")
+    store.apply([Labelled(LABEL), Labelled(alone)])
+    assert routing.label_of(path, LABEL.request, "small", "feedback") == alone
+    assert routing.label_of(path, LABEL.request, "small", "exact") is None, "that one was held against another's answer"
+
+
+def test_who_answered(store: SqliteStore, path: Path) -> None:
+    """Of all attempts of a request, the one whose answer the client was given."""
+    first = first_id_of_ms(NOON_MS)
+    routed = Routed("easy", "cheaper", options=(Option("small", "local", "tiny"), Option("large", "openai", "sent")))
+    tried = make_hold(first, run_id="r", upstream="local", target="tiny")
+    large = make_hold(first + 1, run_id="r")
+    late = make_hold(first + 2, run_id="r")
+    failed = make_hold(first_id_of_ms(NOON_MS + 1), run_id="r")
+    shadow = make_hold(first_id_of_ms(NOON_MS + 2), run_id="r")
+    plain = make_hold(first_id_of_ms(NOON_MS + 3), run_id="r")
+    posts = [
+        make_entry(tried, 1, role=Role.CASCADE, routed=routed),
+        make_entry(large, 2, role=Role.HEDGE, routed=routed),
+        make_entry(late, 3, role=Role.HEDGE, routed=routed, outcome=Outcome.CANCELLED),
+        make_entry(failed, 4, outcome=Outcome.ERROR),
+        make_entry(shadow, 5, role=Role.SHADOW, routed=routed),
+        make_entry(plain, 6),
+    ]
+    store.apply([*(Opened(post.hold) for post in posts), *(Posted(post) for post in posts)])
+    found = routing.answered(path, first)
+    assert found == routing.Answered(first, 1, "r", "asked", "openai", "sent", routed) and found.model == "large"
+    assert routing.answered(path, failed.id) is routing.answered(path, shadow.id) is routing.answered(path, 16) is None
+    by_name = routing.answered(path, plain.id)
+    assert by_name is not None and by_name.model == "asked"
+    assert routing.answered_in_run(path, 1, "r", 9) == [by_name, found]
+    assert routing.answered_in_run(path, 1, "r", 1) == [by_name]
+    assert routing.answered_in_run(path, 2, "r", 9) == routing.answered_in_run(path, 1, "s", 9) == []
+
+
+def test_what_samples_have_cost(store: SqliteStore, path: Path) -> None:
+    easy, other = Routed("easy", "observed"), Routed("other", "observed")
+    made = [
+        (NOON_MS - 1, 1, Role.SHADOW, easy),
+        (NOON_MS, 2, Role.SHADOW, easy),
+        (NOON_MS + 1, 4, Role.JUDGE, easy),
+        (NOON_MS + 2, 8, Role.SHADOW, other),
+        (NOON_MS + 3, 16, Role.ANSWER, easy),
+        (NOON_MS + 4, 32, Role.SHADOW, None),
+    ]
+    for at_ms, nusd, role, routed in made:
+        hold = make_hold(first_id_of_ms(at_ms))
+        store.apply([Opened(hold), Posted(make_entry(hold, nusd, role=role, routed=routed))])
+    assert routing.sampled_nusd(path, NOON_MS) == {"easy": 6, "other": 8}

@@ -5,12 +5,15 @@ Does not know: what is made of them.
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import apsw
 import msgspec
 
+from jevons.core.entry import ATTEMPT_BITS, first_id_of_ms
 from jevons.core.features import Features
 from jevons.core.label import Label
+from jevons.core.routed import Role, Routed
 from jevons.ledger.bill import reading
 from jevons.ledger.ops import Labelled, Learnt, StudentPut
 
@@ -18,8 +21,9 @@ _LABEL = (
     "INSERT OR IGNORE INTO labels (request_id, key_id, org, route, model, reference, good, harm, grader, weight, score, shown, at_ms, features)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
+_COLUMNS = "request_id, key_id, org, route, model, reference, good, harm, grader, weight, score, shown, at_ms, features"
 _READ = (
-    "SELECT request_id, key_id, org, route, model, reference, good, harm, grader, weight, score, shown, at_ms, features FROM labels"
+    f"SELECT {_COLUMNS} FROM labels"
     " WHERE (:org IS NULL OR org = :org) AND (:route IS NULL OR route = :route) AND at_ms >= :since ORDER BY id"
 )
 _STUDENT = (
@@ -30,8 +34,35 @@ _EVENT = (
     "INSERT INTO student_events (name, version, at_ms, state, reason) SELECT ?1, ?2, ?3, ?4, ?5 WHERE NOT EXISTS"  # it may be written again
     " (SELECT 1 FROM student_events WHERE name = ?1 AND version = ?2 AND at_ms = ?3 AND state = ?4)"
 )
+_SHOWN = (Role.ANSWER, Role.RETRY, Role.FAILOVER, Role.HEDGE)
+"""What attempts are made for whose answer a client may be given."""
+_ANSWERS = (
+    "SELECT max(id) >> ? << ?, key_id, run_id, model, upstream, target, routed FROM entries"
+    f" WHERE role IN ({', '.join(repr(str(role)) for role in _SHOWN)}) AND outcome = 'ok' AND source = ''"
+)
 _encode = msgspec.json.Encoder().encode
 _features = msgspec.json.Decoder(Features).decode
+_routed = msgspec.json.Decoder(Routed).decode
+
+
+class Answered(NamedTuple):
+    """The answer that a client was given."""
+
+    request: int
+    """First entry id."""
+    key_id: int
+    run: str | None
+    asked: str
+    """The model that the client asked for."""
+    upstream: str
+    target: str
+    routed: Routed | None
+
+    @property
+    def model(self) -> str:
+        """Who answered, as the route names it; without a route, as the client does."""
+        options = self.routed.options if self.routed is not None else ()
+        return next((one.model for one in options if (one.upstream, one.target) == (self.upstream, self.target)), self.asked)
 
 
 def write(db: apsw.Connection, op: Labelled | Learnt | StudentPut) -> None:
@@ -60,11 +91,39 @@ def labels(path: Path, *, org: str | None = None, route: str | None = None, sinc
     """Labels in the order in which they came. Raises LedgerError."""
     with reading(path) as db:
         for row in db.execute(_READ, {"org": org, "route": route, "since": since_ms}):
-            request, key_id, whose, name, model, reference, good, harm, grader, weight, score, shown, at_ms, features = row
-            yield Label(
-                request, key_id, whose, name, model, reference, bool(good), bool(harm), grader, weight, score, bool(shown), at_ms,
-                _features(features),
-            )  # fmt: skip
+            yield _label(row)
+
+
+def label_of(path: Path, request: int, model: str, grader: str) -> Label | None:
+    """What a grader said of a model's answer to one request, by itself. Raises LedgerError."""
+    with reading(path) as db:
+        row = db.execute(
+            f"SELECT {_COLUMNS} FROM labels WHERE request_id = ? AND model = ? AND reference = '' AND grader = ?",
+            (request, model, grader),
+        ).fetchone()
+        return None if row is None else _label(row)
+
+
+def answered(path: Path, request: int) -> Answered | None:
+    """Who answered the client of a request (first entry id); None = nobody: there is none, it failed, or a kept answer was given. Raises LedgerError."""
+    found = _answers(path, f"id >= ? AND id < ? + {1 << ATTEMPT_BITS}", (request, request), 1)
+    return found[0] if found else None
+
+
+def answered_in_run(path: Path, key_id: int, run: str, most: int) -> list[Answered]:
+    """The same of a run's latest requests, the latest first. Raises LedgerError."""
+    return _answers(path, "run_id = ? AND key_id = ?", (run, key_id), most)
+
+
+def sampled_nusd(path: Path, since_ms: int) -> dict[str, int]:
+    """Route -> what its shadows and judges have cost since, at list price. Raises LedgerError."""
+    with reading(path) as db:
+        rows = db.execute(
+            "SELECT json_extract(nullif(routed, ''), '$[0]'), sum(list_nusd) FROM entries"
+            f" WHERE id >= ? AND role IN ('{Role.SHADOW}', '{Role.JUDGE}') GROUP BY 1",
+            (first_id_of_ms(since_ms),),
+        )
+        return {str(route): int(nusd) for route, nusd in rows if route is not None}
 
 
 def learnt(path: Path, kind: str) -> dict[str, str]:
@@ -85,3 +144,22 @@ def students(path: Path, *, org: str | None = None) -> list[StudentPut]:
             (org,),
         )
         return [StudentPut(*row) for row in rows]
+
+
+def _label(row: tuple[Any, ...]) -> Label:
+    request, key_id, org, route, model, reference, good, harm, grader, weight, score, shown, at_ms, features = row
+    return Label(
+        request, key_id, org, route, model, reference, bool(good), bool(harm), grader, weight, score, bool(shown), at_ms,
+        _features(features),
+    )  # fmt: skip
+
+
+def _answers(path: Path, where: str, values: tuple[object, ...], most: int) -> list[Answered]:
+    """Of each request the last attempt that was answered."""
+    asked = f"{_ANSWERS} AND {where} GROUP BY id >> ? ORDER BY 1 DESC LIMIT ?"
+    with reading(path) as db:
+        rows = db.execute(asked, (ATTEMPT_BITS, ATTEMPT_BITS, *values, ATTEMPT_BITS, most))
+        return [
+            Answered(request, key_id, run, model, upstream, target, _routed(routed) if routed else None)
+            for request, key_id, run, model, upstream, target, routed in rows
+        ]
