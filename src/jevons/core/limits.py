@@ -558,3 +558,25 @@ PROMISE_MODELS_MAX = 64
 """Of each route of an organisation; each version of a student is one. The one judged longest ago goes."""
 PROMISE_WRITTEN_EVERY = 20
 """Labels between two writings of what they have changed a little: so many bets a crash forgets. Whatever changes a threshold or a stage is written at once."""
+
+# Cascades
+CASCADE_TRY_MAX_S = 30.0
+"""So long a small model may take in a cascade. Then the large one is asked: its answer comes later by so much at most."""
+
+# Labels
+SHADOWS_MAX = 8
+"""Samples under way at once, as many as there are checks of cached answers; one that comes while there are more is not taken."""
+SHADOW_BODY_BYTES_MAX = 2 * 2**20
+"""A longer request is not asked again: it is kept in memory until its shadows have answered, and costs the most."""
+JUDGED_REQUEST_CHARS_MAX = 24_000
+"""What a judge is shown of a request, its end and a little of its beginning: about 6,000 tokens."""
+JUDGED_ANSWER_CHARS_MAX = 12_000
+"""The same of each of the two answers."""
+JUDGE_OUTPUT_TOKENS = 1_024
+"""What a judge is expected to write at most: one letter, after some thinking."""
+FEEDBACK_PER_MINUTE_MAX = 600
+"""Of one key: each is looked up on the disk."""
+FEEDBACK_BYTES_MAX = 16 * 2**10
+"""Feedback is a few words of JSON."""
+FEEDBACK_RUN_ANSWERS_MAX = 256
+"""The latest answers of a run that its outcome labels; longer runs are rare, and say least about each answer."""
