@@ -15,7 +15,7 @@ import msgspec
 
 from jevons.core.ask import Ask
 from jevons.core.entry import Outcome
-from jevons.core.limits import DISCONNECT_WATCH_DELAY_S
+from jevons.core.limits import CASCADE_TRY_MAX_S, DISCONNECT_WATCH_DELAY_S
 from jevons.core.refusal import Refusal
 from jevons.core.routed import Role
 from jevons.gateway.answers import Answers, Hit, Wanted
@@ -161,8 +161,8 @@ class Journey:
         target = self._way.targets[0]
         small = Small(self, showing, judge)
         try:
-            ask = whole_ask(self._ask, judge.members(self._ask, self._way, target))
-            await tries.once(ask, target, small.take, Role.CASCADE)
+            members = judge.members(self._ask, self._way, target)
+            await tries.once(whole_ask(self._ask), target, small.take, Role.CASCADE, members=members, most_s=CASCADE_TRY_MAX_S)
         except Failed as failed:
             log.info("the small model of a cascade did not answer: %s", failed.refusal or failed.attempt.status)
             if self._stop.refusal is not None:

@@ -2,8 +2,9 @@
 
 Declared: model name, output cap, `stream_options.include_usage`, a note to the agent; and where the operator wants it, tool output that was made
 shorter (`gateway.trimming`), and what the provider's prompt cache is told (`gateway.prefixes`): `cache_control`, `prompt_cache_breakpoint`, a plain
-text before the last of these as a block of that text, `prompt_cache_options`, `prompt_cache_key`. Stripped: Jevons' credentials and labels,
-cookies, hop-by-hop headers.
+text before the last of these as a block of that text, `prompt_cache_options`, `prompt_cache_key`. In calls of a route whose answer is judged before it
+is shown, or is shown to nobody: `stream`, `stream_options`, `logprobs`, `top_logprobs`, `include`, `temperature` (`gateway.unseen`, `gateway.cascade`).
+Stripped: Jevons' credentials and labels, cookies, hop-by-hop headers.
 """
 
 from collections.abc import Mapping
@@ -159,13 +160,13 @@ def headers_for(sent: Sent, settings: UpstreamSettings, *, same_dialect: bool) -
 class Outgoing:
     """A request body on its way upstream. Everything that can be refused is refused when it is made, before money is held."""
 
-    def __init__(self, ask: Ask, target: Target, settings: UpstreamSettings) -> None:
-        """Raises Refusal (400) for what the target's dialect cannot express."""
+    def __init__(self, ask: Ask, target: Target, settings: UpstreamSettings, members: Mapping[str, bytes] = NOTHING) -> None:
+        """`members` are set besides: name -> JSON, in the target's dialect. Raises Refusal (400) for what that cannot express."""
         if settings.kind == "local":
             _check_local(ask)
         self._ask = ask
         self._dialect = target.dialect
-        self._changes: dict[str, bytes] = {}
+        self._changes: dict[str, bytes] = dict(members)
         self.keyed = is_openai(settings) or settings.kind == "azure"
         """It certainly knows what OpenAI's API says of prompt caches."""
         self.asks_usage = False
@@ -200,7 +201,7 @@ class Outgoing:
         changes = self._changes
         if self._body is not self._ask.body:
             output_cap = output_cap or self._ask.output_cap or held_output
-            changes = dict.fromkeys(self._cap_names, str(output_cap).encode())
+            changes = changes | dict.fromkeys(self._cap_names, str(output_cap).encode())
         elif output_cap is not None and output_cap != self._ask.output_cap:
             changes = changes | dict.fromkeys(self._cap_names, str(output_cap).encode())
         fields = self._fields

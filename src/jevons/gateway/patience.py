@@ -4,13 +4,17 @@ Arming costs a timer, each chunk only a store; the timer looks at the store when
 """
 
 import asyncio
+import math
 
 
 class Patience:
     """Belongs to the task that makes it. After a cancellation ask `expired()`: was it this clock?"""
 
-    def __init__(self) -> None:
+    def __init__(self, most_s: float = math.inf) -> None:
+        """`most_s`: from now on, however often something comes."""
         self._loop = asyncio.get_running_loop()
+        self._most_s = most_s
+        self._until = self._loop.time() + most_s
         task = asyncio.current_task()
         assert task is not None
         self._task = task
@@ -22,9 +26,9 @@ class Patience:
     def start(self, seconds: float) -> None:
         """From now on, `seconds` may pass without a `touch`."""
         self.stop()
-        self.seconds = seconds
+        self.seconds = min(seconds, self._most_s)
         self._last = self._loop.time()
-        self._timer = self._loop.call_later(seconds, self._look)
+        self._timer = self._loop.call_later(self._rest(), self._look)
 
     def touch(self) -> None:
         self._last = self._loop.time()
@@ -46,8 +50,11 @@ class Patience:
             return True
         return False
 
+    def _rest(self) -> float:
+        return min(self._last + self.seconds, self._until) - self._loop.time()
+
     def _look(self) -> None:
-        rest = self._last + self.seconds - self._loop.time()
+        rest = self._rest()
         if rest > 0:
             self._timer = self._loop.call_later(rest, self._look)
             return

@@ -5,6 +5,7 @@ Every await here may be the last: the attempt is resolved in `finally`. Does not
 """
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
@@ -42,6 +43,8 @@ class Asked(NamedTuple):
     target: Target
     live: Live
     outgoing: Outgoing
+    most_s: float = math.inf
+    """So long the whole answer may take."""
 
 
 Take = Callable[[Asked, Attempt, Answer, Patience], Awaitable[Outcome]]
@@ -62,8 +65,8 @@ class Sender:
 
     async def send(self, asked: Asked, address: str, attempt: Attempt, verdict: Admit, take: Take) -> None:
         """Raises Failed if the client has seen nothing of it, Aborted if it has."""
-        ask, target, live, outgoing = asked
-        patience = Patience()
+        ask, target, live, outgoing, most_s = asked
+        patience = Patience(most_s)
         answer: Answer | None = None
         outcome = Outcome.ERROR
         drain = live.settings.on_disconnect == "drain"

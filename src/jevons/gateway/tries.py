@@ -4,8 +4,9 @@ Comes in: a way. Goes out: an answer that somebody took, or Failed. Does not kno
 """
 
 import asyncio
+import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from jevons.core.ask import Ask
@@ -14,7 +15,7 @@ from jevons.core.refusal import Refusal
 from jevons.core.routed import Role, Routed
 from jevons.gateway.attempt import Attempt
 from jevons.gateway.gate import Gate
-from jevons.gateway.outbound import Outgoing
+from jevons.gateway.outbound import NOTHING, Outgoing
 from jevons.gateway.sending import Asked, Sender, Take
 from jevons.gateway.unanswered import Failed
 from jevons.gateway.upstreams import Live
@@ -84,10 +85,19 @@ class Tries:
         assert failed is not None
         raise failed
 
-    async def once(self, ask: Ask, target: Target, take: Take, role: Role) -> None:
-        """One attempt alone. Raises Failed, Refusal, LedgerUnavailable, Aborted."""
+    async def once(
+        self,
+        ask: Ask,
+        target: Target,
+        take: Take,
+        role: Role,
+        *,
+        members: Mapping[str, bytes] = NOTHING,
+        most_s: float = math.inf,
+    ) -> None:
+        """One attempt alone, with members set besides (`Outgoing`), broken off after `most_s`. Raises Failed, Refusal, LedgerUnavailable, Aborted."""
         live = self._lives[target.upstream]
-        asked = Asked(ask, target, live, Outgoing(ask, target, live.settings))
+        asked = Asked(ask, target, live, Outgoing(ask, target, live.settings, members), most_s)
         await self._send(asked, await self._hold(asked, role), take)
 
     async def _hold(self, asked: Asked, role: Role) -> Held:

@@ -18,6 +18,7 @@ from jevons.gateway.client import Scope
 from jevons.gateway.gate import Gate
 from jevons.gateway.governor import Passage
 from jevons.gateway.heard import Heard
+from jevons.gateway.outbound import NOTHING
 from jevons.gateway.patience import Patience
 from jevons.gateway.routing import Way
 from jevons.gateway.sending import Aborted, Asked, Sender
@@ -30,7 +31,6 @@ from jevons.policy.route import Target
 from jevons.wire.body import edit
 from jevons.wire.parse import parse
 
-NO_MEMBERS: Mapping[str, bytes] = {}
 PLAIN: Scope = {"headers": (), "query_string": b""}
 """Of a call that takes nothing from the client's headers."""
 
@@ -73,20 +73,20 @@ class Judge(Protocol):
     """Decides in a cascade whether the large model is to be asked (`gateway.cascade`)."""
 
     def members(self, ask: Ask, way: Way, target: Target) -> Mapping[str, bytes]:
-        """Members (name -> JSON) to set in what the small model is asked, such as log-probabilities. In the client's dialect."""
+        """Members (name -> JSON) to set in what the small model is asked, such as log-probabilities. In the target's dialect."""
         ...
 
     async def judge(self, tried: Tried) -> Judged: ...
 
 
-def whole_ask(ask: Ask, members: Mapping[str, bytes] = NO_MEMBERS) -> Ask:
-    """The same request, to be answered whole, with members set to JSON bytes; every other byte stays. Raises Refusal."""
-    changes = dict(members)
-    if ask.stream:
-        changes["stream"] = b"false"
-        if "stream_options" in ask.fields:
-            changes["stream_options"] = b"null"  # a provider refuses it where nothing is streamed
-    return parse(ask.dialect, edit(ask.body, ask.fields, changes)) if changes else ask
+def whole_ask(ask: Ask) -> Ask:
+    """The same request, to be answered whole; every other byte stays. Raises Refusal."""
+    if not ask.stream:
+        return ask
+    changes = {"stream": b"false"}
+    if "stream_options" in ask.fields:
+        changes["stream_options"] = b"null"  # a provider refuses it where nothing is streamed
+    return parse(ask.dialect, edit(ask.body, ask.fields, changes))
 
 
 class Asides:
@@ -105,25 +105,26 @@ class Asides:
         *,
         scope: Scope = PLAIN,
         same: bool = True,
-        members: Mapping[str, bytes] = NO_MEMBERS,
+        members: Mapping[str, bytes] = NOTHING,
         routed: Routed | None = None,
         errors: bool = False,
     ) -> Unseen | None:
         """One attempt in a request of its own, paid by the key of `passage`. None: it was refused, failed, or was cut off; its entry says which.
 
         `ask`: the client's (`same`), or another that `wire.parse` made. `scope`: the client's, where its headers matter (betas, its own
-        credential). `errors`: an attempt that failed is given too, without a body. Awaited by whoever wants the answer; cancelling it settles it.
+        credential). `members` are set in what is sent, in the target's dialect. `errors`: an attempt that failed is given too, without a body.
+        Awaited by whoever wants the answer; cancelling it settles it.
         """
         gate = self._gate
         try:
-            whole = whole_ask(ask, members)
+            whole = whole_ask(ask)
             request = gate.ledger.next_request(int(time.time() * 1000))
             again = gate.governor.enter_again(passage, request, None if same else whole)
             with gate.governor.under_way(again) as stop:
                 client = Nobody()
                 reading = Reading(gate)
                 tries = Tries(gate, self._lives, Sender(gate, client, scope, again, stop), routed, (b"", b""), role=role)
-                await tries.once(whole, target, reading.take, role)
+                await tries.once(whole, target, reading.take, role, members=members)
         except Failed as failed:
             return Unseen(b"", failed.attempt) if errors else None
         except (Refusal, LedgerUnavailable, Aborted):
