@@ -34,6 +34,7 @@ from jevons.gateway.reply import fail, own_headers, refuse
 from jevons.gateway.routing import Router
 from jevons.gateway.stored import forward_stored, owner_of
 from jevons.gateway.trimming import Trimmer
+from jevons.gateway.turns import remember
 from jevons.gateway.upstreams import Live
 from jevons.ledger.errors import LedgerUnavailable
 from jevons.policy.route import Table, Target
@@ -163,7 +164,8 @@ class App:
             way = self._router.way(ask, passage, named)
             if ask.previous_response_id is not None:
                 way = way._replace(targets=owner_of(ledger, caller, ask.previous_response_id, way.targets))
-            way = way._replace(targets=degraded(ask, passage, way.targets, self._table, self._gate, self._lives))
+            way = degraded(ask, passage, way, self._table, self._gate, self._lives)
+            remember(ask, passage)
             first = way.targets[0]
             if self._trimmer is not None:
                 ask = await self._trimmer.trim(ask, passage, named, partial(self._price, ask, passage, first))

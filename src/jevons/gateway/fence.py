@@ -32,6 +32,11 @@ class Fence:
         denied = judge_model(self.tables, who, model)
         return denied is None or not denied.enforced
 
+    def allows_target(self, who: Who, model: str) -> bool:
+        """Is it denied under its own name? Nothing is noted."""
+        denied = judge_model(self._denying, who, model)
+        return denied is None or not denied.enforced
+
     def check_model(self, who: Who, model: str, note: Note) -> None:
         """Raises Refusal (403) for a model that the caller may not ask for."""
         _check(judge_model(self.tables, who, model) if self.tables else None, model, note)

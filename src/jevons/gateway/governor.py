@@ -9,7 +9,7 @@ import secrets
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -26,6 +26,7 @@ from jevons.core.limits import (
     RUN_DEPTH_MAX,
 )
 from jevons.core.refusal import Refusal, invalid
+from jevons.core.routed import Routed
 from jevons.gateway import wording
 from jevons.gateway.clients import Named
 from jevons.gateway.conversations import Conversations, Trace
@@ -49,6 +50,9 @@ from jevons.policy.route import allowed
 from jevons.policy.rules import Measure, Rule, Who
 from jevons.policy.runs import Run, TooDeep
 from jevons.wire.tool_calls import ToolCall, calls_in
+
+if TYPE_CHECKING:
+    from jevons.gateway.reading import Seen
 
 NO_LOOPS = Loops(0, 0, 0, "")
 WITHOUT_STEPS = frozenset({Dialect.EMBEDDINGS, Dialect.COUNT_TOKENS})
@@ -85,8 +89,12 @@ class Passage:
         "note",
         "path",
         "places",
+        "read",
+        "reference",
         "removed_tools",
         "request",
+        "routed",
+        "routed_to",
         "run",
         "source",
         "trace",
@@ -116,6 +124,14 @@ class Passage:
         self.path: tuple[Account, ...] = ()
         """The accounts of its latest attempt."""
         self.warnings: list[str] = []
+        self.read: Seen | None = None
+        """What routing read of it; None = nothing had to be."""
+        self.routed: Routed | None = None
+        """How it was routed; None = by its name alone."""
+        self.routed_to = ""
+        """The model that its route chose, as it is asked for; "" = it goes by its name."""
+        self.reference: tuple[str, str, str] | None = None
+        """(upstream, model, provider) that would answer if its route had no other models: what is saved is held against it."""
         self.degraded_to = ""
         """The cheaper model that it goes on with."""
         self.degraded = ""
@@ -139,6 +155,11 @@ class Passage:
     def sent(self) -> Chain:
         """The chain of what is sent: what counts and prompt caches go by. `links` is of what came."""
         return self.links if self.trim is None else self.trim.links
+
+    @property
+    def goes_on_with(self) -> str:
+        """The model that was chosen in place of the one that it names; "" = none was."""
+        return self.degraded_to or self.routed_to
 
     @property
     def subject(self) -> str:
@@ -209,6 +230,7 @@ class Governor:
         again = Passage(passage.caller, self._who(passage.caller, None), request, links)
         again.trim = passage.trim if ask is None else None
         again.models = passage.models
+        again.read = passage.read if ask is None else None
         return again
 
     def check_kills(self, passage: Passage, model: str) -> None:
@@ -259,9 +281,14 @@ class Governor:
                 passage.warnings.append(f"{found.rule.name}: {found.rule.measure} {found.value} of {found.rule.limit}")
         return output_cap(rules)
 
-    def may_use(self, caller: Caller, model: str) -> bool:
-        """Is the model on the allow-lists of the caller's key and of all tables?"""
-        return allowed(caller.models, model) and self._fence.allows_model(self._who(caller, None), model)
+    def may_use(self, caller: Caller, model: str, target: str = "") -> bool:
+        """Is the model on the allow-lists of the caller's key and of all tables? `target`: its own name behind an alias, which may be denied too."""
+        who = self._who(caller, None)
+        return (
+            allowed(caller.models, model)
+            and self._fence.allows_model(who, model)
+            and (not target or target == model or self._fence.allows_target(who, target))
+        )
 
     def call_judge(self, passage: Passage) -> Callable[[ToolCall], Refusal | None] | None:
         """What judges the tool calls of its answer; None = nothing to judge."""

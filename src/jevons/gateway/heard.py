@@ -9,7 +9,7 @@ import msgspec
 from jevons.core.ask import Ask, Dialect
 from jevons.core.entry import admitted_ms
 from jevons.core.usage import Usage
-from jevons.gateway import degrading
+from jevons.gateway import turns
 from jevons.gateway.attempt import Attempt
 from jevons.gateway.gate import price_context
 from jevons.gateway.governor import Passage
@@ -65,7 +65,7 @@ class Heard:
         """The provider keeps the answer under this id, if it was asked to."""
         if self._ask.stored:
             attempt.response_id = response_id
-            degrading.stored(self._passage, response_id)
+            turns.stored(self._passage, response_id)
 
     def _usage(self, attempt: Attempt, raw: bytes, units: tuple[tuple[str, int], ...]) -> Usage | None:
         match self._target.dialect:
