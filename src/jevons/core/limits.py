@@ -562,6 +562,12 @@ PROMISE_WRITTEN_EVERY = 20
 # Cascades
 CASCADE_TRY_MAX_S = 30.0
 """So long a small model may take in a cascade. Then the large one is asked: its answer comes later by so much at most."""
+CASCADE_TRIES_MAX = 1_024
+"""Tries that wait to be graded beside the large model's answer, some KB each; beyond, the oldest are not."""
+CASCADE_LABELS_MAX = 2_000
+"""Latest labels of a small model on a route, from which is learnt how good its answers are at each confidence: 2 ms."""
+CASCADE_MODELS_MAX = 256
+"""Small models on routes of organisations of which that is known, 200 KB each at most; the one first seen goes."""
 
 # Labels
 SHADOWS_MAX = 8
@@ -584,3 +590,9 @@ FEEDBACK_RUN_ANSWERS_MAX = 256
 # Routes
 EMBEDDED_CHARS_MAX = 2_000
 """Of a question that is compared by meaning: so many take 0.4 to 0.9 ms on the event loop, and what is asked stands at the beginning."""
+
+# Learned routes
+LEARN_TEXT_CHARS_MAX = 4_000
+"""Of a question, what a predictor looks at: a millisecond."""
+LEARN_NEIGHBOURS_ROWS_MAX = 4_096
+"""Judged requests that a predictor by nearest ones compares with: 4 MB to go through for each request, half a millisecond."""

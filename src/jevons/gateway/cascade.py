@@ -1,0 +1,169 @@
+"""A small model's answer, judged by its own confidence before anybody has seen it: is it shown, or the large model asked?
+
+Comes in: the small model's whole answer, its attempt held still. Goes out: whether it is shown, as it is shown, and how sure it was. Where the dialect
+tells log-probabilities they were asked for (`wire.logprobs`); else the small model is asked again, and its answers are compared: each of these is a call
+of its own, held and charged. An answer that calls tools, or was cut, is not judged: the large model is asked.
+
+Where the large model answered after all, both answers are there: a label for nothing. It is taken because of its confidence, so it says how good answers
+of such a confidence are (`policy.cascade.Calibration`), not how good all are. Does not know: how a try is made (`gateway.journey`), graded
+(`gateway.shadow`), from which confidence on the promise holds (`gateway.promises`; it stands with the option).
+"""
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+import msgspec
+
+from jevons.core.ask import Ask, Dialect
+from jevons.core.label import Label
+from jevons.core.limits import CASCADE_LABELS_MAX, CASCADE_MODELS_MAX, CASCADE_TRIES_MAX, CASCADE_TRY_MAX_S
+from jevons.core.routed import Role, Routed
+from jevons.gateway.client import Scope
+from jevons.gateway.governor import Passage
+from jevons.gateway.outbound import NOTHING, is_openai
+from jevons.gateway.routing import Way
+from jevons.gateway.settings import UpstreamSettings
+from jevons.gateway.showing import Given
+from jevons.gateway.unseen import Asides, Judged, Tried
+from jevons.gateway.upstreams import Live
+from jevons.meter.models import Reasons, model_facts
+from jevons.policy.cascade import SAMPLES, Calibration, accepts, agreement, confidence
+from jevons.policy.route import Target
+from jevons.wire.logprobs import asked_for, asking, tokens_of, without
+from jevons.wire.question import answer_text
+
+WARM = {"temperature": b"1"}
+"""Of the answers that are compared: at 0 a model agrees with itself whatever it knows."""
+WHOLE_ENDS = frozenset({"stop", "end_turn", "stop_sequence", "completed"})
+"""How an answer ends that came to its own end."""
+RELEARN = 1.1
+"""A calibration is learnt anew once there are so many times the labels it was learnt from."""
+
+
+class Rejected(NamedTuple):
+    """A try that was not shown, and the large model's answer that was."""
+
+    tried: Tried
+    score: float
+    given: Given
+
+
+class Cascades:
+    """Judges the tries of all cascades (`unseen.Judge`). Lives on one event loop."""
+
+    def __init__(self, asides: Asides, lives: Mapping[str, Live], on_rejected: Callable[[Rejected], None] | None = None) -> None:
+        """`on_rejected` grades; synchronous, quick, raises nothing."""
+        self._asides = asides
+        self._lives = lives
+        self._on_rejected = on_rejected
+        self._tried: OrderedDict[int, tuple[Tried, float]] = OrderedDict()
+        """By request: tries that were not shown, until the large model's answer is there."""
+        self._learning: OrderedDict[tuple[str, str, str], Learning] = OrderedDict()
+
+    def members(self, ask: Ask, way: Way, target: Target) -> Mapping[str, bytes]:
+        """As `unseen.Judge`. `way` is not looked at: a shadow of the small model is asked in the same way, so that its confidence is the same."""
+        if not tells(self._lives[target.upstream].settings, target):
+            return NOTHING
+        return asking(target.dialect, ask.fields if target.dialect is ask.dialect else {})
+
+    async def judge(self, tried: Tried) -> Judged:
+        """As `unseen.Judge`."""
+        attempt, target, routed = tried.attempt, tried.target, tried.attempt.routed
+        option = routed.options[routed.chosen] if routed is not None and routed.options else None
+        score = None
+        if option is not None and option.threshold is not None and attempt.finish in WHOLE_ENDS:
+            score = await self.score(tried.ask, tried.passage, tried.scope, target, tried.body, routed)
+        if option is None or routed is None or score is None:
+            return Judged(False, tried.body)
+        options = list(routed.options)
+        options[routed.chosen] = msgspec.structs.replace(option, score=score)
+        attempt.routed = msgspec.structs.replace(routed, options=tuple(options))
+        shown = accepts(score, option.threshold)
+        if not shown and self._on_rejected is not None:
+            self._tried[tried.passage.request] = (tried, score)
+            if len(self._tried) > CASCADE_TRIES_MAX:
+                self._tried.popitem(last=False)
+        own = target.dialect is tried.ask.dialect and asked_for(target.dialect, tried.ask.fields)
+        body = tried.body if own else without(target.dialect, tried.body)
+        return Judged(shown, body, self.probability(tried.passage.caller.org, routed.route, option.model, score))
+
+    async def score(
+        self, ask: Ask, passage: Passage, scope: Scope, target: Target, body: bytes, routed: Routed | None = None
+    ) -> float | None:
+        """The confidence of a small model's whole answer, in [0, 1]; None for one that is no plain text, or of which nothing can be known.
+
+        `body`: in the target's dialect, asked for with `members`. May ask the model again (`agreement`).
+        """
+        text = answer_text(target.dialect, body)
+        if text is None:
+            return None
+        if tells(self._lives[target.upstream].settings, target):
+            return confidence(tokens_of(target.dialect, body))
+        more = [
+            self._asides.ask(passage, ask, target, Role.CASCADE, scope=scope, members=WARM, routed=routed)
+            for _ in range(SAMPLES - 1)
+        ]
+        try:
+            async with asyncio.timeout(CASCADE_TRY_MAX_S):
+                unseen = await asyncio.gather(*more)
+        except TimeoutError:
+            return None
+        others = [answer_text(target.dialect, one.body) if one is not None else None for one in unseen]
+        return agreement([text, *(other or "" for other in others)])
+
+    def given(self, given: Given) -> None:
+        """As `showing.After`: where a try was not shown and another model's answer was, both are there to be graded."""
+        found = self._tried.pop(given.passage.request, None)
+        if found is not None and self._on_rejected is not None:
+            self._on_rejected(Rejected(*found, given))
+
+    def learn(self, label: Label) -> None:
+        """Of any route; those that say nothing of a cascade's confidence are left out by whoever calls."""
+        if label.score is None or not label.reference:
+            return
+        name = (label.org, label.route, label.model)
+        learning = self._learning.get(name)
+        if learning is None:
+            learning = self._learning[name] = Learning()
+            if len(self._learning) > CASCADE_MODELS_MAX:
+                self._learning.popitem(last=False)
+        learning.take(label.score, label.good)
+
+    def recall(self, labels: Iterable[Label]) -> None:
+        """What is on record, before serving begins."""
+        for label in labels:
+            self.learn(label)
+
+    def probability(self, org: str, route: str, model: str, score: float) -> float:
+        """That an answer with this confidence is good, by the labels there are; without any, the confidence itself."""
+        learning = self._learning.get((org, route, model))
+        found = learning.calibration().probability(score) if learning is not None else None
+        return score if found is None else found
+
+
+class Learning:
+    """The latest labels of one small model on one route."""
+
+    def __init__(self) -> None:
+        self._pairs: deque[tuple[float, bool]] = deque(maxlen=CASCADE_LABELS_MAX)
+        self._since = 0
+        self._learnt = Calibration()
+
+    def take(self, score: float, good: bool) -> None:
+        self._pairs.append((score, good))
+        self._since += 1
+
+    def calibration(self) -> Calibration:
+        if self._since > (RELEARN - 1) * self._learnt.labels:
+            self._learnt, self._since = Calibration.learnt(self._pairs), 0
+        return self._learnt
+
+
+def tells(settings: UpstreamSettings, target: Target) -> bool:
+    """Does it tell log-probabilities? Not over Messages, not what thinks unseen; over Responses only OpenAI itself (llama.cpp answers 400)."""
+    facts = model_facts(settings.price_provider, target.model)
+    if facts.known and facts.reasons_unseen is Reasons.ALWAYS:
+        return False
+    return target.dialect is Dialect.CHAT or (target.dialect is Dialect.RESPONSES and is_openai(settings))
