@@ -23,6 +23,8 @@ from jevons.gateway.answers import Answers
 from jevons.gateway.client import Client, Receive, Scope, Send
 from jevons.gateway.clients import Named, for_client, takes_failed_event
 from jevons.gateway.degrading import degraded
+from jevons.gateway.feedback import PATH as FEEDBACK
+from jevons.gateway.feedback import Feedback
 from jevons.gateway.gate import Gate, check_repeat, price_context
 from jevons.gateway.governor import Passage
 from jevons.gateway.identify import identify, split_path
@@ -32,6 +34,7 @@ from jevons.gateway.metrics import Metrics
 from jevons.gateway.passing import find_pass, forward
 from jevons.gateway.reply import fail, own_headers, refuse
 from jevons.gateway.routing import Router
+from jevons.gateway.showing import Listener
 from jevons.gateway.stored import forward_stored, owner_of
 from jevons.gateway.trimming import Trimmer
 from jevons.gateway.turns import remember
@@ -69,6 +72,8 @@ class App:
         hosts: tuple[str, ...],
         ready: Callable[[], str],
         trimmer: Trimmer | None = None,
+        listeners: tuple[Listener, ...] = (),
+        feedback: Feedback | None = None,
     ) -> None:
         """`pages` answers everything under /ui. `ready` says why no request can be served, or "". `hosts` are the Host names answered to; empty = all."""
         self._gate = gate
@@ -83,6 +88,8 @@ class App:
         self._hosts = frozenset(hosts)
         self._ready = ready
         self._trimmer = trimmer
+        self._listeners = listeners
+        self._feedback = feedback
         self._bodies = Bodies()
         self._counted: dict[int, deque[float]] = {}
         self._good_hosts: set[bytes] = set()
@@ -171,7 +178,10 @@ class App:
                 ask = await self._trimmer.trim(ask, passage, named, partial(self._price, ask, passage, first))
             settings = self._lives[first.upstream].settings
             wanted = await self._answers.wanted(ask, passage, first, settings, named, scope)
-            journey = Journey(self._parts, client, scope, ask, passage, way, wanted)
+            parts = self._parts
+            if self._listeners:
+                parts = parts._replace(after=tuple([one.given for one in self._listeners if one.wants(passage, way)]))
+            journey = Journey(parts, client, scope, ask, passage, way, wanted)
             await journey.run(self._idempotency(named, caller, body, kept=wanted is not None))
 
     async def _refuse(self, client: Client, refusal: Refusal, dialect: Dialect, request: int) -> None:
@@ -264,6 +274,10 @@ class App:
             return await about.trimmed(client, self._trimmer.original(caller, path.removeprefix(PATH)), own)
         if path.startswith("/v1/responses/") and method in ("GET", "DELETE"):
             return await forward_stored(client, ledger, self._lives, caller, own, scope, path)
+        if self._feedback is not None and path == FEEDBACK and method == "POST":
+            with Body(self._bodies) as incoming:
+                said = await self._feedback.take(caller, await incoming.read(receive, named))
+                return await client.answer(200, [*about.JSON, *own], said)
         if (found := find_pass(self._lives, method, path)) is not None:
             with Body(self._bodies) as incoming:
                 body = await incoming.read(receive, named)

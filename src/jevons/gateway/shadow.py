@@ -29,6 +29,7 @@ from jevons.gateway.comparing import End, Likeness, Reply, compared, reply_of
 from jevons.gateway.gate import Gate, price_context
 from jevons.gateway.governor import Passage
 from jevons.gateway.judging import draws, judged
+from jevons.gateway.routing import Way
 from jevons.gateway.showing import Given
 from jevons.gateway.unseen import PLAIN, Asides, Unseen
 from jevons.gateway.upstreams import Live
@@ -98,8 +99,12 @@ class Shadows(Collector):
             if route in self._allowances:
                 self._allowances[route].restore(day, nusd)
 
-    def heard(self, given: Given) -> None:
-        """A client was given this answer (`gateway.showing.After`): ask the others, if it was drawn and there is room."""
+    def wants(self, passage: Passage, way: Way) -> bool:
+        """As `gateway.showing.Listener`: it was drawn for a sample."""
+        return bool(way.shadows)
+
+    def given(self, given: Given) -> None:
+        """A client was given this answer: ask the others, if there is room."""
         routed = given.way.routed
         route = self._routes.get(routed.route) if given.way.shadows and routed is not None else None
         if route is None or routed is None or route.grader == "feedback":

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from jevons.core.ask import Ask, Dialect
 from jevons.core.entry import Outcome, request_text
@@ -60,6 +60,18 @@ class Shown(NamedTuple):
 
 After = Callable[[Given], None]
 """Told of every answer that a client was given whole. Synchronous, quick, raises nothing."""
+
+
+class Listener(Protocol):
+    """Looks at some answers after their clients have them."""
+
+    def wants(self, passage: Passage, way: Way) -> bool:
+        """Is it to be told of this request's answer? Streams are put together for nobody else."""
+        ...
+
+    def given(self, given: Given) -> None:
+        """As `After`."""
+        ...
 
 
 class Showing:
