@@ -42,6 +42,7 @@ class ModelFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     audio_tokens: int
     file_tokens: int
     thinking_floor: int
+    text_only: bool
     source: str
     match: tuple[str, ...] = ()
 
