@@ -71,6 +71,7 @@ class Shadows(Collector):
         self,
         gate: Gate,
         lives: dict[str, Live],
+        asides: Asides,
         table: Table,
         routes: Iterable[Route],
         learn: Callable[[Label], None],
@@ -81,7 +82,7 @@ class Shadows(Collector):
         """`learn` is told of every label once it is on disk. Raises ValueError for a route whose judge nobody can ask."""
         self._gate = gate
         self._lives = lives
-        self._asides = Asides(gate, lives)
+        self._asides = asides
         self._routes = {route.name: route for route in routes}
         self._judges = {route.name: _judge(route, table) for route in self._routes.values() if route.grader == "judge"}
         self._allowances = {route.name: Allowance(parse_usd(route.sample_usd_day)) for route in self._routes.values()}
