@@ -574,6 +574,8 @@ SHADOWS_MAX = 8
 """Samples under way at once, as many as there are checks of cached answers; one that comes while there are more is not taken."""
 SHADOW_BODY_BYTES_MAX = 2 * 2**20
 """A longer request is not asked again: it is kept in memory until its shadows have answered, and costs the most."""
+SCHEMA_BYTES_MAX = 32 * 2**10
+"""Answers are not held against a longer schema: each of its alternatives may be tried with each part of an answer."""
 JUDGED_REQUEST_CHARS_MAX = 24_000
 """What a judge is shown of a request, its end and a little of its beginning: about 6,000 tokens."""
 JUDGED_ANSWER_CHARS_MAX = 12_000

@@ -7,12 +7,12 @@ learnt: a network that failed is no model's doing. Does not know: who pays, what
 import asyncio
 import enum
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from jevons.core.ask import Ask, Dialect
-from jevons.core.limits import SIMILAR_ANSWER_CHARS_MAX
+from jevons.core.limits import SCHEMA_BYTES_MAX, SIMILAR_ANSWER_CHARS_MAX
 from jevons.meter.answer import answer_facts
-from jevons.policy.grade import GOOD, HARM, UNDECIDED, Verdict, grade
+from jevons.policy.grade import GOOD, HARM, Verdict, grade
 from jevons.policy.same_answer import needs_similarity, same_answer
 from jevons.wire.compared import CUT, Said, labels_of, said, schema_of
 
@@ -78,11 +78,8 @@ async def compared(
 
 
 def _graded(ask: Ask, grader: str, answer: str, reference: str, likeness: Likeness | None) -> Verdict:
-    schema: dict[str, Any] | None = schema_of(ask) if grader in ("choice", "json") else None
-    try:
-        labels = labels_of(schema)
-    except RecursionError:
-        return UNDECIDED
+    shaped = grader in ("choice", "json") and sum(map(len, ask.extras)) <= SCHEMA_BYTES_MAX
+    schema = schema_of(ask) if shaped else None
     by_vectors = grader == "same" and likeness is not None and needs_similarity(answer, reference)
     similarity = likeness(answer, reference) if by_vectors and likeness is not None else None
-    return grade(grader, answer, reference, labels=labels, schema=schema, similarity=similarity)
+    return grade(grader, answer, reference, labels=labels_of(schema), schema=schema, similarity=similarity)

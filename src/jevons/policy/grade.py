@@ -107,7 +107,7 @@ def choice_in(text: str, labels: Sequence[str] = ()) -> str:
 
 def fits(value: Any, schema: Mapping[str, Any]) -> bool:
     """Does a decoded JSON value fit a JSON Schema? Of its words these are known: type, enum, const, properties, required,
-    additionalProperties = false, items, anyOf, oneOf, allOf. Any other is taken to hold. Raises RecursionError for one without end."""
+    additionalProperties = false, items, anyOf, oneOf, allOf. Any other is taken to hold."""
     kind = schema.get("type")
     kinds = [kind] if isinstance(kind, str) else kind if isinstance(kind, list) else []
     if kinds and not any(_is(value, one) for one in kinds):

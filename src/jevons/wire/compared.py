@@ -56,10 +56,7 @@ def schema_of(ask: Ask) -> dict[str, Any] | None:
 
 
 def labels_of(schema: dict[str, Any] | None) -> tuple[str, ...]:
-    """The words of which an answer is to be one: those of the only `enum` of a schema. () = it has none, or several.
-
-    Raises RecursionError for a schema without end.
-    """
+    """The words of which an answer is to be one: those of the only `enum` of a schema. () = it has none, or several."""
     found = list(_enums(schema))
     return tuple(found[0]) if len(found) == 1 else ()
 
