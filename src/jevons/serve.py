@@ -43,15 +43,19 @@ from jevons.gateway.app import App
 from jevons.gateway.auth_upstream import Bearer
 from jevons.gateway.gate import Gate
 from jevons.gateway.governor import Governor
+from jevons.gateway.health import KIND, Health
 from jevons.gateway.metrics import Metrics
 from jevons.gateway.prefixes import Prefixes
+from jevons.gateway.probes import Probes
 from jevons.gateway.settings import UpstreamSettings
+from jevons.gateway.spots import Spots
 from jevons.gateway.trimming import Trimmer
 from jevons.gateway.upstreams import Live, live, table_of
 from jevons.ledger import admin
 from jevons.ledger.home import Home, HomeLock, write_private
 from jevons.ledger.ledger import Ledger, settle_open_holds
 from jevons.ledger.ops import KeySettings
+from jevons.ledger.routing import learnt
 from jevons.ledger.sqlite import SqliteStore
 from jevons.meter.pricebook import open_book
 from jevons.meter.tokens import preload
@@ -128,7 +132,12 @@ def _app(
         table = table_of(settings, list(config.models))
     except ValueError as error:
         raise ConfigError(f"jevons.toml: {error}.") from None
-    api = AdminApi(ledger, home.admin_token(), answers, engine).application()
+    health = Health(ledger.writer.submit)
+    health.recall(learnt(home.ledger, KIND))
+    metrics.add(health)
+    Probes(health, lives)
+    spots = Spots(gate, lives, health)
+    api = AdminApi(ledger, home.admin_token(), answers, engine, health).application()
 
     def ready() -> str:
         if ledger.writer.failing:
@@ -137,7 +146,7 @@ def _app(
             return f"the local model is not ready: {engine.detail}"
         return ""
 
-    return App(gate, lives, table, metrics, answers, api, pages.application(), config.hosts, ready, _trimmer(config, home))
+    return App(gate, lives, table, metrics, answers, spots, api, pages.application(), config.hosts, ready, _trimmer(config, home))
 
 
 async def _similar(config: Config) -> Similar | None:

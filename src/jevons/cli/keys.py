@@ -20,6 +20,8 @@ Holds = Literal["", "strict", "packed"]
 HOLDS: dict[str, Holds] = {"default": "", "strict": "strict", "packed": "packed"}
 HOLDS_HELP = "strict: the worst case is held. packed: what answers usually need. default: as jevons.toml says."
 
+TIERS_HELP = "Its calls can wait: they take this service tier (flex) where the price book lists it as cheaper; may be repeated."
+
 
 @click.group()
 def keys() -> None:
@@ -35,16 +37,17 @@ def keys() -> None:
 @click.option("--team", default="", help="The team whose limits it counts in.")
 @click.option("--org", default="default", show_default=True, help="The organisation of its team.")
 @click.option("--holds", type=click.Choice(list(HOLDS)), default="default", help=HOLDS_HELP)
+@click.option("--tier", "tiers", multiple=True, metavar="TIER", help=TIERS_HELP)
 @as_json
 def create_key(
     name: str, limit_nusd: int | None, output_tokens: int | None, models: tuple[str, ...], denial_status: int | None, team: str, org: str,
-    holds: str, json: bool,
+    holds: str, tiers: tuple[str, ...], json: bool,
 ) -> None:  # fmt: skip
     """Make a key. It is shown once.
 
     Example: jevons keys create alice --limit-usd 20 --team search
     """
-    settings = KeySettings(output_tokens, models, denial_status, team, org, HOLDS[holds])
+    settings = KeySettings(output_tokens, models, denial_status, team, org, HOLDS[holds], tiers=tiers)
     made = Operator(Home(home_path())).create_key(name, limit_nusd, settings)
     show(
         json, made, lambda: click.echo(f"{made['key']}\nThis is the only time it is shown. Its limit: {_limit_text(limit_nusd)}.")
@@ -67,10 +70,11 @@ def list_keys(json: bool) -> None:
 @click.option("--model", "models", multiple=True, metavar="PATTERN", help="Allow only these models; '*' = all; may be repeated.")
 @click.option("--denial-status", type=STATUS, help="Status of a budget denial, instead of 402.")
 @click.option("--holds", type=click.Choice(list(HOLDS)), help=HOLDS_HELP)
+@click.option("--tier", "tiers", multiple=True, metavar="TIER", help=f"{TIERS_HELP} '' = none.")
 @as_json
 def set_key(
     name: str, team: str | None, org: str | None, output_tokens: int | None, models: tuple[str, ...], denial_status: int | None,
-    holds: str | None, json: bool,
+    holds: str | None, tiers: tuple[str, ...], json: bool,
 ) -> None:  # fmt: skip
     """Change a key's settings; what is not named stays.
 
@@ -83,6 +87,7 @@ def set_key(
         team=UNSET if team is None else team,
         org=UNSET if org is None else org,
         holds=UNSET if holds is None else HOLDS[holds],
+        tiers=tuple([tier for tier in tiers if tier]) if tiers else UNSET,
     )
     if changes == KeyChanges():
         raise click.UsageError("Say what to change, for example --team NAME.")

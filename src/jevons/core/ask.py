@@ -84,6 +84,8 @@ class Caller(msgspec.Struct, frozen=True):
     denial_status: int | None = None
     holds: str = ""
     """strict or packed; empty: as the configuration says."""
+    tiers: tuple[str, ...] = ()
+    """Service tiers that it can wait for, where they are cheaper."""
 
     @property
     def run_id(self) -> str | None:

@@ -1,7 +1,7 @@
 """The admin API: its own token, loopback included; request keys never work here. No CORS, so no page of another site can read it.
 
-Under /jevons/v1/admin: keys, limits, runs, kills, approvals, the audit log, imports, adjustments, caches, backup. The approval page (approvals.py) stands
-beside it. Bodies and answers are JSON; a mistake is {"error"} with 400, or 404 where the path names what is not there.
+Under /jevons/v1/admin: keys, limits, runs, kills, approvals, the audit log, imports, adjustments, caches, upstreams, backup. The approval page
+(approvals.py) stands beside it. Bodies and answers are JSON; a mistake is {"error"} with 400, or 404 where the path names what is not there.
 """
 
 import asyncio
@@ -89,6 +89,13 @@ class Caches(Protocol):
         """Forget what is kept of an organisation, or all. Returns how many answers there were, and how many questions by their meaning."""
 
 
+class Upstreams(Protocol):
+    """What operators ask of those who answer."""
+
+    def status(self) -> list[dict[str, Any]]:
+        """How each model of an upstream stands, under each credential."""
+
+
 class NewErasure(msgspec.Struct, forbid_unknown_fields=True):
     org: str | None = None
 
@@ -100,8 +107,11 @@ class NewForget(msgspec.Struct, forbid_unknown_fields=True):
 class AdminApi:
     """Handlers over the running ledger."""
 
-    def __init__(self, ledger: Ledger, token: str, caches: Caches, engine: LocalEngine | None = None) -> None:
+    def __init__(
+        self, ledger: Ledger, token: str, caches: Caches, engine: LocalEngine | None = None, upstreams: Upstreams | None = None
+    ) -> None:
         self._caches = caches
+        self._upstreams = upstreams
         self._ledger = ledger
         self._token = token
         self._engine = engine
@@ -133,6 +143,7 @@ class AdminApi:
             ("POST", "/backup", self._back_up),
             ("GET", "/cache", self._show_caches),
             ("POST", "/cache/clear", self._clear_caches),
+            ("GET", "/upstreams", self._show_upstreams),
             ("GET", "/engine", self._show_engine),
             ("POST", "/engine/forget", self._forget),
         )
@@ -185,6 +196,9 @@ class AdminApi:
 
     async def _show_caches(self, request: Request) -> object:
         return self._caches.status()
+
+    async def _show_upstreams(self, request: Request) -> object:
+        return {"circuits": self._upstreams.status() if self._upstreams is not None else []}
 
     async def _clear_caches(self, request: Request) -> object:
         answers, questions = self._caches.erase(msgspec.json.decode(await request.body(), type=NewErasure).org)

@@ -35,6 +35,7 @@ from jevons.gateway.passing import find_pass, forward
 from jevons.gateway.reply import fail, own_headers, refuse
 from jevons.gateway.routing import Router
 from jevons.gateway.showing import Listener
+from jevons.gateway.spots import Spots
 from jevons.gateway.stored import forward_stored, owner_of
 from jevons.gateway.trimming import Trimmer
 from jevons.gateway.turns import remember
@@ -67,6 +68,7 @@ class App:
         table: Table,
         metrics: Metrics,
         answers: Answers,
+        spots: Spots,
         admin: Asgi,
         pages: Asgi,
         hosts: tuple[str, ...],
@@ -82,7 +84,7 @@ class App:
         self._router = Router(table, gate.book)
         self._metrics = metrics
         self._answers = answers
-        self._parts = Parts(gate, lives, answers)
+        self._parts = Parts(gate, lives, answers, spots)
         self._admin = admin
         self._pages = pages
         self._hosts = frozenset(hosts)

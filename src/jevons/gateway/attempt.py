@@ -71,6 +71,14 @@ class Attempt:
         self.output_cap: int | None = None
         """The cap per answer that we set, if it is not the client's own."""
         self.sent = False
+        self.sent_s = 0.0
+        """When it was sent, on a clock of its own."""
+        self.waited_ms: int | None = None
+        """From then to its first byte."""
+        self.on_show: Callable[[], None] | None = None
+        """Told before its answer is shown: another attempt may be on its way."""
+        self.outcome: Outcome | None = None
+        """How it ended."""
         self.streamed = hold.stream
         """What arrives is counted as it comes; False when the upstream answers whole although a stream was asked for."""
         self.status = 0
@@ -122,11 +130,13 @@ class Attempt:
 
     def mark_first_byte(self) -> None:
         if self.first_byte_ms is None:
+            self.waited_ms = int((time.monotonic() - self.sent_s) * 1000)
             self.first_byte_ms = max(0, int(time.time() * 1000) - admitted_ms(self.hold.id))
 
     def resolve(self, outcome: Outcome) -> "asyncio.Future[None]":
         """Post the entry; the future is done when it is on disk. Call once."""
         assert self.settled is None
+        self.outcome = outcome
         visible = self._visible and not self.behind
         needs_count = self.usage is None and visible and self.sent and self.streamed
         seen = self._seen_output + self._count_seen() if needs_count else None

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Protocol
 
+import msgspec
+
 from jevons.core.limits import AUTH_COMMAND_TIMEOUT_S
 from jevons.core.refusal import Kind, Refusal
 from jevons.gateway.auth_command import TokenCommand
@@ -188,6 +190,18 @@ def credential_for(settings: UpstreamSettings, environ: Mapping[str, str] = os.e
     if not header:
         raise ValueError(f'{where} has auth = "header" and no header')
     return Static(header, lambda: key)
+
+
+def credentials_for(settings: UpstreamSettings, environ: Mapping[str, str] = os.environ) -> tuple[Credential, ...]:
+    """All of an upstream's credentials, in order. Raises ValueError naming what is missing."""
+    if not settings.key_envs:
+        return (credential_for(settings, environ),)
+    if settings.key or settings.key_env or (settings.auth or settings.defaults.auth) not in ("bearer", "header"):
+        raise ValueError(
+            f"upstream {settings.name!r} has key_envs: its keys come from these alone, and are sent as bearer or header"
+        )
+    single = [msgspec.structs.replace(settings, key_env=name, key_envs=()) for name in settings.key_envs]
+    return tuple([credential_for(one, environ) for one in single])
 
 
 def _key(settings: UpstreamSettings, environ: Mapping[str, str], where: str) -> str:

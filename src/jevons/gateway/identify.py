@@ -88,6 +88,7 @@ def identify(known: Mapping[bytes, Key], headers: Headers, named: Named, path_ke
         models=settings.models,
         denial_status=settings.denial_status,
         holds=settings.holds,
+        tiers=settings.tiers,
     )
 
 

@@ -29,6 +29,7 @@ from jevons.gateway.patience import Patience
 from jevons.gateway.routing import Way
 from jevons.gateway.sending import Aborted, Asked, Sender
 from jevons.gateway.showing import After, Showing, cost_comment
+from jevons.gateway.spots import Spots
 from jevons.gateway.stop import Stop
 from jevons.gateway.tries import Tries
 from jevons.gateway.unanswered import Failed
@@ -49,6 +50,7 @@ class Parts(NamedTuple):
     gate: Gate
     lives: dict[str, Live]
     answers: Answers
+    spots: Spots
     judge: Judge | None = None
     """Of cascades."""
     after: tuple[After, ...] = ()
@@ -145,7 +147,7 @@ class Journey:
             parts.gate, self._client, self._scope, self._ask, self._passage, way, parts.answers, self._wanted, sender, parts.after
         )
         role, admitted = (Role.ANSWER, None) if nobody is None else (Role.CHECK, nobody.admit)
-        tries = Tries(parts.gate, parts.lives, sender, way.routed, idempotency, role=role, admitted=admitted)
+        tries = Tries(parts.gate, parts.spots, sender, way.routed, idempotency, role=role, admitted=admitted)
         try:
             targets = way.targets
             if way.cascade and parts.judge is not None and len(targets) > 1:

@@ -6,6 +6,7 @@ Every await here may be the last: the attempt is resolved in `finally`. Does not
 
 import asyncio
 import math
+import time
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
@@ -45,6 +46,8 @@ class Asked(NamedTuple):
     outgoing: Outgoing
     most_s: float = math.inf
     """So long the whole answer may take."""
+    credential: int = 0
+    """Place among the upstream's."""
 
 
 Take = Callable[[Asked, Attempt, Answer, Patience], Awaitable[Outcome]]
@@ -54,7 +57,9 @@ Take = Callable[[Asked, Attempt, Answer, Patience], Awaitable[Outcome]]
 class Sender:
     """Sends the attempts of one request."""
 
-    def __init__(self, gate: Gate, client: Client, scope: Scope, passage: Passage, stop: Stop) -> None:
+    def __init__(self, gate: Gate, client: Client, scope: Scope, passage: Passage, stop: Stop, *, beside: bool = False) -> None:
+        """`beside`: its task is not the one that the client's leaving concerns."""
+        self._beside = beside
         self._gate = gate
         self._client = client
         self._scope = scope
@@ -63,27 +68,34 @@ class Sender:
         self.sent = False
         """An upstream has seen the request."""
 
+    def beside(self) -> "Sender":
+        """What sends another attempt at the same time, in a task of its own."""
+        return Sender(self._gate, self._client, self._scope, self.passage, self._stop, beside=True)
+
     async def send(self, asked: Asked, address: str, attempt: Attempt, verdict: Admit, take: Take) -> None:
         """Raises Failed if the client has seen nothing of it, Aborted if it has."""
-        ask, target, live, outgoing, most_s = asked
-        patience = Patience(most_s)
+        ask, target, live, outgoing = asked.ask, asked.target, asked.live, asked.outgoing
+        credential = live.credentials[asked.credential]
+        patience = Patience(asked.most_s)
         answer: Answer | None = None
         outcome = Outcome.ERROR
         drain = live.settings.on_disconnect == "drain"
         self._client.watch(0 if ask.stream else DISCONNECT_WATCH_DELAY_S)
         try:
-            self._client.interrupt_on_leave(not drain)
+            if not self._beside:
+                self._client.interrupt_on_leave(not drain)
             caching = self._gate.prefixes.plan(attempt, ask, outgoing)
             body = outgoing.body(verdict.output_cap, attempt.hold.output_tokens, self.passage.note, caching)
             url = live.url(address, target.dialect, target.model, self._scope["query_string"])
             headers = headers_for(self._scope["headers"], live.settings, same_dialect=target.dialect is ask.dialect)
             headers += live.labels(ask, self.passage.caller)
-            headers += await live.credential.headers("POST", url, body, self._scope["headers"])
+            headers += await credential.headers("POST", url, body, self._scope["headers"])
             attempt.sent = self.sent = True
+            attempt.sent_s = time.monotonic()
             answer = await live.upstream.send("POST", url, headers, body, patience, stream=ask.stream)
             attempt.status = answer.status
             if answer.status >= 300:
-                raise await refused(live, target, ask, attempt, answer, self._client)
+                raise await refused(live, credential, target, ask, attempt, answer, self._client)
             outcome = await take(asked, attempt, answer, patience)
         except NotSent as error:
             attempt.sent = False
@@ -91,10 +103,10 @@ class Sender:
             raise await self.broken(attempt, Outcome.UNREACHABLE, refusal, again=True) from None
         except TimedOut as error:
             refusal = Refusal(Kind.TIMEOUT, 504, f"Upstream {target.upstream}: {error}.", code="upstream_timeout")
-            raise await self.broken(attempt, Outcome.TIMEOUT, refusal, again=False) from None
+            raise await self.broken(attempt, Outcome.TIMEOUT, refusal, again=False, elsewhere=True) from None
         except (Broken, BrokenStream) as error:
             refusal = gateway_error(502, f"Upstream {target.upstream} broke off: {error}.")
-            raise await self.broken(attempt, Outcome.ERROR, refusal, again=attempt.status == 0) from None
+            raise await self.broken(attempt, Outcome.ERROR, refusal, again=attempt.status == 0, elsewhere=True) from None
         except asyncio.CancelledError:
             outcome = Outcome.CANCELLED if attempt.sent else Outcome.VOID
             if (stopped := self._stop.was_cut()) is not None:
@@ -108,7 +120,9 @@ class Sender:
             if answer is not None:
                 await answer.close()
 
-    async def broken(self, attempt: Attempt, outcome: Outcome, refusal: Refusal, *, again: bool) -> Exception:
+    async def broken(
+        self, attempt: Attempt, outcome: Outcome, refusal: Refusal, *, again: bool, elsewhere: bool = False
+    ) -> Exception:
         """What a broken attempt raises once its post is on disk: another try while the client has seen nothing, else the end of a begun stream."""
         if attempt.settled is None:
             attempt.resolve(outcome)
@@ -117,4 +131,5 @@ class Sender:
             await attempt.durable
         if self._client.started:
             return Aborted(refusal)
-        return Failed(refusal, None, attempt, again=again and not self._client.gone)
+        there = not self._client.gone
+        return Failed(refusal, None, attempt, again=again and there, elsewhere=elsewhere and there)

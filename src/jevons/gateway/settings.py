@@ -1,6 +1,6 @@
 """What an operator can say about an upstream, and what is assumed per kind when nothing is said."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -25,6 +25,8 @@ class KindDefaults(msgspec.Struct, frozen=True):
     """Where a Chat output cap is injected."""
     models: tuple[str, ...] = ()
     key_env: str = ""
+    probe: str = ""
+    """Path of a GET that costs nothing, to see whether it is there; "" = nothing is asked."""
 
 
 _CHAT = {Dialect.CHAT: "/chat/completions", Dialect.EMBEDDINGS: "/embeddings"}
@@ -37,6 +39,7 @@ KINDS: dict[str, KindDefaults] = {
         paths={**_CHAT, Dialect.RESPONSES: "/responses"},
         models=("gpt-*", "o1*", "o3*", "o4*", "chatgpt-*", "codex-*", "text-embedding-*"),
         key_env="OPENAI_API_KEY",
+        probe="/models",
     ),
     "anthropic": KindDefaults(
         base_url="https://api.anthropic.com",
@@ -46,6 +49,7 @@ KINDS: dict[str, KindDefaults] = {
         header="x-api-key",
         models=("claude-*",),
         key_env="ANTHROPIC_API_KEY",
+        probe="/v1/models",
     ),
     "gemini": KindDefaults(
         base_url="https://generativelanguage.googleapis.com/v1beta/openai",
@@ -53,6 +57,7 @@ KINDS: dict[str, KindDefaults] = {
         paths=_CHAT,
         models=("gemini-*",),
         key_env="GEMINI_API_KEY",
+        probe="/models",
     ),
     "azure": KindDefaults(
         base_url="",
@@ -66,6 +71,7 @@ KINDS: dict[str, KindDefaults] = {
         header="api-key",
         cap_field="max_completion_tokens",
         key_env="AZURE_OPENAI_API_KEY",
+        probe="/openai/models",
     ),
     "local": KindDefaults(
         base_url="",
@@ -101,6 +107,8 @@ class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     key: str = ""
     """The credential itself; better `key_env`, so that it stays out of the file."""
     key_env: str = ""
+    key_envs: tuple[str, ...] = ()
+    """Several credentials: calls are spread over them, and each cools down by itself."""
     header: str = ""
     """auth = "header": the header that carries the key."""
     command: tuple[str, ...] = ()
@@ -119,9 +127,16 @@ class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """False under a subscription or free tier: entries keep the list cost, the account pays nothing."""
     service_tier: str = "default"
     """What a request that names no tier gets by your account's settings at the provider (OpenAI projects can be set to priority)."""
+    tiers: tuple[str, ...] = ()
+    """Service tiers that it takes in a request (flex), for keys that can wait."""
     cap_field: str = ""
     on_disconnect: Literal["cancel", "drain"] = "cancel"
     retries: int = RETRIES_DEFAULT
+    hedge_ms: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """Interactive calls: when its first byte comes later than 95 of 100 did, or than so many milliseconds while that is not known, the next target is
+    asked too, and whoever begins first is shown; 0 = never."""
+    probe: str | None = None
+    """Path of a GET that costs nothing, to see whether it is there while its breaker is open; "" = nothing is asked; default by kind."""
     client: Literal["lean", "library"] = "lean"
     """"library": a client in a thread of its own, for comparison; upstreams behind a proxy of the environment always get it."""
     connections_max: int = 512
@@ -142,6 +157,10 @@ class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def defaults(self) -> KindDefaults:
         return KINDS[self.kind]
+
+    @property
+    def probe_path(self) -> str:
+        return self.defaults.probe if self.probe is None else self.probe
 
     def path_of(self, dialect: Dialect) -> str | None:
         return self.paths.get(dialect) or self.defaults.paths.get(dialect)

@@ -138,6 +138,8 @@ class Showing:
         body = await answer.read()
         attempt.mark_first_byte()
         self._heard(asked).whole(attempt, body)
+        if attempt.on_show is not None:
+            attempt.on_show()
         outcome = Outcome.FREE if target.dialect is Dialect.COUNT_TOKENS else Outcome.OK
         await attempt.resolve(Outcome.CANCELLED if self._client.gone else outcome)
         if (refusal := self._gate.governor.judge_answer(self._passage, target.dialect, body)) is not None:
@@ -156,6 +158,8 @@ class Showing:
         translator = self._translator(target)
 
         async def begin() -> None:
+            if attempt.on_show is not None:
+                attempt.on_show()
             headers = passed_headers(answer.headers) if translator is None else [EVENT_STREAM]
             own = own_headers(self._passage.request, attempt, cost=False, cache=self._cache)
             await client.start(answer.status, headers + own)

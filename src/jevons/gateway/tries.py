@@ -1,26 +1,36 @@
 """The attempts of one request, in order until one answers: each held before it is sent and resolved once.
 
-Comes in: a way. Goes out: an answer that somebody took, or Failed. Does not know: what is done with an answer (`sending.Take`).
+Comes in: targets. Goes out: an answer that somebody took, or Failed. Who is tried is said by `gateway.spots`; how each ended is told to `gateway.health`.
+Does not know: what is done with an answer (`sending.Take`).
 """
 
 import asyncio
 import math
 import random
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from jevons.core.ask import Ask
-from jevons.core.limits import ATTEMPTS_MAX, RETRY_BACKOFF_FIRST_S, RETRY_BACKOFF_MAX_S
-from jevons.core.refusal import Refusal
+from jevons.core.entry import Outcome
+from jevons.core.limits import ATTEMPTS_MAX, COOL_DOWN_WAIT_MAX_S, RETRY_BACKOFF_FIRST_S, RETRY_BACKOFF_MAX_S
+from jevons.core.refusal import Kind, Refusal
 from jevons.core.routed import Role, Routed
 from jevons.gateway.attempt import Attempt
 from jevons.gateway.gate import Gate
+from jevons.gateway.hedging import Race, is_interactive
 from jevons.gateway.outbound import NOTHING, Outgoing
 from jevons.gateway.sending import Asked, Sender, Take
+from jevons.gateway.spots import Spot, Spots, at_tier
 from jevons.gateway.unanswered import Failed
-from jevons.gateway.upstreams import Live
+from jevons.ledger.errors import LedgerUnavailable
+from jevons.policy.breaker import Standing
 from jevons.policy.govern import Admit
+from jevons.policy.order import runs_short
 from jevons.policy.route import Target
+
+_SHOWN = frozenset({Role.ANSWER, Role.RETRY, Role.FAILOVER, Role.HEDGE})
 
 
 class Held(NamedTuple):
@@ -37,7 +47,7 @@ class Tries:
     def __init__(
         self,
         gate: Gate,
-        lives: dict[str, Live],
+        spots: Spots,
         sender: Sender,
         routed: Routed | None,
         idempotency: tuple[bytes, bytes],
@@ -47,7 +57,8 @@ class Tries:
     ) -> None:
         """`role` of the first; what follows it is told apart only for a client's answer. `admitted` is told that a hold is taken."""
         self._gate = gate
-        self._lives = lives
+        self._spots = spots
+        self._health = spots.health
         self._sender = sender
         self._routed = routed
         self._idempotency = idempotency
@@ -57,31 +68,18 @@ class Tries:
 
     async def run(self, ask: Ask, targets: tuple[Target, ...], take: Take) -> None:
         """Raises Failed (the last), Refusal, LedgerUnavailable, Aborted."""
-        failed: Failed | None = None
+        spots = self._spots.of(ask, self._sender.passage, targets)
+        if len(spots) > 1:
+            await self._cool(spots)
+        failed: Failed | Refusal | None = None
         role = self._role
-        for target in targets:
-            live = self._lives[target.upstream]
-            asked = Asked(ask, target, live, Outgoing(ask, target, live.settings))
-            for retry in range(live.settings.retries + 1):
-                if self._number >= ATTEMPTS_MAX:
-                    break
-                try:
-                    held = await self._hold(asked, role)
-                except Refusal:
-                    if failed is None:
-                        raise
-                    break  # no money for another try, or nobody there: the last error stands
-                try:
-                    await self._send(asked, held, take)
-                    return
-                except Failed as error:
-                    failed = error
-                if not failed.again:
-                    raise failed
-                role = self._next(Role.RETRY)
-                if retry < live.settings.retries:
-                    await asyncio.sleep(failed.after_s or _backoff(retry))
-            role = self._next(Role.FAILOVER)
+        for place, spot in enumerate(spots):
+            if place and spot.standing(_now_ms()) is Standing.COOLING:
+                continue
+            failed = await self._at(ask, spots, place, take, role, failed)
+            if failed is None:
+                return
+            role = self._follows(spots, place)
         assert failed is not None
         raise failed
 
@@ -96,30 +94,159 @@ class Tries:
         most_s: float = math.inf,
     ) -> None:
         """One attempt alone, with members set besides (`Outgoing`), broken off after `most_s`. Raises Failed, Refusal, LedgerUnavailable, Aborted."""
-        live = self._lives[target.upstream]
-        asked = Asked(ask, target, live, Outgoing(ask, target, live.settings, members), most_s)
-        await self._send(asked, await self._hold(asked, role), take)
+        spot = next(spot for spot in self._spots.of(ask, self._sender.passage, (target,)) if not spot.tier)
+        if spot.standing(_now_ms()) >= Standing.OPEN:
+            raise Refusal(Kind.UNAVAILABLE, 503, f"{target.upstream}/{target.model} is not called now.", code="upstream_open")
+        outgoing = Outgoing(ask, target, spot.live.settings, members)
+        asked = Asked(ask, target, spot.live, outgoing, most_s, spot.credential)
+        await self._send(self._sender, spot, asked, await self._hold(asked, role), take)
+
+    async def _at(
+        self, ask: Ask, spots: Sequence[Spot], place: int, take: Take, role: Role, failed: Failed | Refusal | None
+    ) -> Failed | Refusal | None:
+        """Try one spot, again if that may help. Returns why it gave no answer, and another may; raises what is final."""
+        spot = spots[place]
+        if spot.tier:
+            ask = at_tier(ask, spot.tier)
+        asked = Asked(ask, spot.target, spot.live, Outgoing(ask, spot.target, spot.live.settings), credential=spot.credential)
+        doubtful = len(spots) > 1 and spot.standing(_now_ms()) > Standing.READY
+        tries = 1 if spot.tier or doubtful else spot.live.settings.retries + 1
+        for retry in range(tries):
+            if self._number >= ATTEMPTS_MAX:
+                break
+            try:
+                held = await self._hold(asked, role)
+            except Refusal as refusal:
+                if failed is None and (refusal.kind is not Kind.UNAVAILABLE or place == len(spots) - 1):
+                    raise
+                return failed or refusal  # no money for another try, or nobody there: the last error stands
+            try:
+                await self._shown(asked, held, spots, place, take)
+                return None
+            except Failed as error:
+                failed = error
+            if not failed.elsewhere:
+                raise failed
+            if not failed.again or self._moves_on(spots, place):
+                break
+            role = self._next(Role.RETRY)
+            if retry < tries - 1:
+                await asyncio.sleep(failed.after_s or _backoff(retry))
+        return failed
+
+    async def _shown(self, asked: Asked, held: Held, spots: Sequence[Spot], place: int, take: Take) -> None:
+        """An attempt, and beside it another if it is slow and that is wished. Raises as `_send`."""
+        spot = spots[place]
+        other = self._beside_of(asked.ask, spots, place) if spot.live.settings.hedge_ms else None
+        if other is None:
+            await self._send(self._sender, spot, asked, held, take)
+            return
+        race = Race(partial(self._beside, asked.ask, other, take))
+        held.attempt.on_show = race.first_shows
+        race.start(spot.circuit.slow_s(stream=asked.ask.stream) or spot.live.settings.hedge_ms / 1000)
+        try:
+            await self._send(self._sender, spot, asked, held, take)
+        except asyncio.CancelledError:
+            if not race.lost():
+                raise
+            self._health.slow(spot.circuit)
+            await race.second()
+        except Failed as failed:
+            if not (failed.elsewhere and race.under_way):
+                raise
+            try:
+                await race.second()
+            except Failed:
+                raise failed from None
+            if not race.won:
+                raise
+        finally:
+            if race.begun:
+                self._health.hedges[spot.target.upstream, "won" if race.won else "lost"] += 1
+            await race.end()
+
+    def _beside_of(self, ask: Ask, spots: Sequence[Spot], place: int) -> Spot | None:
+        """Whom to ask beside a spot, if it may be."""
+        passage = self._sender.passage
+        if self._role is not Role.ANSWER or spots[place].tier or not is_interactive(ask) or runs_short(passage.path):
+            return None
+        now_ms = _now_ms()
+        return next((one for one in spots[place + 1 :] if not one.tier and one.standing(now_ms) is Standing.READY), None)
+
+    async def _beside(self, ask: Ask, spot: Spot, take: Take, shows: Callable[[], None]) -> None:
+        """The second attempt of a race. What does not fit is not sent."""
+        asked = Asked(ask, spot.target, spot.live, Outgoing(ask, spot.target, spot.live.settings), credential=spot.credential)
+        try:
+            held = await self._hold(asked, Role.HEDGE)
+        except (Refusal, LedgerUnavailable):
+            return
+        held.attempt.on_show = shows
+        await self._send(self._sender.beside(), spot, asked, held, take)
 
     async def _hold(self, asked: Asked, role: Role) -> Held:
         """Raises Refusal, LedgerUnavailable."""
         passage = self._sender.passage
         address = await asked.live.address()
+        idempotency = (b"", b"") if role is Role.HEDGE else self._idempotency
+        number = self._number
+        self._number += role is Role.HEDGE  # the first may end, and be tried again, while this waits for the disk
         attempt, verdict = await self._gate.admit(
-            asked.ask, passage, asked.target, asked.live.settings, passage.request + self._number, self._idempotency
+            asked.ask, passage, asked.target, asked.live.settings, passage.request + number, idempotency
         )
-        self._number += 1
+        self._number = max(self._number, number + 1)
         attempt.role, attempt.routed = role, self._routed
         return Held(address, attempt, verdict)
 
-    async def _send(self, asked: Asked, held: Held, take: Take) -> None:
+    async def _send(self, sender: Sender, spot: Spot, asked: Asked, held: Held, take: Take) -> None:
         """Raises Failed, Aborted, and what `take` raises."""
         if self._admitted is not None:
             self._admitted()
+        attempt, after_s = held.attempt, 0.0
         try:
-            await self._sender.send(asked, *held, take)
+            await sender.send(asked, *held, take)
+        except Failed as failed:
+            after_s = failed.after_s
+            raise
         finally:
-            if held.attempt.sent:
+            if attempt.sent:
                 self._idempotency = (b"", b"")  # it stands with the first attempt that an upstream may have seen
+            self._health.hear(spot.circuit, attempt, after_s, own_credential=spot.live.settings.auth != "client")
+            if attempt.outcome is Outcome.OK and attempt.role in _SHOWN:
+                self._spots.answered(sender.passage, spot)
+
+    async def _cool(self, spots: Sequence[Spot]) -> None:
+        """Wait a little for the first, where all that may answer were asked by their providers not to be called. Raises Refusal (429)."""
+        now_ms = _now_ms()
+        if spots[0].standing(now_ms) is not Standing.COOLING:
+            return
+        wait_s = (spots[0].circuit.breaker.until_ms(now_ms) - now_ms) / 1000
+        if wait_s <= COOL_DOWN_WAIT_MAX_S:
+            await asyncio.sleep(wait_s)
+            return
+        self._health.refused += 1
+        raise Refusal(
+            Kind.RATE_LIMIT,
+            429,
+            f"All {len(spots)} that answer to this model asked not to be called for now (Retry-After).",
+            code="upstreams_cooling",
+            retry_after_s=math.ceil(wait_s),
+        )
+
+    def _moves_on(self, spots: Sequence[Spot], place: int) -> bool:
+        """Is it not to be called now, and another may be?"""
+        now_ms = _now_ms()
+        if spots[place].standing(now_ms) < Standing.OPEN:
+            return False
+        return any(spot.standing(now_ms) <= Standing.TRYING for spot in spots[place + 1 :])
+
+    def _follows(self, spots: Sequence[Spot], place: int) -> Role:
+        """What the attempt after a spot's is made for."""
+        upstream = spots[place].target.upstream
+        if place + 1 < len(spots) and spots[place + 1].target.upstream == upstream:
+            return self._next(Role.RETRY)
+        if place + 1 < len(spots):
+            self._health.failovers[upstream] += 1
+        return self._next(Role.FAILOVER)
 
     def _next(self, role: Role) -> Role:
         return role if self._role is Role.ANSWER else self._role
@@ -128,3 +255,7 @@ class Tries:
 def _backoff(retry: int) -> float:
     """Exponential with full jitter, seconds."""
     return random.uniform(0.5, 1.0) * min(RETRY_BACKOFF_MAX_S, RETRY_BACKOFF_FIRST_S * float(2**retry))
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)

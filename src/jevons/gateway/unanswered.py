@@ -4,6 +4,8 @@ Comes in: an upstream's error answer, or what broke. Goes out: `Failed`. Does no
 """
 
 import math
+import time
+from email.utils import parsedate_to_datetime
 
 import msgspec
 
@@ -12,6 +14,7 @@ from jevons.core.entry import Outcome
 from jevons.core.limits import RETRY_AFTER_MAX_S
 from jevons.core.refusal import Kind, Refusal
 from jevons.gateway.attempt import Attempt
+from jevons.gateway.auth_upstream import Credential
 from jevons.gateway.client import Client
 from jevons.gateway.reply import Headers, passed_headers
 from jevons.gateway.upstream import Answer
@@ -41,46 +44,48 @@ class Failed(Exception):
         attempt: Attempt,
         *,
         again: bool,
+        elsewhere: bool = False,
         after_s: float = 0.0,
     ) -> None:
+        """`again`: another try may succeed, also here; `elsewhere`: it may at another upstream or under another credential."""
         super().__init__()
         self.refusal = refusal
         self.reply = reply
         self.attempt = attempt
         self.again = again
+        self.elsewhere = again or elsewhere
         self.after_s = after_s
 
 
-async def refused(live: Live, target: Target, ask: Ask, attempt: Attempt, answer: Answer, client: Client) -> Failed:
+async def refused(
+    live: Live, credential: Credential, target: Target, ask: Ask, attempt: Attempt, answer: Answer, client: Client
+) -> Failed:
     """For an error answer of the upstream: its own words go to the client, unless they speak of our credential."""
     body = await answer.read()
-    again = answer.status in RETRIED and not client.gone
-    hint = {name: value for name, value in answer.headers if name in ("retry-after", "x-should-retry")}
-    after_s = _seconds(hint.get("retry-after", ""))
+    again = elsewhere = answer.status in RETRIED and not client.gone
+    hint = {name: value for name, value in answer.headers if name in ("retry-after", "retry-after-ms", "x-should-retry")}
+    after_s = seconds_of(hint.get("retry-after", ""), hint.get("retry-after-ms", ""))
     if "x-should-retry" in hint:
         again = hint["x-should-retry"] == "true" and not client.gone
     if after_s > RETRY_AFTER_MAX_S:
         again = False
     await attempt.resolve(Outcome.ERROR)
     if answer.status in (401, 403) and live.settings.auth != "client":
-        live.credential.rejected()
+        credential.rejected()
         refusal = gateway_error(
             502, f"Upstream {target.upstream} refused the gateway's credential ({answer.status}); its operator must check it."
         )
-        return Failed(refusal, None, attempt, again=False)
+        return Failed(refusal, None, attempt, again=False, elsewhere=not client.gone)
     if answer.status < 400:
-        return Failed(
-            gateway_error(502, f"Upstream {target.upstream} answered with a redirect, which is not followed."),
-            None,
-            attempt,
-            again=False,
-        )
+        refusal = gateway_error(502, f"Upstream {target.upstream} answered with a redirect, which is not followed.")
+        return Failed(refusal, None, attempt, again=False, elsewhere=not client.gone)
     if target.dialect is not ask.dialect or live.settings.kind == "local":
         kind = _KINDS.get(answer.status, Kind.UPSTREAM if answer.status >= 500 else Kind.INVALID)
         wait_s = math.ceil(after_s) if after_s else None
         refusal = Refusal(kind, answer.status, _message_of(body), code="upstream_error", retry_after_s=wait_s)
-        return Failed(refusal, None, attempt, again=again, after_s=after_s)
-    return Failed(None, (answer.status, passed_headers(answer.headers), body), attempt, again=again, after_s=after_s)
+        return Failed(refusal, None, attempt, again=again, elsewhere=elsewhere, after_s=after_s)
+    reply = (answer.status, passed_headers(answer.headers), body)
+    return Failed(None, reply, attempt, again=again, elsewhere=elsewhere, after_s=after_s)
 
 
 def gateway_error(status: int, message: str) -> Refusal:
@@ -97,5 +102,17 @@ def _message_of(body: bytes) -> str:
         return "The upstream answered with an error that is not JSON."
 
 
-def _seconds(retry_after: str) -> float:
-    return float(retry_after) if retry_after.replace(".", "", 1).isdigit() else 0.0
+def seconds_of(retry_after: str, retry_after_ms: str = "") -> float:
+    """What a provider asks to wait: seconds or a date (RFC 9110, 10.2.3), or milliseconds in a header of its own (OpenAI, Azure); 0 = it does not say."""
+    if _is_number(retry_after_ms):
+        return float(retry_after_ms) / 1000
+    if _is_number(retry_after):
+        return float(retry_after)
+    try:
+        return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())
+    except ValueError:
+        return 0.0
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.replace(".", "", 1).isdigit()

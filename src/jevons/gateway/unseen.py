@@ -22,10 +22,10 @@ from jevons.gateway.outbound import NOTHING
 from jevons.gateway.patience import Patience
 from jevons.gateway.routing import Way
 from jevons.gateway.sending import Aborted, Asked, Sender
+from jevons.gateway.spots import Spots
 from jevons.gateway.tries import Tries
 from jevons.gateway.unanswered import Failed
 from jevons.gateway.upstream import Answer
-from jevons.gateway.upstreams import Live
 from jevons.ledger.errors import LedgerUnavailable
 from jevons.policy.route import Target
 from jevons.wire.body import edit
@@ -92,9 +92,9 @@ def whole_ask(ask: Ask) -> Ask:
 class Asides:
     """Asks models for ourselves."""
 
-    def __init__(self, gate: Gate, lives: dict[str, Live]) -> None:
+    def __init__(self, gate: Gate, spots: Spots) -> None:
         self._gate = gate
-        self._lives = lives
+        self._spots = spots
 
     async def ask(
         self,
@@ -123,7 +123,7 @@ class Asides:
             with gate.governor.under_way(again) as stop:
                 client = Nobody()
                 reading = Reading(gate)
-                tries = Tries(gate, self._lives, Sender(gate, client, scope, again, stop), routed, (b"", b""), role=role)
+                tries = Tries(gate, self._spots, Sender(gate, client, scope, again, stop), routed, (b"", b""), role=role)
                 await tries.once(whole, target, reading.take, role, members=members)
         except Failed as failed:
             return Unseen(b"", failed.attempt) if errors else None

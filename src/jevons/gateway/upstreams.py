@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from jevons.core.ask import Ask, Caller, Dialect
 from jevons.core.limits import ROUTE_MEMO_ENTRIES_MAX
-from jevons.gateway.auth_upstream import Credential, credential_for
+from jevons.gateway.auth_upstream import Credential, credentials_for
 from jevons.gateway.outbound import url_of
 from jevons.gateway.settings import UpstreamSettings
 from jevons.gateway.upstream import Upstream
@@ -23,9 +23,13 @@ class Live:
         credential: Credential,
         address: Callable[[], Awaitable[str]],
         labels: Callable[[Ask, Caller], list[tuple[str, str]]] = lambda ask, caller: [],
+        more: tuple[Credential, ...] = (),
     ) -> None:
+        """`more` credentials: calls are spread over all."""
         self.settings = settings
         self.credential = credential
+        """The first: what a provider stores lies under it."""
+        self.credentials = (credential, *more)
         self.upstream = Upstream(settings)
         self.labels = labels
         self._address = address
@@ -60,7 +64,8 @@ def live(settings: UpstreamSettings) -> Live:
     async def address() -> str:
         return base_url
 
-    return Live(settings, credential_for(settings), address)
+    first, *more = credentials_for(settings)
+    return Live(settings, first, address, more=tuple(more))
 
 
 def table_of(settings: list[UpstreamSettings], aliases: list[Alias]) -> Table:

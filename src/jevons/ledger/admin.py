@@ -36,6 +36,7 @@ class KeyChanges(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     team: str | UnsetType = UNSET
     org: str | UnsetType = UNSET
     holds: Literal["", "strict", "packed"] | UnsetType = UNSET
+    tiers: tuple[str, ...] | UnsetType = UNSET
 
     def applied(self, settings: KeySettings) -> KeySettings:
         named = {name: getattr(self, name) for name in self.__struct_fields__}

@@ -80,6 +80,8 @@ class KeySettings(msgspec.Struct, frozen=True, omit_defaults=True):
     """"" = as the configuration says."""
     source: str = ""
     """"" = a client's key. Else what was imported under this name: no call can use it, and no limit counts it."""
+    tiers: tuple[str, ...] = ()
+    """Service tiers (flex) that its calls can wait for, where the price book lists them as cheaper."""
 
 
 class Key(msgspec.Struct, frozen=True):

@@ -102,7 +102,7 @@ class Breaker(msgspec.Struct, omit_defaults=True):
             return 0
         if standing is Standing.COOLING:
             return self.cool_until_ms
-        return max(self.open_until_ms, self.claimed_ms + BREAKER_CLAIM_S * 1000 if self.claimed_ms else 0)
+        return max(self.open_until_ms, self.claimed_ms + int(BREAKER_CLAIM_S * 1000) if self.claimed_ms else 0)
 
     def claim(self, now_ms: int) -> None:
         """A call is sent although it is not closed: others keep away until that has ended, or long enough."""

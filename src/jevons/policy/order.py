@@ -20,10 +20,12 @@ class Candidate(NamedTuple):
 
     name: str
     """What its place in the spread is drawn by: the same for the same upstream, credential and model."""
-    group: str
-    """Candidates that follow each other and stand for one name are one group: only within it anybody is moved before another by weight."""
+    spread: str
+    """Candidates that follow each other with one of these share calls by their weights."""
+    model: str
+    """Whom it stands for. Among those who stand for the first one's, the one that is kept may go before it."""
     weight: float
-    """Share of the group's calls; 0 = it waits in its place, behind those that have a weight."""
+    """Its share; 0 = it waits in its place, behind those that have a weight."""
     standing: Standing
     until_ms: int
     """When that may be better."""
@@ -33,13 +35,13 @@ def ordered(candidates: Sequence[Candidate], seed: bytes, kept: str = "") -> lis
     """Places of the candidates, in the order in which they are to be tried. `kept`: the name of the one that is to go on, if it may be called."""
     weighted = any(candidate.weight for candidate in candidates)
     places = _spread(candidates, seed) if weighted else list(range(len(candidates)))
-    first = candidates[0].group
+    first = candidates[0].model
 
     def rank(place: int) -> tuple[int, int, int]:
         candidate = candidates[place]
         standing = candidate.standing
         if standing <= Standing.TRYING:  # whoever may be tried again is tried in its turn: nothing else shows whether it answers
-            goes_on = candidate.name == kept and candidate.group == first and standing is Standing.READY
+            goes_on = candidate.name == kept and candidate.model == first and standing is Standing.READY
             return (0, 0 if goes_on else 1, 0)
         return (standing, 0, candidate.until_ms)
 
@@ -64,17 +66,19 @@ def runs_short(path: Sequence[Account]) -> bool:
 
 
 def _spread(candidates: Sequence[Candidate], seed: bytes) -> list[int]:
-    """Each group drawn without replacement in proportion to its weights, by exponential keys -ln(u)/w [Efraimidis and Spirakis, Information Processing
+    """Those who share are drawn without replacement in proportion to its weights, by exponential keys -ln(u)/w [Efraimidis and Spirakis, Information Processing
     Letters 97, 2006]; u comes of the seed and the candidate's own name, so that who is added or lost moves nobody else [rendezvous hashing:
     Thaler and Ravishankar, IEEE/ACM Transactions on Networking 6, 1998]."""
     spread: list[int] = []
     begin = 0
     while begin < len(candidates):
         end = begin
-        while end < len(candidates) and candidates[end].group == candidates[begin].group:
+        while end < len(candidates) and candidates[end].spread == candidates[begin].spread:
             end += 1
         group = range(begin, end)
-        drawn = sorted((-math.log(_chance(seed, candidates[p].name)) / candidates[p].weight, p) for p in group if candidates[p].weight)
+        drawn = sorted(
+            (-math.log(_chance(seed, candidates[p].name)) / candidates[p].weight, p) for p in group if candidates[p].weight
+        )
         spread += [place for _, place in drawn] + [place for place in group if not candidates[place].weight]
         begin = end
     return spread
