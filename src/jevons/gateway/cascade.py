@@ -5,14 +5,16 @@ tells log-probabilities they were asked for (`wire.logprobs`); else the small mo
 of its own, held and charged. An answer that calls tools, or was cut, is not judged: the large model is asked.
 
 Where the large model answered after all, both answers are there: a label for nothing. It is taken because of its confidence, so it says how good answers
-of such a confidence are (`policy.cascade.Calibration`), not how good all are. Does not know: how a try is made (`gateway.journey`), graded
-(`gateway.shadow`), from which confidence on the promise holds (`gateway.promises`; it stands with the option).
+of such a confidence are (`policy.cascade.Calibration`), not how good all are; the promise is told of it only if the request was drawn for the sample, as
+those whose small answer was shown are. Does not know: how a try is made (`gateway.journey`), how answers are compared (`gateway.comparing`), from which
+confidence on the promise holds (`gateway.promises`; it stands with the option).
 """
 
 import asyncio
+import logging
+import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
 
 import msgspec
 
@@ -21,6 +23,7 @@ from jevons.core.label import Label
 from jevons.core.limits import CASCADE_LABELS_MAX, CASCADE_MODELS_MAX, CASCADE_TRIES_MAX, CASCADE_TRY_MAX_S
 from jevons.core.routed import Role, Routed
 from jevons.gateway.client import Scope
+from jevons.gateway.comparing import Likeness, compared, reply_of
 from jevons.gateway.governor import Passage
 from jevons.gateway.outbound import NOTHING, is_openai
 from jevons.gateway.routing import Way
@@ -28,11 +31,18 @@ from jevons.gateway.settings import UpstreamSettings
 from jevons.gateway.showing import Given
 from jevons.gateway.unseen import Asides, Judged, Tried
 from jevons.gateway.upstreams import Live
+from jevons.ledger.errors import LedgerUnavailable
+from jevons.ledger.ledger import Ledger
+from jevons.ledger.ops import Labelled
 from jevons.meter.models import Reasons, model_facts
 from jevons.policy.cascade import SAMPLES, Calibration, accepts, agreement, confidence
+from jevons.policy.objective import sampled
 from jevons.policy.route import Target
+from jevons.policy.routes import Route
 from jevons.wire.logprobs import asked_for, asking, tokens_of, without
 from jevons.wire.question import answer_text
+
+log = logging.getLogger("jevons.gateway")
 
 WARM = {"temperature": b"1"}
 """Of the answers that are compared: at 0 a model agrees with itself whatever it knows."""
@@ -42,25 +52,29 @@ RELEARN = 1.1
 """A calibration is learnt anew once there are so many times the labels it was learnt from."""
 
 
-class Rejected(NamedTuple):
-    """A try that was not shown, and the large model's answer that was."""
-
-    tried: Tried
-    score: float
-    given: Given
-
-
 class Cascades:
     """Judges the tries of all cascades (`unseen.Judge`). Lives on one event loop."""
 
-    def __init__(self, asides: Asides, lives: Mapping[str, Live], on_rejected: Callable[[Rejected], None] | None = None) -> None:
-        """`on_rejected` grades; synchronous, quick, raises nothing."""
+    def __init__(
+        self,
+        ledger: Ledger,
+        asides: Asides,
+        lives: Mapping[str, Live],
+        routes: Iterable[Route],
+        learn: Callable[[Label], None],
+        likeness: Likeness | None = None,
+    ) -> None:
+        """`learn` is told of each label that the promise may count. `likeness`: see `gateway.comparing`."""
+        self._ledger = ledger
         self._asides = asides
         self._lives = lives
-        self._on_rejected = on_rejected
-        self._tried: OrderedDict[int, tuple[Tried, float]] = OrderedDict()
+        self._routes = {route.name: route for route in routes if route.choose == "cascade"}
+        self._promise = learn
+        self._likeness = likeness
+        self._tried: OrderedDict[int, Tried] = OrderedDict()
         """By request: tries that were not shown, until the large model's answer is there."""
         self._learning: OrderedDict[tuple[str, str, str], Learning] = OrderedDict()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def members(self, ask: Ask, way: Way, target: Target) -> Mapping[str, bytes]:
         """As `unseen.Judge`. `way` is not looked at: a shadow of the small model is asked in the same way, so that its confidence is the same."""
@@ -81,8 +95,8 @@ class Cascades:
         options[routed.chosen] = msgspec.structs.replace(option, score=score)
         attempt.routed = msgspec.structs.replace(routed, options=tuple(options))
         shown = accepts(score, option.threshold)
-        if not shown and self._on_rejected is not None:
-            self._tried[tried.passage.request] = (tried, score)
+        if not shown and self._graded(routed.route):
+            self._tried[tried.passage.request] = tried
             if len(self._tried) > CASCADE_TRIES_MAX:
                 self._tried.popitem(last=False)
         own = target.dialect is tried.ask.dialect and asked_for(target.dialect, tried.ask.fields)
@@ -113,11 +127,67 @@ class Cascades:
         others = [answer_text(target.dialect, one.body) if one is not None else None for one in unseen]
         return agreement([text, *(other or "" for other in others)])
 
+    def wants(self, passage: Passage, way: Way) -> bool:
+        """As `showing.Listener`."""
+        return way.cascade and way.routed is not None and self._graded(way.routed.route)
+
     def given(self, given: Given) -> None:
-        """As `showing.After`: where a try was not shown and another model's answer was, both are there to be graded."""
-        found = self._tried.pop(given.passage.request, None)
-        if found is not None and self._on_rejected is not None:
-            self._on_rejected(Rejected(*found, given))
+        """As `showing.Listener`: where a try was not shown and another model's answer was, both are there to be compared."""
+        tried = self._tried.pop(given.passage.request, None)
+        if tried is not None and given.target != tried.target:
+            task = asyncio.get_running_loop().create_task(self._label(tried, given))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def drain(self) -> None:
+        """Until every label is on disk, or given up."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _label(self, tried: Tried, given: Given) -> None:
+        """Compare, and leave the label."""
+        routed, caller = tried.attempt.routed, tried.passage.caller
+        assert routed is not None
+        route, option = self._routes[routed.route], routed.options[routed.chosen]
+        answer = reply_of(tried.target.dialect, tried.attempt.status, tried.body)
+        reference = reply_of(given.target.dialect, given.attempt.status, given.body)
+        if (
+            answer is None
+            or reference is None
+            or (given.target.upstream, given.target.model) != (routed.options[-1].upstream, routed.options[-1].target)
+        ):
+            return
+        verdict = await compared(tried.ask, route.grader, answer, reference, likeness=self._likeness)
+        if verdict is None:
+            return
+        label = Label(
+            request=tried.passage.request,
+            key_id=caller.key_id,
+            org=caller.org,
+            route=route.name,
+            model=option.model,
+            reference=route.to[-1],
+            good=verdict.good,
+            harm=verdict.harm,
+            grader=route.grader,
+            weight=1.0,
+            score=option.score,
+            shown=False,
+            at_ms=int(time.time() * 1000),
+            features=routed.features,
+        )
+        try:
+            await self._ledger.writer.submit(Labelled(label))
+        except LedgerUnavailable as error:
+            log.warning("a label was lost: %s", error)
+            return
+        self.learn(label)
+        if sampled(routed.draw, route.sample):
+            self._promise(label)
+
+    def _graded(self, route: str) -> bool:
+        """Can its answers be compared for nothing?"""
+        return route in self._routes and self._routes[route].grader not in ("judge", "feedback")
 
     def learn(self, label: Label) -> None:
         """Of any route; those that say nothing of a cascade's confidence are left out by whoever calls."""
