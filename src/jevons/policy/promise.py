@@ -21,8 +21,9 @@ from typing import NamedTuple
 
 import msgspec
 
-LEAST = 3.0
-"""No test among fewer answers than so many times those that would pass without a single harm."""
+PART = 0.1
+LEAST, ENOUGH = 3.0, 8.0
+"""No test among fewer than this part of all answers; yet at least and at most so many times those that would pass without a single harm."""
 SURE = 2.5
 """The first test lies where harm, if the scores are right, is so many standard deviations below alpha."""
 STEP = 1.05
@@ -131,7 +132,8 @@ def _thinned(ordered: Sequence[Judged]) -> Sequence[Judged]:
 
 def _first(ordered: Sequence[Judged], alpha: float, delta: float) -> int:
     """Among how many answers the first test lies, by the scores alone: where it is expected to pass, or else where that is likeliest."""
-    least = ceil(LEAST * log(delta) / log1p(-alpha))
+    spotless = log(delta) / log1p(-alpha)
+    least = ceil(min(max(PART * len(ordered), LEAST * spotless), ENOUGH * spotless))
     best, most = least, float("-inf")
     harm = 0.0
     for n, one in enumerate(ordered, 1):
