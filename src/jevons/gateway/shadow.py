@@ -12,9 +12,10 @@ import logging
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple, Protocol
 
+import msgspec
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -24,11 +25,13 @@ from jevons.core.limits import JUDGE_OUTPUT_TOKENS, OUTPUT_TOKENS_DEFAULT, SHADO
 from jevons.core.money import parse_usd
 from jevons.core.price import UnpricedKind, worst_case
 from jevons.core.routed import Option, Role, Routed
+from jevons.gateway.cascade import Cascades, tells
 from jevons.gateway.client import Scope
 from jevons.gateway.comparing import End, Likeness, Reply, compared, reply_of
 from jevons.gateway.gate import Gate, price_context
 from jevons.gateway.governor import Passage
 from jevons.gateway.judging import draws, judged
+from jevons.gateway.outbound import NOTHING
 from jevons.gateway.routing import Way
 from jevons.gateway.showing import Given
 from jevons.gateway.unseen import PLAIN, Asides, Unseen
@@ -39,6 +42,7 @@ from jevons.ledger.rollup import DAY_MS
 from jevons.ledger.routing import sampled_nusd
 from jevons.meter.models import model_facts
 from jevons.policy.amounts import bound
+from jevons.policy.cascade import SAMPLES
 from jevons.policy.grade import Verdict
 from jevons.policy.route import Table, Target, choose
 from jevons.policy.routes import Route
@@ -77,9 +81,11 @@ class Shadows(Collector):
         learn: Callable[[Label], None],
         *,
         likeness: Likeness | None = None,
+        cascades: Cascades | None = None,
         taught: Taught | None = None,
     ) -> None:
-        """`learn` is told of every label once it is on disk. Raises ValueError for a route whose judge nobody can ask."""
+        """`learn` is told of every label once it is on disk. `cascades`: None where no route is one. Raises ValueError for a route whose judge
+        nobody can ask."""
         self._gate = gate
         self._lives = lives
         self._asides = asides
@@ -88,6 +94,7 @@ class Shadows(Collector):
         self._allowances = {route.name: Allowance(parse_usd(route.sample_usd_day)) for route in self._routes.values()}
         self._learn = learn
         self._likeness = likeness
+        self._cascades = cascades
         self._taught = taught
         self._tasks: set[asyncio.Task[None]] = set()
         self.counts: Counter[tuple[str, str]] = Counter()
@@ -106,7 +113,7 @@ class Shadows(Collector):
 
     def given(self, given: Given) -> None:
         """A client was given this answer: ask the others, if there is room."""
-        routed = given.way.routed
+        routed = given.attempt.routed or given.way.routed  # of a cascade, the attempt knows how sure its answer was
         route = self._routes.get(routed.route) if given.way.shadows and routed is not None else None
         if route is None or routed is None or route.grader == "feedback":
             return
@@ -184,13 +191,29 @@ class Shadows(Collector):
             reply = None if found is None else reply_of(target.dialect, found.attempt.status, found.body)
             if found is None or reply is None:
                 continue
-            heard.append(Heard(option, reply, shown=False))
+            heard.append(Heard(await self._sure(given, route, routed, target, option, found), reply, shown=False))
             if self._taught is not None and option.model == route.to[-1] and reply.end is End.WHOLE:
                 weight = given.way.weight
                 self._taught(
                     given.ask, given.passage, option.model, routed, target.dialect, found.body, shown=shown.model, weight=weight
                 )
         return heard
+
+    async def _sure(self, given: Given, route: Route, routed: Routed, target: Target, option: Option, found: Unseen) -> Option:
+        """The small model of a cascade is scored by its answer. Where that takes more answers of it, these count in the day's samples too."""
+        if self._cascades is None or route.choose != "cascade" or option != routed.options[0]:
+            return option
+        settled, more_nusd = found.attempt.settled, 0
+        if not tells(self._lives[target.upstream].settings, target) and settled is not None:
+            more_nusd = settled.list_nusd * (SAMPLES - 1)
+        allowance, score = self._allowances[route.name], None
+        if found.body and (not more_nusd or allowance.hold(_day(), more_nusd)):
+            try:
+                score = await self._cascades.score(given.ask, given.passage, _scope(given.scope), target, found.body, routed)
+            finally:
+                if more_nusd:
+                    allowance.settle(more_nusd, more_nusd)
+        return msgspec.structs.replace(option, score=score)
 
     async def _compared(self, given: Given, route: Route, routed: Routed, answer: Reply, reference: Reply) -> Verdict | None:
         async def ask_judge(one: str, other: str) -> Verdict | None:
@@ -257,12 +280,21 @@ class Shadows(Collector):
         cost_nusd = worst_nusd  # of one that is cut off
         try:
             scope = _scope(given.scope) if same else PLAIN
-            found = await self._asides.ask(given.passage, ask, target, role, scope=scope, same=same, routed=routed, errors=True)
+            members = self._members(route, given, target) if same else NOTHING
+            found = await self._asides.ask(
+                given.passage, ask, target, role, scope=scope, same=same, members=members, routed=routed, errors=True
+            )
             settled = found.attempt.settled if found is not None else None
             cost_nusd = settled.list_nusd if settled is not None else 0
             return found
         finally:
             allowance.settle(worst_nusd, cost_nusd)
+
+    def _members(self, route: Route, given: Given, target: Target) -> Mapping[str, bytes]:
+        """What a cascade asks its small model for besides."""
+        if self._cascades is None or route.choose != "cascade":
+            return NOTHING
+        return self._cascades.members(given.ask, given.way, target)
 
 
 def _option(routed: Routed, target: Target) -> Option | None:
