@@ -540,8 +540,8 @@ CAPTURE_DAYS = 90
 """How long captured examples are kept: a quarter is enough to train on, and to see whether a task changes."""
 CAPTURE_EXAMPLES_MAX = 200_000
 """Captured examples of all organisations, about 1 KB each; a student learns little from more than 20,000 of one task."""
-STUDENT_QUESTION_CHARS_MAX = 8 * 2**10
-"""A longer question is the teacher's: its embedding would take milliseconds, and a mean of so many words says little."""
+STUDENT_ANSWERS_MAX = 1_024
+"""Latest answers of students that were scored, some 100 KB: of these is told what a route then chooses, within milliseconds."""
 CAPTURE_QUEUE_MAX = 1_024
 """Answers that wait to be kept or compared, some MB; what comes while there are more is counted, and neither."""
 CAPTURE_BATCH_MAX = 64
