@@ -11,7 +11,7 @@ TABLE = Table(
         Offer("azure", ("gpt-5*", "house-model"), frozenset({CHAT})),
     ),
     aliases=(
-        Alias("fast", "azure", "gpt-5-nano"),
+        Alias("fast", "azure", "gpt-5-nano", 2.0),
         Alias("fast", "anthropic", "claude-haiku"),
         Alias("gpt-old", "openai", "gpt-4"),
     ),
@@ -34,8 +34,14 @@ def test_a_dialect_that_an_upstream_lacks_is_translated_or_leaves_it_out() -> No
 
 
 def test_an_alias_comes_before_patterns_and_may_have_several_targets() -> None:
-    assert choose(TABLE, "fast", CHAT) == (Target("azure", "gpt-5-nano", CHAT), Target("anthropic", "claude-haiku", MESSAGES))
-    assert choose(TABLE, "gpt-old", CHAT) == (Target("openai", "gpt-4", CHAT),)
+    first, second = choose(TABLE, "fast", CHAT)
+    assert (first, second) == (
+        Target("azure", "gpt-5-nano", CHAT, "fast", 2.0),
+        Target("anthropic", "claude-haiku", MESSAGES, "fast"),
+    )
+    assert first.group == second.group == "fast"
+    assert choose(TABLE, "gpt-old", CHAT) == (Target("openai", "gpt-4", CHAT, "gpt-old"),)
+    assert choose(TABLE, "gpt-4o", CHAT)[0].group == "gpt-4o"
 
 
 def test_an_upstream_can_be_named() -> None:
