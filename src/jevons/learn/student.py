@@ -23,13 +23,24 @@ class Answered(NamedTuple):
     """In [0, 1], the higher the surer. It orders answers; what it is worth is the promise's to find out."""
 
 
+class Tried(NamedTuple):
+    """One example that a student was not trained on."""
+
+    score: float
+    """0 where it had no answer."""
+    harm: bool
+    """It did not answer as the teacher did."""
+
+
 class Student(Protocol):
     """One way of answering. Pure and quick (well under a millisecond); usable from many threads."""
 
     kind: ClassVar[str]
     """table, classifier, extractor"""
-    embeds: ClassVar[bool]
-    """It needs the question's vector."""
+
+    @property
+    def embeds(self) -> bool:
+        """It needs the question's vector."""
 
     def answer(self, question: str, vector: Vector | None) -> Answered | None:
         """None where it has nothing to say. Raises ValueError without a vector that it needs."""

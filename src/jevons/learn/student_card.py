@@ -14,6 +14,8 @@ class Scope(msgspec.Struct, frozen=True):
 
     templates: tuple[str, ...]
     """Of `Features.template`: a request of another has other instructions, and is not its. "" = requests that have none."""
+    task: str = ""
+    """Of `Features.task`: only requests of this class of the operator's; "" = of any."""
     keys: tuple[str, ...] = ()
     """Names of the keys whose examples it holds; it serves every key of its organisation."""
 

@@ -10,15 +10,16 @@ Packed, before it is sealed: u64 length of a JSON header, header, arrays one aft
 import contextlib
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
 
-from jevons.learn.student import Arrays, Student
+from jevons.learn.student import Arrays, Student, Tried
+from jevons.learn.student_calibrated import Calibrated
 from jevons.learn.student_classifier import Classifier
 from jevons.learn.student_extractor import Extractor
 from jevons.learn.student_table import Table
@@ -31,6 +32,8 @@ FOLDER = "students"
 """Under JEVONS_HOME."""
 _TYPES = frozenset({"<f4", "<f8", "<i4", "<i8", "|u1"})
 _LENGTH_BYTES = 8
+Read = TypeVar("Read")
+_SCORES, _HARMS = "trial.scores", "trial.harms"
 _KINDS: dict[str, Callable[[dict[str, Any], Arrays], Student]] = {kind.kind: kind.of for kind in (Table, Classifier, Extractor)}
 
 
@@ -38,13 +41,13 @@ def path_of(folder: Path, name: str, version: int) -> Path:
     return folder / f"{name}@{version}.student"
 
 
-def save(folder: Path, name: str, version: int, student: Student, sealer: OrgSealer) -> Path:
-    """Written whole or not at all; readable by its owner only."""
+def save(folder: Path, name: str, version: int, student: Student, sealer: OrgSealer, trial: Sequence[Tried] = ()) -> Path:
+    """Written whole or not at all; readable by its owner only. `trial`: how it did on examples that it was not trained on."""
     folder.mkdir(mode=0o700, exist_ok=True)
     path = path_of(folder, name, version)
     partial = path.with_suffix(".partial")
     with open(os.open(partial, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "wb") as out:
-        out.write(sealer.seal(_bound(name, version), pack(student)))
+        out.write(sealer.seal(_bound(name, version), pack(student, trial)))
         out.flush()
         os.fsync(out.fileno())
     partial.replace(path)
@@ -54,9 +57,18 @@ def save(folder: Path, name: str, version: int, student: Student, sealer: OrgSea
 
 def load(folder: Path, name: str, version: int, sealer: OrgSealer) -> Student:
     """Raises LedgerError for a file that is gone, or that is not what was written for this organisation under this name."""
+    return _opened(folder, name, version, sealer, unpack)
+
+
+def trial(folder: Path, name: str, version: int, sealer: OrgSealer) -> list[Tried]:
+    """What was saved of how it did. Raises LedgerError as `load` does."""
+    return _opened(folder, name, version, sealer, _trial)
+
+
+def _opened(folder: Path, name: str, version: int, sealer: OrgSealer, read: Callable[[bytes], Read]) -> Read:
     path = path_of(folder, name, version)
     try:
-        return unpack(sealer.open(_bound(name, version), path.read_bytes()))
+        return read(sealer.open(_bound(name, version), path.read_bytes()))
     except FileNotFoundError:
         raise LedgerError(f"{path} is gone. Train the student anew, or withdraw it: jevons students withdraw {name}") from None
     except (Refused, ValueError):
@@ -71,8 +83,12 @@ def remove(folder: Path, name: str, version: int) -> None:
         path_of(folder, name, version).unlink()
 
 
-def pack(student: Student) -> bytes:
+def pack(student: Student, trial: Sequence[Tried] = ()) -> bytes:
     settings, arrays = student.state()
+    arrays |= {
+        _SCORES: np.array([one.score for one in trial], np.float32),
+        _HARMS: np.array([one.harm for one in trial], np.uint8),
+    }
     places: dict[str, tuple[str, tuple[int, ...], int]] = {}
     data = bytearray()
     for name, array in arrays.items():
@@ -85,11 +101,30 @@ def pack(student: Student) -> bytes:
 
 def unpack(packed: bytes) -> Student:
     """Raises ValueError for what is no student."""
+    kind, settings, arrays = _read(packed)
+    try:
+        return _made(kind, settings, arrays)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not a student: {error}") from None
+
+
+def _made(kind: str, settings: dict[str, Any], arrays: Arrays) -> Student:
+    if kind == Calibrated.kind:
+        return Calibrated(_made(settings["kind"], settings["of"], arrays), settings["slope"], settings["intercept"])
+    return _KINDS[kind](settings, arrays)
+
+
+def _trial(packed: bytes) -> list[Tried]:
+    _, _, arrays = _read(packed)
+    return [Tried(score, bool(harm)) for score, harm in zip(arrays[_SCORES].tolist(), arrays[_HARMS].tolist(), strict=True)]
+
+
+def _read(packed: bytes) -> tuple[str, dict[str, Any], Arrays]:
     end = _LENGTH_BYTES + int.from_bytes(packed[:_LENGTH_BYTES], "little")
     try:
         header = msgspec.json.decode(packed[_LENGTH_BYTES:end])
         arrays = {name: _array(packed, end + at, kind, shape) for name, (kind, shape, at) in header["arrays"].items()}
-        return _KINDS[header["kind"]](header["settings"], arrays)
+        return header["kind"], header["settings"], arrays
     except (msgspec.DecodeError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a student: {error}") from None
 

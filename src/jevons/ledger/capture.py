@@ -47,6 +47,7 @@ CREATE TABLE examples (
     template  TEXT NOT NULL,
     model     TEXT NOT NULL,    -- who answered, as the route names it
     ok        INTEGER NOT NULL, -- the answer came whole
+    even      INTEGER NOT NULL, -- taken by chance, or because every request was
     sealed    BLOB NOT NULL,    -- question, answer, features
     UNIQUE (request, model)
 ) STRICT;
@@ -54,11 +55,11 @@ CREATE INDEX examples_by_template ON examples (org, template, at_ms);
 CREATE INDEX examples_by_key ON examples (key_id);
 """
 _PUT = (
-    "INSERT INTO examples (org, key_id, request, at_ms, template, model, ok, sealed) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO examples (org, key_id, request, at_ms, template, model, ok, even, sealed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
     " ON CONFLICT (request, model) DO NOTHING RETURNING id"
 )
 _READ = (
-    "SELECT id, org, key_id, request, at_ms, template, model, ok, sealed FROM examples WHERE org = ?1"
+    "SELECT id, org, key_id, request, at_ms, template, model, ok, even, sealed FROM examples WHERE org = ?1"
     " AND (?2 IS NULL OR template = ?2) AND at_ms >= ?3 ORDER BY at_ms, id"
 )
 
@@ -104,6 +105,8 @@ class Example(msgspec.Struct, frozen=True, gc=False):
     features: Features = Features()
     ok: bool = True
     """The answer came whole, and ended by itself."""
+    even: bool = True
+    """It was not chosen for being hard: not because a student declined it. Only these measure one."""
     id: int = 0
     """Given as it is kept."""
 
@@ -190,7 +193,7 @@ class Captured:
             for one in examples:
                 text = _encode(_Text(one.question, one.answer, one.features))
                 sealed = self._of(db, one.org).seal(_bound(one.request, one.model), text)
-                row = (one.org, one.key_id, one.request, one.at_ms, one.template, one.model, one.ok, sealed)
+                row = (one.org, one.key_id, one.request, one.at_ms, one.template, one.model, one.ok, one.even, sealed)
                 fresh += db.execute(_PUT, row).fetchone() is not None
         return fresh
 
@@ -203,12 +206,23 @@ class Captured:
                 sealer = self._known(db, org)
                 if sealer is None:
                     return
-                for number, whose, key_id, request, at_ms, kind, model, ok, sealed in db.execute(
+                for number, whose, key_id, request, at_ms, kind, model, ok, even, sealed in db.execute(
                     _READ, (org, template, since_ms)
                 ):
                     text = _decode(self._opened(sealer, _bound(request, model), sealed))
                     yield Example(
-                        whose, key_id, request, at_ms, kind, model, text.question, text.answer, text.features, bool(ok), number
+                        whose,
+                        key_id,
+                        request,
+                        at_ms,
+                        kind,
+                        model,
+                        text.question,
+                        text.answer,
+                        text.features,
+                        bool(ok),
+                        bool(even),
+                        number,
                     )
             finally:
                 db.close()
