@@ -19,6 +19,7 @@ from jevons.core.limits import CIRCUIT_WAITS, CIRCUIT_WAITS_MIN, CIRCUIT_WRITTEN
 from jevons.gateway.attempt import Attempt
 from jevons.ledger.ops import Learnt
 from jevons.policy.breaker import Breaker, Sign, Standing, sign_of
+from jevons.policy.route import Target
 
 log = logging.getLogger("jevons.gateway")
 KIND = "breaker"
@@ -163,6 +164,12 @@ class Health(Collector):
         if self._keep is not None:
             done = self._keep(Learnt(KIND, circuit.name, msgspec.json.encode(written).decode(), now_ms))
             done.add_done_callback(_is_late)
+
+    def wait_ms(self, target: Target) -> int:
+        """The median wait for a target's first byte, under its first credential; 0 = not known. Makes no circuit."""
+        circuit = self._circuits.get((target.upstream, 0, target.model))
+        waits = (circuit.waits_ms or circuit.whole_ms) if circuit is not None else ()
+        return sorted(waits)[len(waits) // 2] if waits else 0
 
     def open(self) -> list[Circuit]:
         """Whose breaker is open."""
