@@ -201,6 +201,8 @@ class Capturing:
                 continue
             features = self._reading.of(one.ask, one.passage).features
             caller, request, at_ms = one.passage.caller, one.passage.request, one.passage.at_ms
+            route = self._routes.get(one.routed.route) if one.routed is not None else None
+            even = one.routed is None or route is None or _is_even(one.routed, route)
             if self._keeps(one.passage):
                 examples.append(
                     Example(
@@ -214,10 +216,10 @@ class Capturing:
                         text,
                         features,
                         one.ok,
+                        even,
                     )
                 )
-            if one.ok and one.routed is not None and (route := self._routes.get(one.routed.route)) is not None:
-                even = _is_even(one.routed, route)
+            if one.ok and one.routed is not None and route is not None:
                 labels += [(label, even) for label in self._compared(one, one.routed, route, question.text, text, features)]
         if examples and self._captured is not None:
             self.counts["kept"] += self._captured.put(examples)

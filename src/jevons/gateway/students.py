@@ -9,7 +9,7 @@ Does not know: how students are made (`distil`), which score is enough (`gateway
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
 from hashlib import blake2b
 from secrets import token_hex
@@ -26,7 +26,7 @@ from jevons.gateway.patience import Patience
 from jevons.gateway.settings import UpstreamSettings
 from jevons.gateway.upstream import Answer, NotSent, Upstream
 from jevons.gateway.upstreams import Live
-from jevons.learn.student import Answered, Student, Vector
+from jevons.learn.student import Answered, Student, Tried, Vector
 from jevons.learn.student_card import Card, read_card
 from jevons.ledger.errors import LedgerError
 from jevons.ledger.ops import StudentPut
@@ -55,6 +55,8 @@ class Ready(NamedTuple):
     put: StudentPut
     card: Card
     student: Student
+    trial: Sequence[Tried]
+    """How it did on examples that it was not trained on."""
 
     @property
     def model(self) -> str:
@@ -63,20 +65,23 @@ class Ready(NamedTuple):
 
 
 class Students:
-    """All of the registry that serve or are tried. Lives on one event loop; `load` may run in a thread before it serves."""
+    """All of the registry that serve or are tried. Lives on one event loop."""
 
     def __init__(
         self,
         registry: Callable[[], Iterable[StudentPut]],
-        opened: Callable[[StudentPut], Student],
+        opened: Callable[[StudentPut], tuple[Student, Sequence[Tried]]],
         embed: Callable[[str], Vector],
         submit: Callable[[StudentPut], object],
+        begun: Callable[[Ready], None],
     ) -> None:
-        """`registry` reads every version, `opened` its file (raises LedgerError), `submit` writes a changed state."""
+        """`registry` reads every version, `opened` its file (raises LedgerError), `submit` writes a changed state, `begun` is told of each version that can
+        be asked from now on."""
         self._registry = registry
         self._opened = opened
         self._embed = embed
         self._submit = submit
+        self._begun = begun
         self._ready: dict[tuple[str, str], tuple[Ready, ...]] = {}
         """(organisation, name) -> versions, the newest first."""
         self._said: dict[tuple[str, str, bytes], str] = {}
@@ -86,25 +91,28 @@ class Students:
         )
         self.live.upstream = _Inside(self)
 
-    def load(self) -> None:
-        """Read the registry anew, and each file that is new. One that cannot be opened is left out, and the log says why."""
-        known = {(one.put.org, one.model): one for ready in self._ready.values() for one in ready}
+    async def reload(self) -> None:
+        """Read the registry anew: at the start, and after it changed."""
+        known = {one.model: one for ready in self._ready.values() for one in ready}
+        self._ready = await asyncio.to_thread(self._loaded, known)
+        for ready in self._ready.values():
+            for one in ready:
+                if one.model not in known:
+                    self._begun(one)
+
+    def _loaded(self, known: dict[str, Ready]) -> dict[tuple[str, str], tuple[Ready, ...]]:
+        """In a thread: the registry, and each file that is new. One that cannot be opened is left out, and the log says why."""
         found: dict[tuple[str, str], list[Ready]] = {}
         for put in self._registry():
             if put.state not in (SERVING, SHADOW):
                 continue
-            before = known.get((put.org, f"{PREFIX}{put.name}@{put.version}"))
+            before = known.get(f"{PREFIX}{put.name}@{put.version}")
             try:
-                ready = Ready(put, read_card(put.card), before.student if before is not None else self._opened(put))
+                student, trial = (before.student, before.trial) if before is not None else self._opened(put)
+                found.setdefault((put.org, put.name), []).append(Ready(put, read_card(put.card), student, trial))
             except (LedgerError, msgspec.DecodeError) as error:
                 log.warning("student %s@%d does not serve: %s", put.name, put.version, error)
-                continue
-            found.setdefault((put.org, put.name), []).append(ready)
-        self._ready = {place: tuple(sorted(ready, key=lambda one: -one.put.version)) for place, ready in found.items()}
-
-    async def reload(self) -> None:
-        """After the registry changed."""
-        await asyncio.to_thread(self.load)
+        return {place: tuple(sorted(ready, key=lambda one: -one.put.version)) for place, ready in found.items()}
 
     def current(self, org: str, name: str) -> str | None:
         """student/NAME@VERSION of the version that serves this organisation; None = it has none. `name` as in a route, without student/."""
@@ -131,7 +139,8 @@ class Students:
 
     def said(self, ready: Ready, question: str, features: Features, vector: Vector | None) -> Answered | None:
         """What this version answers to the question of a request that is its; None for any other. Safe in a thread."""
-        if features.template not in ready.card.scope.templates:
+        scope = ready.card.scope
+        if features.template not in scope.templates or (scope.task and features.task != scope.task):
             return None
         return self._answered(ready.student, question, vector)
 
