@@ -19,7 +19,7 @@ from jevons.core.limits import PROMISE_LABELS_MAX, PROMISE_MODELS_MAX, PROMISE_W
 from jevons.core.routed import Stage
 from jevons.ledger.ops import Learnt
 from jevons.policy.drift import WINDOW, Verdict, Watch
-from jevons.policy.promise import Certificate, Judged, certify
+from jevons.policy.promise import Certificate, Judged, certify, covered
 from jevons.policy.routes import Route
 from jevons.policy.stages import Known, lowest, step
 
@@ -28,7 +28,7 @@ log = logging.getLogger("jevons.gateway")
 KIND = "promise"
 LOOKS = tuple(PROMISE_LABELS_MAX // 3**i for i in (4, 3, 2, 1, 0))
 """With so many labels; afterwards with every further two thirds of the last number, among the latest."""
-RECENT = 500
+RECENT = 300
 """Labels from which a threshold is found anew when harm has become more: a few windows of a drift."""
 
 Withdrawn = Callable[[str, str, str, str], None]
@@ -78,6 +78,8 @@ class State(msgspec.Struct):
     shown: int = 0
     """Judged answers that clients were shown since it came to its stage."""
     changed_ms: int = 0
+    written_ms: int = 0
+    """Later labels are not in it."""
     models: dict[str, Model] = {}
 
 
@@ -123,10 +125,14 @@ class Promises:
             route = self._routes.get(name)
             if route is not None:
                 self._states[org, name] = state
+        late: list[Label] = []
         for label in labels:
             route = self._routes.get(label.route)
             of = self._states.get((label.org, label.route))
-            known = of.models.get(label.model) if of is not None else None
+            if of is None or label.at_ms > of.written_ms:
+                late.append(label)
+                continue
+            known = of.models.get(label.model)
             if route is not None and known is not None and label.at_ms >= known.since_ms and _counts(label, route):
                 self._kept(label.org, label.route, label.model).append((label.at_ms, _judged(label)))
         for (org, name), state in self._states.items():
@@ -136,7 +142,9 @@ class Promises:
                     state.models[model] = _new(route, known.since_ms)
                     state.models[model].seen = len(self._kept(org, name, model))
                     self._look(org, route, model, known.changed_ms, held=known.certificate is not None)
-            self._step(org, route, state.changed_ms)
+            self._step(org, route, state.written_ms)
+        for label in late:
+            self.learn(label)
 
     def learn(self, label: Label) -> None:
         """Takes in one label: may certify, tighten or withdraw, and change the stage. No await, no disk; a look sorts PROMISE_LABELS_MAX labels at most."""
@@ -228,9 +236,11 @@ class Promises:
         if found is None:
             self._withdraw(org, route, model, "harm has become more, and recent labels promise nothing", at_ms)
             return
-        threshold = max(found.threshold, known.certificate.threshold)
+        if found.threshold < known.certificate.threshold:
+            threshold = known.certificate.threshold
+            found = msgspec.structs.replace(found, threshold=threshold, coverage=covered(recent, threshold))
         self._forget(org, route, model, RECENT)
-        self._certified(known, msgspec.structs.replace(found, threshold=threshold), "harm has become more: recent labels", at_ms)
+        self._certified(known, found, "harm has become more: recent labels", at_ms)
         self._changed(org, route)
 
     def _certified(self, known: Model, found: Certificate, reason: str, at_ms: int) -> None:
@@ -279,6 +289,7 @@ class Promises:
 
     def _write(self, org: str, route: str, at_ms: int) -> None:
         self._unwritten[org, route] = 0
+        self._states[org, route].written_ms = at_ms
         self._submit(Learnt(KIND, name_of(org, route), _encode(self._states[org, route]).decode(), at_ms))
 
 

@@ -74,9 +74,13 @@ def certify(judged: Sequence[Judged], alpha: float, delta: float) -> Certificate
         due = ceil(n * STEP)
     if found is None:
         return None
-    reach = sum(one.weight for one in judged if one.score >= found.threshold)
     bound = min(upper(found.harms, found.n, delta), alpha)
-    return msgspec.structs.replace(found, coverage=reach / sum(one.weight for one in judged), bound=bound)
+    return msgspec.structs.replace(found, coverage=covered(judged, found.threshold), bound=bound)
+
+
+def covered(judged: Sequence[Judged], threshold: float) -> float:
+    """Share of requests whose score reaches the threshold, by the weights of those that were judged: at least one."""
+    return sum(one.weight for one in judged if one.score >= threshold) / sum(one.weight for one in judged)
 
 
 def at_most(k: int, n: int, rate: float) -> float:
