@@ -21,6 +21,7 @@ from jevons.cache.similar import Near, Place
 from jevons.core.ask import Caller, Dialect
 from jevons.core.chain import Chain
 from jevons.core.usage import Usage
+from jevons.embed import Embedder
 from jevons.gateway.answers import Wanted
 from jevons.gateway.governor import Passage
 from jevons.gateway.similar import Looked, SimilarRequests
@@ -40,7 +41,7 @@ def measured(path: Path, texts: Sequence[str]) -> dict[str, float]:
     """All vectors of the file `path` in one context; then `texts` are asked in it, each of them once. Until enough is learnt, none is a hit."""
     stored: Floats = np.load(path, mmap_mode="r")
     settings = SemanticCacheSettings(enabled=True, delta=0.1, ram_mib=1 << 20, max_entries=1 << 30)
-    similar, exact = SimilarRequests(settings, LIFE_S), ExactAnswers(1 << 40, LIFE_S)
+    similar, exact = SimilarRequests(settings, LIFE_S, Embedder()), ExactAnswers(1 << 40, LIFE_S)
     keys = [os.urandom(16) for _ in stored]
     answer = Kept(BODY, Usage(20, output=10), int(time.time() * 1000))
     for key in keys:

@@ -10,8 +10,9 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import uvicorn
@@ -31,7 +32,8 @@ from jevons.core.limits import (
 from jevons.core.refusal import Kind, Refusal
 from jevons.dashboard.pages import Pages
 from jevons.dashboard.session import SECRET
-from jevons.embed import MissingEmbedderError, missing
+from jevons.embed import Embedder, MissingEmbedderError, missing
+from jevons.embed.language import Languages
 from jevons.engine.front.labels import labels
 from jevons.engine.install import install
 from jevons.engine.park.sealing import tenant_tag
@@ -47,19 +49,36 @@ from jevons.gateway.health import KIND, Health
 from jevons.gateway.metrics import Metrics
 from jevons.gateway.prefixes import Prefixes
 from jevons.gateway.probes import Probes
+from jevons.gateway.promises import KIND as PROMISE
+from jevons.gateway.promises import Promises
+from jevons.gateway.reading import Reading
+from jevons.gateway.routing import Router
 from jevons.gateway.settings import UpstreamSettings
 from jevons.gateway.spots import Spots
 from jevons.gateway.trimming import Trimmer
 from jevons.gateway.upstreams import Live, live, table_of
 from jevons.ledger import admin
+from jevons.ledger.capture import FILE as CAPTURED
+from jevons.ledger.capture import SECRET as CAPTURE_SECRET
+from jevons.ledger.capture import Captured
 from jevons.ledger.home import Home, HomeLock, write_private
 from jevons.ledger.ledger import Ledger, settle_open_holds
-from jevons.ledger.ops import KeySettings
+from jevons.ledger.ops import KeySettings, StudentPut
+from jevons.ledger.routing import labels as judged
 from jevons.ledger.routing import learnt
+from jevons.ledger.routing import students as registered
 from jevons.ledger.sqlite import SqliteStore
 from jevons.meter.pricebook import open_book
 from jevons.meter.tokens import preload
+from jevons.policy.promise import Judged
+from jevons.policy.route import offered
+from jevons.policy.routes import STUDENT, check
 from jevons.welcome import Welcome
+
+if TYPE_CHECKING:
+    from jevons.gateway.capturing import Capturing
+    from jevons.gateway.students import Students
+    from jevons.learn.student import Student, Tried
 
 log = logging.getLogger("jevons")
 STOPS = (signal.SIGINT, signal.SIGTERM)
@@ -80,6 +99,7 @@ async def _serve(config: Config, home: Home, *, greet: bool) -> None:
     settled = settle_open_holds(store, _now_ms())
     ledger = Ledger(store, home.ledger, asyncio.get_running_loop(), limits=config.limits, durable=config.ledger.enabled)
     welcome = Welcome(config, home)
+    captured: Captured | None = None
     engine = _engine(config, home, welcome.engine_changed) if config.engine.enabled else None
     try:
         address = f"http://{_shown(config.host)}:{sock.getsockname()[1]}"
@@ -89,8 +109,18 @@ async def _serve(config: Config, home: Home, *, greet: bool) -> None:
         pages = Pages(ledger, home.secret(SECRET), home.admin_token())
         if greet and config.cache.semantic.enabled:
             welcome.preparing()
-        answers = Answers(config.cache.answers, await _similar(config))
-        app = _app(config, home, ledger, engine, governor, pages, answers)
+        embedder = await _embedder(config)
+        answers = Answers(config.cache.answers, await _similar(config, embedder))
+        reading = await _reading(config, home, embedder) if config.routes or config.capture.on else None
+        promises = _promises(config, home, ledger)
+        captured = _captured(config, home)
+        students = _students(config, home, ledger, embedder, captured, promises)
+        capturing = _capturing(config, ledger, embedder, captured, students, promises, reading)
+        app = _app(config, home, ledger, engine, governor, pages, answers, reading, promises, students, capturing)
+        if students is not None:
+            await students.reload()
+        if capturing is not None:
+            capturing.start()
         notes = asyncio.create_task(_flush_notes(governor))
         first_key = ""
         if all(key.settings.source for key in ledger.keys.values()):  # those of imports are nobody's to call with
@@ -107,6 +137,8 @@ async def _serve(config: Config, home: Home, *, greet: bool) -> None:
         if not early.is_set():
             await _run(app, sock, pages.live.close)
         await answers.checks.close()
+        if capturing is not None:
+            await capturing.close()
         notes.cancel()
         governor.flush_notes(_now_ms())
     finally:
@@ -114,10 +146,22 @@ async def _serve(config: Config, home: Home, *, greet: bool) -> None:
         if engine is not None:
             await engine.stop()
         ledger.close()
+        if captured is not None:
+            captured.close()
 
 
 def _app(
-    config: Config, home: Home, ledger: Ledger, engine: Engine | None, governor: Governor, pages: Pages, answers: Answers
+    config: Config,
+    home: Home,
+    ledger: Ledger,
+    engine: Engine | None,
+    governor: Governor,
+    pages: Pages,
+    answers: Answers,
+    reading: Reading | None,
+    promises: Promises | None,
+    students: "Students | None",
+    capturing: "Capturing | None",
 ) -> App:
     metrics = Metrics(ledger)
     prefixes = Prefixes(config.cache.prompt, home.secret("installation"))
@@ -129,7 +173,12 @@ def _app(
         if engine is not None and "local" not in lives:
             lives["local"] = _local(engine, home.secret("installation"))
             settings.append(lives["local"].settings)
+        if students is not None:
+            lives[students.live.settings.name] = students.live
+            settings.append(students.live.settings)
         table = table_of(settings, list(config.models))
+        told = reading.languages.known if reading is not None and reading.languages is not None else frozenset()
+        check(config.routes, config.classes, lambda name: offered(table, name) is not None, told)
     except ValueError as error:
         raise ConfigError(f"jevons.toml: {error}.") from None
     health = Health(ledger.writer.submit)
@@ -137,6 +186,8 @@ def _app(
     metrics.add(health)
     Probes(health, lives)
     spots = Spots(gate, lives, health)
+    router = Router(table, gate, lives, config.routes, reading, promises)
+    router.candidates.students = students
     api = AdminApi(ledger, home.admin_token(), answers, engine, health).application()
 
     def ready() -> str:
@@ -146,29 +197,123 @@ def _app(
             return f"the local model is not ready: {engine.detail}"
         return ""
 
-    return App(gate, lives, table, metrics, answers, spots, api, pages.application(), config.hosts, ready, _trimmer(config, home))
+    trimmer = _trimmer(config, home)
+    listeners = () if capturing is None else (capturing,)
+    return App(
+        gate, lives, table, metrics, answers, spots, api, pages.application(), config.hosts, ready, router, trimmer, listeners
+    )
 
 
-async def _similar(config: Config) -> Similar | None:
+def _promises(config: Config, home: Home, ledger: Ledger) -> Promises | None:
+    """What is promised of models that a route chooses by what it learns."""
+    if all(route.choose == "first" for route in config.routes):
+        return None
+    promises = Promises(config.routes, ledger.writer.submit)
+    promises.recall(learnt(home.ledger, PROMISE), judged(home.ledger))
+    return promises
+
+
+def _captured(config: Config, home: Home) -> Captured | None:
+    """The file of captured examples, where somebody opted in, or a route names a student, which is sealed under a key of it."""
+    if config.capture.on or any(model.startswith(STUDENT) for route in config.routes for model in route.to):
+        return Captured(home.path / CAPTURED, home.secret(CAPTURE_SECRET))
+    return None
+
+
+def _students(
+    config: Config, home: Home, ledger: Ledger, embedder: Embedder | None, captured: Captured | None, promises: Promises | None
+) -> "Students | None":
+    """The students that routes name; their versions are loaded by `reload`."""
+    named = {route.name: [model for model in route.to if model.startswith(STUDENT)] for route in config.routes}
+    if not any(named.values()) or embedder is None or captured is None or promises is None:
+        return None
+    from jevons.gateway.students import Ready, Students  # noqa: PLC0415  numpy is for those who name students
+    from jevons.learn import student_file  # noqa: PLC0415
+
+    folder = home.path / student_file.FOLDER
+
+    def opened(put: StudentPut) -> tuple["Student", "Sequence[Tried]"]:
+        sealer = captured.sealer(put.org)
+        return student_file.load(folder, put.name, put.version, sealer), student_file.trial(folder, put.name, put.version, sealer)
+
+    def begun(ready: Ready) -> None:
+        trial = [Judged(one.score, one.harm) for one in ready.trial]
+        for route, names in named.items():
+            if f"{STUDENT}{ready.put.name}" in names:
+                promises.seed(ready.put.org, route, ready.model, trial, str(ready.put.version), ready.put.at_ms)
+
+    students = Students(lambda: registered(home.ledger), opened, embedder.vector, ledger.writer.submit, begun)
+    promises.on_withdrawn = students.withdrawn
+    return students
+
+
+def _capturing(
+    config: Config,
+    ledger: Ledger,
+    embedder: Embedder | None,
+    captured: Captured | None,
+    students: "Students | None",
+    promises: Promises | None,
+    reading: Reading | None,
+) -> "Capturing | None":
+    """What keeps answers for students, and holds them against what students would have said."""
+    if reading is None or (students is None and not config.capture.on):
+        return None
+    from jevons.gateway.capturing import Capturing  # noqa: PLC0415  it knows students, and they need numpy
+
+    embed = None if embedder is None else embedder.vector
+    return Capturing(config.capture, captured, students, promises, config.routes, reading, embed, ledger.writer.submit)
+
+
+async def _embedder(config: Config) -> Embedder | None:
+    """One for the whole process, where anything is compared by meaning. In a thread: it is read from the disk."""
+    for wanted, what in (
+        (config.cache.semantic.enabled, "[cache.semantic] is enabled"),
+        (any(route.classes for route in config.routes), "a route names classes"),
+        (any(route.choose != "first" for route in config.routes), "a route learns"),
+    ):
+        if wanted:
+            try:
+                return await asyncio.to_thread(Embedder)
+            except MissingEmbedderError as error:
+                raise ConfigError(f"jevons.toml: {what}. {error}") from None
+    return None
+
+
+async def _similar(config: Config, embedder: Embedder | None) -> Similar | None:
     """What knows the answers to similar requests. In a thread: where its loops are not compiled yet, that takes seconds."""
     settings = config.cache.semantic
-    if not settings.enabled:
+    if not settings.enabled or embedder is None:
         return None
     if not config.cache.answers.ram_mib:
         raise ConfigError(
             "jevons.toml: [cache.semantic] gives what [cache.answers] keeps; set ram_mib of [cache.answers] above 0."
         )
     try:
-        return await asyncio.to_thread(_load_similar, config)
-    except (ModuleNotFoundError, MissingEmbedderError) as error:
-        why = missing(error.name or "numba") if isinstance(error, ModuleNotFoundError) else error
-        raise ConfigError(f"jevons.toml: [cache.semantic] is enabled. {why}") from None
+        return await asyncio.to_thread(_load_similar, config, embedder)
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"jevons.toml: [cache.semantic] is enabled. {missing(error.name or 'numba')}") from None
 
 
-def _load_similar(config: Config) -> Similar:
+def _load_similar(config: Config, embedder: Embedder) -> Similar:
     from jevons.gateway.similar import SimilarRequests  # noqa: PLC0415  numpy and numba are for those who enabled it
 
-    return SimilarRequests(config.cache.semantic, config.cache.answers.ttl_s)
+    return SimilarRequests(config.cache.semantic, config.cache.answers.ttl_s, embedder)
+
+
+async def _reading(config: Config, home: Home, embedder: Embedder | None) -> Reading:
+    """What reads requests for routes. In a thread: the model of languages takes most of a second."""
+    languages = classes = None
+    if any(route.languages for route in config.routes):
+        try:
+            languages = await asyncio.to_thread(Languages)
+        except MissingEmbedderError as error:
+            raise ConfigError(f"jevons.toml: a route names languages. {error}") from None
+    if embedder is not None and config.classes:
+        from jevons.gateway.classes import Classes  # noqa: PLC0415  numpy is for those who name classes
+
+        classes = await asyncio.to_thread(Classes, config.classes, embedder.vector)
+    return Reading(home.secret("installation"), embedder, languages, classes)
 
 
 def _trimmer(config: Config, home: Home) -> Trimmer | None:

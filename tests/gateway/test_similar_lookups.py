@@ -12,6 +12,7 @@ from jevons.core.ask import Caller, Dialect
 from jevons.core.chain import Chain
 from jevons.core.limits import SIMILAR_ANSWER_BYTES_MAX, SIMILAR_SEARCHES_MAX, SIMILAR_TIDIED
 from jevons.core.usage import Usage
+from jevons.embed import Embedder
 from jevons.gateway.answers import Found, Wanted
 from jevons.gateway.governor import Passage
 from jevons.gateway.similar import SimilarRequests
@@ -44,7 +45,7 @@ class Lookups:
     """A caller of one organisation, the answers, and what is near."""
 
     def __init__(self, **settings: Any) -> None:
-        self.similar = SimilarRequests(SemanticCacheSettings(enabled=True, delta=0.3, **settings), TTL_S)
+        self.similar = SimilarRequests(SemanticCacheSettings(enabled=True, delta=0.3, **settings), TTL_S, Embedder())
         self.exact = ExactAnswers(1 << 24, TTL_S)
         self.number = 0
 

@@ -27,6 +27,7 @@ def test_what_is_right_is_taken() -> None:
         ({"models": ("cheap",), "to": ("cheap",)}, "no upstream offers 'cheap'; a route cannot lead"),
         ({"to": ("large", "large")}, "twice"),
         ({"to": ("large", "student/intents")}, "cannot be a student"),
+        ({"to": ("student/intents", "large")}, 'choose = "learned"'),
         ({"to": ("large",), "choose": "learned"}, 'choose = "learned" needs at least two'),
         ({"to": ("large",), "choose": "cascade"}, 'choose = "cascade" needs at least two'),
         ({"min_tokens": 9, "max_tokens": 8}, "min_tokens is 9, more than max_tokens, 8"),

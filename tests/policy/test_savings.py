@@ -51,7 +51,7 @@ def test_lines_and_list_cost_are_the_baseline(usage: Usage, price: Price, asked:
     baseline = total(plain, asked or price)
     if list_nusd is None or baseline is None or total(plain, price) is None:
         return
-    lines = savings_of(usage, price, list_nusd, asked=asked)
+    lines = savings_of(usage, price, list_nusd, before=() if asked is None else ((SavingKind.ROUTE, asked),))
     assert baseline == list_nusd + sum(line.nusd for line in lines)
     assert [line.kind for line in lines] == [kind for kind in SavingKind if any(line.kind is kind for line in lines)]
 
@@ -74,7 +74,9 @@ def test_trimmed_tokens_are_taken_as_those_that_were_sent(usage: Usage, trimmed:
 
 def test_all_steps_at_once() -> None:
     usage = Usage(input=100, cache_read=300, cache_write_5m=100, output=10)
-    lines = savings_of(usage, OWN, charge(usage, OWN).nusd, asked=DEARER, markers="planned", trimmed_tokens=50)
+    lines = savings_of(
+        usage, OWN, charge(usage, OWN).nusd, before=((SavingKind.MODEL, DEARER),), markers="planned", trimmed_tokens=50
+    )
     as_own = 500 * 3 + 150 + (10 * 30 + 30 * 3 + 10 * 37) // 10  # all plain, and of what was trimmed ten, thirty and ten
     asked = (500 * 150 + 10 * 750 + 10 * 150 + 30 * 15 + 10 * 185) / 7
     assert lines == (
@@ -117,16 +119,16 @@ def test_a_write_that_nobody_read_is_a_loss() -> None:
 
 def test_a_request_that_nothing_touched_has_no_lines() -> None:
     assert savings_of(Usage(input=10, output=5, other=(("web_searches", 1),)), OWN, 105) == ()
-    assert savings_of(Usage(input=10), OWN, 30, asked=OWN) == ()
+    assert savings_of(Usage(input=10), OWN, 30, before=((SavingKind.MODEL, OWN),)) == ()
 
 
 def test_a_step_without_a_price_is_left_out() -> None:
     usage = Usage(cache_read=100, output=5)
     no_input = Price("p", "b", 10, (PriceTier(-1, {"cache_read": 3, "output": 150}),))
-    assert savings_of(usage, no_input, 105, asked=OWN) == ()
-    assert [line.kind for line in savings_of(usage, OWN, 105, asked=Price("q", "b", 1, (PriceTier(-1, {}),)))] == [
-        SavingKind.PROMPT_AUTOMATIC
-    ]
+    assert savings_of(usage, no_input, 105, before=((SavingKind.MODEL, OWN),)) == ()
+    assert [
+        line.kind for line in savings_of(usage, OWN, 105, before=((SavingKind.MODEL, Price("q", "b", 1, (PriceTier(-1, {}),))),))
+    ] == [SavingKind.PROMPT_AUTOMATIC]
 
 
 def test_an_answer_from_the_cache_saves_what_it_would_cost_today() -> None:
@@ -146,3 +148,14 @@ def test_who_marks() -> None:
         "client",
         "automatic",
     ]
+
+
+def test_a_route_and_a_budget_take_a_step_each() -> None:
+    usage = Usage(input=100, output=10)
+    between = Price("p", "b", 1, (PriceTier(-1, {"input": 10, "output": 20}),))
+    route, model = savings_of(
+        usage, OWN, charge(usage, OWN).nusd, before=((SavingKind.ROUTE, DEARER), (SavingKind.MODEL, between))
+    )
+    assert (route.kind, model.kind) == (SavingKind.ROUTE, SavingKind.MODEL)
+    assert route.nusd == charge(usage, DEARER).nusd - charge(usage, between).nusd
+    assert model.nusd == charge(usage, between).nusd - charge(usage, OWN).nusd

@@ -13,12 +13,12 @@ import msgspec
 class SavingKind(enum.StrEnum):
     """Why a request cost less than its baseline, in the order in which the steps are taken."""
 
-    MODEL = "model"
-    """A cheaper model than the one asked for, as a budget ran out."""
     ROUTE = "route"
     """Another model, because a route sent it there; negative where the small model of a cascade was asked in vain."""
     STUDENT = "student"
     """A student's answer in place of its teacher's."""
+    MODEL = "model"
+    """A cheaper model than the one asked for, as a budget ran out."""
     TRIM = "trim"
     """Tool output that was made shorter."""
     PROMPT_PLANNED = "prompt_planned"

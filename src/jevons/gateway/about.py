@@ -36,9 +36,9 @@ async def metrics(client: Client, counters: Metrics) -> None:
     await client.answer(200, [(b"content-type", CONTENT_TYPE)], counters.page())
 
 
-def models_of(table: Table, book: PriceBook, lives: dict[str, Live], may_use: Callable[[str], bool]) -> list[str]:
-    """The models that a caller may ask for. A pattern such as gpt-* stands for the names of it that have a price."""
-    return sorted(name for name in _names(table, book, lives) if may_use(name))
+def models_of(table: Table, book: PriceBook, lives: dict[str, Live], more: set[str], may_use: Callable[[str], bool]) -> list[str]:
+    """The models that a caller may ask for. A pattern such as gpt-* stands for the names of it that have a price. `more`: names that routes take."""
+    return sorted(name for name in _names(table, book, lives) | more if may_use(name))
 
 
 async def models(client: Client, names: list[str], own: Headers, *, anthropic: bool) -> None:

@@ -73,6 +73,7 @@ class App:
         pages: Asgi,
         hosts: tuple[str, ...],
         ready: Callable[[], str],
+        router: Router,
         trimmer: Trimmer | None = None,
         listeners: tuple[Listener, ...] = (),
         feedback: Feedback | None = None,
@@ -81,7 +82,7 @@ class App:
         self._gate = gate
         self._lives = lives
         self._table = table
-        self._router = Router(table, gate.book)
+        self._router = router
         self._metrics = metrics
         self._answers = answers
         self._parts = Parts(gate, lives, answers, spots)
@@ -168,7 +169,7 @@ class App:
                 if (here := self._router.counted_here(ask, caller)) is not None:
                     await self._count(ask, caller, named, here, client, request)
                     return
-            self._router.check(ask, caller)
+            ask = self._router.asked(ask, caller, named)
             ask, passage = self._gate.governor.enter(ask, caller, named, request)
             way = self._router.way(ask, passage, named)
             if ask.previous_response_id is not None:
@@ -268,7 +269,8 @@ class App:
         own = own_headers(request, None, cost=False)
         if path == "/v1/models" and method == "GET":
             anthropic = b"anthropic-version" in named
-            names = about.models_of(self._table, self._gate.book, self._lives, partial(self._gate.governor.may_use, caller))
+            may_use = partial(self._gate.governor.may_use, caller)
+            names = about.models_of(self._table, self._gate.book, self._lives, self._router.names(caller), may_use)
             return await about.models(client, names, own, anthropic=anthropic)
         if path.startswith("/jevons/v1/requests/") and method == "GET":
             return await about.request_cost(client, ledger, caller, own, path.removeprefix("/jevons/v1/requests/"))

@@ -102,8 +102,8 @@ class Attempt:
         """Set while its hold is packed."""
         self.passage: Passage | None = None
         """Its request under the governor."""
-        self.asked_price: Price | None = None
-        """Of the model that was asked for, where this is another."""
+        self.before: tuple[tuple[SavingKind, Price], ...] = ()
+        """Prices of the models that stood before this one, and the kind of each step from one to the next."""
         self.trimmed_tokens = 0
         """Tokens of the request that were not sent, because its tool output was made shorter."""
         self.trimmed_new_tokens = 0
@@ -190,7 +190,7 @@ class Attempt:
             settled.usage,
             price,
             settled.list_nusd,
-            asked=self.asked_price,
+            before=self.before,
             markers=markers,
             trimmed_tokens=self._as_billed(self.trimmed_tokens, settled.usage),
             trimmed_new_tokens=self._as_billed(self.trimmed_new_tokens, settled.usage),

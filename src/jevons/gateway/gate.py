@@ -16,6 +16,7 @@ from jevons.core.entry import ATTEMPT_BITS, Entry, Estimate, Hold, Outcome, admi
 from jevons.core.limits import COUNT_INLINE_BYTES_MAX, HOLD_WAIT_MAX_S
 from jevons.core.price import Price, PriceTier, UnpricedKind
 from jevons.core.refusal import Kind, Refusal, invalid
+from jevons.core.saving import SavingKind
 from jevons.core.usage import Usage
 from jevons.gateway import wording
 from jevons.gateway.answers import Hit
@@ -39,6 +40,7 @@ from jevons.policy.amounts import Amounts
 from jevons.policy.govern import Admit, Deny, Terms, decide, is_cut
 from jevons.policy.packed import Outputs
 from jevons.policy.route import Target
+from jevons.policy.routes import STUDENT
 from jevons.policy.rules import COUNTED, Measure
 from jevons.policy.savings import hit_saving
 from jevons.policy.terms import LITTLE_KNOWN, NOT_PACKED, Asked, Sort, encode, terms_of, turn_number
@@ -62,6 +64,8 @@ class Gate:
     ) -> None:
         """`on_entry` is told of every entry as it is posted."""
         self._on_entry = on_entry
+        self.on_routed: Callable[[Entry], None] = lambda entry: None
+        """Is told of every answer to a request that was routed."""
         self.ledger = ledger
         self.book = book
         self.governor = governor
@@ -116,14 +120,22 @@ class Gate:
         attempt.passage = passage
         attempt.watch = self._breaks.watch(ask, passage, target, provider, count.tokens)
         attempt.trimmed_tokens, attempt.trimmed_new_tokens = trimmed
-        if passage.instead_of is not None:
-            _, model, maker = passage.instead_of
-            attempt.asked_price = self.book.price(maker, model, admitted_ms(entry_id), dict(asked.context))
+        attempt.before = self._before(passage, target, asked)
         if terms.expected_output is not None:
             attempt.growing = Growing(self.ledger, attempt, terms, verdict.output_cap or terms.output_max, about)
         if verdict.output_cap != ask.output_cap:
             attempt.output_cap = verdict.output_cap
         return attempt, verdict
+
+    def _before(self, passage: Passage, target: Target, asked: Asked) -> tuple[tuple[SavingKind, Price], ...]:
+        """Which models stood before this one: the reference of its route, and what a budget made it give up."""
+        steps: list[tuple[SavingKind, tuple[str, str, str]]] = []
+        if passage.reference is not None and passage.reference[:2] != (target.upstream, target.model):
+            steps.append((SavingKind.STUDENT if target.upstream == STUDENT.rstrip("/") else SavingKind.ROUTE, passage.reference))
+        if passage.instead_of is not None:
+            steps.append((SavingKind.MODEL, passage.instead_of))
+        priced = [(kind, self.book.price(maker, model, passage.at_ms, dict(asked.context))) for kind, (_, model, maker) in steps]
+        return tuple([(kind, price) for kind, price in priced if price is not None])
 
     async def admit_plain(self, passage: Passage, target: Target, settings: UpstreamSettings, terms: Terms) -> Attempt:
         """A reserved attempt at an operator's own door, which has no messages. Raises as `admit`."""
@@ -247,6 +259,7 @@ class Gate:
             estimate=Estimate.NONE,
             settled_ms=int(time.time() * 1000),
             savings=() if price is None else (hit_saving(found.answer.usage, price, found.kind),),
+            routed=passage.routed,
         )
         self.ledger.take(hold, (), NOTHING)  # for its place in the order; both rows go to the disk in one transaction
         self._entered(entry)
@@ -256,6 +269,8 @@ class Gate:
     def _entered(self, entry: Entry) -> None:
         self.prefixes.settled(entry)
         key_id = entry.hold.key_id
+        if entry.routed is not None and entry.outcome is Outcome.OK:
+            self.on_routed(entry)
         if entry.usage.output and self.governor.packs(self.ledger.by_id[key_id].settings.holds):
             self.outputs.saw(key_id, entry.hold.target, entry.usage.output)
         self._on_entry(entry)

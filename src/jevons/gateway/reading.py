@@ -4,7 +4,6 @@ Comes in: a parsed request with its passage. Goes out: `Seen`, which stands on t
 where routes name some, the vector when it is first asked for. Does not know: routes, models.
 """
 
-from collections.abc import Callable
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Protocol
 
@@ -29,6 +28,14 @@ class Embeds(Protocol):
     """`embed.Embedder`."""
 
     def vector(self, text: str) -> "NDArray[float32]": ...
+
+
+class Tells(Protocol):
+    """`embed.language.Languages`."""
+
+    known: frozenset[str]
+
+    def of(self, text: str) -> str: ...
 
 
 class Seen:
@@ -59,13 +66,13 @@ class Reading:
         self,
         secret: bytes,
         embedder: Embeds | None = None,
-        language: Callable[[str], str] | None = None,
+        languages: Tells | None = None,
         classes: "Classes | None" = None,
     ) -> None:
-        """`language`: of a text, where routes go by it. With `classes` there must be an embedder."""
+        """`languages`: where routes go by them. With `classes` there must be an embedder."""
         self._secret = secret
         self.embedder = embedder
-        self._language = language
+        self.languages = languages
         self._classes = classes
 
     def of(self, ask: Ask, passage: Passage) -> Seen:
@@ -75,7 +82,7 @@ class Reading:
         features, question, head = read(ask, of_run=passage.run is not None)
         features = msgspec.structs.replace(features, template=self._template(ask, passage, head))
         seen = passage.read = Seen(features, question, self.embedder)
-        language = self._language(question) if self._language is not None and question else ""
+        language = self.languages.of(question) if self.languages is not None and question else ""
         vector = seen.vector if self._classes is not None else None
         task = self._classes.of(vector) if self._classes is not None and vector is not None else ""
         if language or task:

@@ -3,6 +3,7 @@
 from jevons.core.ask import Dialect
 from jevons.core.entry import Entry, admitted_ms, request_text
 from jevons.core.refusal import Refusal
+from jevons.core.routed import Role, Routed
 from jevons.gateway.answers import Hit
 from jevons.gateway.attempt import Attempt
 from jevons.gateway.client import Client
@@ -31,6 +32,8 @@ def own_headers(request: int, attempt: Attempt | None, *, cost: bool, cache: byt
     target = hold.target.encode().translate(_SAFE)
     headers.append((b"x-jevons-model", target))
     headers.append((b"x-jevons-route", hold.upstream.encode() + b"/" + target))
+    if attempt.routed is not None:
+        headers.append((b"x-jevons-route-why", why_of(attempt.routed, attempt.role).translate(_SAFE)))
     if attempt.output_cap is not None:
         headers.append((b"x-jevons-output-cap", str(attempt.output_cap).encode()))
     if attempt.cache_plan:
@@ -55,10 +58,32 @@ def hit_headers(entry: Entry, passage: Passage, hit: Hit) -> Headers:
         (b"age", str(hit.age_s).encode()),
         (b"x-jevons-model", target),
         (b"x-jevons-route", entry.hold.upstream.encode() + b"/" + target),
+        *(() if entry.routed is None else ((b"x-jevons-route-why", why_of(entry.routed).translate(_SAFE)),)),
         *(() if hit.found is None else ((b"x-jevons-similarity", f"{hit.found.similarity:.3f}".encode()),)),
         *((name, value.translate(_SAFE)) for name, value in standing_headers(passage)),
         (b"x-jevons-cost-nusd", b"0"),
     ]
+
+
+def why_of(routed: Routed, role: Role = Role.ANSWER) -> bytes:
+    """Which route, why this model, and what was believed of it: short, the most important first."""
+    told = [f"route={routed.route}"] if routed.route else []
+    told.append(f"why={routed.why}")
+    told += [
+        f"{name}={value}" for name, value in (("language", routed.features.language), ("class", routed.features.task)) if value
+    ]
+    if routed.stage:
+        told.append(f"stage={routed.stage}")
+    option = routed.options[routed.chosen] if routed.options else None
+    if option is not None and option.score is not None:
+        told.append(f"score={option.score:.2f}" + (f">={option.threshold:.2f}" if option.threshold is not None else ""))
+    if routed.confidence is not None:
+        told.append(f"confidence={routed.confidence:.2f}")
+    if option is not None and option.cost_nusd:
+        told.append(f"expected_nusd={option.cost_nusd}")
+    if role is not Role.ANSWER:
+        told.append(f"by={role}")
+    return ";".join(told).encode()
 
 
 def passed_headers(upstream: list[tuple[str, str]]) -> Headers:

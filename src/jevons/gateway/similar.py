@@ -48,14 +48,14 @@ class Looked(NamedTuple):
 class SimilarRequests:
     """Implements gateway.answers.Similar."""
 
-    def __init__(self, settings: SemanticCacheSettings, ttl_s: int) -> None:
-        """`ttl_s`: of the answers. Takes some tenths of a second, and seconds where the loops are not compiled yet. Raises MissingEmbedderError."""
+    def __init__(self, settings: SemanticCacheSettings, ttl_s: int, embedder: Embedder) -> None:
+        """`ttl_s`: of the answers. Takes some tenths of a second, and seconds where the loops are not compiled yet."""
         self._settings = settings
         self._orgs = frozenset(settings.orgs)
         self._keys = frozenset(settings.keys)
         self._ttl_s = ttl_s
         self._secret = token_bytes(32)
-        self._embedder = Embedder()
+        self._embedder = embedder
         self._coder = Coder(self._embedder.dimensions)
         self._store = SimilarAnswers(self._coder, settings.max_entries, settings.ram_mib * 2**20)
         self._numbers = count(1)

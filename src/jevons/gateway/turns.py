@@ -21,14 +21,19 @@ def current(run: Run | None, ask: Ask, turn: Turn) -> str:
     """The model that this turn was begun with, as it is asked for; "" = the one that the request names, or nobody knows."""
     if run is None or not run.degraded or turn is Turn.FRESH:
         return ""
-    if ask.previous_response_id is not None and ask.previous_response_id in run.degraded:
-        return run.degraded[ask.previous_response_id]
+    if ask.previous_response_id is not None and (model := of_response(run, ask.previous_response_id)):
+        return model
     begun = _begun(ask)
     if turn is Turn.OPEN:
         return run.degraded.get(next(begun, 0), "")
     return next(
         (run.degraded[words] for words in begun if words in run.degraded), ""
     )  # of the turn before, whose reasoning it carries
+
+
+def of_response(run: Run | None, response_id: str) -> str:
+    """The model that made a stored response, if it was chosen; "" = nobody knows."""
+    return run.degraded.get(response_id, "") if run is not None else ""
 
 
 def remember(ask: Ask, passage: Passage) -> None:

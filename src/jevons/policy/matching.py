@@ -26,7 +26,7 @@ class Needs(NamedTuple):
 
 def claiming(routes: Sequence[Route], asked: str, who: Who) -> tuple[Route, ...]:
     """Those that take this name from this caller, in order. All are shell patterns."""
-    return tuple([route for route in routes if _covers(route.models, asked) and _is_for(route, who)])
+    return tuple([route for route in routes if covers(route.models, asked) and _is_for(route, who)])
 
 
 def fitting(routes: Iterable[Route], features: Features) -> Route | None:
@@ -43,9 +43,14 @@ def needs(routes: Sequence[Route]) -> Needs:
     )
 
 
+def covers(patterns: Sequence[str], name: str) -> bool:
+    """Is the name among them, as a shell pattern or as it is written?"""
+    return any(matches(name, pattern) for pattern in patterns)
+
+
 def _is_for(route: Route, who: Who) -> bool:
     pairs = ((route.orgs, who.org), (route.teams, who.team), (route.keys, who.key), (route.agents, who.agent))
-    return all(not patterns or _covers(patterns, name) for patterns, name in pairs)
+    return all(not patterns or covers(patterns, name) for patterns, name in pairs)
 
 
 def _fits(route: Route, features: Features) -> bool:
@@ -56,7 +61,3 @@ def _fits(route: Route, features: Features) -> bool:
     if route.modalities and not set(features.modalities or TEXT).issubset(route.modalities):
         return False
     return (not route.languages or features.language in route.languages) and (not route.classes or features.task in route.classes)
-
-
-def _covers(patterns: Sequence[str], name: str) -> bool:
-    return any(matches(name, pattern) for pattern in patterns)

@@ -48,6 +48,14 @@ class Why(enum.StrEnum):
     """The request names the model, or the route, in a header."""
     STICKY = "sticky"
     """The run goes on with the model that has its prompt cached."""
+    TURN = "turn"
+    """The turn, or the stored response, goes on with the model that it began with. Not decided here, nor anew."""
+    NOT_COMPARED = "not-compared"
+    """No other model can be asked the same, so that nothing is known of the others' answers."""
+    NOT_WORTH_IT = "not-worth-it"
+    """So few of the small model's answers are good enough that asking it first costs more."""
+    NO_REFERENCE = "no-reference"
+    """The route's reference may not answer this one, and nothing is promised without it: the next best by the route's order."""
 
 
 class Decision(msgspec.Struct, frozen=True):

@@ -114,6 +114,8 @@ def _check(route: Route, classes: set[str], is_offered: Callable[[str], bool], l
         raise ValueError(
             f"{route.to[-1]!r} is last, and what the others are held against cannot be a student; name its teacher last"
         )
+    if route.choose == "first" and any(name.startswith(STUDENT) for name in route.to):
+        raise ValueError('a student answers only where that is promised: choose = "learned"')
     if route.choose != "first" and len(route.to) < 2:
         raise ValueError(f'choose = "{route.choose}" needs at least two models in `to`')
     if route.max_tokens and route.min_tokens > route.max_tokens:

@@ -1,11 +1,12 @@
 """What a request saved against its own baseline: the steps from what was asked for to what was paid, each an exact number of nano-dollars.
 
-Comes in: the usage that was charged and its price; the price of the model that was asked for, where another answered; how many tokens were
-trimmed; who marked what the provider's prompt cache holds. Goes out: lines in the order of `SavingKind`. Each is the difference of two totals,
+Comes in: the usage that was charged and its price; the prices of the models that stood before the one that answered, and why each gave way; how many
+tokens were trimmed; who marked what the provider's prompt cache holds. Goes out: lines in the order of `SavingKind`. Each is the difference of two totals,
 every total rounded once by `core.price.charge`, so that list cost + lines = baseline to the nano-dollar.
 
-    baseline          the asked model's price, what was trimmed is there, no token of what was sent is cached
-      - model         the same at the price of the model that answered
+    baseline          the first model's price (asked for by name, or its route's reference), what was trimmed is there, no token of what was sent is cached
+      - route, …      the same at the price of the model that a route chose (student: if that is one)
+      - model         the same at the price of the cheaper one that a budget made of it
       - trim          what was sent, no token cached
       - prompt_…      as it was: the list cost
 
@@ -14,6 +15,7 @@ been read. So no token that was sent is cached in a baseline, yet none is said t
 Does not know: requests, the ledger, why a step was taken.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -47,27 +49,28 @@ def savings_of(
     price: Price,
     list_nusd: int,
     *,
-    asked: Price | None = None,
+    before: Sequence[tuple[SavingKind, Price]] = (),
     markers: Markers = "automatic",
     trimmed_tokens: int = 0,
     trimmed_new_tokens: int = 0,
 ) -> tuple[Saving, ...]:
     """The lines of one attempt that was charged `list_nusd` = charge(usage, price).
 
-    `asked`: of the model that was asked for, where another answered. `trimmed_new_tokens`: how many of the trimmed ones belong to what this
-    request is the first to say. A step between two totals of which one has no price is left out: its
-    saving is not known, and the baseline is that much lower.
+    `before`: of each model that stood before the one that answered, in order, and the kind of step that leads from it to the next.
+    `trimmed_new_tokens`: how many of the trimmed ones belong to what this request is the first to say. A step between two totals
+    of which one has no price is left out: its saving is not known, and the baseline is that much lower.
     """
     cached = _cached(usage)
-    if not cached and not trimmed_tokens and asked is None:
+    if not cached and not trimmed_tokens and not before:
         return ()
     sent = _uncached(usage) if cached else usage
     whole = _with_trimmed(sent, usage, trimmed_tokens, trimmed_new_tokens) if trimmed_tokens else sent
     sent_nusd = _total(sent, price) if cached else list_nusd
     whole_nusd = _total(whole, price) if trimmed_tokens else sent_nusd
     lines: list[Saving] = []
-    if asked is not None:
-        _add(lines, SavingKind.MODEL, _total(whole, asked), whole_nusd, 0, estimated=True)
+    totals = [*(_total(whole, model) for _, model in before), whole_nusd]
+    for (kind, _), dearer, cheaper in zip(before, totals, totals[1:], strict=False):
+        _add(lines, kind, dearer, cheaper, 0, estimated=True)
     _add(lines, SavingKind.TRIM, whole_nusd, sent_nusd, trimmed_tokens, estimated=True)
     if cached:
         _add(lines, _PROMPT[markers], sent_nusd, list_nusd, _read(usage), estimated=False)
