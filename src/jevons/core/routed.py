@@ -58,6 +58,8 @@ class Option(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Expected list cost of the answer, with what its prompt cache forfeits."""
     wait_ms: int = 0
     """Expected time to its first byte; 0 = not known."""
+    warm_nusd: int = 0
+    """What its prompt cache is expected to save of that: forfeited where another answers."""
 
 
 class Routed(msgspec.Struct, frozen=True, array_like=True, gc=False):
