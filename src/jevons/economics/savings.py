@@ -20,6 +20,8 @@ WAYS: tuple[By, ...] = get_args(By)
 NOT_OURS = frozenset({SavingKind.PROMPT_CLIENT, SavingKind.PROMPT_AUTOMATIC})
 """What a provider's cache gives without a gateway between."""
 REASONS = {
+    SavingKind.ROUTE: "another model, because a route sent it there",
+    SavingKind.STUDENT: "a student in place of its teacher",
     SavingKind.MODEL: "a cheaper model than the one asked for",
     SavingKind.TRIM: "tool output that was made shorter",
     SavingKind.PROMPT_PLANNED: "the provider's cache, as Jevons marked it",
@@ -28,6 +30,7 @@ REASONS = {
     SavingKind.ANSWER_EXACT: "answers to the very same request",
     SavingKind.ANSWER_SEMANTIC: "answers to a similar request",
     SavingKind.CHECK: "asking again, to check cached answers",
+    SavingKind.SHADOW: "asking other models too, to compare them",
 }
 """Each kind in words."""
 

@@ -181,28 +181,31 @@ class Candidates:
             assert self.students is not None  # else it were no candidate
             score = self.students.score(one.name.removeprefix(STUDENT), ask, seen.features, seen.vector, org)
         reference = one.name == route.to[-1]
+        cold_nusd, cost_nusd = self._costs(route, one, ask, passage, seen.features)
         return Option(
             one.name,
             target.upstream,
             target.model,
             score,
             None if reference or self._promises is None else self._promises.standing(org, route, one.name).threshold,
-            self._cost_nusd(route, one, ask, passage, seen.features),
+            cost_nusd,
             self.wait_ms(target) if self.wait_ms is not None else 0,
+            cold_nusd - cost_nusd,
         )
 
-    def _cost_nusd(self, route: Route, one: Candidate, ask: Ask, passage: Passage, features: Features) -> int:
-        """Expected list cost of this one answer."""
+    def _costs(self, route: Route, one: Candidate, ask: Ask, passage: Passage, features: Features) -> tuple[int, int]:
+        """Expected list cost of this one answer: with nothing in its prompt cache, and with what is there."""
         target = one.targets[0]
         price = self._price(target, ask, passage)
         if price is None:  # a student's, that nobody stated
-            return 0
+            return 0, 0
         warm = 0
         if features.messages > 1 and passage.run is not None:
             provider = self._lives[target.upstream].provider
             warm = min(features.input_tokens, self._gate.prefixes.warm_tokens(ask, passage, target, provider))
         output = self.lengths.expected(route.name, one.name, ask.output_cap)
-        return _list_nusd(price, features.input_tokens, warm, output * ask.choices)
+        cold_nusd = _list_nusd(price, features.input_tokens, 0, output * ask.choices)
+        return cold_nusd, _list_nusd(price, features.input_tokens, warm, output * ask.choices) if warm else cold_nusd
 
     def _price(self, target: Target, ask: Ask, passage: Passage) -> Price | None:
         live = self._lives[target.upstream]
