@@ -4,6 +4,7 @@ Comes in: a way's targets, the request. Goes out: spots. The order itself is `po
 """
 
 import time
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -16,14 +17,13 @@ from jevons.core.usage import CACHE_READ, INPUT, Usage
 from jevons.gateway.gate import Gate, price_context, size_tokens
 from jevons.gateway.governor import Passage
 from jevons.gateway.health import Circuit, Health
+from jevons.gateway.outbound import NOTHING
 from jevons.gateway.upstreams import Live
 from jevons.policy.breaker import Standing
 from jevons.policy.degrade import DEGRADED_OUTPUT_TOKENS
 from jevons.policy.order import Candidate, ordered, stays
 from jevons.policy.promptcache import forfeited_nusd
 from jevons.policy.route import Target
-from jevons.wire.body import edit
-from jevons.wire.parse import parse
 
 TIERED = frozenset({Dialect.CHAT, Dialect.RESPONSES})
 """Dialects whose requests name a tier that may be cheaper."""
@@ -150,7 +150,6 @@ class Spots:
         )
 
 
-def at_tier(ask: Ask, tier: str) -> Ask:
-    """The same request, asking for a service tier."""
-    name = msgspec.json.encode(tier)
-    return parse(ask.dialect, edit(ask.body, ask.fields, {"service_tier": name}))
+def tier_member(tier: str) -> Mapping[str, bytes]:
+    """What is set in a request that asks for a service tier."""
+    return {"service_tier": msgspec.json.encode(tier)} if tier else NOTHING

@@ -22,10 +22,10 @@ from jevons.gateway.gate import Gate
 from jevons.gateway.hedging import Race, is_interactive
 from jevons.gateway.outbound import NOTHING, Outgoing
 from jevons.gateway.sending import Asked, Sender, Take
-from jevons.gateway.spots import Spot, Spots, at_tier
+from jevons.gateway.spots import Spot, Spots, tier_member
 from jevons.gateway.unanswered import Failed
 from jevons.ledger.errors import LedgerUnavailable
-from jevons.policy.breaker import Standing
+from jevons.policy.breaker import Sign, Standing
 from jevons.policy.govern import Admit
 from jevons.policy.order import runs_short
 from jevons.policy.route import Target
@@ -76,6 +76,8 @@ class Tries:
         for place, spot in enumerate(spots):
             if place and spot.standing(_now_ms()) is Standing.COOLING:
                 continue
+            if len(spots) > 1:
+                spot.circuit.breaker.claim(_now_ms())
             failed = await self._at(ask, spots, place, take, role, failed)
             if failed is None:
                 return
@@ -106,9 +108,8 @@ class Tries:
     ) -> Failed | Refusal | None:
         """Try one spot, again if that may help. Returns why it gave no answer, and another may; raises what is final."""
         spot = spots[place]
-        if spot.tier:
-            ask = at_tier(ask, spot.tier)
-        asked = Asked(ask, spot.target, spot.live, Outgoing(ask, spot.target, spot.live.settings), credential=spot.credential)
+        outgoing = Outgoing(ask, spot.target, spot.live.settings, tier_member(spot.tier))
+        asked = Asked(ask, spot.target, spot.live, outgoing, credential=spot.credential)
         doubtful = len(spots) > 1 and spot.standing(_now_ms()) > Standing.READY
         tries = 1 if spot.tier or doubtful else spot.live.settings.retries + 1
         for retry in range(tries):
@@ -117,6 +118,7 @@ class Tries:
             try:
                 held = await self._hold(asked, role)
             except Refusal as refusal:
+                spot.circuit.breaker.hear(Sign.NOTHING, _now_ms())  # somebody else may try it
                 if failed is None and (refusal.kind is not Kind.UNAVAILABLE or place == len(spots) - 1):
                     raise
                 return failed or refusal  # no money for another try, or nobody there: the last error stands
