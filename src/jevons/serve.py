@@ -43,6 +43,7 @@ from jevons.gateway.admin import AdminApi
 from jevons.gateway.answers import Answers, Similar
 from jevons.gateway.app import App
 from jevons.gateway.auth_upstream import Bearer
+from jevons.gateway.cascade import Cascades
 from jevons.gateway.gate import Gate
 from jevons.gateway.governor import Governor
 from jevons.gateway.health import KIND, Health
@@ -54,8 +55,10 @@ from jevons.gateway.promises import Promises
 from jevons.gateway.reading import Reading
 from jevons.gateway.routing import Router
 from jevons.gateway.settings import UpstreamSettings
+from jevons.gateway.showing import Listener
 from jevons.gateway.spots import Spots
 from jevons.gateway.trimming import Trimmer
+from jevons.gateway.unseen import Asides
 from jevons.gateway.upstreams import Live, live, table_of
 from jevons.ledger import admin
 from jevons.ledger.capture import FILE as CAPTURED
@@ -137,8 +140,8 @@ async def _serve(config: Config, home: Home, *, greet: bool) -> None:
         if not early.is_set():
             await _run(app, sock, pages.live.close)
         await answers.checks.close()
-        if capturing is not None:
-            await capturing.close()
+        for listener in app.listeners:
+            await listener.close()
         notes.cancel()
         governor.flush_notes(_now_ms())
     finally:
@@ -198,10 +201,43 @@ def _app(
         return ""
 
     trimmer = _trimmer(config, home)
-    listeners = () if capturing is None else (capturing,)
+    cascades = _cascades(config, home, ledger, lives, Asides(gate, spots), promises, reading)
+    listeners: list[Listener | None] = [capturing, cascades]
     return App(
-        gate, lives, table, metrics, answers, spots, api, pages.application(), config.hosts, ready, router, trimmer, listeners
+        gate,
+        lives,
+        table,
+        metrics,
+        answers,
+        spots,
+        api,
+        pages.application(),
+        config.hosts,
+        ready,
+        router,
+        trimmer,
+        tuple([one for one in listeners if one is not None]),
+        judge=cascades,
     )
+
+
+def _cascades(
+    config: Config,
+    home: Home,
+    ledger: Ledger,
+    lives: dict[str, Live],
+    asides: Asides,
+    promises: Promises | None,
+    reading: Reading | None,
+) -> Cascades | None:
+    """Who judges the small models of cascades; None where no route is one."""
+    if promises is None or all(route.choose != "cascade" for route in config.routes):
+        return None
+    embedder = reading.embedder if reading is not None else None
+    likeness = None if embedder is None else lambda one, other: float(embedder.vector(one) @ embedder.vector(other))
+    cascades = Cascades(ledger, asides, lives, config.routes, promises.learn, likeness)
+    cascades.recall(judged(home.ledger))
+    return cascades
 
 
 def _promises(config: Config, home: Home, ledger: Ledger) -> Promises | None:

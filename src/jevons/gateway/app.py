@@ -39,6 +39,7 @@ from jevons.gateway.spots import Spots
 from jevons.gateway.stored import forward_stored, owner_of
 from jevons.gateway.trimming import Trimmer
 from jevons.gateway.turns import remember
+from jevons.gateway.unseen import Judge
 from jevons.gateway.upstreams import Live
 from jevons.ledger.errors import LedgerUnavailable
 from jevons.policy.route import Table, Target
@@ -77,6 +78,7 @@ class App:
         trimmer: Trimmer | None = None,
         listeners: tuple[Listener, ...] = (),
         feedback: Feedback | None = None,
+        judge: Judge | None = None,
     ) -> None:
         """`pages` answers everything under /ui. `ready` says why no request can be served, or "". `hosts` are the Host names answered to; empty = all."""
         self._gate = gate
@@ -85,13 +87,13 @@ class App:
         self._router = router
         self._metrics = metrics
         self._answers = answers
-        self._parts = Parts(gate, lives, answers, spots)
+        self._parts = Parts(gate, lives, answers, spots, judge)
         self._admin = admin
         self._pages = pages
         self._hosts = frozenset(hosts)
         self._ready = ready
         self._trimmer = trimmer
-        self._listeners = listeners
+        self.listeners = listeners
         self._feedback = feedback
         self._bodies = Bodies()
         self._counted: dict[int, deque[float]] = {}
@@ -182,8 +184,8 @@ class App:
             settings = self._lives[first.upstream].settings
             wanted = await self._answers.wanted(ask, passage, first, settings, named, scope)
             parts = self._parts
-            if self._listeners:
-                parts = parts._replace(after=tuple([one.given for one in self._listeners if one.wants(passage, way)]))
+            if self.listeners:
+                parts = parts._replace(after=tuple([one.given for one in self.listeners if one.wants(passage, way)]))
             journey = Journey(parts, client, scope, ask, passage, way, wanted)
             await journey.run(self._idempotency(named, caller, body, kept=wanted is not None))
 

@@ -139,8 +139,8 @@ class Cascades:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def drain(self) -> None:
-        """Until every label is on disk, or given up."""
+    async def close(self) -> None:
+        """As `showing.Listener`: until every label is on disk, or given up."""
         while self._tasks:
             await asyncio.wait(self._tasks)
 

@@ -73,6 +73,10 @@ class Listener(Protocol):
         """As `After`."""
         ...
 
+    async def close(self) -> None:
+        """Serving has ended."""
+        ...
+
 
 class Showing:
     """Shows one request's answer to its client."""
