@@ -30,7 +30,12 @@ SMALL, LARGE = "gpt-4o-mini", "gpt-4o"
 HAIKU, SONNET = "claude-haiku-4-5", "claude-sonnet-4-5"
 THRESHOLD = 0.5
 SURE, UNSURE = -0.01, -1.0
-ROUTES: dict[str, tuple[str, str]] = {"chat": (SMALL, LARGE), "messages": (SMALL, SONNET), "claude": (HAIKU, SONNET)}
+ROUTES: dict[str, tuple[str, str]] = {
+    "chat": (SMALL, LARGE),
+    "messages": (SMALL, SONNET),
+    "claude": (HAIKU, SONNET),
+    "known": (SMALL, LARGE),
+}
 """Name that is asked for -> small, large."""
 ALPHA, DELTA = 0.2, 0.1
 
@@ -77,6 +82,12 @@ def _promise(jevons: Jevons) -> None:
             model = Model(ALPHA, DELTA, large, certificate=Certificate(THRESHOLD, 0.9, 1_000, 0, ALPHA), since_ms=now)
             state = msgspec.json.encode(State(Stage.FULL, changed_ms=now, models={small: model})).decode()
             db.execute("INSERT INTO learnt VALUES ('promise', ?, ?, ?)", (name_of("default", name), state, now))
+        rows = [(16 * number, SMALL, LARGE, number % 4 > 0, number % 4 == 0, 0.9, json.dumps([])) for number in range(40)]
+        db.executemany(
+            "INSERT INTO labels (request_id, key_id, org, route, model, reference, good, harm, grader, weight, score, shown, at_ms, features)"
+            " VALUES (?, 1, 'default', 'known', ?, ?, ?, ?, 'exact', 1, ?, 0, 0, ?)",
+            rows,
+        )
 
 
 @pytest.fixture
@@ -88,7 +99,7 @@ def asked(
     gateway: Gateway, key: Key, route: str, *scripts: dict[str, Any], stream: bool = False, **members: Any
 ) -> tuple[Got, str]:
     """(answer, marker of all the attempts that came of it)"""
-    name, door = marker(), "chat" if route == "chat" else "messages"
+    name, door = marker(), "chat" if route in ("chat", "known") else "messages"
     gateway.provider.script(*({"marker": name, **script} for script in scripts))
     return gateway.post(door, key, body_of(door, f"auto-{route}", stream, text="Which?") | members), name
 
@@ -172,8 +183,6 @@ def test_a_try_that_was_not_shown_is_a_label(gateway: Gateway, key: Key) -> None
     wait_until(lambda: len(labels()) == 2)
     about = (SMALL, LARGE)
     assert labels() == [(*about, 0, 1, 1.0, pytest.approx(exp(UNSURE)), 0), (*about, 1, 0, 1.0, pytest.approx(exp(UNSURE)), 0)]
-    gateway.jevons.stop()
-    gateway.jevons.start()
     assert not any(b"zebra" in file.read_bytes() for file in gateway.jevons.home.rglob("*") if file.is_file())
 
 
@@ -243,7 +252,7 @@ def test_a_kill_during_the_try(gateway: Gateway, key: Key) -> None:
         wait_until(lambda: gateway.attempts(name))
         with killed(gateway, f"key:{key.name}"):
             got, _ = call.end()
-    assert got.status == 403
+    assert got.error["jevons"]["reason"] == "killed"
     [entry] = gateway.settled(key, 1)
     assert (entry["outcome"], roles(gateway, key)[0][0]) == ("stopped", "cascade")
     assert len(gateway.attempts(name)) == 1
@@ -253,6 +262,18 @@ def test_there_is_money_for_the_large_model_alone_or_for_none(gateway: Gateway) 
     """A try that cannot be held is refused like any call: the account is at its limit."""
     got, name = asked(gateway, gateway.key(1), "chat")
     assert got.status == 402 and gateway.attempts(name) == []
+
+
+def test_what_is_believed_is_what_labels_say(gateway: Gateway, key: Key) -> None:
+    """Of 40 answers with such a confidence three in four were good. The threshold is one of the confidence itself."""
+    got, _ = asked(gateway, key, "known", {"reply": "blue", "logprob": SURE})
+    assert told(got) == "blue"
+    gateway.settled(key, 1)
+    assert roles(gateway, key) == [("", SMALL, 0.75)]
+    with closing(sqlite3.connect(gateway.jevons.ledger)) as db:
+        [(routed,)] = db.execute("SELECT routed FROM entries WHERE key_id = ?", (key.id,)).fetchall()
+    option = json.loads(routed)[5][0]
+    assert (option[0], option[3], option[4]) == (SMALL, pytest.approx(exp(SURE)), THRESHOLD)
 
 
 async def _broken_off(most_s: float) -> bool:

@@ -48,6 +48,8 @@ WARM = {"temperature": b"1"}
 """Of the answers that are compared: at 0 a model agrees with itself whatever it knows."""
 WHOLE_ENDS = frozenset({"stop", "end_turn", "stop_sequence", "completed"})
 """How an answer ends that came to its own end."""
+CALIBRATED_FROM = 30
+"""Labels; of fewer, one alone could make a probability 0 or 1."""
 RELEARN = 1.1
 """A calibration is learnt anew once there are so many times the labels it was learnt from."""
 
@@ -207,7 +209,7 @@ class Cascades:
             self.learn(label)
 
     def probability(self, org: str, route: str, model: str, score: float) -> float:
-        """That an answer with this confidence is good, by the labels there are; without any, the confidence itself."""
+        """That an answer with this confidence is good, by the labels there are; with few, the confidence itself."""
         learning = self._learning.get((org, route, model))
         found = learning.calibration().probability(score) if learning is not None else None
         return score if found is None else found
@@ -226,7 +228,7 @@ class Learning:
         self._since += 1
 
     def calibration(self) -> Calibration:
-        if self._since > (RELEARN - 1) * self._learnt.labels:
+        if len(self._pairs) >= CALIBRATED_FROM and self._since > (RELEARN - 1) * self._learnt.labels:
             self._learnt, self._since = Calibration.learnt(self._pairs), 0
         return self._learnt
 
