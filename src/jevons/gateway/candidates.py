@@ -181,7 +181,7 @@ class Candidates:
             assert self.students is not None  # else it were no candidate
             score = self.students.score(one.name.removeprefix(STUDENT), ask, seen.features, seen.vector, org)
         reference = one.name == route.to[-1]
-        cold_nusd, cost_nusd = self._costs(route, one, ask, passage, seen.features)
+        cost_nusd, cold_nusd = self._costs_nusd(route, one, ask, passage, seen.features)
         return Option(
             one.name,
             target.upstream,
@@ -193,19 +193,19 @@ class Candidates:
             cold_nusd - cost_nusd,
         )
 
-    def _costs(self, route: Route, one: Candidate, ask: Ask, passage: Passage, features: Features) -> tuple[int, int]:
-        """Expected list cost of this one answer: with nothing in its prompt cache, and with what is there."""
+    def _costs_nusd(self, route: Route, one: Candidate, ask: Ask, passage: Passage, features: Features) -> tuple[int, int]:
+        """Expected list cost of this one answer, and what it would be with nothing in the prompt cache."""
         target = one.targets[0]
         price = self._price(target, ask, passage)
         if price is None:  # a student's, that nobody stated
             return 0, 0
+        output = self.lengths.expected(route.name, one.name, ask.output_cap) * ask.choices
+        cold_nusd = _list_nusd(price, features.input_tokens, 0, output)
         warm = 0
         if features.messages > 1 and passage.run is not None:
             provider = self._lives[target.upstream].provider
             warm = min(features.input_tokens, self._gate.prefixes.warm_tokens(ask, passage, target, provider))
-        output = self.lengths.expected(route.name, one.name, ask.output_cap)
-        cold_nusd = _list_nusd(price, features.input_tokens, 0, output * ask.choices)
-        return cold_nusd, _list_nusd(price, features.input_tokens, warm, output * ask.choices) if warm else cold_nusd
+        return (_list_nusd(price, features.input_tokens, warm, output) if warm > 0 else cold_nusd), cold_nusd
 
     def _price(self, target: Target, ask: Ask, passage: Passage) -> Price | None:
         live = self._lives[target.upstream]
@@ -216,10 +216,11 @@ class Candidates:
 
 
 def _list_nusd(price: Price, input_tokens: int, warm: int, output: int) -> int:
+    """With so many tokens read from the prompt cache, if reading is known to be cheaper; 0 where kinds have no price: then nothing can be expected."""
     each = ((REQUESTS, 1),) if REQUESTS in price.tiers[0].nums else ()
-    for read in (warm, 0):
+    for read in dict.fromkeys((warm, 0)):
         try:
             return charge(Usage(input=input_tokens - read, cache_read=read, output=output, other=each), price).nusd
         except UnpricedKind:
-            continue  # nothing is known to be cheaper to read
+            continue
     return 0
