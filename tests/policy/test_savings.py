@@ -142,6 +142,16 @@ def test_a_check_is_what_it_cost() -> None:
     assert check_saving(Usage(input=100, output=20), 600) == Saving(SavingKind.CHECK, -600, -120)
 
 
+def test_who_bills_the_request_itself_takes_nothing_from_who_does_not() -> None:
+    student = Price("student", "b", 1, (PriceTier(-1, {"input": 0, "output": 0, "requests": 33}),))
+    plain = Usage(input=10, output=2)
+    by_request = msgspec.structs.replace(plain, other=(("requests", 1),))
+    [line] = savings_of(by_request, student, 33, before=((SavingKind.STUDENT, OWN),))
+    assert line == Saving(SavingKind.STUDENT, charge(plain, OWN).nusd - 33, 0, estimated=True)
+    [line] = savings_of(plain, OWN, charge(plain, OWN).nusd, before=((SavingKind.ROUTE, student),))
+    assert line.nusd == 33 - charge(plain, OWN).nusd
+
+
 def test_who_marks() -> None:
     assert [marked_by(model) for model in ("claude-sonnet-4-5", "anthropic/Claude-3", "gpt-5")] == [
         "client",

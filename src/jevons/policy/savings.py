@@ -23,7 +23,7 @@ import msgspec
 from jevons.core.money import allot
 from jevons.core.price import Price, UnpricedKind, charge
 from jevons.core.saving import Saving, SavingKind
-from jevons.core.usage import Usage
+from jevons.core.usage import REQUESTS, Usage
 
 Markers = Literal["planned", "client", "automatic"]
 """By whose doing the provider's prompt cache holds anything: our marks, the client's own marks, or nobody's."""
@@ -68,7 +68,7 @@ def savings_of(
     sent_nusd = _total(sent, price) if cached else list_nusd
     whole_nusd = _total(whole, price) if trimmed_tokens else sent_nusd
     lines: list[Saving] = []
-    totals = [*(_total(whole, model) for _, model in before), whole_nusd]
+    totals = [*(_total(_of(whole, model), model) for _, model in before), whole_nusd]
     for (kind, _), dearer, cheaper in zip(before, totals, totals[1:], strict=False):
         _add(lines, kind, dearer, cheaper, 0, estimated=True)
     _add(lines, SavingKind.TRIM, whole_nusd, sent_nusd, trimmed_tokens, estimated=True)
@@ -95,6 +95,14 @@ def _add(lines: list[Saving], kind: SavingKind, before: int | None, after: int |
     """The step between two totals, if both are known and there is one."""
     if before is not None and after is not None and (before != after or tokens):
         lines.append(Saving(kind, before - after, tokens, estimated))
+
+
+def _of(usage: Usage, price: Price) -> Usage:
+    """The same asked of another model: whether the request itself is billed is a matter of its price."""
+    other = tuple([unit for unit in usage.other if unit[0] != REQUESTS])
+    if REQUESTS in price.tiers[0].nums:
+        other = (*other, (REQUESTS, 1))
+    return usage if other == usage.other else msgspec.structs.replace(usage, other=other)
 
 
 def _total(usage: Usage, price: Price) -> int | None:
