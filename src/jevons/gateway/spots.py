@@ -101,7 +101,7 @@ class Spots:
         )
 
     def _stays(self, ask: Ask, passage: Passage, kept: Spot, first: Spot) -> bool:
-        prices = self._price(ask, passage, kept), self._price(ask, passage, first)
+        prices = self.price(ask, passage, kept), self.price(ask, passage, first)
         if prices[0] is None or prices[1] is None:
             return False
         prefixes = self._gate.prefixes
@@ -135,7 +135,7 @@ class Spots:
     def _is_cheaper(self, ask: Ask, passage: Passage, spot: Spot, tier: str) -> bool:
         """By the price book, for a request of about this size."""
         usage = Usage(input=size_tokens(ask), output=min(ask.output_cap or OUTPUT_TOKENS_DEFAULT, DEGRADED_OUTPUT_TOKENS))
-        prices = self._price(ask, passage, spot, tier), self._price(ask, passage, spot)
+        prices = self.price(ask, passage, spot, tier), self.price(ask, passage, spot)
         try:
             return (
                 prices[0] is not None and prices[1] is not None and charge(usage, prices[0]).nusd < charge(usage, prices[1]).nusd
@@ -143,7 +143,8 @@ class Spots:
         except UnpricedKind:
             return False
 
-    def _price(self, ask: Ask, passage: Passage, spot: Spot, tier: str = "") -> Price | None:
+    def price(self, ask: Ask, passage: Passage, spot: Spot, tier: str = "") -> Price | None:
+        """What a spot takes now for a request, as it is asked or at a service tier."""
         settings = spot.live.settings
         return self._gate.book.price(
             settings.price_provider, spot.target.model, passage.at_ms, price_context(ask, settings, tier)

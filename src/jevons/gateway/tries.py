@@ -17,6 +17,7 @@ from jevons.core.entry import Outcome
 from jevons.core.limits import ATTEMPTS_MAX, COOL_DOWN_WAIT_MAX_S, RETRY_BACKOFF_FIRST_S, RETRY_BACKOFF_MAX_S
 from jevons.core.refusal import Kind, Refusal
 from jevons.core.routed import Role, Routed
+from jevons.core.saving import SavingKind
 from jevons.gateway.attempt import Attempt
 from jevons.gateway.gate import Gate
 from jevons.gateway.hedging import Race, is_interactive
@@ -122,6 +123,8 @@ class Tries:
                 if failed is None and (refusal.kind is not Kind.UNAVAILABLE or place == len(spots) - 1):
                     raise
                 return failed or refusal  # no money for another try, or nobody there: the last error stands
+            if spot.tier and (price := self._spots.price(ask, self._sender.passage, spot)) is not None:
+                held.attempt.before = (*held.attempt.before, (SavingKind.ROUTE, price))
             try:
                 await self._shown(asked, held, spots, place, take)
                 return None
