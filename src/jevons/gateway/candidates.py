@@ -148,17 +148,19 @@ class Candidates:
             if version is None:
                 return Left(name, "no student of this name serves this organisation")
             return Candidate(version, (msgspec.structs.replace(targets[0], model=version.removeprefix(STUDENT)),))
-        if not self._gate.governor.may_use(caller, name, targets[0].model):
-            return Left(name, "this key may not use it", forbidden=True)
-        why = ""
+        left = Left(name, "this key may not use it", forbidden=True)
         can = []
         for target in targets:
+            if not self._gate.governor.may_use(caller, name, target.model):
+                continue
             why = self._unfit(target, ask, read)
             if not why and route.choose != "first" and self._price(target, ask, passage) is None:
                 why = "its price is not known"
-            if not why:
+            if why:
+                left = Left(name, why)
+            else:
                 can.append(target)
-        return Candidate(name, tuple(can)) if can else Left(name, why)
+        return Candidate(name, tuple(can)) if can else left
 
     def _unfit(self, target: Target, ask: Ask, read: Callable[[], Seen]) -> str:
         """Why a model cannot take this request, as far as that is known; "" = it can."""

@@ -24,7 +24,6 @@ from jevons.gateway.promises import Promises
 from jevons.gateway.reading import Reading, Seen
 from jevons.gateway.turns import current, of_response, turn_of
 from jevons.gateway.upstreams import Live
-from jevons.policy.cascade import pays
 from jevons.policy.degrade import Turn
 from jevons.policy.matching import claiming, covers, fitting, needs
 from jevons.policy.objective import Why, decide, sampled
@@ -202,6 +201,8 @@ class Router:
         assert self._promises is not None  # a route is learned
         options = self.candidates.options(route, able, ask, passage, seen)
         standing = self._promises.standing(passage.caller.org, route, options[0].model)
+        if route.choose == "cascade" and len(options) > 1:
+            options = _with_second(options, standing.coverage)
         draw = random.random()
         decision = decide(
             options,
@@ -211,11 +212,9 @@ class Router:
             draw=draw,
             latency_usd_s=float(route.latency_usd_s),
         )
-        chosen, why, cascade = decision.chosen, decision.why, decision.cascade
-        if cascade and not pays(standing.coverage, options[0].cost_nusd, options[-1].cost_nusd):
-            chosen, why, cascade = len(able) - 1, Why.NOT_WORTH_IT, False
-        way = self._go(route, able, chosen, why, options, ask, passage, stage=standing.stage, draw=draw, cascade=cascade)
-        if standing.stage is Stage.OBSERVE or not sampled(draw, route.sample):
+        chosen, stage = decision.chosen, standing.stage
+        way = self._go(route, able, chosen, decision.why, options, ask, passage, stage=stage, draw=draw, cascade=decision.cascade)
+        if stage is Stage.OBSERVE or not sampled(draw, route.sample):
             return way
         others = [one.targets[0] for place, one in enumerate(able) if place != chosen and not one.name.startswith(STUDENT)]
         return way._replace(shadows=tuple(others), weight=1 / route.sample)
@@ -279,6 +278,13 @@ class Router:
             code="model_not_found",
             param="model",
         )
+
+
+def _with_second(options: tuple[Option, ...], coverage: float) -> tuple[Option, ...]:
+    """Of a cascade: the small model's cost with that of asking the reference too, where its answer is not expected to do."""
+    small, *others = options
+    second_nusd = round((1 - coverage) * options[-1].cost_nusd)
+    return (msgspec.structs.replace(small, cost_nusd=small.cost_nusd + second_nusd), *others)
 
 
 def _holding(claims: Sequence[Route], kept: str) -> Route | None:
