@@ -191,7 +191,7 @@ def _app(
     spots = Spots(gate, lives, health)
     router = Router(table, gate, lives, config.routes, reading, promises)
     router.candidates.students = students
-    api = AdminApi(ledger, home.admin_token(), answers, engine, health).application()
+    api = AdminApi(ledger, home.admin_token(), answers, engine, health, students).application()
 
     def ready() -> str:
         if ledger.writer.failing:

@@ -22,7 +22,7 @@ from jevons.ledger import admin, importing, standing
 from jevons.ledger.errors import LedgerError
 from jevons.ledger.home import Home, HomeLock
 from jevons.ledger.ledger import Ledger, settle_open_holds
-from jevons.ledger.ops import Imported, KeySettings
+from jevons.ledger.ops import Imported, KeySettings, StudentPut
 from jevons.ledger.sqlite import SqliteStore
 from jevons.policy.rules import Limit
 
@@ -101,6 +101,14 @@ class Operator:
             return None
         found: dict[str, int] = self._through_server("POST", "/cache/clear", {"org": org})
         return found
+
+    def put_students(self, puts: Sequence[StudentPut]) -> None:
+        """States of students, for good; a process that serves heeds them from the next request on."""
+
+        async def directly(ledger: Ledger) -> None:
+            await asyncio.gather(*(ledger.writer.submit(put) for put in puts))
+
+        self._do("PUT", "/students", {"puts": puts}, directly)
 
     def kill(self, subject: str, reason: str) -> dict[str, Any]:
         """The new kill, with the calls under way that it stops."""

@@ -25,7 +25,7 @@ from jevons.ledger import admin, audit, importing, runs, standing
 from jevons.ledger.bill import accounts
 from jevons.ledger.errors import LedgerError, LedgerUnavailable, Unknown
 from jevons.ledger.ledger import Ledger
-from jevons.ledger.ops import Imported, KeySettings
+from jevons.ledger.ops import Imported, KeySettings, StudentPut
 from jevons.policy.rules import Limit
 from jevons.wire.body import BAD_JSON
 
@@ -96,8 +96,19 @@ class Upstreams(Protocol):
         """How each model of an upstream stands, under each credential."""
 
 
+class Students(Protocol):
+    """What operators tell of students."""
+
+    async def reload(self) -> None:
+        """Look again which there are, and which of them serve."""
+
+
 class NewErasure(msgspec.Struct, forbid_unknown_fields=True):
     org: str | None = None
+
+
+class NewStudents(msgspec.Struct, forbid_unknown_fields=True):
+    puts: list[StudentPut]
 
 
 class NewForget(msgspec.Struct, forbid_unknown_fields=True):
@@ -108,13 +119,20 @@ class AdminApi:
     """Handlers over the running ledger."""
 
     def __init__(
-        self, ledger: Ledger, token: str, caches: Caches, engine: LocalEngine | None = None, upstreams: Upstreams | None = None
+        self,
+        ledger: Ledger,
+        token: str,
+        caches: Caches,
+        engine: LocalEngine | None = None,
+        upstreams: Upstreams | None = None,
+        students: Students | None = None,
     ) -> None:
         self._caches = caches
         self._upstreams = upstreams
         self._ledger = ledger
         self._token = token
         self._engine = engine
+        self._students = students
 
     def application(self) -> Starlette:
         """All of it, with the approval page."""
@@ -146,6 +164,7 @@ class AdminApi:
             ("GET", "/upstreams", self._show_upstreams),
             ("GET", "/engine", self._show_engine),
             ("POST", "/engine/forget", self._forget),
+            ("PUT", "/students", self._put_students),
         )
         routes = [Route(PREFIX + path, self._guarded(handle), methods=[method]) for method, path, handle in doors]
         page = ApprovalPage(self._ledger, self._token)
@@ -211,6 +230,14 @@ class AdminApi:
         except ValueError:
             raise LedgerError("`tag` is an organisation's tag in hex, or empty for all.") from None
         return {"forgotten": self._engine is not None and await self._engine.forget(tag or None)}
+
+    async def _put_students(self, request: Request) -> object:
+        """States of students as the operator wants them: in the ledger, then with those who ask them."""
+        puts = msgspec.json.decode(await request.body(), type=NewStudents).puts
+        await asyncio.gather(*(self._ledger.writer.submit(put) for put in puts))
+        if self._students is not None:
+            await self._students.reload()
+        return {"students": len(puts), "serving": self._students is not None}
 
     async def _list_limits(self, request: Request) -> object:
         return await standing.limits(self._ledger, _now_ms(), _count(request, "accounts"))
