@@ -1,7 +1,8 @@
 """A student whose scores are probabilities: what it said of examples that it did not know is held against what came out.
 
 Comes in: a student, and trials of it. Goes out: the same answers in the same order of sureness, with the share that was right among those that were
-scored alike. By Platt's logistic of the score's log-odds (Platt 1999): two numbers, so a few hundred trials are enough, and nothing changes places.
+scored alike. By isotonic regression (pool adjacent violators: Ayer et al. 1955) of a few stretches of the score, each with as many trials, and straight
+lines between them: where the teacher itself contradicts itself now and then, the surest answers are right only so often, which no logistic can say.
 Does not know: what a score is good for (`policy.promise`).
 """
 
@@ -10,35 +11,37 @@ from math import exp, log
 from typing import Any, ClassVar, Self
 
 import numpy as np
+from numpy import float64
 
 from jevons.learn.student import Answered, Arrays, Student, Tried, Vector
 
-STEPS = 50
-SLOPE_LEAST = 0.05
-"""A student whose score says nothing, or the contrary, still keeps its order."""
+STRETCHES_MAX = 20
+STRETCH_LEAST = 25
+"""Trials of one stretch: with fewer its share says little."""
+ORDER = 1e-4
+"""Scores of one share keep their order by so much."""
 _EDGE = 1e-9
 
 
 class Calibrated:
+    """f64[s] log-odds of the student's own score, rising, and f64[s] the share that was right there."""
+
     kind: ClassVar[str] = "calibrated"
 
-    def __init__(self, student: Student, slope: float, intercept: float) -> None:
+    def __init__(self, student: Student, odds: Sequence[float], shares: Sequence[float]) -> None:
         self._student = student
-        self._slope = slope
-        self._intercept = intercept
+        self._odds = list(odds)
+        self._shares = list(shares)
 
     @classmethod
     def fitted(cls, student: Student, trials: Sequence[Tried]) -> Self:
-        """By Newton's method, with one right and one wrong trial of no leaning beside the others, so that no number runs away."""
-        odds = np.array([_odds(one.score) for one in trials] + [0.0, 0.0])
-        right = np.array([not one.harm for one in trials] + [True, False], np.float64)
-        columns = np.stack([odds, np.ones_like(odds)], axis=1)
-        found = np.array([1.0, 0.0])
-        for _ in range(STEPS):
-            likely = 1 / (1 + np.exp(-np.clip(columns @ found, -30, 30)))
-            bent = (columns * (likely * (1 - likely))[:, None]).T @ columns + 1e-6 * np.eye(2)
-            found -= np.clip(np.linalg.solve(bent, columns.T @ (likely - right)), -1, 1)
-        return cls(student, max(SLOPE_LEAST, float(found[0])), float(found[1]))
+        """Each stretch begins with one right and one wrong trial: a few right ones are no certainty."""
+        ranked = sorted((_odds(one.score), not one.harm) for one in trials)
+        count = max(1, min(STRETCHES_MAX, len(ranked) // STRETCH_LEAST))
+        parts = [part for part in np.array_split(np.array(ranked, float64).reshape(-1, 2), count) if len(part)]
+        odds = [float(part[:, 0].mean()) for part in parts]
+        shares = [(float(part[:, 1].sum()) + 1) / (len(part) + 2) for part in parts]
+        return cls(student, odds or [0.0], _rising(shares, [len(part) for part in parts]) or [0.5])
 
     @property
     def embeds(self) -> bool:
@@ -50,11 +53,24 @@ class Calibrated:
 
     def score(self, raw: float) -> float:
         """The probability that stands for a score of the student itself."""
-        return 1 / (1 + exp(-max(-30.0, min(30.0, self._slope * _odds(raw) + self._intercept))))
+        odds = _odds(raw)
+        share = float(np.interp(odds, self._odds, self._shares))
+        return share * (1 - ORDER) + ORDER / (1 + exp(-odds))
 
     def state(self) -> tuple[dict[str, Any], Arrays]:
         settings, arrays = self._student.state()
-        return {"kind": self._student.kind, "of": settings, "slope": self._slope, "intercept": self._intercept}, arrays
+        return {"kind": self._student.kind, "of": settings, "odds": self._odds, "shares": self._shares}, arrays
+
+
+def _rising(shares: Sequence[float], weights: Sequence[int]) -> list[float]:
+    """The nearest sequence that never falls: neighbours that do are pooled."""
+    pools: list[tuple[float, int, int]] = []
+    for share, weight in zip(shares, weights, strict=True):
+        pools.append((share, weight, 1))
+        while len(pools) > 1 and pools[-2][0] >= pools[-1][0]:
+            (one, its, many), (other, theirs, more) = pools.pop(), pools.pop()
+            pools.append(((one * its + other * theirs) / (its + theirs), its + theirs, many + more))
+    return [share for share, _, count in pools for _ in range(count)]
 
 
 def _odds(score: float) -> float:

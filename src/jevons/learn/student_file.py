@@ -110,7 +110,7 @@ def unpack(packed: bytes) -> Student:
 
 def _made(kind: str, settings: dict[str, Any], arrays: Arrays) -> Student:
     if kind == Calibrated.kind:
-        return Calibrated(_made(settings["kind"], settings["of"], arrays), settings["slope"], settings["intercept"])
+        return Calibrated(_made(settings["kind"], settings["of"], arrays), settings["odds"], settings["shares"])
     return _KINDS[kind](settings, arrays)
 
 
