@@ -3,6 +3,8 @@
 ALTER TABLE entries ADD COLUMN role TEXT NOT NULL DEFAULT '';        -- '' = the answer; retry, failover, hedge, cascade, shadow, judge, check
 ALTER TABLE entries ADD COLUMN routed TEXT NOT NULL DEFAULT '';      -- JSON of core.routed.Routed; '' = by its name alone
 
+CREATE INDEX entries_routed ON entries (id) WHERE routed <> '';
+
 -- How good a model's answer was. No content: features are counts and words from short lists.
 CREATE TABLE labels (
     id            INTEGER PRIMARY KEY,
