@@ -20,6 +20,7 @@ from jevons.ledger.ops import StudentPut
 from jevons.ledger.rollup import DAY_MS
 
 UPSTREAM = "student"
+PRICED_MAX = 500
 RATE_DAYS = 7
 """Days from which it is foreseen when a student will have paid for itself."""
 _SAVED = (
@@ -115,3 +116,16 @@ def _earned(saved: Sequence[tuple[int, int]], day: int) -> bool:
 
 def _days(db: apsw.Connection, query: str, name: str) -> list[_Day]:
     return [_Day(*row) for row in db.execute(query, {"name": name})]
+
+
+def teacher_nusd(path: Path, requests: Sequence[int]) -> int:
+    """Mean list cost of answering these requests (first entry ids), of those that the ledger has; 0 = of none. The latest PRICED_MAX are looked at."""
+    with reading(path) as db:
+        costs = [
+            db.execute(
+                "SELECT sum(list_nusd) FROM entries WHERE id >= ? AND id < ? AND role <> 'shadow'", (first, first + 16)
+            ).get
+            for first in requests[-PRICED_MAX:]
+        ]
+    known = [cost for cost in costs if cost is not None]
+    return round(sum(known) / len(known)) if known else 0
