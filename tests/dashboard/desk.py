@@ -10,6 +10,7 @@ from urllib.parse import urlencode, urlsplit
 
 from jevons.core.entry import Entry, Estimate, Hold, Outcome, first_id_of_ms
 from jevons.core.price import Line
+from jevons.core.routed import Option, Routed
 from jevons.core.saving import Saving, SavingKind
 from jevons.core.usage import Usage
 from jevons.ledger import keys
@@ -132,6 +133,11 @@ def past(home: Home) -> dict[str, str]:
     return secrets
 
 
+ROUTED = Routed(
+    "easy <b>", "cheaper", 0, "full", 0.5, (Option("small", "", "small"), Option("large", "", "large", warm_nusd=7_000_000))
+)
+
+
 def _spend(
     store: SqliteStore,
     day: int,
@@ -160,6 +166,7 @@ def _spend(
         entry = Entry(
             hold, Outcome.OK, 200, usage, lines, nusd, nusd, estimate, at_ms + 900, finish="end_turn", source=source,
             savings=_savings(usage, nusd, check=call == 2),
+            routed=ROUTED if call == 3 else None,
         )  # fmt: skip
         done += [Opened(hold), Posted(entry, 0, ())]
     store.apply(done)

@@ -144,6 +144,18 @@ def test_what_was_saved_is_that_of_the_command_line_and_leads_to_its_entries(pag
         assert len(entries) == int(row["entries"]) and sum(int(entry["saved"]) for entry in entries) == int(row["saved"])
 
 
+def test_what_was_routed_is_that_of_the_command_line(page: Page, desk: Desk) -> None:
+    page.goto(f"{desk.jevons.url}/ui/bill?{PERIOD}")
+    told = desk.json("routes", "report", *FROM_TO)
+    (row,) = page.evaluate(TABLE, "#routes")
+    (easy,) = told["rows"]
+    assert (row["label"], int(row["requests"]), int(row["net"])) == ("easy <b>", easy["requests"], easy["net_nusd"])
+    assert int(row["cache"]) == easy["forfeited_nusd"] == -7_000_000 * easy["requests"] < 0
+    assert value(page, "#routes tfoot .cost") == told["net_nusd"]
+    page.goto(f"{desk.jevons.url}/ui/bill?first=2026-01-01&last=2026-01-02")
+    assert page.locator("#routed").count() == 0
+
+
 def test_a_request_shows_what_it_would_have_cost(page: Page, desk: Desk) -> None:
     page.goto(f"{desk.jevons.url}/ui/entries?{PERIOD}&saved=trim")
     page.locator("#rows td a").first.click()

@@ -20,6 +20,7 @@ from jevons.dashboard.rows import BY, Part, Period, day_text
 from jevons.dashboard.session import PATH
 from jevons.dashboard.show import query
 from jevons.dashboard.why import Why
+from jevons.economics.routing import routing
 from jevons.economics.savings import REASONS, savings
 from jevons.ledger import runs
 from jevons.ledger.errors import LedgerError
@@ -68,6 +69,7 @@ class BillPages:
             return found
         found |= {"now": rows.totals(self._ledger, period), "before": rows.totals(self._ledger, base)}
         found["saved"] = savings(self._ledger, since_ms=period.since_ms, until_ms=period.until_ms)
+        found["routed"] = routing(self._ledger, since_ms=period.since_ms, until_ms=period.until_ms)
         found["days"] = [day_text(day) for day in range(period.first, period.last + 1)]
         found["costs"] = (rows.by_day(self._ledger, period), rows.by_day(self._ledger, base))
         if by == "run":
