@@ -43,10 +43,10 @@ from jevons.gateway.admin import AdminApi
 from jevons.gateway.answers import Answers, Similar
 from jevons.gateway.app import App
 from jevons.gateway.auth_upstream import Bearer
-from jevons.gateway.cascade import Cascades
 from jevons.gateway.gate import Gate
 from jevons.gateway.governor import Governor
 from jevons.gateway.health import KIND, Health
+from jevons.gateway.labelling import Labelling
 from jevons.gateway.metrics import Metrics
 from jevons.gateway.prefixes import Prefixes
 from jevons.gateway.probes import Probes
@@ -74,7 +74,7 @@ from jevons.ledger.sqlite import SqliteStore
 from jevons.meter.pricebook import open_book
 from jevons.meter.tokens import preload
 from jevons.policy.promise import Judged
-from jevons.policy.route import offered
+from jevons.policy.route import Table, offered
 from jevons.policy.routes import STUDENT, check
 from jevons.welcome import Welcome
 
@@ -201,8 +201,10 @@ def _app(
         return ""
 
     trimmer = _trimmer(config, home)
-    cascades = _cascades(config, home, ledger, lives, Asides(gate, spots), promises, reading)
-    listeners: list[Listener | None] = [capturing, cascades]
+    labelling = _labelling(config, gate, lives, Asides(gate, spots), table, promises, reading, capturing)
+    listeners: tuple[Listener, ...] = () if labelling is None else labelling.listeners
+    if labelling is not None:
+        metrics.add(labelling.shadows)
     return App(
         gate,
         lives,
@@ -216,28 +218,34 @@ def _app(
         ready,
         router,
         trimmer,
-        tuple([one for one in listeners if one is not None]),
-        judge=cascades,
+        listeners if capturing is None else (*listeners, capturing),  # last: shadows teach it until they end
+        labelling.feedback if labelling is not None else None,
+        labelling.cascades if labelling is not None else None,
     )
 
 
-def _cascades(
+def _labelling(
     config: Config,
-    home: Home,
-    ledger: Ledger,
+    gate: Gate,
     lives: dict[str, Live],
     asides: Asides,
+    table: Table,
     promises: Promises | None,
     reading: Reading | None,
-) -> Cascades | None:
-    """Who judges the small models of cascades; None where no route is one."""
-    if promises is None or all(route.choose != "cascade" for route in config.routes):
+    capturing: "Capturing | None",
+) -> Labelling | None:
+    """What finds out how good answers are; None where there are no routes."""
+    if not config.routes:
         return None
     embedder = reading.embedder if reading is not None else None
     likeness = None if embedder is None else lambda one, other: float(embedder.vector(one) @ embedder.vector(other))
-    cascades = Cascades(ledger, asides, lives, config.routes, promises.learn, likeness)
-    cascades.recall(judged(home.ledger))
-    return cascades
+    taught = None if capturing is None else capturing.taught
+    try:
+        labelling = Labelling(gate, lives, asides, table, config.routes, promises, likeness, taught)
+    except ValueError as error:
+        raise ConfigError(f"jevons.toml: {error}.") from None
+    labelling.recall()
+    return labelling
 
 
 def _promises(config: Config, home: Home, ledger: Ledger) -> Promises | None:

@@ -34,7 +34,8 @@ class Labelling:
         likeness: Callable[[str, str], float] | None = None,
         taught: Taught | None = None,
     ) -> None:
-        """`promises`: None where no route learns. `likeness`: cosine of two texts, None without an embedder. Raises ValueError for a judge that nobody offers."""
+        """`promises`: None where no route learns. `likeness`: cosine of two texts, None without an embedder. Raises ValueError for
+        a judge that nobody offers."""
         self._ledger = gate.ledger
         self._promises = promises
         self._cascading = frozenset(route.name for route in routes if route.choose == "cascade")
@@ -46,6 +47,7 @@ class Labelling:
 
     @property
     def listeners(self) -> tuple[Listener, ...]:
+        """In the order in which they are closed."""
         return (self.shadows,) if self.cascades is None else (self.shadows, self.cascades)
 
     def recall(self) -> None:
@@ -54,12 +56,6 @@ class Labelling:
         for route in self._cascading:
             assert self.cascades is not None
             self.cascades.recall(labels(self._ledger.path, route=route))
-
-    async def close(self) -> None:
-        """Cut off what is under way; each call is settled when this returns."""
-        await self.shadows.close()
-        if self.cascades is not None:
-            await self.cascades.drain()
 
     def _promise(self, label: Label) -> None:
         if self._promises is not None:
