@@ -1,0 +1,1 @@
+"""Reliability: a gateway before two providers, of which one goes wrong."""
