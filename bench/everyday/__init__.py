@@ -1,0 +1,1 @@
+"""Everyday tasks: a small model, a large one, and a cascade of both."""
