@@ -10,7 +10,7 @@ from numpy import float32, int64
 from numpy.typing import NDArray
 
 EPOCHS = 15
-STEPS_LEAST = 400
+STEPS_LEAST = 200
 """Small sets are gone through more often."""
 BATCH = 256
 STEP = 0.01

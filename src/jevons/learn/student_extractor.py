@@ -21,8 +21,8 @@ from jevons.learn.student_tagger import OUTSIDE, WORDS_MAX, Span, Tagger, Word, 
 FOUND_LEAST = 0.9
 """Of a field's values, the share that must stand in their questions for it to be a span."""
 READ_LEAST = 0.95
-"""Of the answers, the share that must be objects; the others are left out. And the least share of them in which a member must stand to be a
-field is 1 - READ_LEAST: a rarer one is a slip."""
+"""Of the answers, the share that must be objects; the others are slips, and left out. So is an object without a member that so many have, and a
+member that no more than 1 - READ_LEAST of them have."""
 CLOSED_MAX = 50
 """Values of a field that is one of a few."""
 CLOSED_EACH = 5
@@ -73,11 +73,14 @@ class Extractor:
     def made(cls, questions: Sequence[str], rows: NDArray[float32], said: Sequence[str], *, seed: int = 0) -> Self | None:
         """Of questions, their rows (`student_classifier.row`) and answers. None where the answers are no objects of fields that can be found."""
         read = [read_object(answer) for answer in said]
-        places = [place for place, one in enumerate(read) if one is not None]
+        times = Counter(name for one in read if one is not None for name in one)
+        usual = {name for name, count in times.items() if count >= READ_LEAST * len(read)}
+        places = [place for place, one in enumerate(read) if one is not None and usual <= one.keys()]
         if not places or len(places) < READ_LEAST * len(said):
             return None
         asked = [questions[place] for place in places]
-        plans = _plans(asked, [one for one in read if one is not None])
+        names = [name for name, count in times.items() if count > (1 - READ_LEAST) * len(read)]
+        plans = _plans(names, asked, [read[place] or {} for place in places])
         if plans is None:
             return None
         closed = [Classifier.made(rows[places], plan.values, seed=seed) for plan in plans if plan.field.kind == "closed"]
@@ -166,9 +169,7 @@ def _tagger(questions: Sequence[str], spans: list[_Plan], seed: int) -> Tagger |
     return train([texts[place] for place in fit], [_tags(texts[place], spans, place) for place in fit], len(spans), seed=seed)
 
 
-def _plans(questions: Sequence[str], objects: Sequence[Mapping[str, Any]]) -> list[_Plan] | None:
-    times = Counter(name for one in objects for name in one)
-    names = [name for name in times if times[name] > (1 - READ_LEAST) * len(objects)]
+def _plans(names: Sequence[str], questions: Sequence[str], objects: Sequence[Mapping[str, Any]]) -> list[_Plan] | None:
     plans: list[_Plan] = []
     counts = {"span": 0, "closed": 0, "constant": 0}
     for name in names:
