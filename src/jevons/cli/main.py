@@ -15,6 +15,7 @@ from jevons import __version__
 from jevons.cli import tables
 from jevons.cli.audit import audit
 from jevons.cli.cache import cache
+from jevons.cli.capture import capture
 from jevons.cli.dashboard import dashboard
 from jevons.cli.demo import demo, is_demo
 from jevons.cli.engine import engine
@@ -32,8 +33,10 @@ from jevons.cli.park import park
 from jevons.cli.price_history import COMMANDS as PRICE_HISTORY
 from jevons.cli.replay import replay
 from jevons.cli.rerate import rerate
+from jevons.cli.routes import routes
 from jevons.cli.runs import runs
 from jevons.cli.savings import savings
+from jevons.cli.students import students
 from jevons.config import ConfigError, first_config, found_keys, home_path, load
 from jevons.core.entry import parse_request_text
 from jevons.core.money import format_usd, parse_usd
@@ -119,6 +122,7 @@ for command in (
     approve,
     audit,
     explain,
+    routes,
     dashboard,
     paradox,
     demo,
@@ -131,6 +135,8 @@ for command in (
     engine,
     levers,
     cache,
+    capture,
+    students,
 ):
     commands.add_command(command)
 
