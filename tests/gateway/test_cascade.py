@@ -18,7 +18,7 @@ import pytest
 
 from jevons.core.routed import Stage
 from jevons.gateway.patience import Patience
-from jevons.gateway.promises import Model, State, name_of
+from jevons.gateway.promises import LOOKS, Model, State, name_of
 from jevons.ledger.bill import check
 from jevons.policy.promise import Certificate
 from tests.gateway.asking import Gateway, Got, Key, body_of, marker
@@ -35,6 +35,7 @@ ROUTES: dict[str, tuple[str, str]] = {
     "messages": (SMALL, SONNET),
     "claude": (HAIKU, SONNET),
     "known": (SMALL, LARGE),
+    "learning": (SMALL, LARGE),
 }
 """Name that is asked for -> small, large."""
 ALPHA, DELTA = 0.2, 0.1
@@ -59,7 +60,8 @@ def gateway(standin: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iter
             "to": list(to),
             "choose": "cascade",
             "stage": "full",
-            "sample": 0.0,
+            "sample": 1.0 if name == "learning" else 0.0,
+            "share": 1.0,
             "grader": "exact",
         }
         | {"alpha": ALPHA, "delta": DELTA}
@@ -79,13 +81,17 @@ def _promise(jevons: Jevons) -> None:
     now = int(time.time() * 1000)
     with closing(sqlite3.connect(jevons.ledger)) as db, db:
         for name, (small, large) in ROUTES.items():
-            model = Model(ALPHA, DELTA, large, certificate=Certificate(THRESHOLD, 0.9, 1_000, 0, ALPHA), since_ms=now)
-            state = msgspec.json.encode(State(Stage.FULL, changed_ms=now, models={small: model})).decode()
+            stage, model = Stage.SHADOW, Model(ALPHA, DELTA, large, seen=LOOKS[0] - 1, heaviest=1.0)
+            if name != "learning":
+                stage, certificate = Stage.FULL, Certificate(THRESHOLD, 0.9, 1_000, 0, ALPHA)
+                model = Model(ALPHA, DELTA, large, certificate=certificate, since_ms=now)
+            state = msgspec.json.encode(State(stage, changed_ms=now, models={small: model})).decode()
             db.execute("INSERT INTO learnt VALUES ('promise', ?, ?, ?)", (name_of("default", name), state, now))
-        rows = [(16 * number, SMALL, LARGE, number % 4 > 0, number % 4 == 0, 0.9, json.dumps([])) for number in range(40)]
+        rows = [(16 * number, "known", SMALL, LARGE, number % 4 > 0, number % 4 == 0) for number in range(40)]
+        rows += [(16 * (100 + number), "learning", SMALL, LARGE, True, False) for number in range(LOOKS[0] - 1)]
         db.executemany(
             "INSERT INTO labels (request_id, key_id, org, route, model, reference, good, harm, grader, weight, score, shown, at_ms, features)"
-            " VALUES (?, 1, 'default', 'known', ?, ?, ?, ?, 'exact', 1, ?, 0, 0, ?)",
+            " VALUES (?, 1, 'default', ?, ?, ?, ?, ?, 'exact', 1, 0.9, 0, 0, '[]')",
             rows,
         )
 
@@ -99,7 +105,7 @@ def asked(
     gateway: Gateway, key: Key, route: str, *scripts: dict[str, Any], stream: bool = False, **members: Any
 ) -> tuple[Got, str]:
     """(answer, marker of all the attempts that came of it)"""
-    name, door = marker(), "chat" if route in ("chat", "known") else "messages"
+    name, door = marker(), "chat" if route not in ("messages", "claude") else "messages"
     gateway.provider.script(*({"marker": name, **script} for script in scripts))
     return gateway.post(door, key, body_of(door, f"auto-{route}", stream, text="Which?") | members), name
 
@@ -274,6 +280,27 @@ def test_what_is_believed_is_what_labels_say(gateway: Gateway, key: Key) -> None
         [(routed,)] = db.execute("SELECT routed FROM entries WHERE key_id = ?", (key.id,)).fetchall()
     option = json.loads(routed)[5][0]
     assert (option[0], option[3], option[4]) == (SMALL, pytest.approx(exp(SURE)), THRESHOLD)
+
+
+def test_labels_make_a_promise_and_that_begins_the_cascade(gateway: Gateway, key: Key) -> None:
+    """The last label that was missing comes of a sample: the small model is asked behind the client's back, as a cascade would ask it."""
+    first, name = asked(gateway, key, "learning", {"reply": "blue"}, {"reply": "blue", "logprob": SURE})
+    assert told(first) == "blue" and first.headers["x-jevons-model"] == LARGE
+    gateway.settled(key, 2)
+    assert [(role, model) for role, model, _ in roles(gateway, key)] == [("", LARGE), ("shadow", SMALL)]
+    assert json.loads(gateway.attempts(name)[1].body)["logprobs"] is True
+
+    def shown() -> list[Any]:
+        with closing(sqlite3.connect(gateway.jevons.ledger)) as db:
+            return db.execute("SELECT shown, score FROM labels WHERE key_id = ? ORDER BY id", (key.id,)).fetchall()
+
+    wait_until(lambda: shown() == [(0, pytest.approx(exp(SURE)))])
+    second, _ = asked(gateway, key, "learning", {"reply": "blue", "logprob": SURE}, {"reply": "blue"})
+    assert told(second) == "blue" and second.headers["x-jevons-model"] == SMALL
+    gateway.settled(key, 4)
+    assert [(role, model) for role, model, _ in roles(gateway, key)[2:]] == [("", SMALL), ("shadow", LARGE)]
+    wait_until(lambda: len(shown()) == 2)
+    assert shown()[1] == (1, pytest.approx(exp(SURE))), "what was shown is judged by the confidence that it was shown for"
 
 
 async def _broken_off(most_s: float) -> bool:
