@@ -187,9 +187,9 @@ class Capturing:
         self._promises.learn(
             msgspec.structs.replace(label, weight=1.0)
         )  # whatever chance it was: it speaks of one version, and of one score
-        route = self._routes[label.route]
-        if self._promises.standing(label.org, route, label.model).threshold is not None:
-            self._students.promised(label.org, label.model)
+        route, promises = self._routes[label.route], self._promises
+        if promises.standing(label.org, route, label.model).threshold is not None:
+            self._students.promised(label.org, label.model, lambda model: promises.standing(label.org, route, model).coverage)
 
     def _take(self, batch: list[Heard]) -> list[tuple[Label, bool]]:
         """In a thread: keep what may be kept, compare what can be compared. Raises LedgerError."""

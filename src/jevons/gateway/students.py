@@ -41,7 +41,7 @@ log = logging.getLogger("jevons.gateway")
 
 UPSTREAM = "student"
 PREFIX = f"{UPSTREAM}/"
-SERVING, SHADOW, DEMOTED = "serving", "shadow", "demoted"
+TRAINED, SERVING, SHADOW, DEMOTED = "trained", "serving", "shadow", "demoted"
 _ASKED: ContextVar[tuple[str, bytes]] = ContextVar("asked")
 """Whose request is on its way to a student, and its body as it came: by these what the student said of it is found again."""
 _FREE = frozenset({b'"auto"', b'"none"', b"null"})
@@ -162,18 +162,19 @@ class Students:
             if str(ready.put.version) == version:
                 self.put(ready, DEMOTED, reason)
 
-    def promised(self, org: str, model: str) -> None:
-        """A version that was tried may answer now: it takes the place of the one that served."""
+    def promised(self, org: str, model: str, coverage: Callable[[str], float]) -> None:
+        """A version that was tried may answer now. It takes the place of an older one that covers no more: `coverage` of a model, by its promise."""
         name, _, version = model.removeprefix(PREFIX).partition("@")
         ready = next((one for one in self.tried(org, name) if str(one.put.version) == version), None)
+        before = self._serving(org, name)
         if ready is None or ready.put.state == SERVING:
             return
-        before = self._serving(org, name)
-        if before is not None and before.put.version > ready.put.version:
+        if before is not None and (before.put.version > ready.put.version or coverage(before.model) > coverage(model)):
             return
-        self.put(ready, SERVING, "its promise holds")
-        if before is not None:
-            self.put(before, "trained", f"version {ready.put.version} serves in its place")
+        self.put(ready, SERVING, f"its promise holds, for {coverage(model):.0%} of the requests")
+        for older in self.tried(org, name):
+            if older.put.version < ready.put.version:
+                self.put(older, TRAINED, f"version {ready.put.version} serves in its place")
 
     def answer(self, org: str, name: str, body: bytes, sent: Ask) -> bytes:
         """A whole Chat completion: what was scored for the request that came with this body. Raises NotSent for any other: only a route asks students."""
