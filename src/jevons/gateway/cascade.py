@@ -34,6 +34,7 @@ from jevons.gateway.upstreams import Live
 from jevons.ledger.errors import LedgerUnavailable
 from jevons.ledger.ledger import Ledger
 from jevons.ledger.ops import Labelled
+from jevons.meter.answer import answer_facts
 from jevons.meter.models import Reasons, model_facts
 from jevons.policy.cascade import SAMPLES, Calibration, accepts, agreement, confidence
 from jevons.policy.objective import sampled
@@ -89,7 +90,7 @@ class Cascades:
         attempt, target, routed = tried.attempt, tried.target, tried.attempt.routed
         option = routed.options[routed.chosen] if routed is not None and routed.options else None
         score = None
-        if option is not None and option.threshold is not None and attempt.finish in WHOLE_ENDS:
+        if option is not None and option.threshold is not None:
             score = await self.score(tried.ask, tried.passage, tried.scope, target, tried.body, routed)
         if option is None or routed is None or score is None:
             return Judged(False, tried.body)
@@ -108,12 +109,12 @@ class Cascades:
     async def score(
         self, ask: Ask, passage: Passage, scope: Scope, target: Target, body: bytes, routed: Routed | None = None
     ) -> float | None:
-        """The confidence of a small model's whole answer, in [0, 1]; None for one that is no plain text, or of which nothing can be known.
+        """The confidence of a small model's whole answer, in [0, 1]; None for one that is no plain text, was cut, or of which nothing can be known.
 
         `body`: in the target's dialect, asked for with `members`. May ask the model again (`agreement`).
         """
         text = answer_text(target.dialect, body)
-        if text is None:
+        if text is None or answer_facts(target.dialect, body).finish not in WHOLE_ENDS:
             return None
         if tells(self._lives[target.upstream].settings, target):
             return confidence(tokens_of(target.dialect, body))
