@@ -141,7 +141,7 @@ def _chosen(examples: Sequence[Example], later: Sequence[Example], seen: _Rememb
     """The kind that would answer most of what came next within alpha, and its trials there. Raises Untrainable."""
     data = prepare(examples, seen)
     trials = {}
-    for kind in (Table.kind, Classifier.kind, Extractor.kind):
+    for kind in (Classifier.kind, Extractor.kind, Table.kind):
         student = _made(kind, data, seen)
         if student is not None:
             trials[kind] = tried(student, later, seen)
