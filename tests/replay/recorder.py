@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jevons.core.entry import Entry, Hold, Outcome, admitted_ms
+from jevons.core.routed import Role, Routed
 from jevons.core.usage import Usage
 from jevons.ledger.ledger import Ledger
 from jevons.ledger.ops import Key, KeySettings, Noted
@@ -41,6 +42,10 @@ class Request(NamedTuple):
     at_ms: int = START_MS
     turn: int = 0
     warm_tokens: int = 0
+    asked: str = ""
+    """The name that it asks for, where that is not the model."""
+    routed: Routed | None = None
+    role: Role = Role.ANSWER
 
 
 class Recorder:
@@ -93,7 +98,7 @@ class Recorder:
             return False
         told = request.output_cap if verdict.output_cap is None else verdict.output_cap
         hold = Hold(
-            entry_id, key.id, request.run, "chat", request.model, request.model, "openai", False, verdict.held_nusd, verdict.list_held_nusd,
+            entry_id, key.id, request.run, "chat", request.asked or request.model, request.model, "openai", False, verdict.held_nusd, verdict.list_held_nusd,
             request.input_tokens, "exact", verdict.amounts[OUTPUT], self._book.hash, price.row, b"", 0, request.agent, request.parent,
             terms=encode(Asked(**{name: getattr(asked, name) for name in asked.__struct_fields__ if name != "told_cap"}, told_cap=told)),
         )  # fmt: skip
@@ -129,8 +134,9 @@ class Recorder:
         assert price is not None
         settled = settle(hold, price, Ending(sent=True, status=200, usage=usage, complete=True))
         entry = Entry(
-            hold, Outcome.OK, 200, usage, settled.lines, settled.list_nusd, settled.billed_nusd, settled.estimate, ended_ms
-        )
+            hold, Outcome.OK, 200, usage, settled.lines, settled.list_nusd, settled.billed_nusd, settled.estimate, ended_ms,
+            role=request.role, routed=request.routed,
+        )  # fmt: skip
         self.ledger.post(entry)
 
 

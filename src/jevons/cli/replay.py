@@ -64,7 +64,7 @@ def as_it_was(current: Config, *, states_policy: bool) -> Any:
 def policy_in(file: Path, current: Config) -> Any:
     """The policy of a file: a jevons.toml, which may say more from an instant on. Raises ConfigError."""
     from jevons.policy.rules import rules_of
-    from jevons.replay.eras import Dated, Policy
+    from jevons.replay.eras import Dated, Policy, Routes
 
     table = read(file)
     changes = table.pop("changes", [])
@@ -80,7 +80,10 @@ def policy_in(file: Path, current: Config) -> Any:
     routes, suppliers = _routes(
         config if config.upstreams else msgspec.structs.replace(current, models=config.models or current.models)
     )
-    return Policy(str(file), stated=_stated(config), changes=dated, table=routes, suppliers=suppliers, reroutes=reroutes)
+    routing = Routes(config.routes, current.routes) if config.routes else None
+    return Policy(
+        str(file), stated=_stated(config), changes=dated, table=routes, suppliers=suppliers, reroutes=reroutes, routes=routing
+    )
 
 
 def _stated(config: Config) -> Any:

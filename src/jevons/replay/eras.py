@@ -14,6 +14,7 @@ from jevons.core.entry import first_order_of_ms
 from jevons.ledger.ops import Adjusted, Key, KeyChanged, KeySettings, LimitPut, LimitRemoved, LimitSet, RunTightened
 from jevons.policy.access import Access
 from jevons.policy.route import Table
+from jevons.policy.routes import Route
 from jevons.policy.rules import Limit, Rule, named_and_built_in, rules_of
 
 
@@ -31,6 +32,14 @@ class Supplier(msgspec.Struct, frozen=True):
     provider: str
     billed: bool = True
     service_tier: str = "default"
+
+
+class Routes(msgspec.Struct, frozen=True):
+    """What a policy says of routing."""
+
+    stated: tuple[Route, ...]
+    in_use: tuple[Route, ...] = ()
+    """The configuration's: a route that says the same promises what was recorded."""
 
 
 class Dated(msgspec.Struct, frozen=True):
@@ -54,6 +63,8 @@ class Policy(msgspec.Struct, frozen=True):
     """Routes, for calls that go to another model; None = each goes where it went."""
     reroutes: bool = False
     """The table is the policy's own: calls go where it sends them."""
+    routes: Routes | None = None
+    """Requests that were routed are decided again by these; None = they go where they went."""
     suppliers: dict[str, Supplier] = {}
 
 

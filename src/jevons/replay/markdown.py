@@ -67,6 +67,18 @@ def assumptions(document: Record) -> list[str]:
         said.append("Whether some runs repeat themselves was not looked at then; a limit on it lets them pass.")
     if any(policy["not_replayed"].get("price_books_gone") for policy in policies):
         said.append("Some calls were made under a price book that is gone; the one in use stands in.")
+    if any(policy["spared"] for policy in policies):
+        said.append(
+            "Shadows, judges and tries of cascades that other routes do not ask are left out; none that they would ask are added."
+        )
+    if any(policy["not_replayed"].get("thresholds_with_hindsight") for policy in policies):
+        said.append(
+            "Routes that promise something else than the configuration have thresholds from all labels of the ledger: with hindsight."
+        )
+    if any(policy["not_replayed"].get("unknown_routes") for policy in policies):
+        said.append(
+            "Some routed requests go where they went: of what the policy would have to know of their candidates, too little was recorded."
+        )
     if recorded["cache_hits"]:
         said.append(f"{recorded['cache_hits']:,} calls were answered from the answer cache, and are so again, at no cost.")
     return said

@@ -77,6 +77,8 @@ def _policy(db: apsw.Connection, passed: Passed, bill: Record, then: Refusals, b
         "limits": [_stopped(name, ends, goes_on) for name in sorted(ends.stopped, key=lambda name: -ends.stopped[name].nusd)],
         "moved": moved[0],
         "degraded": sum(row["degraded"] for row in moved[0]),
+        "spared": ends.spared,
+        "spared_nusd": ends.spared_nusd,
         "waits": ends.waits,
         "waited_ms": ends.waited_ms,
         "cut": ends.cut,
@@ -153,6 +155,8 @@ def _not_replayed(tally: Tally, passed: Passed, era: Era) -> Record:
         "calls_without_terms": tally.fixed,
         "calls_without_repetition": tally.unjudged,
         "price_books_gone": len(passed.absent_books),
+        "unknown_routes": tally.unknown_routes,
+        "thresholds_with_hindsight": tally.hindsight,
         "tool_fences": sum(table.of_tools and table.mode != "off" for table in era.stated.access),
     }
     return {name: n for name, n in found.items() if n}

@@ -30,7 +30,7 @@ _LAST_OF_MS = (1 << ORDER_BITS) - 1
 _QUERY = """
 SELECT id, key_id, run_id, agent, dialect, model, target, upstream, stream, input, cache_read, cache_write_5m, cache_write_1h, output, reasoning,
        lines, estimate, outcome, settled_ms, held_order, posted_order, terms, price_book, source, requests, finish,
-       iif(length(terms), 0, list_nusd), iif(length(terms), 0, billed_nusd)
+       role, routed, iif(length(terms), 0, list_nusd), iif(length(terms), 0, billed_nusd)
 FROM entries WHERE id >= ? AND id < ? ORDER BY id
 """
 _lines = msgspec.json.Decoder(tuple[Line, ...]).decode
@@ -55,6 +55,8 @@ class Call:
         "posted_order",
         "request_billed",
         "requests",
+        "role",
+        "routed",
         "run_id",
         "sent",
         "settled_ms",
@@ -70,7 +72,7 @@ class Call:
         (
             self.id, self.key_id, self.run_id, self.agent, self.dialect, self.model, self.target, self.upstream, _, *counts,
             lines, estimate, outcome, self.settled_ms, self.held_order, self.posted_order, terms, self.book, source, self.requests, finish,
-            self.list_nusd, self.billed_nusd,
+            self.role, self.routed, self.list_nusd, self.billed_nusd,
         ) = row  # fmt: skip
         self.at_ms: int = admitted_ms(self.id)
         self.asked: Asked | None = decode(terms)

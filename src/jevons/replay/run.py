@@ -114,7 +114,7 @@ class Recordings:
                 past.overruns.update(self._overruns)
                 for change in before:
                     _stood(era, past, change)
-                ways = Ways(policy, self._rates, Tally())
+                ways = Ways(policy, self._rates, Tally(), self._ledger)
                 yield World(era, after, past, self._rates, ways, since_ms=self.since_ms, stops=stops, spares=policy.recorded)
 
     def _placed(self, policy: Policy) -> list[Placed]:

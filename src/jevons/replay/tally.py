@@ -69,6 +69,14 @@ class Tally:
         self.fixed = 0
         """Calls that were taken as they stand: of before terms were recorded."""
         self.imported = 0
+        self.spared = 0
+        """Attempts that do not come because routes are others: shadows, judges, tries of cascades."""
+        self.spared_nusd = 0
+        """What these would have cost."""
+        self.unknown_routes = 0
+        """Attempts of routed requests of which too little was recorded for what the policy's routes say: they go where they went."""
+        self.hindsight = 0
+        """Thresholds that were made anew, from all labels."""
         self.unjudged = 0
         """Calls under a limit on repetition of which nobody looked whether they repeat."""
 
@@ -80,6 +88,11 @@ class Tally:
         stopped.first = stopped.first or (call.at_ms, whose)
         stopped.nusd += nusd
         stopped.runs[whose] += nusd
+
+    def spare(self, nusd: int) -> None:
+        """An attempt does not come because routes are others."""
+        self.spared += 1
+        self.spared_nusd += nusd
 
     def unmade(self, name: str, whose: Whose, nusd: int) -> None:
         """A request does not come any more: its run ended."""

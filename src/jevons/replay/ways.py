@@ -5,6 +5,7 @@ decide live traffic; what they need is in the call's terms. Does not know: money
 """
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -20,9 +21,10 @@ from jevons.policy.route import Target, allowed, choose
 from jevons.policy.rules import Measure, Rule, Who, subject
 from jevons.policy.runs import Run
 from jevons.policy.terms import Asked, facts_of
-from jevons.replay.eras import Policy
+from jevons.replay.eras import Policy, Supplier
 from jevons.replay.held import Goes
 from jevons.replay.rates import Rates
+from jevons.replay.rerouted import ByName, NotMade, Rerouted, There, name_of
 from jevons.replay.rows import Call
 from jevons.replay.tally import Tally
 
@@ -44,7 +46,7 @@ class Refused(msgspec.Struct, frozen=True):
 class Ways:
     """The routes and fences of one policy."""
 
-    def __init__(self, policy: Policy, rates: Rates, tally: Tally) -> None:
+    def __init__(self, policy: Policy, rates: Rates, tally: Tally, ledger: Path) -> None:
         self._policy = policy
         self._rates = rates
         self.tally = tally
@@ -53,6 +55,7 @@ class Ways:
         self._memo: dict[tuple[object, ...], Goes | Refused] = {}
         self._of_loops: dict[int, tuple[Sequence[Rule], set[bool]]] = {}
         """By the identity of a tuple of rules, which is kept with it: are they about repetition, all of them or some?"""
+        self._rerouted = Rerouted(policy.routes, ledger, self._find) if policy.routes is not None else None
         self.degrades = False
         """Does any limit name cheaper models?"""
 
@@ -63,14 +66,19 @@ class Ways:
         self._memo.clear()
         self._of_loops.clear()
 
-    def goes(self, call: Call, asked: Asked | None, who: Who) -> Goes | Refused:
-        """Where it goes by its name alone."""
+    def goes(self, call: Call, asked: Asked | None, who: Who) -> Goes | Refused | NotMade:
+        """Where it goes by its name, or by the route that takes it."""
         if asked is None:
             goes = Goes(call.upstream, call.target, "", call.billed_nusd > 0, moved=False)
             return goes if not self._access else self._fenced(who, call.model, goes)
+        if call.routed:
+            found_routed = self._by_route(call, asked, who)
+            if found_routed is not None:
+                return found_routed
         asked_for = asked.instead_of if asked.instead_of and self._policy.table is not None else None
         upstream, target, provider = asked_for or (call.upstream, call.target, asked.provider)
-        key: tuple[object, ...] = (upstream, target, provider, asked.billed, asked_for is None, call.model, call.dialect)
+        name = call.model if not (call.routed and self._access) else name_of(call, asked)
+        key: tuple[object, ...] = (upstream, target, provider, asked.billed, asked_for is None, name, call.dialect)
         if self._access:
             key += (who.org, who.team, who.key, who.agent)
         found = self._memo.get(key)
@@ -78,9 +86,26 @@ class Ways:
             moved = asked_for is not None
             found = self._routed(call, Goes(upstream, target, provider, self._billed(upstream, asked), moved=moved))
             if isinstance(found, Goes):
-                found = self._fenced(who, call.model, found)
+                found = self._fenced(who, name, found)
             self._memo[key] = found
         return found
+
+    def _by_route(self, call: Call, asked: Asked, who: Who) -> Goes | Refused | NotMade | None:
+        """Where a request that was routed goes under the policy's routes; None = where it went."""
+        if self._rerouted is None:
+            return None
+        found = self._rerouted.goes(call, asked, who)
+        self.tally.unknown_routes, self.tally.hindsight = self._rerouted.unknown, self._rerouted.hindsight
+        if found is None or isinstance(found, NotMade):
+            return found
+        if isinstance(found, ByName):
+            target = self._find(call, call.model)
+            if target is None:
+                return Refused(NO_ROUTE)
+            found = There(call.model, target.upstream, target.model)
+        supplier = self._policy.suppliers.get(found.upstream) or Supplier(found.upstream)
+        moved = (found.upstream, found.target) != (call.upstream, call.target)
+        return self._fenced(who, found.name, Goes(found.upstream, found.target, supplier.provider, supplier.billed, moved=moved))
 
     def cheaper(
         self,
@@ -100,7 +125,7 @@ class Ways:
         than = self._price(call, asked, goes.provider, goes.target)
 
         def fits(model: str) -> bool:
-            target = self._target(call, model)
+            target = self._find(call, model)
             if target is None or not allowed(key_models, model):
                 return False
             denied = judge_model(self._access, who, model)
@@ -111,7 +136,7 @@ class Ways:
             return is_cheaper(price, than, asked.size_tokens, asked.output_cap, asked.warm_tokens if turn is Turn.FRESH else 0)
 
         names = models(rule, turn, current)
-        if self._policy.recorded and asked.instead_of and not any(self._target(call, name) for name in names):
+        if self._policy.recorded and asked.instead_of and not any(self._find(call, name) for name in names):
             return Goes(call.upstream, call.target, asked.provider, asked.billed, moved=False)  # its route is not known any more
         model = choice(names, call.model, fits)
         if run is not None and turn is Turn.FRESH:
@@ -119,7 +144,7 @@ class Ways:
                 keep(run.degraded, asked.conversation, model)
             else:
                 run.degraded.pop(asked.conversation, None)
-        target = self._target(call, model) if model else None
+        target = self._find(call, model) if model else None
         if target is None:
             return goes
         supplier = self._policy.suppliers[target.upstream]
@@ -157,7 +182,7 @@ class Ways:
 
     def _routed(self, call: Call, goes: Goes) -> Goes | Refused:
         table = self._policy.table
-        if not self._policy.reroutes or table is None or call.dialect not in DIALECTS:
+        if not self._policy.reroutes or table is None or call.dialect not in DIALECTS or call.routed:
             return goes
         found = choose(table, call.model, Dialect(call.dialect))
         if any((target.upstream, target.model) == (goes.upstream, goes.target) for target in found):
@@ -174,7 +199,7 @@ class Ways:
             denied = judge_model(self._denying, who, goes.target) or denied
         return Refused(denied.access) if denied is not None and denied.enforced else goes
 
-    def _target(self, call: Call, model: str) -> Target | None:
+    def _find(self, call: Call, model: str) -> Target | None:
         table = self._policy.table
         if table is None or call.dialect not in DIALECTS:
             return None

@@ -27,6 +27,7 @@ from jevons.replay.eras import Change, Era, Granted, Placed
 from jevons.replay.held import RECORDED, Goes, Held, held_price, terms_here, worth
 from jevons.replay.past import Past
 from jevons.replay.rates import Rates
+from jevons.replay.rerouted import NotMade
 from jevons.replay.rows import Call
 from jevons.replay.tally import Tally, Whose
 from jevons.replay.ways import Refused, Ways
@@ -138,13 +139,15 @@ class World:
         found = self._prepare(call, asked, who, run)
         if isinstance(found, Refused):
             self._refuse(call, who, run, found, ends=True)
+        elif isinstance(found, NotMade):
+            self.tally.spare(worth(call, self._rates))
         else:
             self._try(found, call.held_order)
 
-    def _prepare(self, call: Call, asked: Asked | None, who: Who, run: Run | None) -> Held | Refused:
+    def _prepare(self, call: Call, asked: Asked | None, who: Who, run: Run | None) -> Held | Refused | NotMade:
         """All of a call but its hold."""
         goes = self._ways.goes(call, asked, who)
-        if isinstance(goes, Refused):
+        if isinstance(goes, Refused | NotMade):
             return goes
         if asked is None:
             return Held(call, who, run, goes, RECORDED, terms_here(call, goes, RECORDED, call.usage.output, None))
