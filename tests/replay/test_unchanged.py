@@ -35,6 +35,13 @@ LIMITS: list[dict[str, Any]] = [
     {"name": "ask", "scope": "key", "team": "asks", "usd": 1, "approve": 0.0005},
     {"name": "few", "scope": "key", "team": "crowd-*", "concurrent": 5},
 ]
+ROUTES: list[dict[str, Any]] = [
+    {"name": "plain", "to": ["gpt-4o-mini", "gpt-4o"], "teams": ["routed"]},
+    {
+        "name": "learns", "to": ["gpt-4o-mini", "gpt-4o"], "teams": ["learns"], "choose": "learned", "stage": "shadow",
+        "sample": 1.0, "sample_usd_day": "5",
+    },
+]  # fmt: skip
 ADVERSARY: list[dict[str, Any]] = [
     {"hidden_system_tokens": 9000},
     {"reasoning": 3000, "reply": "short", "ignore_cap": True},
@@ -56,7 +63,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
                 "own", standin.url, "azure", passes=[{"method": "POST", "path": "/openai/deployments/*", "price_usd": "0.25"}]
             ),
         ]
-        with Jevons(tmp_path_factory.mktemp("unchanged") / "home", *table, limits=LIMITS) as jevons:
+        with Jevons(tmp_path_factory.mktemp("unchanged") / "home", *table, limits=LIMITS, routes=ROUTES) as jevons:
             yield Gateway(jevons, standin)
 
 
@@ -179,6 +186,15 @@ def asked(gateway: Gateway) -> None:
             gateway.admin("POST", f"/approvals/{got.error['jevons']['approval']}", {"approve": True})
 
 
+def routed(gateway: Gateway) -> None:
+    """By the first of a list, and by what is learnt: then both models are asked, and one of them is shown to nobody."""
+    for team in ("routed", "learns"):
+        key = gateway.key(team=team)
+        for n in range(6):
+            got = gateway.post("chat", key, body_of("chat", "auto", n % 2 == 0, cap=60, tokens_out=20 + n))
+            assert got.status == 200, got
+
+
 def kept(gateway: Gateway) -> None:
     """Answers that are given again, to runs under limits and to one that goes round in circles."""
     key, said = gateway.key(team="runs"), f"Say it again {gateway.key().name}."
@@ -209,12 +225,14 @@ def test_the_unchanged_policy_comes_to_the_ledger(gateway: Gateway, tmp_path: Pa
         packed(gateway)
         cheaper(gateway)
         asked(gateway)
+        routed(gateway)
         kept(gateway)
         death(gateway, gateway.key(10**9))
     gateway.jevons.stop()
     assert check(gateway.jevons.ledger) == []
     ledger = recorded(gateway.jevons.ledger)
     assert sum(entry["outcome"] == "cached" for entry in gateway.jevons.entries()) == 2 * 9
+    assert sum(entry["role"] == "shadow" for entry in gateway.jevons.entries()) > 6
     assert len(ledger.entries) > 250 and len(ledger.overruns) > 5
     assert differences(gateway.jevons.home, tmp_path / "scratch") == {}
 
