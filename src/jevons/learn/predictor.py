@@ -4,14 +4,13 @@ Good enough = no harm done: not (the reference's answer is good and this one is 
 """
 
 from collections.abc import Mapping
-from typing import ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jevons.core.features import Features
-
-Floats = NDArray[np.float32]
+from jevons.learn.rows import Floats, Rows
 
 
 class Predictor(Protocol):
@@ -23,39 +22,32 @@ class Predictor(Protocol):
 
     @property
     def needs_vector(self) -> bool:
-        """It was trained with embeddings: without one it has nothing to say."""
+        """It was trained with questions and their embeddings: without them it has nothing to say."""
 
-    def scores(self, features: Features, vector: Floats | None) -> tuple[float, ...]:
+    def scores(self, features: Features, vector: Floats | None, question: str = "") -> tuple[float, ...]:
         """P(good enough) of each of `models`, in [0, 1]; empty if it needs a vector, f32[dimensions] of length 1, and there is none."""
 
 
-class Examples(NamedTuple):
-    """Judged requests as numbers: n of them, d columns, m models."""
-
-    rows: Floats
-    """f32[n, d]"""
-    good: Floats
-    """f32[n, m]: 1 good enough, 0 not, NaN nobody judged."""
-    weights: Floats
-    """f32[n]: how many requests each stands for."""
-
-    def take(self, which: NDArray[np.int64] | NDArray[np.bool_]) -> "Examples":
-        return Examples(self.rows[which], self.good[which], self.weights[which])
-
-
 class Head(Protocol):
-    """One kind of predictor, fitted: from rows of numbers to log-odds."""
+    """One kind of predictor, fitted: from rows to log-odds."""
 
     kind: ClassVar[str]
 
-    def logits(self, rows: Floats) -> Floats:
-        """f32[n, d] -> f32[n, m]: log-odds that each model is good enough."""
+    def logits(self, rows: Rows) -> Floats:
+        """f32[n, t]: log-odds of everything that was judged."""
 
-    def arrays(self) -> Mapping[str, NDArray[np.generic]]:
-        """All that it is, for a file; its constructor takes the same by these names."""
+    def arrays(self) -> Mapping[str, NDArray[Any]]:
+        """All that it is, for a file; its constructor takes the same by these names. Raises ValueError there for what does not fit."""
 
 
-def probabilities(logits: Floats) -> Floats:
+def log_odds(shares: Floats) -> Floats:
+    """Of probabilities, none taken for nearer to 0 or 1 than a thousandth."""
+    held = np.clip(shares, 1e-3, 1 - 1e-3)
+    out: Floats = np.log(held / (1 - held)).astype(np.float32)
+    return out
+
+
+def probabilities(logits: NDArray[Any]) -> NDArray[Any]:
     """Log-odds -> probabilities, without overflow."""
-    out: Floats = 0.5 * (1 + np.tanh(0.5 * logits))
+    out: NDArray[Any] = 0.5 * (1 + np.tanh(0.5 * logits))
     return out
