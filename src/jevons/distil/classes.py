@@ -38,7 +38,7 @@ CLUSTER_LIKENESS = 0.5
 CLUSTER_LEAST = 0.05
 """Smaller clusters are not named."""
 _READ = (
-    "SELECT coalesce(json_extract(keys.settings, '$.org'), 'default'), target, routed, list_nusd, output, body_digest, entries.id"
+    "SELECT coalesce(json_extract(keys.settings, '$.org'), 'default'), target, routed, list_nusd, output, chain, entries.id"
     " FROM entries JOIN keys ON keys.id = key_id WHERE entries.id >= ? AND entries.id < ? AND source = '' AND outcome = 'ok'"
     " AND role IN ('', 'retry', 'failover', 'hedge') AND upstream <> 'student' ORDER BY entries.id"
 )
@@ -74,7 +74,7 @@ class TaskGroup(msgspec.Struct, frozen=True):
     output_tokens: int
     """Median of an answer."""
     repeat_share: float
-    """Requests that were the very same as an earlier one, byte for byte."""
+    """Requests whose messages were the very same as those of an earlier one."""
     rung: str
     """Which student might do: table, classifier, extractor; "" = nothing says that one would."""
     examples: int
@@ -102,13 +102,13 @@ class _Seen:
     def __init__(self) -> None:
         self.nusd = 0
         self.outputs: list[int] = []
-        self.bodies: Counter[bytes] = Counter()
+        self.prompts: Counter[bytes] = Counter()
         self.features = Features()
 
-    def add(self, nusd: int, output: int, body: bytes, features: Features) -> None:
+    def add(self, nusd: int, output: int, chain: bytes, features: Features) -> None:
         self.nusd += nusd
         self.outputs.append(output)
-        self.bodies[body] += 1
+        self.prompts[chain] += 1
         self.features = features
 
 
@@ -122,7 +122,7 @@ def report(path: Path, since_ms: int, until_ms: int, read: Read | None, embed: E
     unread = unread_nusd = 0
     first = last = 0
     with reading(path) as db:
-        for org, model, routed, nusd, output, body, number in db.execute(
+        for org, model, routed, nusd, output, chain, number in db.execute(
             _READ, (first_id_of_ms(since_ms), first_id_of_ms(until_ms))
         ):
             features = _features(routed)
@@ -130,7 +130,7 @@ def report(path: Path, since_ms: int, until_ms: int, read: Read | None, embed: E
             if features is None:
                 unread, unread_nusd = unread + 1, unread_nusd + nusd
             else:
-                seen[org, features.template, features.task, model].add(nusd, output, body, features)
+                seen[org, features.template, features.task, model].add(nusd, output, chain, features)
     days = max(1.0, (last - first) / first_id_of_ms(DAY_MS)) if last else 0.0
     groups = [_group(key, one, days, read, embed) for key, one in seen.items()]
     groups.sort(key=lambda one: (-(one.saves_month_nusd or 0), -one.month_nusd))
@@ -147,7 +147,7 @@ def _features(routed: str) -> Features | None:
 def _group(key: tuple[str, str, str, str], seen: _Seen, days: float, read: Read | None, embed: Embed | None) -> TaskGroup:
     org, template, task, model = key
     requests = len(seen.outputs)
-    repeats = 1 - len(seen.bodies) / requests
+    repeats = 1 - len(seen.prompts) / requests
     month_nusd = round(seen.nusd * MONTH_DAYS / days)
     examples = [one for one in read(org, template) if task in ("", one.features.task)] if read is not None else []
     clusters: tuple[Cluster, ...] = ()

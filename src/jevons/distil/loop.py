@@ -24,14 +24,18 @@ PRICED_MAX = 500
 RATE_DAYS = 7
 """Days from which it is foreseen when a student will have paid for itself."""
 _SAVED = (
-    f"SELECT id / {first_id_of_ms(DAY_MS)} AS day, count(DISTINCT entries.id), sum(value ->> 1) FROM entries, json_each(entries.savings)"
+    f"SELECT entries.id / {first_id_of_ms(DAY_MS)} AS day, count(DISTINCT entries.id), sum(value ->> 1) FROM entries, json_each(entries.savings)"
     f" WHERE upstream = '{UPSTREAM}' AND (target = :name OR target GLOB :name || '@*') AND value ->> 0 = '{SavingKind.STUDENT}' GROUP BY 1"
 )
 _SHADOWED = (
-    f"SELECT id / {first_id_of_ms(DAY_MS)} AS day, count(*), sum(list_nusd) FROM entries"
+    f"SELECT entries.id / {first_id_of_ms(DAY_MS)} AS day, count(*), sum(list_nusd) FROM entries"
     " WHERE role IN ('shadow', 'judge', 'check') AND routed <> '' AND EXISTS (SELECT 1 FROM json_each(routed, '$[5]')"
     " WHERE value ->> 0 = 'student/' || :name OR value ->> 0 GLOB 'student/' || :name || '@*') GROUP BY 1"
 )
+
+
+Amount = tuple[int, int]
+"""(day since 1970, nusd)"""
 
 
 class Loop(msgspec.Struct, frozen=True):
@@ -69,9 +73,9 @@ def loop(path: Path, rows: Sequence[StudentPut], name: str, now_ms: int) -> Loop
     with reading(path) as db:
         saved, shadowed = _days(db, _SAVED, name), _days(db, _SHADOWED, name)
     training = sum(card.train_nusd for _, card in cards)
-    costs = [*((made_ms // DAY_MS, card.train_nusd) for made_ms, card in cards), *((one.day, one.nusd) for one in shadowed)]
+    trained = [(made_ms // DAY_MS, card.train_nusd) for made_ms, card in cards]
     shadow, gain = sum(one.nusd for one in shadowed), sum(one.nusd for one in saved)
-    day, reached = break_even(costs, [(one.day, one.nusd) for one in saved], now_ms // DAY_MS)
+    day, reached = break_even(trained, _amounts(shadowed), _amounts(saved), now_ms // DAY_MS)
     return Loop(
         name=name,
         org=mine[0].org,
@@ -89,29 +93,25 @@ def loop(path: Path, rows: Sequence[StudentPut], name: str, now_ms: int) -> Loop
     )
 
 
-def break_even(costs: Sequence[tuple[int, int]], saved: Sequence[tuple[int, int]], today: int) -> tuple[int | None, bool]:
-    """(the day, whether it has come) on which what was saved makes good what was spent; each as (day, nusd). If it has not, it is foreseen
-    from the latest RATE_DAYS days, or since it first saved: None where these bring nothing."""
-    net = 0
+def break_even(once: Sequence[Amount], running: Sequence[Amount], saved: Sequence[Amount], today: int) -> tuple[int | None, bool]:
+    """(the day, whether it has come) on which what was saved makes good what was spent. If it has not, it is foreseen by what was saved less
+    what is spent all the time, in the latest RATE_DAYS days or since it first saved: None where that is nothing."""
     balance: dict[int, int] = {}
-    for day, nusd in [*((day, -nusd) for day, nusd in costs), *saved]:
+    for day, nusd in [*((day, -nusd) for day, nusd in (*once, *running)), *saved]:
         balance[day] = balance.get(day, 0) + nusd
-    since: int | None = None
+    net, since = 0, None
     for day in sorted(balance):
         net += balance[day]
-        since = (since if since is not None else day) if net >= 0 else None
-    if since is not None and saved:
-        return since, True
-    latest = sum(nusd for day, nusd in balance.items() if today - RATE_DAYS < day <= today and _earned(saved, day))
-    if latest <= 0:
-        return None, False
-    days = min(RATE_DAYS, today - min(day for day, _ in saved) + 1)
-    return today - (net * days) // latest, False
+        since = (day if since is None else since) if net >= 0 else None
+    if not saved or since is not None:
+        return since if saved else None, bool(saved)
+    first = max(today - RATE_DAYS + 1, min(day for day, _ in saved))
+    rate = sum(nusd for day, nusd in saved if day >= first) - sum(nusd for day, nusd in running if day >= first)
+    return (today - net * (today - first + 1) // rate, False) if rate > 0 else (None, False)
 
 
-def _earned(saved: Sequence[tuple[int, int]], day: int) -> bool:
-    """Days on which it answered nothing say nothing of its rate."""
-    return any(when == day for when, _ in saved)
+def _amounts(days: Sequence[_Day]) -> list[Amount]:
+    return [(one.day, one.nusd) for one in days]
 
 
 def _days(db: apsw.Connection, query: str, name: str) -> list[_Day]:
