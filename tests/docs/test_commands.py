@@ -109,7 +109,8 @@ def test_commands(page: str, tmp_path: Path, provider: Provider) -> None:
         {"name": "subscription", "kind": "anthropic", "base_url": provider.url, "auth": "client", "billed": False, "models": []},
     ]
     names = [] if engine else [{"name": "local", "upstream": "openai", "target": "gpt-4o"}]
-    with Jevons(tmp_path / "home", *upstreams, engine=engine, models=names) as jevons:
+    routes = [{"name": "default", "to": ["local"]}]
+    with Jevons(tmp_path / "home", *upstreams, engine=engine, models=names, routes=routes) as jevons:
         folder = tmp_path / "folder"
         folder.mkdir()
         _talk(jevons)

@@ -33,6 +33,8 @@ from jevons.ledger.sqlite import SqliteStore
 from jevons.meter.overrides import _OTHER_KEYS, QUOTED_KINDS, UNIT_KINDS
 from jevons.policy.access import Access
 from jevons.policy.route import Alias
+from jevons.policy.routes import Route as RouteTable
+from jevons.policy.routes import TaskClass
 from jevons.policy.rules import Limit
 from tests.docs.pages import ROOT, blocks, code, read, table
 
@@ -60,6 +62,8 @@ SQL = "docs/sql.md"
         ("`[engine.park]`", ParkSection),
         ("`[ledger]`", LedgerSection),
         ("`[capture]`", CaptureSettings),
+        ("`[[routes]]`", RouteTable),
+        ("`[[classes]]`", TaskClass),
     ],
 )
 def test_every_setting_with_its_default(heading: str, settings: type[msgspec.Struct]) -> None:
@@ -80,7 +84,7 @@ def _default(field: msgspec.structs.FieldInfo, absent: str) -> str:
         value = field.default_factory()
     if isinstance(value, msgspec.Struct):
         return "table"
-    if isinstance(value, tuple) and issubclass(get_args(field.type)[0], msgspec.Struct):
+    if isinstance(value, tuple) and isinstance(held := get_args(field.type)[0], type) and issubclass(held, msgspec.Struct):
         return "tables"
     return absent if value is None else f"`{json.dumps(value)}`"
 
