@@ -190,6 +190,7 @@ class Shadows(Collector):
             found = await self._paid(route, routed, given, given.ask, target, Role.SHADOW)
             reply = None if found is None else reply_of(target.dialect, found.attempt.status, found.body)
             if found is None or reply is None:
+                self.counts[route.name, "unanswered"] += 1
                 continue
             heard.append(Heard(await self._sure(given, route, routed, target, option, found), reply, shown=False))
             if self._taught is not None and option.model == route.to[-1] and reply.end is End.WHOLE:
