@@ -12,9 +12,10 @@ def examples(
 ) -> list[Example]:
     """One a minute, numbered from `first`."""
     features = Features(template=template, task=task)
-    return [
-        Example(
-            org, 1, (NOON_MS + place * MINUTE_MS) << 18, NOON_MS + place * MINUTE_MS, template, "gpt-4o", question, answer, features, id=first + place
+    made = []
+    for place, (question, answer) in enumerate(pairs):
+        at_ms, number = NOON_MS + place * MINUTE_MS, first + place
+        made.append(
+            Example(org, 1, (at_ms << 18) + (first << 4), at_ms, template, "gpt-4o", question, answer, features, id=number)
         )
-        for place, (question, answer) in enumerate(pairs)
-    ]  # fmt: skip
+    return made

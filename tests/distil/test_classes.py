@@ -1,5 +1,6 @@
 """Task classes that are worth a student: by what the ledger knows, and by captured examples where there are some."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,16 @@ def entered(path: Path) -> None:
             hold = make_hold(first_id_of_ms(at_ms), nusd, chain=body, **holds)
             routed = Routed("easy", "only", features=features) if features is not None else None
             store.apply([Opened(hold), Posted(make_entry(hold, nusd, usage=usage, routed=routed, **entries))])
+    store.close()
+
+
+def entered_now(path: Path, template: str) -> None:
+    """Ten routed requests of a template, and one that took no route, a moment ago."""
+    store = SqliteStore(path)
+    for number in range(11):
+        hold = make_hold(first_id_of_ms(int(time.time() * 1000) - 1_000 + number), 2_000_000, target="big")
+        routed = Routed("easy", "only", features=Features(template=template)) if number else None
+        store.apply([Opened(hold), Posted(make_entry(hold, 2_000_000, usage=SHORT, routed=routed))])
     store.close()
 
 

@@ -16,8 +16,6 @@ class Scope(msgspec.Struct, frozen=True):
     """Of `Features.template`: a request of another has other instructions, and is not its. "" = requests that have none."""
     task: str = ""
     """Of `Features.task`: only requests of this class of the operator's; "" = of any."""
-    keys: tuple[str, ...] = ()
-    """Names of the keys whose examples it holds; it serves every key of its organisation."""
 
 
 class Measured(msgspec.Struct, frozen=True):
