@@ -36,6 +36,7 @@ MICRO = {"auto-tight": "0.000012", "auto-noon": "0.000002"}
 """Routes that may spend next to nothing in a day: a shadow of the small model is held at about 0.000002."""
 
 
+ALIASES = [{"name": "large", "upstream": name, "target": LARGE} for name in ("first", "second")]
 SHAKY: dict[str, dict[str, Any]] = {
     "busy": {"fault": "status", "status": 429},
     "broken": {"fault": "status", "status": 500},
@@ -57,6 +58,7 @@ ROUTES = [
     route("cascade", choose="cascade", stage="full", grader="exact"),
     route("claimed", grader="feedback"),
     route("unsampled", sample=0.0),
+    route("spread", to=[SMALL, "large"]),
     *(route(name, to=[f"{name}/{SMALL}", LARGE]) for name in SHAKY),
     *(route(name.removeprefix("auto-"), sample_usd_day=usd) for name, usd in MICRO.items()),
 ]
@@ -66,6 +68,10 @@ def table(standin: Provider) -> list[dict[str, Any]]:
     return [
         upstream("openai", standin.openai_url, models=("gpt-*",), retries=0),
         upstream("anthropic", standin.url, "anthropic", models=("claude-*",), retries=0),
+        *(
+            upstream(name, standin.openai_url, provider="openai", models=("by-prefix-only",), retries=0)
+            for name in ("first", "second")
+        ),
         *(upstream(name, standin.openai_url, provider="openai", models=("by-prefix-only",), retries=0) for name in SHAKY),
     ]
 
@@ -78,7 +84,7 @@ def standin() -> Iterator[Provider]:
 
 @pytest.fixture(scope="module")
 def gateway(standin: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    with Jevons(tmp_path_factory.mktemp("shadow") / "home", *table(standin), routes=ROUTES) as jevons:
+    with Jevons(tmp_path_factory.mktemp("shadow") / "home", *table(standin), routes=ROUTES, models=ALIASES) as jevons:
         jevons.stop()
         _promise(jevons)
         jevons.start()
@@ -203,6 +209,19 @@ def test_all_others_are_asked(gateway: Gateway, key: Key) -> None:
     asker.ask({"reply": "Bern"}, {"reply": "Basel"}, {"reply": "Bern"})
     assert {label.model: label.good for label in asker.labels(2)} == {"gpt-4.1-nano": False, SMALL: True}
     asker.entries(3)
+
+
+def test_whichever_upstream_has_the_reference(gateway: Gateway, key: Key) -> None:
+    """The first does not answer, another with the same model does: it is the reference all the same."""
+    asker = Asker(gateway, key, "spread")
+    asker.ask({"fault": "status", "status": 500}, {"reply": "Bern"}, {"reply": "Bern"})
+    [label] = asker.labels(1)
+    assert (label.model, label.reference, label.good) == (SMALL, "large", True)
+    assert [(entry["role"], entry["upstream"]) for entry in asker.entries(3)] == [
+        ("", "first"),
+        ("failover", "second"),
+        ("shadow", "openai"),
+    ]
 
 
 def test_where_the_small_model_was_shown_the_reference_is_asked(gateway: Gateway, key: Key) -> None:

@@ -106,6 +106,7 @@ def test_who_answered(store: SqliteStore, path: Path) -> None:
     found = routing.answered(path, first)
     assert found == routing.Answered(first, 1, "r", "asked", "openai", "sent", routed) and found.model == "large"
     assert routing.answered(path, failed.id) is routing.answered(path, shadow.id) is routing.answered(path, 16) is None
+    assert found._replace(upstream="azure").model == "large", "the same model elsewhere"
     by_name = routing.answered(path, plain.id)
     assert by_name is not None and by_name.model == "asked"
     assert routing.answered_in_run(path, 1, "r", 9) == [by_name, found]

@@ -25,7 +25,7 @@ from jevons.core.limits import JUDGE_OUTPUT_TOKENS, OUTPUT_TOKENS_DEFAULT, SHADO
 from jevons.core.money import parse_usd
 from jevons.core.price import UnpricedKind, worst_case
 from jevons.core.routed import Option, Role, Routed
-from jevons.gateway.cascade import Cascades, tells
+from jevons.gateway.cascade import Cascades
 from jevons.gateway.client import Scope
 from jevons.gateway.comparing import End, Likeness, Reply, compared, reply_of
 from jevons.gateway.gate import Gate, price_context
@@ -34,6 +34,7 @@ from jevons.gateway.judging import draws, judged
 from jevons.gateway.outbound import NOTHING
 from jevons.gateway.routing import Way
 from jevons.gateway.showing import Given
+from jevons.gateway.telling import tells
 from jevons.gateway.unseen import PLAIN, Asides, Unseen
 from jevons.gateway.upstreams import Live
 from jevons.ledger.errors import LedgerUnavailable
@@ -89,6 +90,7 @@ class Shadows(Collector):
         self._gate = gate
         self._lives = lives
         self._asides = asides
+        self._table = table
         self._routes = {route.name: route for route in routes}
         self._judges = {route.name: _judge(route, table) for route in self._routes.values() if route.grader == "judge"}
         self._allowances = {route.name: Allowance(parse_usd(route.sample_usd_day)) for route in self._routes.values()}
@@ -178,18 +180,20 @@ class Shadows(Collector):
 
     async def _answers(self, given: Given, route: Route, routed: Routed) -> list[Heard]:
         """The client's, and those of all who are asked besides."""
-        shown = _option(routed, given.target)
+        shown = self._option(routed, given.target, given.ask)
         reply = reply_of(given.target.dialect, given.attempt.status, given.body)
         if shown is None or reply is None:
             return []
         heard = [Heard(shown, reply, shown=True)]
         for target in given.way.shadows:
-            option = _option(routed, target)
+            option = self._option(routed, target, given.ask)
             if option is None or option == shown:  # the one that was to answer failed, and this one did in its place
                 continue
             found = await self._paid(route, routed, given, given.ask, target, Role.SHADOW)
-            reply = None if found is None else reply_of(target.dialect, found.attempt.status, found.body)
-            if found is None or reply is None:
+            if found is None:
+                continue
+            reply = reply_of(target.dialect, found.attempt.status, found.body)
+            if reply is None:
                 self.counts[route.name, "unanswered"] += 1
                 continue
             heard.append(Heard(await self._sure(given, route, routed, target, option, found), reply, shown=False))
@@ -287,20 +291,24 @@ class Shadows(Collector):
             )
             settled = found.attempt.settled if found is not None else None
             cost_nusd = settled.list_nusd if settled is not None else 0
+            if found is None:
+                self.counts[route.name, "unanswered"] += 1
             return found
         finally:
             allowance.settle(worst_nusd, cost_nusd)
+
+    def _option(self, routed: Routed, target: Target, ask: Ask) -> Option | None:
+        """A target as the route names it, at whichever of its upstreams; None = it is none of the route's."""
+        for one in routed.options:
+            if (one.upstream, one.target) == (target.upstream, target.model):
+                return one
+        return next((one for one in routed.options if target in choose(self._table, one.model, ask.dialect)), None)
 
     def _members(self, route: Route, given: Given, target: Target) -> Mapping[str, bytes]:
         """What a cascade asks its small model for besides."""
         if self._cascades is None or route.choose != "cascade":
             return NOTHING
         return self._cascades.members(given.ask, given.way, target)
-
-
-def _option(routed: Routed, target: Target) -> Option | None:
-    """A target as the route names it; None = it is none of the route's."""
-    return next((one for one in routed.options if (one.upstream, one.target) == (target.upstream, target.model)), None)
 
 
 def _judge(route: Route, table: Table) -> Target:

@@ -60,9 +60,10 @@ class Answered(NamedTuple):
 
     @property
     def model(self) -> str:
-        """Who answered, as the route names it; without a route, as the client does."""
+        """Who answered, as the route names it, at whichever upstream; without a route, as the client does."""
         options = self.routed.options if self.routed is not None else ()
-        return next((one.model for one in options if (one.upstream, one.target) == (self.upstream, self.target)), self.asked)
+        here = [one for one in options if one.target == self.target]
+        return next((one.model for one in sorted(here, key=lambda one: one.upstream != self.upstream)), self.asked)
 
 
 def write(db: apsw.Connection, op: Labelled | Learnt | StudentPut) -> None:
