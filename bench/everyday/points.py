@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jevons.policy.cascade import Calibration, accepts, pays
+from jevons.policy.cascade import Calibration, accepts
 from jevons.policy.promise import Judged, certify
 
 RESAMPLES = 1_000
@@ -98,7 +98,7 @@ def point(name: str, threshold: float | None, calibration: Sequence[Answered], r
     shown = [row for row, small in zip(rows, took, strict=True) if small]
     good = fmean(row.small_good if small else row.large_good for row, small in zip(rows, took, strict=True))
     share = fmean(accepts(row.score, threshold) for row in calibration)
-    paid = pays(share, fmean(row.small_nusd for row in calibration), fmean(row.large_nusd for row in calibration))
+    paid = share * fmean(row.large_nusd for row in calibration) > fmean(row.small_nusd for row in calibration)
     harm = fmean(row.harm for row in shown) if shown else 0.0
     return Point(name, threshold, float(took.mean()), nusd, quality, good, harm, mixture, float(low), float(high), paid)
 

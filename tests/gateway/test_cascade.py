@@ -27,13 +27,14 @@ from tests.provider import Provider
 from tests.running import Jevons, upstream
 
 SMALL, LARGE = "gpt-4o-mini", "gpt-4o"
-HAIKU, SONNET = "claude-haiku-4-5", "claude-sonnet-4-5"
+HAIKU, SONNET, OPUS = "claude-haiku-4-5", "claude-sonnet-4-5", "claude-opus-4-5"
 THRESHOLD = 0.5
 SURE, UNSURE = -0.01, -1.0
 ROUTES: dict[str, tuple[str, str]] = {
     "chat": (SMALL, LARGE),
     "messages": (SMALL, SONNET),
-    "claude": (HAIKU, SONNET),
+    "claude": (HAIKU, OPUS),
+    "dear": (HAIKU, SONNET),
     "known": (SMALL, LARGE),
     "learning": (SMALL, LARGE),
 }
@@ -105,7 +106,7 @@ def asked(
     gateway: Gateway, key: Key, route: str, *scripts: dict[str, Any], stream: bool = False, **members: Any
 ) -> tuple[Got, str]:
     """(answer, marker of all the attempts that came of it)"""
-    name, door = marker(), "chat" if route not in ("messages", "claude") else "messages"
+    name, door = marker(), "chat" if route in ("chat", "known", "learning") else "messages"
     gateway.provider.script(*({"marker": name, **script} for script in scripts))
     return gateway.post(door, key, body_of(door, f"auto-{route}", stream, text="Which?") | members), name
 
@@ -232,10 +233,17 @@ def test_without_log_probabilities_answers_are_compared(gateway: Gateway, key: K
 def test_answers_that_differ_are_not_shown(gateway: Gateway, key: Key) -> None:
     scripts = [{"reply": "Blue."}, {"reply": "Red."}, {"fault": "status", "status": 500}, {"reply": "Green."}]
     got, name = asked(gateway, key, "claude", *scripts, stream=True)
-    assert told(got) == "Green." and got.headers["x-jevons-model"] == SONNET
+    assert told(got) == "Green." and got.headers["x-jevons-model"] == OPUS
     gateway.settled(key, 4)
     assert sorted(role for role, _, _ in roles(gateway, key)) == ["", "cascade", "cascade", "cascade"]
     assert gateway.account(key)["posted_nusd"] == bills(gateway, name)
+
+
+def test_a_small_model_that_must_be_asked_thrice_is_a_third_as_cheap(gateway: Gateway, key: Key) -> None:
+    """The large one costs three times as much: asking the small one first would save nothing, however often it is right."""
+    got, name = asked(gateway, key, "dear", {"reply": "Blue."})
+    assert (told(got), got.headers["x-jevons-model"]) == ("Blue.", SONNET) and len(gateway.attempts(name)) == 1
+    assert "why=reference-cheapest" in got.headers["x-jevons-route-why"]
 
 
 def test_a_client_that_leaves_during_the_try(gateway: Gateway, key: Key) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jevons.core.token import Token
-from jevons.policy.cascade import SHORT_TOKENS, Calibration, accepts, agreement, confidence, figures, pays
+from jevons.policy.cascade import SHORT_TOKENS, Calibration, accepts, agreement, confidence, figures
 
 
 def said(*pieces: str, sure: float = -0.5, **surer: float) -> list[Token]:
@@ -71,15 +71,6 @@ def test_agreement_is_with_the_answer_that_is_shown() -> None:
 def test_what_is_not_known_or_not_promised_is_not_shown() -> None:
     assert accepts(0.8, 0.8) and not accepts(0.79, 0.8)
     assert not accepts(None, 0.0) and not accepts(1.0, None)
-
-
-@given(st.floats(0, 1), st.floats(0, 1000), st.floats(0, 1000))
-@settings(max_examples=50)
-def test_it_pays_where_it_costs_less(accepted: float, small: float, large: float) -> None:
-    """accepted x saved > (1 - accepted) x small, which is: small + (1 - accepted) x large < large."""
-    gain, loss = accepted * (large - small), (1 - accepted) * small
-    if not isclose(gain, loss, abs_tol=1e-6):
-        assert pays(accepted, small, large) is (gain > loss)
 
 
 def test_calibration_pools_what_falls() -> None:

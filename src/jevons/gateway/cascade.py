@@ -18,24 +18,23 @@ from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
-from jevons.core.ask import Ask, Dialect
+from jevons.core.ask import Ask
 from jevons.core.label import Label
 from jevons.core.limits import CASCADE_LABELS_MAX, CASCADE_MODELS_MAX, CASCADE_TRIES_MAX, CASCADE_TRY_MAX_S
 from jevons.core.routed import Role, Routed
 from jevons.gateway.client import Scope
 from jevons.gateway.comparing import Likeness, compared, reply_of
 from jevons.gateway.governor import Passage
-from jevons.gateway.outbound import NOTHING, is_openai
+from jevons.gateway.outbound import NOTHING
 from jevons.gateway.routing import Way
-from jevons.gateway.settings import UpstreamSettings
 from jevons.gateway.showing import Given
+from jevons.gateway.telling import tells
 from jevons.gateway.unseen import Asides, Judged, Tried
 from jevons.gateway.upstreams import Live
 from jevons.ledger.errors import LedgerUnavailable
 from jevons.ledger.ledger import Ledger
 from jevons.ledger.ops import Labelled
 from jevons.meter.answer import answer_facts
-from jevons.meter.models import Reasons, model_facts
 from jevons.policy.cascade import SAMPLES, Calibration, accepts, agreement, confidence
 from jevons.policy.objective import sampled
 from jevons.policy.route import Target
@@ -232,11 +231,3 @@ class Learning:
         if len(self._pairs) >= CALIBRATED_FROM and self._since > (RELEARN - 1) * self._learnt.labels:
             self._learnt, self._since = Calibration.learnt(self._pairs), 0
         return self._learnt
-
-
-def tells(settings: UpstreamSettings, target: Target) -> bool:
-    """Does it tell log-probabilities? Not over Messages, not what thinks unseen; over Responses only OpenAI itself (llama.cpp answers 400)."""
-    facts = model_facts(settings.price_provider, target.model)
-    if facts.known and facts.reasons_unseen is Reasons.ALWAYS:
-        return False
-    return target.dialect is Dialect.CHAT or (target.dialect is Dialect.RESPONSES and is_openai(settings))

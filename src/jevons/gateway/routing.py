@@ -22,6 +22,7 @@ from jevons.gateway.gate import Gate
 from jevons.gateway.governor import Passage
 from jevons.gateway.promises import Promises
 from jevons.gateway.reading import Reading, Seen
+from jevons.gateway.telling import calls
 from jevons.gateway.turns import current, of_response, turn_of
 from jevons.gateway.upstreams import Live
 from jevons.policy.degrade import Turn
@@ -202,7 +203,8 @@ class Router:
         options = self.candidates.options(route, able, ask, passage, seen)
         standing = self._promises.standing(passage.caller.org, route, options[0].model)
         if route.choose == "cascade" and len(options) > 1:
-            options = _with_second(options, standing.coverage)
+            small = able[0].targets[0]
+            options = _with_second(options, standing.coverage, calls(self._lives[small.upstream].settings, small))
         draw = random.random()
         decision = decide(
             options,
@@ -280,11 +282,11 @@ class Router:
         )
 
 
-def _with_second(options: tuple[Option, ...], coverage: float) -> tuple[Option, ...]:
-    """Of a cascade: the small model's cost with that of asking the reference too, where its answer is not expected to do."""
+def _with_second(options: tuple[Option, ...], coverage: float, times: int) -> tuple[Option, ...]:
+    """Of a cascade: the small model's cost, asked so many times, with that of asking the reference too, where its answer is not expected to do."""
     small, *others = options
     second_nusd = round((1 - coverage) * options[-1].cost_nusd)
-    return (msgspec.structs.replace(small, cost_nusd=small.cost_nusd + second_nusd), *others)
+    return (msgspec.structs.replace(small, cost_nusd=times * small.cost_nusd + second_nusd), *others)
 
 
 def _holding(claims: Sequence[Route], kept: str) -> Route | None:

@@ -1,13 +1,12 @@
 """A cascade: a small model answers first, and its own confidence in that answer decides whether a large one is asked.
 
 Comes in: the tokens of an answer with their log-probabilities, or several answers to the same; judged answers with the confidence there was in them.
-Goes out: a confidence in [0, 1], the probability that an answer with such a confidence is good, whether to ask the large model, whether asking the small
-one first pays at all.
+Goes out: a confidence in [0, 1], the probability that an answer with such a confidence is good, whether to ask the large model.
 
 Of an answer that is JSON only its values count: its shape is easy, and where a grammar forces it the model's own probabilities say nothing of it.
 A short answer is as sure as all its tokens together are probable; of a longer one the mean counts, for the product shrinks with every word of it.
 Confidence orders answers; how good they are is learnt from labels (`Calibration`), and from which one on they may be shown is the promise's
-(`policy.promise`). Does not know: models, prices, clocks, where labels come from.
+(`policy.promise`). Does not know: models, prices (whether a cascade pays is `policy.objective`'s), clocks, where labels come from.
 """
 
 import re
@@ -74,14 +73,6 @@ def agreement(answers: Sequence[str]) -> float:
 def accepts(score: float | None, threshold: float | None) -> bool:
     """Is the small model's answer shown? Not where nothing is known of it, or nothing promised."""
     return score is not None and threshold is not None and score >= threshold
-
-
-def pays(accepted: float, small_nusd: float, large_nusd: float) -> bool:
-    """Is asking the small model first cheaper than the large one at once? `accepted`: share of its answers that are shown.
-
-    The saving where it is shown against the loss where it is not: accepted x (large - small) > (1 - accepted) x small.
-    """
-    return accepted * large_nusd > small_nusd
 
 
 class Calibration(msgspec.Struct, frozen=True):
