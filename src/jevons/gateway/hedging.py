@@ -31,6 +31,8 @@ class Race:
         self._second: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._cancelled = False
+        self._waits = False
+        """The first has ended, and its task waits for the second."""
         self.won: bool | None = None
         """True: the second began first; False: the first did; None: neither has begun."""
 
@@ -63,6 +65,7 @@ class Race:
     async def second(self) -> None:
         """Wait for the second: raises what it raises. Cancelling this cancels it."""
         assert self._second is not None
+        self._waits = True
         await self._second
 
     async def end(self) -> None:
@@ -90,7 +93,8 @@ class Race:
         if self.won is None:
             self.won = second
             if second:
-                self._cancelled = True
-                self._first.cancel()
+                self._cancelled = not self._waits
+                if not self._waits:
+                    self._first.cancel()
             elif self._second is not None:
                 self._second.cancel()

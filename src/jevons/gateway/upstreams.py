@@ -64,6 +64,10 @@ def live(settings: UpstreamSettings) -> Live:
     async def address() -> str:
         return base_url
 
+    if "batch" in settings.tiers:
+        raise ValueError(
+            f'upstream {settings.name!r} lists the tier "batch": what a batch answers comes within a day, and a client waits for its answer'
+        )
     first, *more = credentials_for(settings)
     return Live(settings, first, address, more=tuple(more))
 
