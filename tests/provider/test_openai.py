@@ -118,6 +118,17 @@ def test_json_schema_is_obeyed_and_log_probabilities_come_along(gpt: openai.Open
     assert len(answer.choices[0].logprobs.content[0].top_logprobs) == 2
 
 
+def test_a_script_in_a_header_is_no_part_of_the_prompt(gpt: openai.OpenAI) -> None:
+    script = json.dumps({"reply": "five", "logprob": -2.5})
+    answer = gpt.chat.completions.create(
+        model="gpt-4o", messages=user("two and three"), logprobs=True, extra_headers={"x-stand-in-script": script}
+    )
+    assert answer.choices[0].message.content == "five"
+    assert answer.choices[0].logprobs is not None and answer.choices[0].logprobs.content is not None
+    assert [token.logprob for token in answer.choices[0].logprobs.content] == [-2.5]
+    assert answer.usage is not None and answer.usage.prompt_tokens == 4
+
+
 def test_the_cap_cuts_and_the_tier_is_echoed(gpt: openai.OpenAI) -> None:
     answer = gpt.chat.completions.create(
         model="gpt-4o", messages=user(tokens_out=100), max_completion_tokens=7, service_tier="flex"
