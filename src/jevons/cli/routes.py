@@ -9,6 +9,7 @@ import msgspec
 
 from jevons.cli import tables
 from jevons.cli.options import Day, as_json, check_days, show
+from jevons.cli.routes_train import train
 from jevons.config import home_path, load
 from jevons.core.entry import ATTEMPT_BITS, parse_request_text
 from jevons.core.money import format_usd
@@ -65,6 +66,9 @@ def routes(context: click.Context, json: bool) -> None:
         home = Home(home_path())
         found = standing(home, load(home.config if home.config.exists() else None, {}).routes)
         show(json, {"routes": found}, lambda: _list(found))
+
+
+routes.add_command(train)
 
 
 @routes.command(short_help="How much went elsewhere, what it saved net, how much worse it was.")
