@@ -25,7 +25,7 @@ def test_a_promise_that_holds_is_kept() -> None:
     """8 % of harm, as it was certified: 20 lives of 2,000 labels, each of 20 windows. At the limit itself more fall; ODDS says how seldom."""
     assert [first(0.08, seed, 2_000, verdicts=(Verdict.WITHDRAW, Verdict.TIGHTEN)) for seed in range(20)].count(2_000) >= 18
     lives = [first(ALPHA, seed, 3_000) for seed in range(15)]
-    assert sum(lives) / sum(life < 3_000 for life in lives) > ODDS
+    assert sum(life < 3_000 for life in lives) <= len(WORSE) * sum(lives) / ODDS
 
 
 @pytest.mark.parametrize(("rate", "within"), [(0.2, 300), (0.5, 40), (1.0, 10)])

@@ -23,8 +23,9 @@ from jevons.policy.promise import Certificate, at_most
 
 WORSE = (2.0, 5.0)
 """Two bets: that harm is so many times alpha."""
-ODDS = 1_000.0
-"""A promise that holds at its very limit is withdrawn by chance once in so many judged answers, or less."""
+ODDS = 10_000.0
+"""A promise that holds at its very limit is withdrawn by chance once in so many judged answers, or less. In simulated lives of 6,000 labels at nine tenths
+of alpha, 0 to 7 in a hundred fell; where harm is twice an alpha of 10 %, that is found after 155 labels, of four times after 25 (medians)."""
 WINDOW = 100
 """Judged answers that are held against the earlier ones at a time."""
 SELDOM = 0.005
