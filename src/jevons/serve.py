@@ -80,6 +80,7 @@ from jevons.welcome import Welcome
 
 if TYPE_CHECKING:
     from jevons.gateway.capturing import Capturing
+    from jevons.gateway.predictors import Predictors
     from jevons.gateway.students import Students
     from jevons.learn.student import Student, Tried
 
@@ -119,7 +120,12 @@ async def _serve(config: Config, home: Home, *, greet: bool) -> None:
         captured = _captured(config, home)
         students = _students(config, home, ledger, embedder, captured, promises)
         capturing = _capturing(config, ledger, embedder, captured, students, promises, reading)
-        app = _app(config, home, ledger, engine, governor, pages, answers, reading, promises, students, capturing)
+        predictors = _predictors(config, home, captured, promises)
+        app = _app(config, home, ledger, engine, governor, pages, answers, reading, promises, students, predictors, capturing)
+        keeping_up: asyncio.Task[None] | None = None
+        if predictors is not None:
+            await predictors.reload()
+            keeping_up = asyncio.create_task(predictors.keep_up())
         if students is not None:
             await students.reload()
         if capturing is not None:
@@ -143,6 +149,8 @@ async def _serve(config: Config, home: Home, *, greet: bool) -> None:
         for listener in app.listeners:
             await listener.close()
         notes.cancel()
+        if keeping_up is not None:
+            keeping_up.cancel()
         governor.flush_notes(_now_ms())
     finally:
         home.address.unlink(missing_ok=True)
@@ -164,6 +172,7 @@ def _app(
     reading: Reading | None,
     promises: Promises | None,
     students: "Students | None",
+    predictors: "Predictors | None",
     capturing: "Capturing | None",
 ) -> App:
     metrics = Metrics(ledger)
@@ -191,6 +200,8 @@ def _app(
     spots = Spots(gate, lives, health)
     router = Router(table, gate, lives, config.routes, reading, promises)
     router.candidates.students = students
+    router.candidates.scores = predictors
+    router.candidates.wait_ms = health.wait_ms
     api = AdminApi(ledger, home.admin_token(), answers, engine, health, students).application()
 
     def ready() -> str:
@@ -258,8 +269,12 @@ def _promises(config: Config, home: Home, ledger: Ledger) -> Promises | None:
 
 
 def _captured(config: Config, home: Home) -> Captured | None:
-    """The file of captured examples, where somebody opted in, or a route names a student, which is sealed under a key of it."""
-    if config.capture.on or any(model.startswith(STUDENT) for route in config.routes for model in route.to):
+    """The file of captured examples, where somebody opted in, or a route has what is sealed under a key of it: a student, or what it learnt of such
+    examples before."""
+    sealed = any(model.startswith(STUDENT) for route in config.routes for model in route.to) or (
+        any(route.choose == "learned" for route in config.routes) and (home.path / CAPTURED).exists()
+    )
+    if config.capture.on or sealed:
         return Captured(home.path / CAPTURED, home.secret(CAPTURE_SECRET))
     return None
 
@@ -289,6 +304,16 @@ def _students(
     students = Students(lambda: registered(home.ledger), opened, embedder.vector, ledger.writer.submit, begun)
     promises.on_withdrawn = students.withdrawn
     return students
+
+
+def _predictors(config: Config, home: Home, captured: Captured | None, promises: Promises | None) -> "Predictors | None":
+    """What was learnt of routes; the files are read by `reload`."""
+    if promises is None or all(route.choose != "learned" for route in config.routes):
+        return None
+    from jevons.gateway.predictors import Predictors  # noqa: PLC0415  numpy is for those whose routes learn
+    from jevons.learn.saved import FOLDER  # noqa: PLC0415
+
+    return Predictors(config.routes, home.path / FOLDER, None if captured is None else captured.sealer, promises)
 
 
 def _capturing(

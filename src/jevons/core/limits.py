@@ -590,6 +590,8 @@ FEEDBACK_RUN_ANSWERS_MAX = 256
 """The latest answers of a run that its outcome labels; longer runs are rare, and say least about each answer."""
 
 # Routes
+PREDICTORS_LOOKED_AT_S = 30.0
+"""How often it is looked whether a route was trained anew: a look into a folder, in a thread."""
 EMBEDDED_CHARS_MAX = 2_000
 """Of a question that is compared by meaning: so many take 0.4 to 0.9 ms on the event loop, and what is asked stands at the beginning."""
 
