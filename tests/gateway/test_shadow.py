@@ -11,20 +11,20 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from math import exp
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
 from jevons.core.label import Label
-from jevons.core.routed import Stage
+from jevons.core.routed import Routed, Stage
 from jevons.gateway.promises import Model, State, name_of
 from jevons.ledger.bill import check, open_holds
 from jevons.ledger.routing import labels
 from jevons.policy.promise import Certificate
 from tests.gateway.asking import Gateway, Got, Key, body_of, marker
 from tests.gateway.governing import killed, limit, wait_until
+from tests.gateway.schooling import enrol
 from tests.gateway.test_cascade import bills, told
 from tests.provider import Provider
 from tests.running import Jevons, upstream
@@ -32,8 +32,8 @@ from tests.running import Jevons, upstream
 SMALL, LARGE, JUDGE = "gpt-4o-mini", "gpt-4o", "claude-sonnet-4-5"
 HANG = {"fault": "hang_before_headers"}
 SURE = -0.01
-MICRO = {"auto-tight": "0.000012", "auto-noon": "0.000002"}
-"""Routes that may spend next to nothing in a day: a shadow of the small model is held at about 0.000002."""
+MICRO = {"auto-tight": "0.000012", "auto-noon": "0.000005"}
+"""Routes that may spend next to nothing in a day: a shadow of one or two tokens is held at about 0.000002."""
 
 
 ALIASES = [{"name": "large", "upstream": name, "target": LARGE} for name in ("first", "second")]
@@ -56,6 +56,7 @@ ROUTES = [
     route("three", to=["gpt-4.1-nano", SMALL, LARGE]),
     route("judge", grader="judge", judge=JUDGE),
     route("cascade", choose="cascade", stage="full", grader="exact"),
+    route("taught", to=["student/greeter", LARGE], stage="full", share=1.0, delta=0.1, grader="exact"),
     route("claimed", grader="feedback"),
     route("unsampled", sample=0.0),
     route("spread", to=[SMALL, "large"]),
@@ -87,6 +88,7 @@ def gateway(standin: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iter
     with Jevons(tmp_path_factory.mktemp("shadow") / "home", *table(standin), routes=ROUTES, models=ALIASES) as jevons:
         jevons.stop()
         _promise(jevons)
+        enrol(jevons, "greeter", {"Which zebra?": "The striped one."})
         jevons.start()
         yield Gateway(jevons, standin)
     assert check(jevons.ledger) == [] and open_holds(jevons.ledger) == []
@@ -246,6 +248,19 @@ def test_the_small_model_of_a_cascade_is_scored_by_its_answer(gateway: Gateway) 
     assert json.loads(gateway.attempts(asker.name)[1].body)["logprobs"] is True
 
 
+def test_behind_a_student_its_teacher_is_asked(gateway: Gateway) -> None:
+    """A label of that version. Students themselves are never asked as shadows."""
+    asker = Asker(gateway, gateway.key(1000 * 10**9, org="school"), "taught")
+    got = asker.ask({"reply": "The plain one."})
+    assert told(got) == "The striped one."
+    [label] = asker.labels(1)
+    assert (label.model, label.reference, label.harm, label.shown) == ("student/greeter@1", LARGE, True, True)
+    shown, shadow = gateway.settled(asker.key, 2)
+    assert (shown["upstream"], shadow["role"], shadow["upstream"]) == ("student", "shadow", "openai")
+    options = msgspec.json.decode(shown["routed"], type=Routed).options
+    assert label.score == options[0].score is not None, "what was believed when it was shown"
+
+
 def test_a_judge_is_asked_where_texts_differ(gateway: Gateway, key: Key) -> None:
     """It echoes what it is asked, which is no verdict: it is asked again in the other order, and nothing is decided."""
     asker = Asker(gateway, key, "judge")
@@ -315,18 +330,23 @@ def test_a_day_costs_no_more_than_it_may(gateway: Gateway, key: Key) -> None:
     asker.entries(20 + len(shadows))
 
 
-def test_a_day_goes_on_after_a_restart(gateway: Gateway, key: Key) -> None:
-    """Nothing of it is left: the ledger knows."""
-    asker = Asker(gateway, key, "noon")
+def test_stopping_settles_what_is_under_way_and_the_day_goes_on(gateway: Gateway, key: Key) -> None:
+    """A shadow that hangs is cut off; what was spent before is known afterwards, from the ledger."""
+    asker, cut = Asker(gateway, key, "noon"), Asker(gateway, gateway.key(1000 * 10**9), "same")
     while not asker.counted("day_spent"):
-        asker.ask({"reply": "Bern"}, cap=1)
-        time.sleep(0.05)
+        asker.ask({"reply": "Bern"}, max_tokens=1)
+        gateway.settled(key, 1)
     before = sum(entry["role"] == "shadow" for entry in gateway.entries(key))
+    cut.ask({"reply": "Bern"}, HANG)
+    wait_until(lambda: len(gateway.attempts(cut.name)) == 2)
     gateway.jevons.stop()
+    assert open_holds(gateway.jevons.ledger) == [] and check(gateway.jevons.ledger) == []
+    shown, shadow = gateway.entries(cut.key)
+    assert (shown["outcome"], shadow["role"], shadow["outcome"]) == ("ok", "shadow", "cancelled")
     gateway.jevons.start()
     asker.ask({"reply": "Bern"})
     wait_until(lambda: asker.counted("day_spent") == 1)
-    assert sum(entry["role"] == "shadow" for entry in gateway.entries(key)) == before
+    assert sum(entry["role"] == "shadow" for entry in gateway.entries(key)) == before >= 1
 
 
 def test_a_kill_of_the_key_stops_its_shadow(gateway: Gateway, key: Key) -> None:
@@ -362,19 +382,6 @@ def test_no_word_of_an_answer_is_on_the_disk(gateway: Gateway, key: Key) -> None
     asker.labels(1)
     for file in (file for file in gateway.jevons.home.rglob("*") if file.is_file()):
         assert not any(word in file.read_bytes() for word in (b"striped-4711", b"spotted-4711", b"Which zebra")), file
-
-
-def test_stopping_settles_what_is_under_way(standin: Provider, tmp_path: Path) -> None:
-    with Jevons(tmp_path / "home", *table(standin), routes=[route("same")]) as jevons:
-        gateway = Gateway(jevons, standin)
-        asker = Asker(gateway, gateway.key(1000 * 10**9), "same")
-        asker.ask({"reply": "Bern"}, HANG)
-        wait_until(lambda: len(gateway.attempts(asker.name)) == 2)
-        jevons.stop()
-        assert open_holds(jevons.ledger) == [] and check(jevons.ledger) == []
-        shown, shadow = jevons.entries()
-        assert (shown["outcome"], shadow["role"], shadow["outcome"]) == ("ok", "shadow", "cancelled")
-        assert "Traceback" not in jevons.log()
 
 
 def _take_one(provider: Provider) -> None:
