@@ -28,22 +28,26 @@ ROUTES: list[dict[str, Any]] = [
     {"name": "long", "min_tokens": 30_000, "to": ["gpt-3.5-turbo", "gpt-4.1-nano", "gpt-4o"]},
     {"name": "rest", "models": ["auto", "cheapest"], "to": ["gpt-4o-mini", "gpt-4o"]},
     {"name": "named", "models": ["gpt-4-turbo"], "to": ["gpt-4o-mini", "gpt-4o"]},
+    {"name": "shaky", "models": ["shaky"], "to": ["dead/gpt-4o-mini", "gpt-4o"]},
+    {"name": "long-named", "models": ["gpt-4"], "min_tokens": 3_000, "to": ["gpt-4.1-nano"]},
     {"name": "vip", "models": ["nobody-asks-for-this"], "to": ["gpt-4o"]},
     {"name": "others", "models": ["theirs"], "orgs": ["others"], "to": ["gpt-4o"]},
 ]
+ACCESS = [{"name": "fenced", "key": "fenced-*", "models_deny": ["gpt-4o-mini"]}]
 CLASSES = [{"name": "cooking", "examples": ["Give me a recipe with chicken and rice.", "How long do I boil eggs?"]}]
 
 
 @pytest.fixture(scope="module")
-def routed(standin: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+def routed(standin: Provider, closed_port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     pytest.importorskip("py3langid", reason="pip install --no-deps --require-hashes -r src/jevons/embed/requirements.txt")
     upstreams = [
         upstream("openai", standin.openai_url, models=("gpt-*", "text-embedding-*"), retries=0),
         upstream("anthropic", standin.url, "anthropic", models=("claude-*",), retries=0),
+        upstream("dead", f"http://127.0.0.1:{closed_port}/v1", provider="openai", models=("only-by-its-prefix",), retries=0),
     ]
     aliases = [{"name": "house-model", "upstream": "openai", "target": "gpt-4o-mini"}]
     home = tmp_path_factory.mktemp("routed") / "home"
-    with Jevons(home, *upstreams, models=aliases, routes=ROUTES, classes=CLASSES) as jevons:
+    with Jevons(home, *upstreams, models=aliases, routes=ROUTES, classes=CLASSES, access=ACCESS) as jevons:
         yield Gateway(jevons, standin)
     assert "Traceback" not in jevons.log(), jevons.log()[-5000:]
     assert check(jevons.ledger) == []
@@ -145,6 +149,20 @@ def test_what_the_key_may_not_use_is_left_out(routed: Gateway) -> None:
     assert asks(routed, routed.key(models=["gpt-4o"]), "Hello.").status == 403, "the name itself is not on its list"
 
 
+def test_what_is_denied_under_its_own_name_is_left_out(routed: Gateway) -> None:
+    """The alias is not denied; the model behind it is."""
+    made = routed.admin("POST", "/keys", {"name": "fenced-1", "limit_nusd": None, "settings": {}}).json
+    got = asks(routed, Key(made["id"], "fenced-1", made["key"]), "Can you give me a recipe with rice and chicken?")
+    assert went(got) == ("cooking", "gpt-4o")
+
+
+def test_the_others_stand_in_where_the_first_fails(routed: Gateway, key: Key) -> None:
+    got = asks(routed, key, "Hello.", "shaky")
+    assert (got.headers["x-jevons-route"], why(got)) == ("openai/gpt-4o", {"route": "shaky", "why": "first", "by": "failover"})
+    roles = [attempt["outcome"] for attempt in routed.get(f"/jevons/v1/requests/{got.request}", key).json["attempts"]]
+    assert roles == ["unreachable", "ok"]
+
+
 def test_a_name_of_no_model_that_no_route_takes(routed: Gateway, key: Key) -> None:
     got = asks(routed, key, "Hello.", "theirs")
     assert (got.status, got.error["code"]) == (404, "model_not_found")
@@ -187,6 +205,16 @@ def test_an_open_turn_keeps_its_model(routed: Gateway, key: Key, door: str) -> N
     assert why(got)["why"] == "turn"
     talk.assistant("Hecho.").user("Thank you. And what is the largest city of Australia?")
     assert went(routed.post(door, key, talk.body("auto"), **run)) == ("long", "gpt-4.1-nano")
+
+
+def test_a_turn_that_no_route_took_goes_on_by_its_name(routed: Gateway, key: Key) -> None:
+    run = {"x-jevons-run-id": run_id()}
+    talk = Talk("chat", "Find it.")
+    assert routed.post("chat", key, talk.body("gpt-4"), **run).headers["x-jevons-model"] == "gpt-4"
+    got = routed.post("chat", key, talk.tool("look", {}, "word " * 3_000).body("gpt-4"), **run)
+    assert (got.headers["x-jevons-model"], "x-jevons-route-why" in got.headers) == ("gpt-4", False)
+    got = routed.post("chat", key, talk.assistant("Done.").user("And now?").body("gpt-4"), **run)
+    assert went(got) == ("long-named", "gpt-4.1-nano")
 
 
 def test_a_stored_response_goes_on_where_it_lies(routed: Gateway, key: Key) -> None:

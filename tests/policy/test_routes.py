@@ -48,8 +48,9 @@ def test_names_are_there_once() -> None:
         check((FINE, FINE), (), OFFERED.__contains__, ())
     with pytest.raises(ValueError, match=r"classes: .*'code' is there 2 times"):
         check((), (CODE, CODE), OFFERED.__contains__, ())
-    with pytest.raises(ValueError, match=r"routes: .*'' is there 1 times"):
-        check((Route("", ("small",)),), (), OFFERED.__contains__, ())
+    for name in ("", "off", "two words", "-", "n" * 65):
+        with pytest.raises(ValueError, match=r"routes: .* cannot be a name"):
+            check((Route(name, ("small",)),), (), OFFERED.__contains__, ())
 
 
 def test_a_class_has_examples() -> None:

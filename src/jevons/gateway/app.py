@@ -164,14 +164,15 @@ class App:
         caller = identify(ledger.keys, scope["headers"], named, path_key)
         with Body(self._bodies) as incoming:
             body = await incoming.read(receive, named)
-            ask = parse(dialect, body)
+            ask = self._router.asked(parse(dialect, body), named)
+            body = ask.body
             client.streams = ask.stream
             if dialect is Dialect.COUNT_TOKENS:
                 self._limit_counting(caller)
                 if (here := self._router.counted_here(ask, caller)) is not None:
                     await self._count(ask, caller, named, here, client, request)
                     return
-            ask = self._router.asked(ask, caller, named)
+            self._router.check(ask, caller, named)
             ask, passage = self._gate.governor.enter(ask, caller, named, request)
             way = self._router.way(ask, passage, named)
             if ask.previous_response_id is not None:

@@ -129,7 +129,7 @@ class Passage:
         self.routed: Routed | None = None
         """How it was routed; None = by its name alone."""
         self.routed_to = ""
-        """The model that its route chose, as it is asked for; "" = it goes by its name."""
+        """The model that its route chose, or left it with, as it is asked for; "" = no route was asked."""
         self.reference: tuple[str, str, str] | None = None
         """(upstream, model, provider) that would answer if its route had no other models: what is saved is held against it."""
         self.degraded_to = ""

@@ -29,7 +29,7 @@ from jevons.policy.degrade import Turn
 from jevons.policy.matching import claiming, covers, fitting, needs
 from jevons.policy.objective import Why, decide, sampled
 from jevons.policy.route import Table, Target, allowed, choose, offered
-from jevons.policy.routes import AUTO, STUDENT, Route
+from jevons.policy.routes import AUTO, OFF, STUDENT, Route
 from jevons.policy.rules import Who
 from jevons.policy.sampling import comparable
 from jevons.wire.body import edit
@@ -37,8 +37,6 @@ from jevons.wire.parse import parse
 
 ROUTE = b"x-jevons-route"
 MODEL = b"x-jevons-model"
-OFF = b"off"
-"""In the place of a route's name: by its own name alone."""
 ANSWERED = frozenset({Dialect.CHAT, Dialect.RESPONSES, Dialect.MESSAGES})
 """What routes take. Vectors of two embedding models cannot be compared, and counts are of the model that is named."""
 
@@ -81,10 +79,15 @@ class Router:
         self._chosen: dict[tuple[str, Dialect], tuple[Target, ...]] = {}
         self.candidates = Candidates(gate, lives, self.find, promises)
 
-    def asked(self, ask: Ask, caller: Caller, named: Named) -> Ask:
-        """The request under the name that it goes by. Raises Refusal for one that the caller may not use, or that nobody answers to."""
-        if (instead := named.get(MODEL)) is not None:
-            ask = parse(ask.dialect, edit(ask.body, ask.fields, {"model": msgspec.json.encode(instead.decode("latin-1"))}))
+    def asked(self, ask: Ask, named: Named) -> Ask:
+        """The request under the name that it goes by. Raises Refusal for what is no name."""
+        instead = named.get(MODEL)
+        if instead is None:
+            return ask
+        return parse(ask.dialect, edit(ask.body, ask.fields, {"model": msgspec.json.encode(instead.decode("latin-1"))}))
+
+    def check(self, ask: Ask, caller: Caller, named: Named) -> None:
+        """Raises Refusal for a name that the caller may not use, or that nobody answers to."""
         if not allowed(caller.models, ask.model):
             raise Refusal(
                 Kind.PERMISSION,
@@ -95,10 +98,9 @@ class Router:
             )
         if not self.find(self._counted(ask), ask.dialect) and not self._may_be_routed(ask, named):
             raise self._nobody(ask.model, ask.dialect)
-        return ask
 
     def way(self, ask: Ask, passage: Passage, named: Named) -> Way:
-        """Where it goes, after `asked`. Raises Refusal where no route fits, or none of its models can answer."""
+        """Where it goes, after `check`. Raises Refusal where no route fits, or none of its models can answer."""
         if not self._may_be_routed(ask, named):
             return self._by_name(ask, passage, named)
         if ask.previous_response_id is not None:
@@ -108,16 +110,16 @@ class Router:
         read = partial(self._read, ask, passage)
         turn = passage.turn = turn_of(ask)
         kept = current(passage.run, ask, turn)
-        route = _holding(claims, kept) or (
-            claims[0] if word else fitting(claims, read().features if self._needs_reading else Features())
-        )
+        route = _holding(claims, kept)
+        if route is None and kept != ask.model:
+            route = claims[0] if word else fitting(claims, read().features if self._needs_reading else Features())
         if route is None:
             return self._by_name(ask, passage, named, claims)
         able, left = self.candidates.able(route, ask, passage, read)
         if not able:
             raise _none_can(route, left)
-        if turn is not Turn.FRESH and (kept or route.choose != "first"):
-            return self._kept(route, able, kept, ask, passage)
+        if turn is not Turn.FRESH and (place := _place(route, able, kept)) is not None:
+            return self._go(route, able, place, Why.TURN, self.candidates.plain(able), ask, passage)
         if route.choose == "first":
             options = self.candidates.plain(able)
             return self._go(route, able, 0, Why.FIRST if len(able) > 1 else Why.ONLY, options, ask, passage)
@@ -150,7 +152,7 @@ class Router:
         if not self._routes or ask.dialect not in ANSWERED:
             return False
         word = named.get(ROUTE)
-        return word != OFF and (word is not None or any(covers(route.models, ask.model) for route in self._routes))
+        return word != OFF.encode() and (word is not None or any(covers(route.models, ask.model) for route in self._routes))
 
     def _stored(self, ask: Ask, passage: Passage, named: Named) -> Way:
         """A stored response goes on where it lies, never elsewhere: with the model that it is asked of, else with that which made it."""
@@ -169,6 +171,8 @@ class Router:
         targets = self.find(self._counted(ask), ask.dialect)
         if not targets:
             raise self._nobody(ask.model, ask.dialect, claims, passage)
+        if claims:
+            passage.routed_to = ask.model  # the turn goes on so
         if MODEL in named:
             passage.routed = Routed("", Why.HEADER, options=(Option(ask.model, targets[0].upstream, targets[0].model),))
         return Way(targets, passage.routed)
@@ -179,18 +183,13 @@ class Router:
             if route.name == name and claiming((msgspec.structs.replace(route, models=("*",)),), "", passage.who):
                 return route
         raise invalid(
-            f"There is no route {name!r} for this key. x-jevons-route names a [[routes]] table, or says 'off'.",
+            f"There is no route {name!r} for this key. x-jevons-route names a [[routes]] table, or says {OFF!r}.",
             code="unknown_route",
         )
 
     def _read(self, ask: Ask, passage: Passage) -> Seen:
         assert self._reading is not None  # there are routes
         return self._reading.of(ask, passage)
-
-    def _kept(self, route: Route, able: list[Candidate], kept: str, ask: Ask, passage: Passage) -> Way:
-        """A turn goes on with the model that it began with; where nobody knows which that was, with the reference."""
-        place = next((place for place, one in enumerate(able) if one.name == kept), len(able) - 1)
-        return self._go(route, able, place, Why.TURN, self.candidates.plain(able), ask, passage)
 
     def _weighed(self, route: Route, able: list[Candidate], ask: Ask, passage: Passage, seen: Seen) -> Way:
         """By what was learnt of each."""
@@ -239,7 +238,7 @@ class Router:
         seen, reference = passage.read, able[-1]
         features = seen.features if seen is not None else Features()
         passage.routed = Routed(route.name, why, chosen, stage, draw, options, features, cascade)
-        passage.routed_to = able[chosen].name if able[chosen].name != ask.model else ""
+        passage.routed_to = able[chosen].name
         base = (self.find(ask.model, ask.dialect) or reference.targets)[0]
         passage.reference = (base.upstream, base.model, self._lives[base.upstream].provider)
         others = [*able[:chosen], *able[chosen + 1 :]] if route.choose == "first" else [reference]
@@ -295,6 +294,15 @@ def _holding(claims: Sequence[Route], kept: str) -> Route | None:
         return None
     bare = kept.partition("@")[0] if kept.startswith(STUDENT) else kept
     return next((route for route in claims if kept in route.to or bare in route.to), None)
+
+
+def _place(route: Route, able: Sequence[Candidate], kept: str) -> int | None:
+    """With whom a turn goes on: the model that it began with. Where nobody knows which that was, a route that learns goes on with its reference, and
+    any other decides as at the beginning (None)."""
+    for place, one in enumerate(able):
+        if one.name == kept:
+            return place
+    return None if route.choose == "first" else len(able) - 1
 
 
 def _none_can(route: Route, left: Sequence[Left]) -> Refusal:

@@ -4,6 +4,7 @@ A route says which requests it takes, and which models may answer them. The firs
 know: how a request is read, how a model is chosen among several (`policy.objective`).
 """
 
+import re
 from collections.abc import Callable, Container, Sequence
 from typing import Annotated, Literal
 
@@ -14,9 +15,12 @@ from jevons.core.routed import Stage
 
 AUTO = "auto"
 """The name that a route takes if it says nothing else: a model that is nowhere, chosen for each request."""
+OFF = "off"
+"""In the place of a route's name: none."""
 STUDENT = "student/"
 """Before the name of a student (`learn.student`) in `to`."""
 
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Small = Annotated[float, msgspec.Meta(gt=0, le=0.5)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -87,8 +91,12 @@ def check(
     """Raises ValueError that names what is wrong, and where. `is_offered`: does any upstream answer to this name? `languages`: codes that can be told."""
     for kind, names in (("routes", [route.name for route in routes]), ("classes", [one.name for one in classes])):
         for name in names:
-            if not name or names.count(name) > 1:
+            if names.count(name) > 1:
                 raise ValueError(f"{kind}: each needs a name of its own, and {name!r} is there {names.count(name)} times")
+            if not _NAME.fullmatch(name) or name == OFF:
+                raise ValueError(
+                    f"{kind}: {name!r} cannot be a name; use 1 to 64 letters, digits, dots, dashes, underscores, and not {OFF!r}"
+                )
     for one in classes:
         if not any(example.strip() for example in one.examples):
             raise ValueError(f"class {one.name!r} has no examples; give it some questions that belong to it")
