@@ -59,6 +59,7 @@ ROUTES = [
     route("taught", to=["student/greeter", LARGE], stage="full", share=1.0, delta=0.1, grader="exact"),
     route("claimed", grader="feedback"),
     route("unsampled", sample=0.0),
+    route("own", to=[f"mine/{SMALL}", LARGE]),
     route("spread", to=[SMALL, "large"]),
     *(route(name, to=[f"{name}/{SMALL}", LARGE]) for name in SHAKY),
     *(route(name.removeprefix("auto-"), sample_usd_day=usd) for name, usd in MICRO.items()),
@@ -73,6 +74,7 @@ def table(standin: Provider) -> list[dict[str, Any]]:
             upstream(name, standin.openai_url, provider="openai", models=("by-prefix-only",), retries=0)
             for name in ("first", "second")
         ),
+        upstream("mine", standin.openai_url, provider="openai", models=("by-prefix-only",), auth="client"),
         *(upstream(name, standin.openai_url, provider="openai", models=("by-prefix-only",), retries=0) for name in SHAKY),
     ]
 
@@ -302,6 +304,15 @@ def test_what_leaves_more_than_an_answer_is_not_asked_again(gateway: Gateway, ke
     asker.ask({"reply": "Bern"}, door="responses", store=True)
     asker.ask({"reply": "Bern"}, n=2)
     assert len(gateway.attempts(asker.name)) == 2
+
+
+def test_a_clients_credential_is_not_taken_elsewhere(gateway: Gateway, key: Key) -> None:
+    asker = Asker(gateway, key, "own")
+    body = body_of("chat", "auto-own", marker=asker.name, reply="Bern")
+    got = gateway.post("chat", None, body, x_jevons_key=key.secret, authorization="Bearer sk-my-own")
+    assert got.headers["x-jevons-model"] == LARGE
+    wait_until(lambda: asker.counted("unfit") == 1)
+    assert len(gateway.attempts(asker.name)) == 1
 
 
 @pytest.mark.parametrize(

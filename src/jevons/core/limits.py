@@ -572,6 +572,8 @@ CASCADE_MODELS_MAX = 256
 # Labels
 SHADOWS_MAX = 8
 """Samples under way at once, as many as there are checks of cached answers; one that comes while there are more is not taken."""
+SHADOW_MAX_S = 300.0
+"""A sample takes one of few places. Long answers of models that think come within minutes; what takes longer is cut off, and is no label."""
 SHADOW_BODY_BYTES_MAX = 2 * 2**20
 """A longer request is not asked again: it is kept in memory until its shadows have answered, and costs the most."""
 SCHEMA_BYTES_MAX = 32 * 2**10

@@ -21,7 +21,7 @@ from prometheus_client.registry import Collector
 
 from jevons.core.ask import Ask, Dialect
 from jevons.core.label import Label
-from jevons.core.limits import JUDGE_OUTPUT_TOKENS, OUTPUT_TOKENS_DEFAULT, SHADOW_BODY_BYTES_MAX, SHADOWS_MAX
+from jevons.core.limits import JUDGE_OUTPUT_TOKENS, OUTPUT_TOKENS_DEFAULT, SHADOW_BODY_BYTES_MAX, SHADOW_MAX_S, SHADOWS_MAX
 from jevons.core.money import parse_usd
 from jevons.core.price import UnpricedKind, worst_case
 from jevons.core.routed import Option, Role, Routed
@@ -158,7 +158,10 @@ class Shadows(Collector):
 
     async def _alone(self, given: Given, route: Route, routed: Routed) -> None:
         try:
-            await self._sample(given, route, routed)
+            async with asyncio.timeout(SHADOW_MAX_S):
+                await self._sample(given, route, routed)
+        except TimeoutError:
+            self.counts[route.name, "too_slow"] += 1
         except LedgerUnavailable as error:
             log.warning("a sample was lost: %s", error)
         except Exception:
@@ -188,6 +191,9 @@ class Shadows(Collector):
         for target in given.way.shadows:
             option = self._option(routed, target, given.ask)
             if option is None or option == shown:  # the one that was to answer failed, and this one did in its place
+                continue
+            if target.upstream != given.target.upstream and self._lives[target.upstream].settings.auth == "client":
+                self.counts[route.name, "unfit"] += 1  # the client's own credential was sent for another provider
                 continue
             found = await self._paid(route, routed, given, given.ask, target, Role.SHADOW)
             if found is None:
