@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jevons.core.token import Token
-from jevons.policy.cascade import SHORT_TOKENS, Calibration, accepts, agreement, confidence, figures
+from jevons.policy.cascade import SHORT_TOKENS, Calibration, accepts, agreement, confidence, figures, spoken
 
 
 def said(*pieces: str, sure: float = -0.5, **surer: float) -> list[Token]:
@@ -58,6 +58,13 @@ def test_a_value_that_was_cut_and_one_that_looks_like_a_member() -> None:
 def test_text_with_braces_is_text() -> None:
     found = figures(said("Use ", "{x}", "."))
     assert found is not None and found.tokens == 3
+
+
+def test_what_was_thought_before_is_no_part_of_the_answer() -> None:
+    """As servers of thinking models tell it: with the tokens of both."""
+    tokens = said("<think>", "blue", " or", " red", "?", "</think>", "\n\n", "bl", "ue", "\n", sure=-3.0, bl=-0.1, ue=-0.1)
+    assert [token.data for token in spoken(tokens, "blue\n")] == [b"bl", b"ue"]
+    assert spoken(tokens, "green") == tokens, "what cannot be found is all of it"
 
 
 def test_agreement_is_with_the_answer_that_is_shown() -> None:

@@ -35,7 +35,7 @@ from jevons.ledger.errors import LedgerUnavailable
 from jevons.ledger.ledger import Ledger
 from jevons.ledger.ops import Labelled
 from jevons.meter.answer import answer_facts
-from jevons.policy.cascade import SAMPLES, Calibration, accepts, agreement, confidence
+from jevons.policy.cascade import SAMPLES, Calibration, accepts, agreement, confidence, spoken
 from jevons.policy.objective import sampled
 from jevons.policy.route import Target
 from jevons.policy.routes import Route
@@ -116,7 +116,7 @@ class Cascades:
         if text is None or answer_facts(target.dialect, body).finish not in WHOLE_ENDS:
             return None
         if tells(self._lives[target.upstream].settings, target):
-            return confidence(tokens_of(target.dialect, body))
+            return confidence(spoken(tokens_of(target.dialect, body), text))
         more = [
             self._asides.ask(passage, ask, target, Role.CASCADE, scope=scope, members=WARM, routed=routed)
             for _ in range(SAMPLES - 1)

@@ -63,6 +63,13 @@ def confidence(tokens: Sequence[Token]) -> float | None:
     return exp(found.whole if found.tokens <= SHORT_TOKENS else found.mean)
 
 
+def spoken(tokens: Sequence[Token], text: str) -> Sequence[Token]:
+    """Those of the answer itself: some servers tell the tokens of what a model thought before it, too. All of them, if its text is not found."""
+    said = text.strip().encode("utf-8", "surrogatepass")
+    start = b"".join([token.data for token in tokens]).rfind(said)
+    return tokens if start < 0 else _within(tokens, [(start, start + len(said))])
+
+
 def agreement(answers: Sequence[str]) -> float:
     """Share of the other answers that say the same as the first, which is the one to be shown: a confidence where no log-probabilities are told
     (self-consistency, arXiv 2203.11171)."""
@@ -113,7 +120,13 @@ def _valued(tokens: Sequence[Token]) -> Sequence[Token]:
     opening = _FENCE.match(text)
     if opening is None:
         return tokens
-    spans = [match.span(1 if match[1] else 2) for match in _VALUE.finditer(text, opening.end()) if match[1] or match[2]]
+    return _within(
+        tokens, [match.span(1 if match[1] else 2) for match in _VALUE.finditer(text, opening.end()) if match[1] or match[2]]
+    )
+
+
+def _within(tokens: Sequence[Token], spans: Sequence[tuple[int, int]]) -> list[Token]:
+    """Those that have a byte in one of the spans, which are in order and apart."""
     kept, start, place = [], 0, 0
     for token in tokens:
         end = start + len(token.data)
