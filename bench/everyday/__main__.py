@@ -30,7 +30,7 @@ from jevons.wire.logprobs import tokens_of
 from tests.provider import Provider
 from tests.running import Jevons, upstream
 
-ROWS = {"summaries": (40, 50), "json": (40, 50), "intents_8": (120, 140), "intents_77": (40, 50)}
+ROWS = {"summaries": (40, 40), "json": (40, 40), "intents_8": (100, 120), "intents_77": (30, 40)}
 """Calibration and test rows of each task."""
 SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)
 ALPHAS = (0.05, 0.1, 0.2)
