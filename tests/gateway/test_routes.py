@@ -246,6 +246,12 @@ def test_saved_is_what_the_reference_would_have_cost(routed: Gateway, key: Key) 
     assert the_attempt(routed, key, asks(routed, key, "Hello there.", x_jevons_route="vip"))["savings"] == []
 
 
+def test_a_kept_answer_says_where_it_came_from(routed: Gateway, key: Key) -> None:
+    first, again = (asks(routed, key, SPANISH, x_jevons_cache="on") for _ in range(2))
+    assert (first.headers["x-jevons-cache"], again.headers["x-jevons-cache"]) == ("miss", "hit")
+    assert why(again) == why(first) == {"route": "spanish", "why": "first", "language": "es"}
+
+
 def test_a_budget_that_runs_out_goes_on_from_what_the_route_chose(routed: Gateway) -> None:
     key = routed.key()
     limit(routed, key, usd=0.1, degrade_at=0.5, degrade_to=["gpt-4.1-nano"])

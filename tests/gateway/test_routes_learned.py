@@ -20,8 +20,11 @@ def learning(standin: Provider, tmp_path_factory: pytest.TempPathFactory) -> Ite
     home = tmp_path_factory.mktemp("learned") / "home"
     home.mkdir(mode=0o700)
     learnt(home, "learned")
+    learnt(home, "warm", "gpt-4.1")
+    full = {"stage": "full", "share": 1.0, "sample": 0.0}
     routes = [
-        {"name": "learned", "to": TO, "choose": "learned", "stage": "full", "share": 1.0, "sample": 0.0},
+        {"name": "learned", "to": TO, "choose": "learned", **full},
+        {"name": "warm", "models": ["warm"], "to": ["gpt-4.1", "gpt-4o"], "choose": "learned", **full},
         {"name": "watching", "models": ["watched"], "to": TO, "choose": "learned", "sample": 0.0},
         {
             "name": "cut-off",
@@ -54,7 +57,7 @@ def test_what_was_learnt_decides(learning: Gateway) -> None:
     told = why(small)
     assert (told["route"], told["why"], told["stage"]) == ("learned", "cheaper", "share")
     score, _, threshold = told["score"].partition(">=")
-    assert float(score) >= float(threshold) > 0.5
+    assert float(score) > 0.9 > float(threshold) > 0
     assert int(told["expected_nusd"]) > 0
     assert why(large)["why"] == "not-good-enough"
 
@@ -89,3 +92,13 @@ def test_an_open_turn_is_not_decided_anew(learning: Gateway) -> None:
     assert (got.headers["x-jevons-model"], why(got)["why"]) == ("gpt-4o-mini", "turn")
     unknown = learning.post("chat", key, Talk("chat", SHORT).tool("look", {}, "x").body("auto"), x_jevons_run_id=run_id())
     assert (unknown.headers["x-jevons-model"], why(unknown)["why"]) == ("gpt-4o", "turn"), "nobody knows what it began with"
+
+
+def test_a_conversation_stays_where_its_prompt_is_warm_if_that_is_worth_more(learning: Gateway) -> None:
+    """A new turn that the cheaper model could answer: what it would read anew costs more than it saves."""
+    key, run, history = learning.key(), {"x-jevons-run-id": run_id()}, Talk("chat", LONG * 20)
+    fresh = asks(learning, SHORT, "warm", key=key)
+    assert (fresh.headers["x-jevons-model"], why(fresh)["why"]) == ("gpt-4.1", "cheaper")
+    assert learning.post("chat", key, history.body("warm"), **run).headers["x-jevons-model"] == "gpt-4o"
+    got = learning.post("chat", key, history.assistant("It is long.").user(SHORT).body("warm"), **run)
+    assert (got.headers["x-jevons-model"], why(got)["why"]) == ("gpt-4o", "reference-cheapest")
