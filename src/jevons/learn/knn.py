@@ -51,5 +51,5 @@ class Nearest:
 def fit(examples: Examples, count: float) -> Nearest:
     """Keeps the latest LEARN_NEIGHBOURS_ROWS_MAX examples; looks at `count` of them for each answer."""
     kept = examples.take(np.arange(max(0, examples.size - LEARN_NEIGHBOURS_ROWS_MAX), examples.size))
-    looked = np.array([min(int(count), len(kept))], np.float32)
+    looked = np.array([min(int(count), kept.size)], np.float32)
     return Nearest(unit(kept.rows.dense), kept.good, kept.weights, looked)

@@ -19,7 +19,7 @@ from jevons.learn.rows import Examples, Floats, Rows, Whole
 FOLDS = 3
 """Of the inner cross-validation: each further one costs as much time, for examples that are a few per cent more."""
 JUDGING_FOLDS = 5
-MIX_PENALTY = 10.0
+MIX_PENALTY = 30.0
 """Holds the mixture's weights to equal shares: with a few hundred labels it can tell a bad head, not tune good ones."""
 MIXTURE = "mixture"
 
@@ -55,7 +55,7 @@ def candidates(reads: bool) -> tuple[Candidate, ...]:
     wanted: list[tuple[str, float, Callable[..., Head]]] = [("logistic", one, logistic.fit) for one in (2.0, 10.0)]
     wanted += [("clusters", one, clusters.fit) for one in (30, 100)]
     if reads:
-        wanted += [("nearest", one, knn.fit) for one in (30, 100)] + [("kernel", one, kernel.fit) for one in (5.0,)]
+        wanted += [("nearest", one, knn.fit) for one in (100, 300)] + [("kernel", one, kernel.fit) for one in (10.0,)]
     return tuple(Candidate(kind, setting, _with(fit, setting)) for kind, setting, fit in wanted)
 
 
