@@ -35,6 +35,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "limited": {"fault": "status", "status": 429, "retry_after": 60},
     "limited-too": {"fault": "status", "status": 429, "retry_after": 90},
     "slow": {"first_delay_ms": 1_200},
+    "slowish": {"first_delay_ms": 300},
     "late": {"first_delay_ms": 300, "fault": "status", "status": 500},
     "once": {"fault": "status", "status": 500, "fault_times": 1, "marker": "once"},
 }
@@ -47,7 +48,7 @@ def tables(url: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Upstreams and aliases: NAME/MODEL asks NAME, then `well`."""
     upstreams = [upstream("well", url, **COMMON)]
     for name, script in FAULTS.items():
-        more = {"hedge_ms": 40} if name in ("slow", "late") else {}
+        more = {"hedge_ms": 40} if name in ("slow", "slowish", "late") else {}
         upstreams.append(upstream(name, url, **COMMON, **more, headers={"x-stand-in-script": json.dumps(script)}))
     upstreams += [
         upstream("quick", url, **COMMON, hedge_ms=2_000),
@@ -64,7 +65,7 @@ def tables(url: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         for who in (first, other)
     ]
     rows += [{"name": "all-limited", "upstream": who, "target": "gpt-4o"} for who in ("limited", "limited-too")]
-    rows += [{"name": "slow+failing", "upstream": who, "target": "gpt-4o"} for who in ("slow", "failing")]
+    rows += [{"name": "slowish+failing", "upstream": who, "target": "gpt-4o"} for who in ("slowish", "failing")]
     rows += [
         {"name": "shared", "upstream": who, "target": "gpt-4o", "weight": share} for who, share in (("quick", 3), ("well", 1))
     ]
@@ -218,9 +219,9 @@ def test_a_quick_one_is_not_raced(pair: Gateway, own: Key) -> None:
 
 
 def test_a_race_that_the_first_wins(pair: Gateway, own: Key) -> None:
-    got = ask(pair, own, "slow+gpt-4.1", True, first_delay_ms=4_000)
-    assert got.whole and told(pair, got) == [("slow", "ok", ""), ("well", "cancelled", "hedge")]
-    assert 'jevons_hedges_total{end="lost",upstream="slow"}' in pair.get("/metrics").body.decode()
+    got = ask(pair, own, "slowish+gpt-4.1", True, first_delay_ms=4_000)
+    assert got.whole and told(pair, got) == [("slowish", "ok", ""), ("well", "cancelled", "hedge")]
+    assert 'jevons_hedges_total{end="lost",upstream="slowish"}' in pair.get("/metrics").body.decode()
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -230,28 +231,28 @@ def test_a_race_whose_first_fails_is_the_seconds(pair: Gateway, own: Key, stream
 
 
 def test_a_race_whose_second_fails_is_the_firsts(pair: Gateway, own: Key) -> None:
-    got = ask(pair, own, "slow+failing", True)
-    assert got.status == 200 and told(pair, got) == [("slow", "ok", ""), ("failing", "error", "hedge")]
+    got = ask(pair, own, "slowish+failing", True)
+    assert got.status == 200 and told(pair, got) == [("slowish", "ok", ""), ("failing", "error", "hedge")]
 
 
 @pytest.mark.parametrize(
     ("what", "body"),
     [
-        ("what a provider stores", body_of("responses", "slow+gpt-4.1-mini", reply="one")),
-        ("a long answer that nobody watches", body_of("chat", "slow+gpt-4.1-nano", cap=5_000, reply="one")),
+        ("what a provider stores", body_of("responses", "slowish+gpt-4.1-mini", reply="one")),
+        ("a long answer that nobody watches", body_of("chat", "slowish+gpt-4.1-nano", cap=5_000, reply="one")),
     ],
 )
 def test_what_is_not_raced(pair: Gateway, own: Key, what: str, body: dict[str, Any]) -> None:
     got = pair.post("responses" if "input" in body else "chat", own, body)
-    assert told(pair, got) == [("slow", "ok", "")], what
+    assert told(pair, got) == [("slowish", "ok", "")], what
 
 
 def test_no_money_for_a_second_is_no_error(pair: Gateway, own: Key) -> None:
     got = ask(pair, own, "well/gpt-4-turbo")
     [entry] = pair.entries_of(got)
     key = pair.key(entry["held_nusd"] * 3 // 2)
-    got = ask(pair, key, "slow+gpt-4-turbo", True)
-    assert got.status == 200 and told(pair, got) == [("slow", "ok", "")]
+    got = ask(pair, key, "slowish+gpt-4-turbo", True)
+    assert got.status == 200 and told(pair, got) == [("slowish", "ok", "")]
 
 
 def test_a_client_that_leaves_a_race_leaves_both(pair: Gateway) -> None:
