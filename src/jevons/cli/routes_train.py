@@ -20,7 +20,7 @@ from jevons.ledger.routing import labels
 @click.option("--join", "model", help="Only add this model to the predictor that is there, from the labels that came since.")
 @as_json
 def train(name: str, org: str, model: str | None, json: bool) -> None:
-    """Learn from the labels of route NAME for which requests each model's answer is good enough. It serves from the next start on.
+    """Learn from the labels of route NAME for which requests each model's answer is good enough. A process that serves takes it up in half a minute.
 
     Example: jevons routes train easy
     """

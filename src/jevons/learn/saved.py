@@ -153,6 +153,8 @@ def pack(saved: Saved) -> bytes:
 
 def unpack(raw: bytes) -> Saved:
     """Raises ValueError for what is no predictor."""
+    if not zipfile.is_zipfile(io.BytesIO(raw)):
+        raise ValueError("not a predictor, or cut short")
     try:
         with np.load(io.BytesIO(raw), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
