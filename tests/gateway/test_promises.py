@@ -178,14 +178,25 @@ def test_where_recent_labels_promise_nothing_more_harm_withdraws() -> None:
     assert bench.withdrawn[0][3] == "harm has become more, and recent labels promise nothing"
 
 
-def test_a_later_look_may_find_that_scores_tell_nothing_any_more() -> None:
-    """Nobody bets on what lies below the threshold: only a look sees that all above it was light."""
+def test_a_later_look_withdraws_what_has_come_above_alpha() -> None:
+    """Light labels promised it, heavier ones say otherwise: in the look they count for what they stand for."""
     bench = Bench()
-    bench.learn(LOOKS[0], weight=1.0)
+    bench.learn(LOOKS[0], weight=20.0)
+    bench.learn(1, weight=20.0, harm_pct=100)
     assert bench.standing().threshold == 0.9
-    bench.learn(LOOKS[1] - LOOKS[0], harm_pct=50, score=0.8, weight=20.0)
+    bench.learn(LOOKS[1] - LOOKS[0] - 2, score=0.5, harm_pct=100)
+    bench.learn(1, weight=600.0, harm_pct=100)
     assert bench.standing() == NOTHING
     assert bench.withdrawn == [("acme", "mail", "small", "600 labels promise nothing any more")]
+
+
+def test_a_later_look_with_less_to_go_by_takes_nothing_back() -> None:
+    """After thinning ten of the labels above the threshold are left: too few for any promise, and none of them harmed."""
+    bench = Bench()
+    bench.learn(LOOKS[0], weight=1.0)
+    bench.learn(LOOKS[1] - LOOKS[0], harm_pct=50, score=0.8, weight=20.0)
+    assert bench.standing() == Standing(0.9, Stage.SHARE, coverage=200 / (200 + 400 * 20))
+    assert not bench.withdrawn
 
 
 def test_whoever_has_very_many_labels_keeps_the_latest_and_is_looked_at_again() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jevons.policy.promise import Judged, at_most, certify, lower, upper
+from jevons.policy.promise import Judged, at_most, certify, covered, harmed, lower, upper
 
 DRAWS = 300
 PASSED_BY_CHANCE = 39
@@ -118,6 +118,8 @@ def test_weights_count_in_the_coverage() -> None:
     made = certify([Judged(0.9, False, 1.0)] * 200 + [Judged(0.1, True, 2.0)] * 100, 0.1, 0.1)
     assert made is not None
     assert (made.threshold, made.n, made.coverage) == (0.9, 100, 0.5)
+    uneven = [Judged(0.9, True, 1.0), Judged(0.9, False, 3.0), Judged(0.1, True, 4.0)]
+    assert (covered(uneven, 0.9), harmed(uneven, 0.9), harmed(uneven, 0.95)) == (0.5, 0.25, 0.0)
 
 
 def exact(k: int, n: int, rate: float) -> float:

@@ -19,7 +19,7 @@ from jevons.core.limits import PROMISE_LABELS_MAX, PROMISE_MODELS_MAX, PROMISE_W
 from jevons.core.routed import Stage
 from jevons.ledger.ops import Learnt
 from jevons.policy.drift import WINDOW, Verdict, Watch
-from jevons.policy.promise import Certificate, Judged, certify, covered
+from jevons.policy.promise import Certificate, Judged, certify, covered, harmed
 from jevons.policy.routes import Route
 from jevons.policy.stages import Known, lowest, step
 
@@ -214,13 +214,19 @@ class Promises:
         return self._labels.setdefault((org, route, model), deque(maxlen=PROMISE_LABELS_MAX))
 
     def _look(self, org: str, route: Route, model: str, at_ms: int, *, held: bool = False) -> None:
-        """Is there a threshold that holds, among all labels?"""
+        """Is there a threshold that holds, among all labels? One that was found before stands as long as its harm has not come above alpha: at a later look
+        there may be less to go by, where labels weigh more. `held`: another was in force until now."""
         known = self._states[org, route.name].models[model]
-        kept = self._kept(org, route.name, model)
-        found = certify([one for _, one in kept], route.alpha, route.delta / len(LOOKS))
+        kept = [one for _, one in self._kept(org, route.name, model)]
+        found, before = certify(kept, route.alpha, route.delta / len(LOOKS)), known.certificate
         if known.seen >= LOOKS[-1]:
             known.seen = LOOKS[-2]
-        if found is None and (held or known.certificate is not None):
+        if before is not None and harmed(kept, before.threshold) <= route.alpha:
+            if found is None or found.threshold > before.threshold:
+                known.certificate = msgspec.structs.replace(before, coverage=covered(kept, before.threshold))
+                self._changed(org, route)
+                return
+        elif found is None and (held or before is not None):
             self._withdraw(org, route, model, f"{len(kept)} labels promise nothing any more", at_ms, drifted=False)
             return
         if found is not None:

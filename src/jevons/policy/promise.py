@@ -83,6 +83,13 @@ def covered(judged: Sequence[Judged], threshold: float) -> float:
     return sum(one.weight for one in judged if one.score >= threshold) / sum(one.weight for one in judged)
 
 
+def harmed(judged: Sequence[Judged], threshold: float) -> float:
+    """Share of those who reach it that are harmed, by weight; 0 where nobody does."""
+    reach = [one for one in judged if one.score >= threshold]
+    weight = sum(one.weight for one in reach)
+    return sum(one.weight for one in reach if one.harm) / weight if reach else 0.0
+
+
 def at_most(k: int, n: int, rate: float) -> float:
     """P(Binomial(n, rate) <= k), rate in (0, 1): from the largest term outwards, to where terms count no more."""
     if k >= n:
