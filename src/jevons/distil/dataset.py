@@ -116,18 +116,16 @@ def contradicted(answers: Sequence[str], vectors: NDArray[float32]) -> list[int]
     _, kinds = np.unique(np.array(answers, dtype=object).astype(str), return_inverse=True)
     found: list[int] = []
     searched = np.unique(np.linspace(0, len(answers) - 1, min(len(answers), SEARCHED_MAX)).astype(np.int64))
-    count = min(NEIGHBOURS, len(searched) - 1)
-    if count < NEIGHBOURS_LEAST:
-        return found
     for begin in range(0, len(answers), _BLOCK):
         likeness = vectors[begin : begin + _BLOCK] @ vectors[searched].T
         places = np.arange(begin, begin + len(likeness))
         likeness[places[:, None] == searched] = -1.0  # itself
-        near = np.argpartition(-likeness, count - 1, axis=1)[:, :count]
-        close = np.take_along_axis(likeness, near, axis=1) >= ALIKE_LEAST
-        for place, others, are in zip(places.tolist(), kinds[searched][near], close, strict=True):
-            theirs = others[are]
-            if len(theirs) < NEIGHBOURS_LEAST or kinds[place] in theirs:
+        for place, like in zip(places.tolist(), likeness, strict=True):
+            near = np.flatnonzero(like >= ALIKE_LEAST)
+            if len(near) > NEIGHBOURS:
+                near = near[np.argpartition(-like[near], NEIGHBOURS - 1)[:NEIGHBOURS]]
+            theirs = kinds[searched[near]]
+            if len(near) < NEIGHBOURS_LEAST or kinds[place] in theirs:
                 continue
             if np.bincount(theirs).max() >= AGREE_LEAST * len(theirs):
                 found.append(place)
