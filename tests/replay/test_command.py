@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from jevons.cli.main import commands
 from jevons.config import ConfigError
 from jevons.core.entry import Outcome, first_id_of_ms
+from jevons.core.routed import Option, Routed
 from jevons.core.saving import Saving, SavingKind
 from jevons.core.usage import Usage
 from jevons.ledger.ops import Opened, Posted
@@ -146,3 +147,32 @@ def test_a_policy_that_cannot_be_used(home: Path, policy: Path, text: str, said:
 def test_a_file_that_is_not_there_and_a_home_without_a_ledger(home: Path, tmp_path: Path) -> None:
     assert "cannot be read" in str(jevons(home, "--policy", str(tmp_path / "none.toml")).exception)
     assert "There is no ledger" in str(jevons(tmp_path).exception)
+
+
+def test_routes_of_a_file_decide_again_what_was_routed(tmp_path: Path) -> None:
+    """Two requests of a route that only watches; the file lets it go all the way."""
+    home = tmp_path / "home"
+    home.mkdir()
+    options = (
+        Option("gpt-4o-mini", "openai", "gpt-4o-mini", 0.9, 0.8, 1),
+        Option("gpt-4o", "openai", "gpt-4o", cost_nusd=2),
+    )
+    routed = Routed("easy", "observed", 1, "observe", 0.5, options)
+
+    async def scene() -> None:
+        recorder = Recorder(home, open_book(home))
+        await recorder.key(1)
+        for n in range(2):
+            recorder.ask(Request(asked="auto", routed=routed, at_ms=START_MS + n * 10_000))
+        recorder.close()
+
+    asyncio.run(scene())
+    upstream = '[[upstreams]]\nname = "openai"\nkey = "sk-x"\nmodels = ["gpt-*"]\n'
+    route = '[[routes]]\nname = "easy"\nto = ["gpt-4o-mini", "gpt-4o"]\nchoose = "learned"\n'
+    (home / "jevons.toml").write_text(upstream + route)
+    file = tmp_path / "new.toml"
+    file.write_text(upstream + route + 'stage = "full"\n')
+    as_it_was, watched, full = document(home, "--policy", str(home / "jevons.toml"), "--policy", str(file))["policies"]
+    assert as_it_was["cost_nusd"] == watched["cost_nusd"] == 2 * CALL_NUSD
+    assert full["cost_nusd"] == 2 * (900 * 150 + 100 * 600)
+    assert [(row["from"], row["to"], row["calls"]) for row in full["moved"]] == [("gpt-4o", "gpt-4o-mini", 2)]
