@@ -107,6 +107,7 @@ def test_what_cannot_be_made_is_said(jevons: Run, ready: Path) -> None:
     few = jevons(*TRAIN, "--template", "")
     assert few.status == 1 and "3 examples can be used, and 200 are the least" in few.err
     assert jevons(*TRAIN, "--template", "t").status == 0
+    assert jevons(*TRAIN, "--json").json["version"] == 2  # of the same kind
     other = jevons(*TRAIN, "--org", "acme", "--template", "t1")
     assert other.status == 1 and "taken by a student of another organisation" in other.err
 

@@ -63,6 +63,8 @@ def classes(days: int, json: bool) -> None:
 def train(name: str, org: str, template: str | None, task: str, alpha: float, delta: float, json: bool) -> None:
     """Make a student NAME, or its next version, of what is captured. It is asked in the shadow at first: `serve` lets it answer.
 
+    A next version is made of the same kind of requests, unless another is named.
+
     Example: jevons students train intents --template 5f3a
     """
     from jevons.distil.train import Untrainable
@@ -175,7 +177,7 @@ def _trained(home: Home, name: str, org: str, template: str | None, task: str, a
     from jevons.distil.loop import teacher_nusd
     from jevons.distil.train import Untrainable, train
     from jevons.learn import student_file
-    from jevons.learn.student_card import Scope, card_text
+    from jevons.learn.student_card import Scope, card_text, read_card
 
     captured = captured_of(home)
     whose = f"organisation {org!r}"
@@ -183,7 +185,11 @@ def _trained(home: Home, name: str, org: str, template: str | None, task: str, a
         raise Untrainable(f"Nothing is captured of {whose}: name its keys under [capture] in jevons.toml (docs/capture.md).")
     rows = _rows(home)
     version, parent = registry.following(rows, name, org)
-    template = _template(captured, org, template)
+    if parent is not None and template is None:  # what it was made of before
+        before = read_card(registry.versions(rows, name)[-1].card).scope
+        template, task = before.templates[0], task or before.task
+    else:
+        template = _template(captured, org, template)
     examples = [one for one in captured.read(org, template=template) if task in ("", one.features.task)]
     good, dropped = usable(examples, complaints(routing.labels(home.ledger, org=org)))
     price = teacher_nusd(home.ledger, [one.request for one in good])
