@@ -118,7 +118,7 @@ def test_without_anything_it_says_what_to_do(jevons: Run, home: Path, monkeypatc
     assert "No students yet" in jevons("students", "list").out and "No students yet" in jevons("students", "loop").out
     assert "No routed request was seen" in jevons("students", "classes").out
     assert "name its keys under [capture]" in jevons(*TRAIN).err
-    assert jevons("capture", "erase", "--org", "acme", "--json").json == {"examples": 0, "students": []}
+    assert jevons("capture", "erase", "--org", "acme", "--json").json == {"examples": 0, "students": [], "routers": []}
     captured(home, examples(intents(200)))
     monkeypatch.setitem(sys.modules, "tokenizers", None)
     assert "Install all that it needs with:" in jevons(*TRAIN).err

@@ -86,6 +86,13 @@ def test_what_was_captured_is_read_and_sealed(tmp_path: Path) -> None:
         saved.load(tmp_path, "acme", "easy")
     with pytest.raises(LedgerError, match="key was erased"):
         saved.load(tmp_path, "acme", "easy", held.sealer("other", make=True))
+    other = msgspec.structs.replace(made, card=msgspec.structs.replace(made.card, route="other", examples=(7,)))
+    saved.save(tmp_path, other, sealer)
+    saved.save(tmp_path, train(labels(200, reads=False), [], None, "acme", "bare", NOON_MS), None)
+    assert saved.forget(tmp_path, [8, 9], held.sealer) == [("acme", "easy")] and not path.exists()
+    held.erase(org="acme")
+    assert saved.forget(tmp_path, [], held.sealer) == [("acme", "other")]
+    assert saved.load(tmp_path, "acme", "bare").card.examples == ()
     held.close()
 
 

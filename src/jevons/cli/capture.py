@@ -93,15 +93,20 @@ def erase(org: str | None, key: str | None, request: str | None, keep_students: 
     captured = captured_of(home)
     gone: list[int] = []
     students: list[StudentPut] = []
+    routers: list[tuple[str, str]] = []
     if captured is not None:
+        from jevons.learn.saved import FOLDER, forget
+
         with closing(captured):
             gone = captured.erase(org=org, key_id=key_id, request=first)
+            routers = forget(home.path / FOLDER, gone, captured.sealer)
         students = _follow(home, gone, org, keep_students)
     document = {
         "examples": len(gone),
         "students": [{"name": one.name, "version": one.version, "state": one.state, "reason": one.reason} for one in students],
+        "routers": [{"org": org, "route": route} for org, route in routers],
     }
-    show(json, document, lambda: _erased(len(gone), students))
+    show(json, document, lambda: _erased(len(gone), students, routers))
 
 
 def _follow(home: Home, gone: list[int], org: str | None, keep: bool) -> list[StudentPut]:
@@ -167,7 +172,12 @@ def _consent_told(found: list[dict[str, Any]]) -> None:
             console.print(f"{one['key']} did not opt in, or withdrew: jevons capture erase --key {one['key']}", markup=False)
 
 
-def _erased(examples: int, students: list[StudentPut]) -> None:
+def _erased(examples: int, students: list[StudentPut], routers: list[tuple[str, str]]) -> None:
     console.print(f"Erased {count(examples, 'example')}.")
+    for org, route in routers:
+        console.print(
+            f"Route {route} of {org}: its predictor is removed; train it anew: jevons routes train {route} --org {org}",
+            markup=False,
+        )
     for one in students:
         console.print(f"{one.name}@{one.version}: {one.state} ({one.reason}).", markup=False)

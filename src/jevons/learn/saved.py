@@ -8,9 +8,10 @@ import io
 import math
 import os
 import zipfile
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import msgspec
 import numpy as np
@@ -133,6 +134,21 @@ def load(folder: Path, org: str, route: str, sealer: OrgSealer | None = None) ->
         raise LedgerError(f"{path} cannot be opened: it was changed, or its organisation's key was erased. {again}") from None
     except ValueError as error:
         raise LedgerError(f"{path} cannot be used: {error}. {again}") from None
+    return found
+
+
+def forget(folder: Path, gone: Collection[int], sealer: Callable[[str], OrgSealer]) -> list[tuple[str, str]]:
+    """Remove those that were made of any of these captured examples, and those whose organisation's key is erased. Returns (organisation, route) of each."""
+    found = []
+    for path in sorted(folder.glob("*/*.router")):
+        org, route = unquote(path.parent.name), unquote(path.stem)
+        try:
+            held = sealed(path) and not set(gone).isdisjoint(load(folder, org, route, sealer(org)).card.examples)
+        except LedgerError:
+            held = True
+        if held:
+            path.unlink()
+            found.append((org, route))
     return found
 
 
