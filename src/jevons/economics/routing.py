@@ -128,7 +128,10 @@ def routing(path: Path, *, by: By = "route", since_ms: int = 0, until_ms: int | 
     parts = _Parts(by)
     with reading(path) as db:
         rows = db.execute(_QUERY, (first_id_of_ms(since_ms), first_id_of_ms(end_ms)))
-        attempts = (_Attempt(*row, _routed(routed), _savings(savings)) for *row, routed, savings in rows)
+        attempts = (
+            _Attempt(entry_id, upstream, target, outcome, role, _routed(routed), _savings(savings))
+            for entry_id, upstream, target, outcome, role, routed, savings in rows
+        )
         for _, tries in groupby(attempts, key=lambda one: one.id >> ATTEMPT_BITS):
             request = list(tries)
             if route is None or request[0].routed.route == route:
