@@ -156,3 +156,22 @@ def test_a_version_that_is_tried_answers_once_its_promise_holds_and_goes_when_it
             jevons.start()
             assert text(asked(gateway, key, "How are you?", "The teacher again.")) == "The teacher again."
             assert check(jevons.ledger) == []
+
+
+def test_who_takes_consent_back_takes_the_students_made_of_it_along(tmp_path: Path) -> None:
+    with Provider(bodies=True) as standin:
+        teacher = upstream("openai", standin.openai_url, models=("gpt-*",), retries=0)
+        with Jevons(tmp_path / "home", teacher, routes=[ROUTE], capture={"orgs": ["school"]}) as jevons:
+            gateway = Gateway(jevons, standin)
+            key = gateway.key(org="school")
+            for question in ANSWERS:
+                asked(gateway, key, question)
+            jevons.stop()
+            enrol(jevons, "greeter", ANSWERS)  # its card names examples 1 and 2
+            jevons.start()
+            assert text(asked(gateway, key, "How are you?")) == "Fine."
+            gone = json.loads(jevons.run("capture", "erase", "--key", key.name, "--json"))
+            assert gone["examples"] == 2 and [one["name"] for one in gone["students"]] == ["greeter"]
+            assert text(asked(gateway, key, "How are you?")) == "From the teacher."
+            assert state_of(jevons, "greeter") == {1: "withdrawn"}
+            assert not (jevons.home / "students" / "greeter@1.student").exists()
