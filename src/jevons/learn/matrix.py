@@ -52,7 +52,7 @@ class Columns(msgspec.Struct, frozen=True):
 
     def rows(self, requests: Sequence[Request]) -> Rows:
         """Of n requests; where content is read, each has a vector f32[vector]."""
-        dense = np.stack([self._dense(one) for one in requests])
+        dense = np.array([self._dense(one) for one in requests])
         return Rows(dense, _grams([one.question for one in requests]) if self.vector else None)
 
     def _dense(self, one: Request) -> Floats:

@@ -42,7 +42,7 @@ class Head(Protocol):
 
 def log_odds(shares: Floats) -> Floats:
     """Of probabilities, none taken for nearer to 0 or 1 than a thousandth."""
-    held = np.clip(shares, 1e-3, 1 - 1e-3)
+    held = np.minimum(np.maximum(shares, 1e-3), 1 - 1e-3)  # np.clip takes three times as long on a single row
     out: Floats = np.log(held / (1 - held)).astype(np.float32)
     return out
 
