@@ -200,6 +200,8 @@ def _app(
     spots = Spots(gate, lives, health)
     router = Router(table, gate, lives, config.routes, reading, promises)
     router.candidates.students = students
+    if capturing is not None:
+        metrics.add(capturing)
     router.candidates.scores = predictors
     router.candidates.wait_ms = health.wait_ms
     api = AdminApi(ledger, home.admin_token(), answers, engine, health, students).application()
@@ -328,7 +330,10 @@ def _capturing(
     """What keeps answers for students, and holds them against what students would have said."""
     if reading is None or (students is None and not config.capture.on):
         return None
-    from jevons.gateway.capturing import Capturing  # noqa: PLC0415  it knows students, and they need numpy
+    try:
+        from jevons.gateway.capturing import Capturing  # noqa: PLC0415  it knows students, and they need numpy
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"jevons.toml: [capture] names somebody. {missing(error.name or 'numpy')}") from None
 
     embed = None if embedder is None else embedder.vector
     return Capturing(config.capture, captured, students, promises, config.routes, reading, embed, ledger.writer.submit)

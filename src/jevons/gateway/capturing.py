@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import msgspec
+from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from jevons.core.ask import Ask, Dialect
 from jevons.core.features import Features
@@ -65,7 +67,7 @@ class Heard(NamedTuple):
     """Whose answer the client saw, if not this one."""
 
 
-class Capturing:
+class Capturing(Collector):
     """One for all. `given` and `taught` belong to the event loop; the work is done in a thread, batch by batch."""
 
     def __init__(
@@ -104,6 +106,12 @@ class Capturing:
     async def drain(self) -> None:
         """Until nothing waits: before what is kept is read, or erased."""
         await self._waiting.join()
+
+    def collect(self) -> Iterator[Metric]:
+        answers = CounterMetricFamily("jevons_captured", "Answers kept for students, or held against them", labels=["outcome"])
+        for outcome, n in self.counts.items():
+            answers.add_metric([outcome], n)
+        yield answers
 
     def wants(self, passage: Passage, way: Way) -> bool:
         """As `gateway.showing.Listener`: it is kept, or a student could have answered."""
