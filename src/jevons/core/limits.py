@@ -62,16 +62,6 @@ COOL_DOWN_MAX_S = 3600.0
 """A longer Retry-After (a daily quota) is looked at again after an hour."""
 COOL_DOWN_WAIT_MAX_S = 2.0
 """When all that may answer cool down, a call waits so long for the first of them; longer, and its client is told when to come back."""
-CIRCUITS_MAX = 4_096
-"""Upstreams x credentials x models whose calls are remembered, about 1 KB each. Names of models are the client's; the one called longest ago goes."""
-CIRCUIT_WAITS = 64
-"""Of each, the latest waits for a first byte: enough for a 95th percentile, few enough to follow a provider that becomes slow."""
-CIRCUIT_WAITS_MIN = 20
-"""From so many on their 95th percentile is taken; one in twenty is above it."""
-CIRCUIT_WRITTEN_S = 30.0
-"""How often the waits of a circuit are written down at most; a breaker that opens or closes is written at once."""
-RUNS_KEPT_MAX = 16_384
-"""Runs of which is remembered who answered last, about 250 bytes each."""
 PROBE_EVERY_S = 5.0
 """How often an upstream whose breaker is open is asked, at no charge, whether it is there."""
 PROBE_TIMEOUT_S = 5.0
@@ -99,6 +89,16 @@ IN_FLIGHT_S = 0.5
 """How far back the last chunk of a stream may lie for IN_FLIGHT_OUTPUT_TOKENS to cover what came since."""
 
 # Memory
+CIRCUITS_MAX = 4_096
+"""Upstreams x credentials x models whose calls are remembered, about 1 KB each. Names of models are the client's; the one called longest ago goes."""
+CIRCUIT_WAITS = 64
+"""Of each, the latest waits for a first byte: enough for a 95th percentile, few enough to follow a provider that becomes slow."""
+CIRCUIT_WAITS_MIN = 20
+"""From so many on their 95th percentile is taken; one in twenty is above it."""
+CIRCUIT_WRITTEN_S = 30.0
+"""How often the waits of a circuit are written down at most; a breaker that opens or closes is written at once."""
+RUNS_KEPT_MAX = 16_384
+"""Runs of which is remembered who answered last, about 250 bytes each."""
 PREFIX_MEMO_ENTRIES_MAX = 65_536
 """Messages whose token count is remembered (about 150 bytes each)."""
 SEEN_BYTES_MAX = 2**20
