@@ -58,7 +58,7 @@ BREAKER_CLAIM_S = 60.0
 """A call that shows whether it answers again is waited for so long; then the next one may."""
 COOL_DOWN_DEFAULT_S = 1.0
 """After a 429 without Retry-After; twice as long each time in a row. Token buckets of providers fill within seconds."""
-COOL_DOWN_MAX_S = 3600.0
+COOL_DOWN_MAX_S = 3600
 """A longer Retry-After (a daily quota) is looked at again after an hour."""
 COOL_DOWN_WAIT_MAX_S = 2.0
 """When all that may answer cool down, a call waits so long for the first of them; longer, and its client is told when to come back."""
