@@ -14,7 +14,7 @@ EMBED_LOCK := src/jevons/embed/requirements.txt
 # Byte code is written at once, also where PYTHONDONTWRITEBYTECODE is set: without it every start takes seconds longer.
 COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/(pip|setuptools|pkg_resources|pygments)/' .venv/lib
 
-.PHONY: help run demo test test-agents check lint types imports coverage bench-gateway bench-governor bench-loops bench-faults bench-breaks bench-import bench-explain bench-planted bench-replay bench-answers bench-park-trace bench-promptcache bench-engine bench-park bench-turboquant bench-similar bench-semantic bench-routing bench-students bench-everyday bench-weights bench-quants train-twins bench-twins bench-kv-quality lock clean
+.PHONY: help run demo test test-agents check lint types imports coverage bench-gateway bench-governor bench-loops bench-faults bench-breaks bench-import bench-explain bench-planted bench-replay bench-answers bench-park-trace bench-promptcache bench-engine bench-park bench-turboquant bench-similar bench-semantic bench-routing bench-students bench-making bench-everyday bench-weights bench-quants train-twins bench-twins bench-kv-quality lock clean
 
 help: ## this list
 	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -97,6 +97,9 @@ bench-everyday: .venv/test.stamp ## everyday tasks: the local model, a large one
 
 bench-students: .venv/test.stamp bench/out/students.stamp ## students in a large model's place, through a real gateway, beside a kNN cache and OCaTS (JEVONS_DATA; options: BENCH_ARGS)
 	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m bench.students $(BENCH_ARGS)
+
+bench-making: .venv/test.stamp bench/out/students.stamp ## what students are made of: rows, penalties, wrong labels found, time of training (JEVONS_DATA; options: BENCH_ARGS)
+	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m bench.students.making $(BENCH_ARGS)
 
 bench-weights: .venv/test.stamp bench/out/minilm.stamp ## a f32 model's weights in 8 to 2 bits: what a task makes of them (JEVONS_DATA; options: BENCH_ARGS)
 	@$(BIN)/python -m bench.weights.types && $(BIN)/python -m bench.weights $(BENCH_ARGS)

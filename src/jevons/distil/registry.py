@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from jevons.learn.student_card import Card, card_text, read_card
+from jevons.learn.student_card import card_text, read_card
 from jevons.ledger.errors import LedgerError
 from jevons.ledger.ops import StudentPut
 
@@ -94,10 +94,6 @@ def marked(row: StudentPut, why: str, at_ms: int) -> StudentPut:
 
 def changed(row: StudentPut, state: str, reason: str, at_ms: int) -> StudentPut:
     return msgspec.structs.replace(row, state=state, reason=reason, at_ms=at_ms)
-
-
-def card_of(row: StudentPut) -> Card:
-    return read_card(row.card)
 
 
 def _one(rows: Sequence[StudentPut], name: str, version: int | None) -> StudentPut:
