@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from jevons.core.ask import Ask
+from jevons.core.ask import Ask, Dialect
 from jevons.core.entry import Outcome
 from jevons.core.limits import ATTEMPTS_MAX, COOL_DOWN_WAIT_MAX_S, RETRY_BACKOFF_FIRST_S, RETRY_BACKOFF_MAX_S
 from jevons.core.refusal import Kind, Refusal
@@ -66,18 +66,21 @@ class Tries:
         self._role = role
         self._admitted = admitted
         self._number = 0
+        self._several = False
+        """There is more than one who may answer: whoever is not to be called is passed over."""
 
     async def run(self, ask: Ask, targets: tuple[Target, ...], take: Take) -> None:
         """Raises Failed (the last), Refusal, LedgerUnavailable, Aborted."""
         spots = self._spots.of(ask, self._sender.passage, targets)
-        if len(spots) > 1:
+        self._several = len(spots) > 1 and len({spot.circuit.name for spot in spots if not spot.tier}) > 1
+        if self._several:
             await self._cool(spots)
         failed: Failed | Refusal | None = None
         role = self._role
         for place, spot in enumerate(spots):
-            if place and spot.standing(_now_ms()) is Standing.COOLING:
+            if self._several and place and spot.standing(_now_ms()) is Standing.COOLING:
                 continue
-            if len(spots) > 1:
+            if self._several:
                 spot.circuit.breaker.claim(_now_ms())
             failed = await self._at(ask, spots, place, take, role, failed)
             if failed is None:
@@ -111,7 +114,7 @@ class Tries:
         spot = spots[place]
         outgoing = Outgoing(ask, spot.target, spot.live.settings, tier_member(spot.tier))
         asked = Asked(ask, spot.target, spot.live, outgoing, credential=spot.credential)
-        doubtful = len(spots) > 1 and spot.standing(_now_ms()) > Standing.READY
+        doubtful = self._several and spot.standing(_now_ms()) > Standing.READY
         tries = 1 if spot.tier or doubtful else spot.live.settings.retries + 1
         for retry in range(tries):
             if self._number >= ATTEMPTS_MAX:
@@ -215,8 +218,11 @@ class Tries:
         finally:
             if attempt.sent:
                 self._idempotency = (b"", b"")  # it stands with the first attempt that an upstream may have seen
-            self._health.hear(spot.circuit, attempt, after_s, own_credential=spot.live.settings.auth != "client")
-            if attempt.outcome is Outcome.OK and attempt.role in _SHOWN:
+            if (
+                asked.target.dialect is not Dialect.COUNT_TOKENS
+            ):  # a door that answers says nothing of the model behind the others
+                self._health.hear(spot.circuit, attempt, after_s, own_credential=spot.live.settings.auth != "client")
+            if self._several and attempt.outcome is Outcome.OK and attempt.role in _SHOWN:
                 self._spots.answered(sender.passage, spot)
 
     async def _cool(self, spots: Sequence[Spot]) -> None:
