@@ -82,7 +82,7 @@ def main() -> None:
 def ask_both(task: Task, rows: Sequence[Row], door: Door, embedder: Embedder, given: argparse.Namespace) -> list[Answered]:
     """Every row, of the small model and of the large one."""
     draw, labels = random.Random(given.seed), sorted({row.right for row in task.rows})
-    door.ask("local", rows[0].body)  # what all prompts have in common is computed once, and then in its slot
+    door.warm("local", rows[0].body)
     found = []
     for number, row in enumerate(rows):
         small = door.ask("local", row.body | {"logprobs": True, "top_logprobs": 2})

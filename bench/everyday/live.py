@@ -54,10 +54,9 @@ def run_live(
         gateway.start()
         door = Door(gateway.url, key)
         draw, labels = Random(given.seed), sorted({row.right for row in rows})
-        for row in rows[:1]:
-            door.ask("local", row.body)
+        door.warm("local", rows[0].body)
         asked = [door.ask("auto", row.body, script(row, says(row, labels, draw, given.errs))) for row in rows]
-        entries = gateway.settled(len(rows) + 1)[1:]
+        entries = [entry for entry in gateway.settled(len(rows) + 1) if entry["model"] == "auto"]
     with closing(sqlite3.connect(gateway.ledger)) as db:
         roles = dict(db.execute("SELECT role, count(*) FROM entries GROUP BY role").fetchall())
     shown = [answer.headers["x-jevons-model"] == "local" for answer in asked]

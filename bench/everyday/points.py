@@ -106,7 +106,7 @@ def point(name: str, threshold: float | None, calibration: Sequence[Answered], r
 def _compared(took: np.ndarray, table: np.ndarray) -> tuple[float, float, float]:
     """(quality, quality of a coin of the same cost, cost)"""
     small_nusd, large_nusd, small_quality, large_quality = table.mean(axis=0)
-    cost = small_nusd + float(np.where(took, 0.0, table[:, 1]).mean())
+    cost = float(small_nusd + np.where(took, 0.0, table[:, 1]).mean())
     quality = float(np.where(took, table[:, 2], table[:, 3]).mean())
     share = (large_nusd - cost) / (large_nusd - small_nusd)
     share = min(1.0, max(0.0, share))
