@@ -68,7 +68,9 @@ def gateway(sets: Sequence[str], requests: int, noise: float) -> dict[str, Any]:
             rows = tasks[name].stream(0, requests, noise)
             found = live.run(tasks[name], rows, Path(folder), ALPHA, GRADERS.get(name, "exact"), agrees, _say)
             over_time(name, found)
-            per_set[name] = shares([found.told]) | {
+            told = shares([found.told])
+            del told["asked_pct"]  # samples are calls of their own here: `saved_pct` has what they cost
+            per_set[name] = told | {
                 "train_s": [one.seconds for one in found.trained],
                 "saved_pct": round(
                     100 * (1 - sum(one.nusd for one in found.windows) / (found.teacher_nusd * len(found.told))), 1

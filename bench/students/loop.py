@@ -27,7 +27,7 @@ from jevons.policy.routes import Route
 
 DELTA = 0.1
 SAMPLE = 0.1
-FIRST, GROWTH = 500, 1.5
+FIRST, GROWTH = 500, 2.0
 """A student is trained of so many examples first, and anew when there are so many times as many."""
 LOOK_EVERY = 50
 """Labels after which a rival's threshold is found anew."""

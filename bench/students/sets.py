@@ -18,7 +18,7 @@ PACKAGE = ROOT / "bench/out/students/usaddress-0.5.16.tar.gz"
 LABELLED = ("labeled.xml", "synthetic_osm_data_xml.xml")
 FIELDS = ("number", "street", "unit", "city", "state", "zip")
 _TAGS = {"AddressNumber": "number", "PlaceName": "city", "StateName": "state", "ZipCode": "zip"}
-NOISE = 0.02
+NOISE = 0.01
 """Share of the teacher's answers that are wrong."""
 STRANGE = "out_of_scope"
 
