@@ -27,6 +27,8 @@ from jevons.policy.promise import Judged, certify
 EXAMPLES_LEAST = 200
 """With fewer there are too few trials to promise anything."""
 CUTS = (0.55, 0.7, 0.85)
+SCALE_LEAST = 200
+"""Trials of a stretch that has a scale of its own."""
 CLASSES_MAX = 500
 ROWS_EACH = 3
 """An answer that was given less often is no class of a classifier."""
@@ -79,22 +81,21 @@ def train(
     final = _made(kind, data, seen)
     if final is None:
         raise Untrainable(f"Of all examples together no {kind} can be made: the answers changed their shape in the last of them.")
-    before, last = [one for stretch in stretches_tried[:-1] for one in stretch], stretches_tried[-1]
-    calibrated = Calibrated.fitted(final, before)
-    trial = [[one._replace(score=calibrated.score(one.score)) for one in part] for part in (before, last)]
-    measured = _measured(trial[0], trial[1], alpha, delta)
+    scaled, calibrated = _scaled(stretches_tried, final)
+    measured = _measured([one for part in scaled[:-1] for one in part], scaled[-1], alpha, delta)
     made_in_s = clock() - began
     card = Card(
         kind=kind,
         scope=scope,
-        provenance=_provenance(examples, data, len(last), teacher_nusd),
+        provenance=_provenance(examples, data, measured.rows, teacher_nusd),
         measured=measured,
         answers=final.answers,
         train_s=round(made_in_s, 3),
         train_nusd=round(made_in_s * BUSY_SECOND_NUSD),
         parent=parent,
     )
-    return Trained(calibrated, tuple(trial[0] + trial[1]), card, data.poisoned)
+    trial = [*scaled[:-1], _scored(calibrated, stretches_tried[-1])]
+    return Trained(calibrated, tuple(one for part in trial for one in part), card, data.poisoned)
 
 
 def agrees(said: str, teacher: str) -> bool:
@@ -114,6 +115,25 @@ def tried(student: Student | None, examples: Sequence[Example], embed: Embed) ->
         said = student.answer(one.question, embed(one.question)) if student is not None else None
         found.append(Tried(0.0, True) if said is None else Tried(said.score, not agrees(said.text, one.answer)))
     return found
+
+
+def _scaled(stretches_tried: Sequence[list[Tried]], final: Student) -> tuple[list[list[Tried]], Calibrated]:
+    """Each stretch with probabilities for scores, and the final student with those of the last. A student of more examples is surer of all that it says, so
+    each stretch has its own scale, where it has enough trials for one; but the last, whose figures go onto the card, has the scale of the one before."""
+    before = stretches_tried[:-1]
+    if min(len(part) for part in stretches_tried) < SCALE_LEAST:
+        pooled = [[one for part in before for one in part]] * len(before)
+        scales = [Calibrated.fitted(final, part) for part in pooled]
+        last = scales[-1]
+    else:
+        scales = [Calibrated.fitted(final, part) for part in before]
+        last = Calibrated.fitted(final, stretches_tried[-1])
+    scaled = [_scored(scale, part) for scale, part in zip([*scales, scales[-1]], stretches_tried, strict=True)]
+    return scaled, last
+
+
+def _scored(scale: Calibrated, trials: Sequence[Tried]) -> list[Tried]:
+    return [one._replace(score=scale.score(one.score)) if one.score else one for one in trials]
 
 
 class _Remembered:
