@@ -14,7 +14,7 @@ import numpy as np
 from jevons.learn.student import Vector
 
 COLUMNS = 1024
-"""On banking77 and clinc150 twice as many gain nothing (0.1 points), none at all cost two points (docs/students.md)."""
+"""On banking77 and clinc150 twice as many gain nothing (0.1 points), none at all cost two points (make bench-making)."""
 CHARS_MAX = 4_000
 """Of a longer question its beginning: 4,000 characters take about a millisecond."""
 _WORDS = re.compile(r"\w+|[^\w\s]")
