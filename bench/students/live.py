@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import apsw
 
-from bench.students.loop import DELTA, FIRST, GROWTH, SAMPLE, Told, Training
+from bench.students.loop import DELTA, FIRST, GROWTH, SAMPLE, SOON, Told, Training
 from bench.students.sets import Row, Task
 from jevons.core.entry import parse_request_text
 from jevons.ledger.bill import check
@@ -145,6 +145,7 @@ class Stream:
         try:
             made = json.loads(self._jevons.run("students", "train", self._task.name, *options))
         except RuntimeError as error:
+            self._due = round(SOON * count)
             self._say(f"  {self._task.name}: no student of {count:,} examples: {str(error).splitlines()[-1]}")
             return
         card = made["card"]

@@ -29,6 +29,8 @@ DELTA = 0.1
 SAMPLE = 0.1
 FIRST, GROWTH = 500, 2.0
 """A student is trained of so many examples first, and anew when there are so many times as many."""
+SOON = 1.25
+"""Or, where no student can be made of them yet, when there are so many times as many."""
 LOOK_EVERY = 50
 """Labels after which a rival's threshold is found anew."""
 AGAIN = 300
@@ -174,6 +176,7 @@ class Loop:
                 *usable(self._examples, bad=set()), self._embed, Scope(("",)), alpha=self._rule.alpha, delta=self._rule.delta
             )
         except Untrainable:
+            self._due = round(SOON * len(self._examples))
             return
         self._made += 1
         version = Version(self._made, made.student)
