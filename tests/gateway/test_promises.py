@@ -264,6 +264,18 @@ def test_a_new_predictor_brings_its_own_evidence() -> None:
     again.promises.seed("acme", "gone", "small", brought, "v1", 9_000)
 
 
+def test_a_predictor_that_was_trained_earlier_makes_no_label_count_twice() -> None:
+    """Trained while labels went on coming: what they say is of the predictor before, also after a restart."""
+    bench = Bench()
+    bench.learn(LOOKS[0], model="mini")
+    bench.learn(LOOKS[0])
+    bench.promises.seed("acme", "mail", "small", [Judged(0.7, harm=False)] * 300, "v1", 1_100)
+    again = Bench()
+    again.promises.recall({bench.learnt[-1].name: bench.learnt[-1].state}, bench.labels)
+    assert not again.learnt
+    assert (again.standing(), again.standing(model="mini")) == (bench.standing(), bench.standing(model="mini"))
+
+
 def test_what_a_predictor_brought_is_gone_after_a_drift() -> None:
     bench = Bench()
     brought = [Judged(0.7, harm=False)] * 1_000

@@ -188,6 +188,7 @@ class Promises:
                 kept.clear()
                 kept.extend([*brought, *late])
             return
+        at_ms = max(at_ms, self._states[org, route].written_ms)  # until now another predictor scored
         kept.clear()
         kept.extend(brought)
         held = known.certificate is not None
@@ -295,8 +296,9 @@ class Promises:
 
     def _write(self, org: str, route: str, at_ms: int) -> None:
         self._unwritten[org, route] = 0
-        self._states[org, route].written_ms = at_ms
-        self._submit(Learnt(KIND, name_of(org, route), _encode(self._states[org, route]).decode(), at_ms))
+        state = self._states[org, route]
+        state.written_ms = at_ms = max(at_ms, state.written_ms)
+        self._submit(Learnt(KIND, name_of(org, route), _encode(state).decode(), at_ms))
 
 
 def _new(route: Route, at_ms: int) -> Model:
