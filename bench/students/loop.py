@@ -187,13 +187,14 @@ class Loop:
         self.trained.append(Training(number, len(self._examples), made.card.train_s, len(made.poisoned), covers))
 
     def _withdrawn(self, _org: str, _route: str, model: str, reason: str) -> None:
-        """Demoted. Where it drifted, what it was made of is not to be trusted: the next is made of what comes from now on."""
+        """Demoted. Where it certainly drifted, what it was made of is not to be trusted: the next is made of what comes from now on."""
         self._tried = [one for one in self._tried if one.model != model]
         if self._serving is None or self._serving.model != model:
             return
         self._serving = None
         self.demoted.append((self._now, reason))
-        if reason.startswith("harm"):
+        self._due = round(SOON * len(self._examples))
+        if reason.startswith("harm is above"):
             self._examples.clear()
             self._due = AGAIN
 
