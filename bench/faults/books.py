@@ -63,10 +63,12 @@ def compared(
             continue
         upstream = "first" if entry["upstream"] == "alone" else entry["upstream"]
         queue = seen.get((mark, upstream))
-        if not queue:
+        if not queue and not entry["estimate"]:
             sums = sums.plus(Sums(unmatched=1))
             continue
-        billed = cost_nusd(book, queue.pop(0))
+        billed = (
+            cost_nusd(book, queue.pop(0)) if queue else 0
+        )  # cut off before it arrived: nobody can know that, so it is charged
         if entry["estimate"]:
             sums = sums.plus(Sums(cut=entry["list_nusd"], cut_billed=billed, attempts=1, cut_attempts=1))
         else:
