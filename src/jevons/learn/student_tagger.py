@@ -21,6 +21,9 @@ ROWS = 2**14
 TRAITS = 20
 """Of each word."""
 EPOCHS = 8
+EPOCHS_LEAST = 3
+SWEPT = 400_000
+"""Words that are looked at in all epochs together: many questions need fewer, and a training is to take seconds."""
 BATCH = 256
 STEP = 0.3
 WORDS_MAX = 400
@@ -91,9 +94,10 @@ def train(questions: Sequence[Sequence[Word]], tags: Sequence[Sequence[int]], fi
     weights = np.zeros((ROWS, 2 * fields + 1), float32)
     squares = np.full_like(weights, 1e-6)
     random = np.random.default_rng(seed)
-    for epoch in range(EPOCHS):
+    epochs = max(EPOCHS_LEAST, min(EPOCHS, SWEPT // len(rows)))
+    for epoch in range(epochs):
         order = random.permutation(len(rows))
-        step = STEP * (1 - epoch / EPOCHS)
+        step = STEP * (1 - epoch / epochs)
         for begin in range(0, len(order), BATCH):
             picked = order[begin : begin + BATCH]
             some = rows[picked]
