@@ -4,6 +4,7 @@ Declared: model name, output cap, `stream_options.include_usage`, a note to the 
 shorter (`gateway.trimming`), and what the provider's prompt cache is told (`gateway.prefixes`): `cache_control`, `prompt_cache_breakpoint`, a plain
 text before the last of these as a block of that text, `prompt_cache_options`, `prompt_cache_key`. In calls of a route whose answer is judged before it
 is shown, or is shown to nobody: `stream`, `stream_options`, `logprobs`, `top_logprobs`, `include`, `temperature` (`gateway.unseen`, `gateway.cascade`).
+Of keys that can wait: `service_tier` (`gateway.spots`).
 Stripped: Jevons' credentials and labels, cookies, hop-by-hop headers.
 """
 
