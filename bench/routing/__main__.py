@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 import time
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from bench.routing.decision import decision
 from bench.routing.elsewhere import elsewhere
 from bench.routing.joins import joins
 from bench.routing.outer import Outer, judged, outer
-from bench.routing.promised import Promised, promised
+from bench.routing.promised import ALPHA, DELTA, Promised, promised
 from bench.routing.sets import Asked, MissingError, load
 from jevons.embed import MissingEmbedderError
 
@@ -31,33 +32,57 @@ TABLE = {
 """APGR, CPT50, CPT80 on MMLU and on GSM8K, as published or measured before. RouteLLM had fewer labels of these sets: not like for like."""
 
 
+PARTS = ("subjects", "plain", "gsm8k", "elsewhere", "joining", "decision")
+
+
+class Run(NamedTuple):
+    """One set, judged."""
+
+    asked: Asked
+    found: Outer
+    curves: dict[str, Curve]
+    promised: Promised
+
+
 def main() -> None:
     options = argparse.ArgumentParser()
     options.add_argument("--quick", action="store_true", help="every fourth question, two folds: to see that it runs")
-    quick = options.parse_args().quick
+    options.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="only these")
+    given = options.parse_args()
     began = time.monotonic()
     try:
         mmlu, gsm = load()
     except (MissingError, MissingEmbedderError) as error:
         sys.exit(f"bench-routing: {error}")
-    if quick:
+    if given.quick:
         mmlu, gsm = (one.take(np.arange(0, len(one), 4)) for one in (mmlu, gsm))
-    folds = QUICK_FOLDS if quick else FOLDS
+    folds = QUICK_FOLDS if given.quick else FOLDS
     say(f"MMLU {len(mmlu):,} questions, GSM8K {len(gsm):,}; {folds} outer folds")
-    runs: dict[str, tuple[Asked, Outer]] = {}
-    for name, asked in (("MMLU", mmlu), ("MMLU without its subjects", mmlu.without_task()), ("GSM8K", gsm)):
-        runs[name] = asked, outer(asked, folds, say)
-    curves = {name: baselines(asked) | {"learned": curve(judged(found), asked)} for name, (asked, found) in runs.items()}
-    show_curves(curves)
-    promises = {name: promised(asked, found) for name, (asked, found) in runs.items()}
-    show_promises(promises)
-    figures = headline(runs, curves, promises)
-    figures["elsewhere"] = elsewhere(mmlu, gsm, say)
-    figures["joining"] = joins(mmlu, say)
-    figures |= decision(mmlu, say)
+    sets = {"subjects": ("MMLU", mmlu), "plain": ("MMLU without its subjects", mmlu.without_task()), "gsm8k": ("GSM8K", gsm)}
+    figures: dict[str, object] = {"bench": "routing"}
+    for part, (name, asked) in sets.items():
+        if part in given.parts:
+            figures |= headline(part, run(name, asked, folds))
+    figures["stated"] = {kind: {"mmlu": mmlu[0], "gsm8k": gsm[0] if gsm else None} for kind, (mmlu, gsm) in TABLE.items()}
+    if "elsewhere" in given.parts:
+        figures["elsewhere"] = elsewhere(mmlu, gsm, say)
+    if "joining" in given.parts:
+        figures["joining"] = joins(mmlu, say)
+    if "decision" in given.parts:
+        figures |= decision(mmlu, say)
     print(f"\n{time.monotonic() - began:.0f} s.")
     figures["machine"] = machine.facts()
     print(json.dumps(figures))
+
+
+def run(name: str, asked: Asked, folds: int) -> Run:
+    say(name)
+    found = outer(asked, folds, say)
+    curves = baselines(asked) | {"learned": curve(judged(found), asked)}
+    show_curves(name, curves)
+    kept = promised(asked, found)
+    show_promise(kept)
+    return Run(asked, found, curves, kept)
 
 
 def baselines(asked: Asked) -> dict[str, Curve]:
@@ -69,53 +94,42 @@ def baselines(asked: Asked) -> dict[str, Curve]:
     }
 
 
-def show_curves(curves: dict[str, dict[str, Curve]]) -> None:
-    for name, rows in curves.items():
-        print(f"\n{name:<42} APGR   CPT50   CPT80   GPT-4 calls for its accuracy")
-        for kind, one in rows.items():
-            print(f"  {kind:<40} {one.apgr:.3f}  {one.cpt50:.3f}   {one.cpt80:.3f}   {one.whole:.3f}")
-        for kind, (mmlu, gsm) in TABLE.items():
-            if stated := gsm if name == "GSM8K" else mmlu:
-                print(f"  {kind + ' (stated)':<40} {stated[0]:.3f}  {stated[1]:.3f}   {stated[2]:.3f}")
+def show_curves(name: str, rows: dict[str, Curve]) -> None:
+    print(f"\n{name:<42} APGR   CPT50   CPT80   GPT-4 calls for its accuracy")
+    for kind, one in rows.items():
+        print(f"  {kind:<40} {one.apgr:.3f}  {one.cpt50:.3f}   {one.cpt80:.3f}   {one.whole:.3f}")
+    for kind, (mmlu, gsm) in TABLE.items():
+        if stated := gsm if name == "GSM8K" else mmlu:
+            print(f"  {kind + ' (stated)':<40} {stated[0]:.3f}  {stated[1]:.3f}   {stated[2]:.3f}")
 
 
-def show_promises(promises: dict[str, Promised]) -> None:
-    print("\nPromised: of what goes to Mixtral, at most 10 % is harmed, with confidence 90 %. In per cent.")
-    print(f"  {'':<28} covered  harm there  folds promised  most that could be   resamples: covered  broken    p")
-    for name, one in promises.items():
-        print(
-            f"  {name:<28} {one.coverage_pct:6.1f}   {one.harm_pct:8.2f}  {one.folds:>14}  {one.oracle_pct:18.1f}"
-            f"   {one.resampled_pct:17.1f}   {one.broken_pct:5.1f}  {one.p_value:.3f}"
-        )
+def show_promise(one: Promised) -> None:
+    print(
+        f"  Harm <= {ALPHA:.0%}, confidence {1 - DELTA:.0%}: covers {one.coverage_pct} % of the questions, harm among them {one.harm_pct} %, a promise in"
+        f" {one.folds} folds. Whoever knew all could cover {one.oracle_pct} %.\n  On resamples: covers {one.resampled_pct} %,"
+        f" broken in {one.broken_pct} % of them (p {one.p_value}).",
+        flush=True,
+    )
 
 
-def headline(
-    runs: dict[str, tuple[Asked, Outer]], curves: dict[str, dict[str, Curve]], promises: dict[str, Promised]
-) -> dict[str, object]:
-    figures: dict[str, object] = {"bench": "routing"}
-    subject, plain, gsm = (curves[name]["learned"] for name in runs)
-    asked, found = runs["MMLU"]
-    saved = saved_at_equal(asked, found)
-    print(f"\nMMLU, cost saved against GPT-4 for everything: {saved.told}")
-    figures |= {
-        "coverage_pct_alpha10_mmlu": promises["MMLU"].coverage_pct,
-        "coverage_pct_alpha10_mmlu_without_subject": promises["MMLU without its subjects"].coverage_pct,
-        "harm_pct_alpha10_mmlu": promises["MMLU"].harm_pct,
-        "violation_p_value": promises["MMLU"].p_value,
-        "saved_pct_at_matched_quality_mmlu": saved.pct,
-        "saved_pct_at_matched_quality_mmlu_without_subject": saved_at_equal(*runs["MMLU without its subjects"]).pct,
-        "apgr_mmlu": round(subject.apgr, 4),
-        "apgr_mmlu_without_subject": round(plain.apgr, 4),
-        "apgr_gsm8k": round(gsm.apgr, 4),
-        "cpt50_mmlu": round(subject.cpt50, 4),
-        "cpt50_mmlu_without_subject": round(plain.cpt50, 4),
-        "coverage_pct_alpha10_gsm8k": promises["GSM8K"].coverage_pct,
-        "chosen": {name: found.kinds for name, (_, found) in runs.items()},
-        "baselines": {
-            name: {kind: round(one.apgr, 4) for kind, one in rows.items() if kind != "learned"} for name, rows in curves.items()
-        },
-        "stated": {kind: {"mmlu": mmlu[0], "gsm8k": gsm[0] if gsm else None} for kind, (mmlu, gsm) in TABLE.items()},
+def headline(part: str, one: Run) -> dict[str, object]:
+    end = {"subjects": "mmlu", "plain": "mmlu_without_subject", "gsm8k": "gsm8k"}[part]
+    learned, saved = one.curves["learned"], saved_at_equal(one.asked, one.found)
+    print(f"  Cost saved against GPT-4 for everything: {saved.told}", flush=True)
+    figures: dict[str, object] = {
+        f"coverage_pct_alpha10_{end}": one.promised.coverage_pct,
+        f"harm_pct_alpha10_{end}": one.promised.harm_pct,
+        f"saved_pct_at_matched_quality_{end}": saved.pct,
+        f"apgr_{end}": round(learned.apgr, 4),
+        f"cpt50_{end}": round(learned.cpt50, 4),
+        f"cpt80_{end}": round(learned.cpt80, 4),
+        f"chosen_{end}": one.found.kinds,
+        f"apgr_baselines_{end}": {kind: round(row.apgr, 4) for kind, row in one.curves.items() if kind != "learned"},
     }
+    if part == "subjects":
+        figures["violation_p_value"] = one.promised.p_value
+    else:
+        figures[f"violation_p_value_{end}"] = one.promised.p_value
     return figures
 
 

@@ -52,7 +52,7 @@ class Chosen(NamedTuple):
 
 def candidates(reads: bool) -> tuple[Candidate, ...]:
     """What is tried. Where no content is read, a decision must take microseconds: kinds that go through hundreds of rows are left out."""
-    wanted: list[tuple[str, float, Callable[..., Head]]] = [("logistic", one, logistic.fit) for one in (2.0, 10.0)]
+    wanted: list[tuple[str, float, Callable[..., Head]]] = [("logistic", one, logistic.fit) for one in (5.0,)]
     wanted += [("clusters", one, clusters.fit) for one in (30, 100)]
     if reads:
         wanted += [("nearest", one, knn.fit) for one in (100, 300)] + [("kernel", one, kernel.fit) for one in (10.0,)]
