@@ -7,7 +7,6 @@ both; thresholds come from calibration rows, and are judged on others. At last t
 
 import argparse
 import json
-import random
 import sys
 import time
 from collections.abc import Sequence
@@ -81,12 +80,12 @@ def main() -> None:
 
 def ask_both(task: Task, rows: Sequence[Row], door: Door, embedder: Embedder, given: argparse.Namespace) -> list[Answered]:
     """Every row, of the small model and of the large one."""
-    draw, labels = random.Random(given.seed), sorted({row.right for row in task.rows})
+    labels = sorted({row.right for row in task.rows})
     door.warm("local", rows[0].body)
     found = []
     for number, row in enumerate(rows):
         small = door.ask("local", row.body | {"logprobs": True, "top_logprobs": 2})
-        large = door.ask(LARGE, row.body, script(row, says(row, labels, draw, given.errs)))
+        large = door.ask(LARGE, row.body, script(row, says(row, labels, given.seed, given.errs)))
         found.append(answered_of(row, small, large, embedder))
         if not (number + 1) % 20:
             print(f"  {task.name}: {number + 1} of {len(rows)}, {small.seconds:.1f} s", file=sys.stderr, flush=True)

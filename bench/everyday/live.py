@@ -10,7 +10,6 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from random import Random
 from statistics import fmean
 from typing import Any
 
@@ -53,9 +52,9 @@ def run_live(
         promise(gateway.ledger, threshold, large)
         gateway.start()
         door = Door(gateway.url, key)
-        draw, labels = Random(given.seed), sorted({row.right for row in rows})
+        labels = sorted({row.right for row in rows})
         door.warm("local", rows[0].body)
-        asked = [door.ask("auto", row.body, script(row, says(row, labels, draw, given.errs))) for row in rows]
+        asked = [door.ask("auto", row.body, script(row, says(row, labels, given.seed, given.errs))) for row in rows]
         entries = [entry for entry in gateway.settled(len(rows) + 1) if entry["model"] == "auto"]
     with closing(sqlite3.connect(gateway.ledger)) as db:
         roles = dict(db.execute("SELECT role, count(*) FROM entries GROUP BY role").fetchall())
