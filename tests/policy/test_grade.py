@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from jevons.policy.grade import (
     GOOD,
     HARM,
+    JSON_STEPS_MAX,
     NEITHER,
     UNDECIDED,
+    TooLong,
     Verdict,
     agreed,
     choice_in,
@@ -174,6 +176,32 @@ def test_labels_decide() -> None:
 )
 def test_schemas(value: Any, schema: dict[str, Any], holds: bool) -> None:
     assert fits(value, schema) is holds
+
+
+MANY = JSON_STEPS_MAX // 20
+
+
+@pytest.mark.parametrize(
+    ("value", "schema"),
+    [
+        ([1] * MANY, {"items": {"anyOf": [{"type": "null"}] * 30 + [{"type": "integer"}]}}),
+        ([1] * MANY, {"items": {"anyOf": [0] * 30 + [{"type": "integer"}]}}),
+        ([1] * MANY, {"items": {"enum": [*range(30, 0, -1)]}}),
+        ([1] * MANY, {"items": {"type": ["null"] * 30 + ["integer"]}}),
+        ([{}] * MANY, {"items": {"properties": {str(n): {} for n in range(30)}}}),
+        ([{"a": 1}] * MANY, {"items": {"required": ["a"] * 30}}),
+    ],
+)
+def test_a_schema_that_takes_long_decides_nothing(value: list[Any], schema: dict[str, Any]) -> None:
+    assert fits(value[:100], schema)
+    with pytest.raises(TooLong):
+        fits(value, schema)
+    assert grade("json", json.dumps(value), json.dumps(value), schema=schema) == UNDECIDED
+
+
+def test_json_that_is_too_long_decides_nothing() -> None:
+    some, many = json.dumps([1] * (JSON_STEPS_MAX - 1)), json.dumps([1] * JSON_STEPS_MAX)
+    assert (grade("json", some, some), grade("json", many, many)) == (GOOD, UNDECIDED)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ Does not know: models, requests, who asks the judge.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -42,6 +42,9 @@ REPLY_CHARS_MAX = 64
 """A line of a judge's reply that is longer is no verdict."""
 NUMBER_CHARS_MAX = 64
 """A longer number is compared by its characters: arithmetic on what a stranger wrote takes time in proportion to the square."""
+JSON_STEPS_MAX = 20_000
+"""Of one grading, each a value held against a schema or another value: about 10 ms. A schema of a few KB may have each of its alternatives tried with each
+part of an answer; what takes longer is left undecided."""
 
 _NUMBER = re.compile(r"(?:(?<![\w.)])[-+])?[$€£]?\d++(?:[.,]\d++)*+(?:[eE][-+]?\d{1,3}(?!\w))?(?:/\d++)?", re.ASCII)
 _THOUSANDS = re.compile(r"(?<!\d)[1-9]\d{0,2}(?:,\d{3})+(?=[.e/]|$)", re.ASCII)
@@ -107,24 +110,12 @@ def choice_in(text: str, labels: Sequence[str] = ()) -> str:
 
 def fits(value: Any, schema: Mapping[str, Any]) -> bool:
     """Does a decoded JSON value fit a JSON Schema? Of its words these are known: type, enum, const, properties, required,
-    additionalProperties = false, items, anyOf, oneOf, allOf. Any other is taken to hold."""
-    kind = schema.get("type")
-    kinds = [kind] if isinstance(kind, str) else kind if isinstance(kind, list) else []
-    if kinds and not any(_is(value, one) for one in kinds):
-        return False
-    if "const" in schema and not _same_json(value, schema["const"]):
-        return False
-    if isinstance(schema.get("enum"), list) and not any(_same_json(value, one) for one in schema["enum"]):
-        return False
-    if isinstance(value, dict) and not _members_fit(value, schema):
-        return False
-    items = schema.get("items")
-    if isinstance(value, list) and isinstance(items, dict) and not all(fits(one, items) for one in value):
-        return False
-    for word, holds in (("anyOf", any), ("oneOf", any), ("allOf", all)):
-        if isinstance(schema.get(word), list) and not holds(fits(value, one) for one in schema[word] if isinstance(one, dict)):
-            return False
-    return True
+    additionalProperties = false, items, anyOf, oneOf, allOf. Any other is taken to hold. Raises TooLong."""
+    return _Json().fits(value, schema)
+
+
+class TooLong(Exception):
+    """JSON_STEPS_MAX were not enough."""
 
 
 def verdict_in(reply: str, *, swapped: bool) -> Verdict | None:
@@ -177,31 +168,78 @@ def _only(known: Mapping[str, str], plain: str) -> str:
 def _json(answer: str, reference: str, schema: Mapping[str, Any] | None) -> Verdict:
     if _FENCE.fullmatch(answer.strip()) and not _FENCE.fullmatch(reference.strip()):
         return HARM  # whoever reads the reference's as it is would stumble over this one
+    work = _Json()
     try:
-        of_answer, of_reference = _decoded(answer, schema), _decoded(reference, schema)
+        of_answer, of_reference = work.decoded(answer, schema), work.decoded(reference, schema)
         if of_reference is _NO_JSON:
             return UNDECIDED if schema is None else NEITHER if of_answer is _NO_JSON else GOOD
-        return GOOD if of_answer is not _NO_JSON and _same_json(of_answer, of_reference) else HARM
-    except RecursionError:
+        return GOOD if of_answer is not _NO_JSON and work.same(of_answer, of_reference) else HARM
+    except (RecursionError, TooLong):
         return UNDECIDED
 
 
-def _decoded(text: str, schema: Mapping[str, Any] | None) -> Any:
-    """The JSON that a text is, in a fence or bare; _NO_JSON if it is none, or does not fit the schema."""
-    fenced = _FENCE.fullmatch(text.strip())
-    try:
-        value = msgspec.json.decode(fenced[1] if fenced is not None else text)
-    except msgspec.DecodeError:
-        return _NO_JSON
-    return value if schema is None or fits(value, schema) else _NO_JSON
+class _Json:
+    """Holds JSON against schemas and other JSON, in JSON_STEPS_MAX steps altogether. Its methods raise TooLong."""
 
+    def __init__(self) -> None:
+        self._left = JSON_STEPS_MAX
 
-def _same_json(a: Any, b: Any) -> bool:
-    if isinstance(a, dict) and isinstance(b, dict):
-        return a.keys() == b.keys() and all(_same_json(a[name], b[name]) for name in a)
-    if isinstance(a, list) and isinstance(b, list):
-        return len(a) == len(b) and all(map(_same_json, a, b))
-    return bool(a == b) and isinstance(a, bool) == isinstance(b, bool)
+    def decoded(self, text: str, schema: Mapping[str, Any] | None) -> Any:
+        """The JSON that a text is, in a fence or bare; _NO_JSON if it is none, or does not fit the schema."""
+        fenced = _FENCE.fullmatch(text.strip())
+        try:
+            value = msgspec.json.decode(fenced[1] if fenced is not None else text)
+        except msgspec.DecodeError:
+            return _NO_JSON
+        return value if schema is None or self.fits(value, schema) else _NO_JSON
+
+    def same(self, a: Any, b: Any) -> bool:
+        self._step()
+        if isinstance(a, dict) and isinstance(b, dict):
+            return a.keys() == b.keys() and all(self.same(a[name], b[name]) for name in a)
+        if isinstance(a, list) and isinstance(b, list):
+            return len(a) == len(b) and all(map(self.same, a, b))
+        return bool(a == b) and isinstance(a, bool) == isinstance(b, bool)
+
+    def fits(self, value: Any, schema: Mapping[str, Any]) -> bool:
+        kind = schema.get("type")
+        kinds = [kind] if isinstance(kind, str) else kind if isinstance(kind, list) else []
+        self._step(1 + len(kinds))
+        if kinds and not any(_is(value, one) for one in kinds):
+            return False
+        if "const" in schema and not self.same(value, schema["const"]):
+            return False
+        if isinstance(schema.get("enum"), list) and not any(self.same(value, one) for one in schema["enum"]):
+            return False
+        if isinstance(value, dict) and not self._members_fit(value, schema):
+            return False
+        items = schema.get("items")
+        if isinstance(value, list) and isinstance(items, dict) and not all(self.fits(one, items) for one in value):
+            return False
+        for word, holds in (("anyOf", any), ("oneOf", any), ("allOf", all)):
+            if isinstance(schema.get(word), list) and not holds(self._fits_any_way(value, schema[word])):
+                return False
+        return True
+
+    def _fits_any_way(self, value: Any, ways: list[Any]) -> Iterator[bool]:
+        self._step(len(ways))
+        return (self.fits(value, one) for one in ways if isinstance(one, dict))
+
+    def _members_fit(self, value: dict[str, Any], schema: Mapping[str, Any]) -> bool:
+        properties = schema.get("properties")
+        known = properties if isinstance(properties, dict) else {}
+        required = schema.get("required")
+        self._step(len(known) + len(value) + (len(required) if isinstance(required, list) else 0))
+        if isinstance(required, list) and any(name not in value for name in required if isinstance(name, str)):
+            return False
+        if schema.get("additionalProperties") is False and any(name not in known for name in value):
+            return False
+        return all(self.fits(value[name], one) for name, one in known.items() if name in value and isinstance(one, dict))
+
+    def _step(self, steps: int = 1) -> None:
+        self._left -= steps
+        if self._left < 0:
+            raise TooLong
 
 
 def _is(value: Any, kind: Any) -> bool:
@@ -221,14 +259,3 @@ def _is(value: Any, kind: Any) -> bool:
         case "number":
             return isinstance(value, int | float) and not isinstance(value, bool)
     return True
-
-
-def _members_fit(value: dict[str, Any], schema: Mapping[str, Any]) -> bool:
-    properties = schema.get("properties")
-    known = properties if isinstance(properties, dict) else {}
-    required = schema.get("required")
-    if isinstance(required, list) and any(name not in value for name in required if isinstance(name, str)):
-        return False
-    if schema.get("additionalProperties") is False and any(name not in known for name in value):
-        return False
-    return all(fits(value[name], one) for name, one in known.items() if name in value and isinstance(one, dict))
