@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from jevons.core.ask import Dialect
+from jevons.wire import features
 from jevons.wire.features import MEDIUM_TOKENS, Read, read
 from jevons.wire.parse import parse
 
@@ -132,6 +133,14 @@ def test_a_shape_and_a_cap() -> None:
 )
 def test_program_text(text: str, code: bool) -> None:
     assert seen(Dialect.CHAT, [{"role": "user", "content": text}]).features.code is code
+
+
+@pytest.mark.parametrize("line", ["\n", " \n", "{ \n\t", "</a", "def f\n"])
+def test_lines_are_searched_once(monkeypatch: pytest.MonkeyPatch, line: str) -> None:
+    """Each by itself: of so many, a search that begins anew at each and goes on through the rest ends at no time that a run of the tests waits for."""
+    monkeypatch.setattr(features, "READ_CHARS", 2_000_000)
+    found = seen(Dialect.CHAT, [{"role": "user", "content": line * 400_000 + "x"}])
+    assert found.features.code is ("{" in line)
 
 
 def test_what_no_provider_would_take_is_read_as_nothing() -> None:

@@ -37,10 +37,12 @@ _MARKS = (b'image"', b'"image_url"', b'_audio"', b'file"', b'"document"')
 """Ends and wholes of these: what a message without any of them need not be taken apart for. Words in a text have a backslash before the quote."""
 _RESULTS = (b'"tool_result"', b'_call_output"', b'"tool"', b'"function"')
 _PROGRAM = re.compile(
-    r"```|^\s*(?:def|class|import|from|func|fn|const|let|var|public|private|static|#include|SELECT|INSERT|UPDATE)\b.*[({:;=*]|[;{]\s*$|=>|</\w+>",
+    r"```|^[^\S\n]*+(?:def|class|import|from|func|fn|const|let|var|public|private|static|#include|SELECT|INSERT|UPDATE)\b.*[({:;=*]"
+    r"|[;{][^\S\n]*+$|=>|</\w++>",
     re.MULTILINE,
 )
-"""Marks of program text: fences, lines that begin like a definition or end like a statement, tags."""
+"""Marks of program text: fences, lines that begin like a definition or end like a statement, tags. None of them goes beyond its line: a run of blank lines
+would be searched anew from each of them."""
 
 
 class _Part(msgspec.Struct):
