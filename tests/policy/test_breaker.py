@@ -51,8 +51,22 @@ def test_what_an_end_says(outcome: Outcome, status: int, after_s: float, sign: S
     assert sign_of(outcome, status, after_s, own_credential=True) is sign
 
 
-def test_a_credential_that_the_client_sent_is_its_own_matter() -> None:
-    assert sign_of(Outcome.ERROR, 401, 0, own_credential=False) is Sign.GOOD
+@pytest.mark.parametrize(
+    ("status", "after_s", "sign"),
+    [
+        (401, 0, Sign.NOTHING),
+        (402, 0, Sign.NOTHING),
+        (403, 0, Sign.NOTHING),
+        (429, 0, Sign.NOTHING),
+        (429, 3600, Sign.NOTHING),
+        (400, 0, Sign.GOOD),
+        (500, 0, Sign.BAD),
+        (503, 7, Sign.LIMITED),
+    ],
+)
+def test_a_credential_that_the_client_sent_is_its_own_matter(status: int, after_s: float, sign: Sign) -> None:
+    assert sign_of(Outcome.ERROR, status, after_s, own_credential=False) is sign
+    assert sign_of(Outcome.ERROR, 429, 60, own_credential=False) is Sign.NOTHING
 
 
 def test_failures_in_a_row_open_it() -> None:

@@ -33,7 +33,7 @@ class Sign(enum.Enum):
     REFUSED = "refused"
     """It does not take our credential."""
     NOTHING = "nothing"
-    """The call ended by our own doing."""
+    """The call ended by our own doing, or by that of the client's own credential."""
 
 
 class Standing(enum.IntEnum):
@@ -50,18 +50,25 @@ class Standing(enum.IntEnum):
 
 _LIMITED = frozenset({429, 503, 529})
 """Statuses whose Retry-After says when to come back."""
+_OF_CREDENTIAL = frozenset({401, 402, 403, 429})
+"""Statuses that speak of whoever is asking."""
 _OURS = frozenset({Outcome.CANCELLED, Outcome.STOPPED, Outcome.VOID, Outcome.KILLED})
 
 
 def sign_of(outcome: Outcome, status: int, after_s: float, *, own_credential: bool) -> Sign:
-    """`after_s`: its Retry-After, 0 = it named none. `own_credential`: the gateway's, not the client's."""
+    """`after_s`: its Retry-After, 0 = it named none. `own_credential`: the gateway's, not the client's. What became of a client's own, whether it is refused
+    or has had enough, says nothing to those who send another."""
     if outcome in _OURS:
         return Sign.NOTHING
     if outcome is not Outcome.ERROR:
         return Sign.BAD if outcome in (Outcome.UNREACHABLE, Outcome.TIMEOUT) else Sign.GOOD
+    if status == 429 and not own_credential:
+        return Sign.NOTHING  # that client has had enough, and nobody else
+    if not own_credential and status in _OF_CREDENTIAL:
+        return Sign.NOTHING
     if status == 429 or (after_s and status in _LIMITED):
         return Sign.LIMITED
-    if status in (401, 403) and own_credential:
+    if status in (401, 403):
         return Sign.REFUSED
     return Sign.BAD if status < 400 or status >= 500 or status == 408 else Sign.GOOD
 
