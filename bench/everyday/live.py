@@ -82,7 +82,9 @@ def promise(ledger: Path, threshold: float, large: str) -> None:
     """Stands as if so many labels had shown it: the bench has them already, and the gateway would need days."""
     certificate = Certificate(threshold, ACCEPTED, 1_000, 0, ALPHA)
     now = int(time.time() * 1000)
-    state = State(Stage.FULL, changed_ms=now, models={"local": Model(ALPHA, DELTA, large, certificate=certificate, since_ms=now)})
+    state = State(
+        Stage.FULL, changed_ms=now, models={"local": Model(ALPHA, DELTA, large, "exact", certificate=certificate, since_ms=now)}
+    )
     with closing(sqlite3.connect(ledger)) as db, db:
         db.execute(
             "INSERT OR REPLACE INTO learnt (kind, name, state, at_ms) VALUES ('promise', ?, ?, ?)",

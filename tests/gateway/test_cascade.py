@@ -82,10 +82,10 @@ def _promise(jevons: Jevons) -> None:
     now = int(time.time() * 1000)
     with closing(sqlite3.connect(jevons.ledger)) as db, db:
         for name, (small, large) in ROUTES.items():
-            stage, model = Stage.SHADOW, Model(ALPHA, DELTA, large, seen=LOOKS[0] - 1, heaviest=1.0)
+            stage, model = Stage.SHADOW, Model(ALPHA, DELTA, large, "exact", seen=LOOKS[0] - 1)
             if name != "learning":
                 stage, certificate = Stage.FULL, Certificate(THRESHOLD, 0.9, 1_000, 0, ALPHA)
-                model = Model(ALPHA, DELTA, large, certificate=certificate, since_ms=now)
+                model = Model(ALPHA, DELTA, large, "exact", certificate=certificate, since_ms=now)
             state = msgspec.json.encode(State(stage, changed_ms=now, models={small: model})).decode()
             db.execute("INSERT INTO learnt VALUES ('promise', ?, ?, ?)", (name_of("default", name), state, now))
         rows = [(16 * number, "known", SMALL, LARGE, number % 4 > 0, number % 4 == 0) for number in range(40)]

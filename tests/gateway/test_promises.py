@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from jevons.core.entry import first_id_of_ms
 from jevons.core.features import Features
 from jevons.core.label import Label
 from jevons.core.limits import PROMISE_MODELS_MAX
@@ -15,7 +16,7 @@ from jevons.gateway.promises import LOOKS, RECENT, Promises, Standing, read
 from jevons.ledger import routing
 from jevons.ledger.ops import KeyCreated, Labelled, Learnt
 from jevons.ledger.sqlite import SqliteStore
-from jevons.policy.promise import Judged
+from jevons.policy.promise import Judged, at_most, spent
 from jevons.policy.routes import Route
 from tests.ledger.making import make_key
 
@@ -35,9 +36,10 @@ class Bench:
 
     def label(self, *, harm: bool = False, score: float = 0.9, **changes: Any) -> Label:
         number = len(self.labels) + 1
+        at_ms = changes.setdefault("at_ms", 1_000 + number)
         plain = Label(
-            number << 4, 1, "acme", "mail", "small", "large", good=not harm, harm=harm, grader="same", weight=20.0, score=score,
-            shown=False, at_ms=1_000 + number, features=Features(),
+            first_id_of_ms(at_ms), 1, "acme", "mail", "small", "large", good=not harm, harm=harm, grader="same", weight=20.0, score=score,
+            shown=False, at_ms=at_ms, features=Features(),
         )  # fmt: skip
         self.labels.append(msgspec.structs.replace(plain, **changes))
         return self.labels[-1]
@@ -104,6 +106,7 @@ def test_nobody_else_gains_by_an_organisations_labels() -> None:
         {"score": None},
         {"reference": "older"},
         {"grader": "feedback", "reference": ""},
+        {"grader": "exact"},
         {"model": "large"},
         {"route": "gone"},
     ],
@@ -166,7 +169,7 @@ def test_a_drift_never_lowers_a_threshold() -> None:
         bench.promises.learn(bench.label(score=score, harm=score < 0.4))
     before = bench.standing()
     bench.learn(RECENT - 100, score=0.2)
-    bench.learn(100, harm_pct=18)
+    bench.learn(100, harm_pct=17)
     assert bench.standing() == Standing(before.threshold, Stage.SHARE, coverage=100 / RECENT)
 
 
@@ -179,23 +182,22 @@ def test_where_recent_labels_promise_nothing_more_harm_withdraws() -> None:
 
 
 def test_a_later_look_withdraws_what_has_come_above_alpha() -> None:
-    """Light labels promised it, heavier ones say otherwise: in the look they count for what they stand for."""
+    """So slowly that the watch has seen nothing: 66 of 600 were harmed."""
     bench = Bench()
-    bench.learn(LOOKS[0], weight=20.0)
-    bench.learn(1, weight=20.0, harm_pct=100)
+    bench.learn(LOOKS[0], harm_pct=5)
+    bench.learn(LOOKS[1] - LOOKS[0] - 1, harm_pct=14)
     assert bench.standing().threshold == 0.9
-    bench.learn(LOOKS[1] - LOOKS[0] - 2, score=0.5, harm_pct=100)
-    bench.learn(1, weight=600.0, harm_pct=100)
+    bench.learn(1, harm_pct=100)
     assert bench.standing() == NOTHING
     assert bench.withdrawn == [("acme", "mail", "small", "600 labels promise nothing any more")]
 
 
 def test_a_later_look_with_less_to_go_by_takes_nothing_back() -> None:
-    """After thinning ten of the labels above the threshold are left: too few for any promise, and none of them harmed."""
+    """46 of 600 were harmed: no proof any more, for a second look; and no more than alpha."""
     bench = Bench()
-    bench.learn(LOOKS[0], weight=1.0)
-    bench.learn(LOOKS[1] - LOOKS[0], harm_pct=50, score=0.8, weight=20.0)
-    assert bench.standing() == Standing(0.9, Stage.SHARE, coverage=200 / (200 + 400 * 20))
+    bench.learn(LOOKS[0], harm_pct=5)
+    bench.learn(LOOKS[1] - LOOKS[0], harm_pct=9)
+    assert bench.standing() == Standing(0.9, Stage.SHARE, coverage=1.0)
     assert not bench.withdrawn
 
 
@@ -234,7 +236,12 @@ def test_other_terms_are_looked_at_with_the_labels_there_are() -> None:
     bench.learn(LOOKS[1], harm_pct=6)
     assert bench.standing().threshold == 0.9
     states = {bench.learnt[-1].name: bench.learnt[-1].state, '["acme","gone"]': bench.learnt[-1].state}
-    for changes, threshold in (({"alpha": 0.2}, 0.9), ({"alpha": 0.01}, None), ({"to": ("small", "huge")}, None)):
+    for changes, threshold in (
+        ({"alpha": 0.2}, 0.9),
+        ({"grader": "exact"}, None),
+        ({"alpha": 0.01}, None),
+        ({"to": ("small", "huge")}, None),
+    ):
         route = msgspec.structs.replace(ROUTE, **changes)
         other = Bench(route)
         other.promises.recall(states, bench.labels)
@@ -255,7 +262,7 @@ def test_a_new_predictor_brings_its_own_evidence() -> None:
     again.promises.recall(states, [])
     again.promises.seed("acme", "mail", "small", brought, "v1", 5_000)
     assert again.standing() == bench.standing()
-    again.learn(LOOKS[2] - 1_000, score=0.2, harm_pct=100, weight=1.0)
+    again.learn(LOOKS[2] - 1_000, score=0.2, harm_pct=100, at_ms=6_000)
     assert again.standing() == Standing(0.7, Stage.SHARE, coverage=1_000 / 1_800), "old and new evidence together"
 
     again.promises.seed("acme", "mail", "small", [Judged(0.7, True)] * 300, "v2", 9_000)
@@ -297,7 +304,7 @@ def test_the_model_judged_longest_ago_is_forgotten() -> None:
 
 
 def test_looking_again_and_again_finds_nothing_that_is_not_there() -> None:
-    """Harm just above alpha whatever the score: in 60 lives of three looks 3.6 false promises are allowed on average, and more than 7 in 4 % of all sixties."""
+    """Harm just above alpha whatever the score: in 60 lives of three looks 4.5 false promises are allowed on average, and more than 8 in 3 % of all sixties."""
     random, found = Random(11), 0
     for _ in range(60):
         bench, certified = Bench(), False
@@ -309,4 +316,77 @@ def test_looking_again_and_again_finds_nothing_that_is_not_there() -> None:
             )
             certified = certified or (n + 1 in LOOKS and bench.standing().threshold is not None)
         found += certified
-    assert found <= 7
+    assert found <= 8
+
+
+def test_each_look_asks_for_more_than_the_one_before() -> None:
+    """44 harmed of 600 are a proof for a second look, and not for a third one, which that becomes by a drift."""
+    assert spent(0.1, 3) < at_most(44, 600, 0.1) < spent(0.1, 2)
+    bench, drifted = Bench(), Bench()
+    bench.learn(44, harm_pct=100)
+    bench.learn(LOOKS[1] - 44)
+    assert bench.standing().threshold == 0.9
+    drifted.learn(LOOKS[0])
+    drifted.learn(44, harm_pct=100)
+    known = read({drifted.learnt[-1].name: drifted.learnt[-1].state})["acme", "mail"].models["small"]
+    assert (known.looks, len(drifted.withdrawn)) == (1, 1)
+    drifted.learn(LOOKS[1] - 138)
+    assert drifted.standing().threshold is None
+    drifted.learn(LOOKS[2] - LOOKS[1])
+    assert drifted.standing().threshold == 0.9
+
+
+def test_whatever_weight_was_written_labels_count_alike() -> None:
+    """A cascade's tries were drawn by one chance, whether they were shown or not; who labelled them wrote 20 for the first and 1 for the others. From a half on
+    2 % are harmed, below 40 %."""
+    broken = 0
+    for seed in range(4):
+        bench, random = Bench(), Random(seed)
+        plain = bench.label()
+        for n in range(LOOKS[2]):
+            score = random.random()
+            threshold, stage, _ = msgspec.structs.astuple(bench.standing())
+            harm = random.random() < (0.02 if score >= 0.5 else 0.4)
+            refused = stage is not Stage.SHADOW and score < threshold
+            bench.promises.learn(
+                msgspec.structs.replace(plain, harm=harm, good=not harm, score=score, weight=1.0 if refused else 20.0, at_ms=n)
+            )
+        threshold = bench.standing().threshold
+        broken += threshold is not None and threshold < 0.5 and (0.01 + 0.4 * (0.5 - threshold)) / (1 - threshold) > 0.1
+    assert not broken
+
+
+def test_feedback_lowers_no_threshold() -> None:
+    """It is given for answers that were shown: what is below is what a predictor brought once, and fewer and fewer of all."""
+    route = msgspec.structs.replace(ROUTE, grader="feedback")
+    bench = Bench(route)
+    brought = [Judged(0.9, harm=False)] * 100 + [Judged(0.5, harm=True)] * 60
+    bench.promises.seed("acme", "mail", "small", brought, "v1", 0)
+    assert bench.standing(route=route).threshold == 0.9
+    bench.learn(LOOKS[2] - 160, grader="feedback", reference="", shown=True)
+    assert bench.standing(route=route).threshold == 0.9
+
+
+def test_an_earlier_requests_label_is_none_of_a_new_predictor() -> None:
+    """Feedback comes days later, shadows take minutes: what was believed of these answers, another predictor believed. Nor after a restart."""
+    bench = Bench()
+    brought = [Judged(0.7, harm=False)] * 20
+    bench.promises.seed("acme", "mail", "small", brought, "v2", 50_000)
+    late = {"at_ms": 60_000, "request": first_id_of_ms(49_999)}
+    bench.learn(LOOKS[0], **late)
+    again = Bench()
+    again.promises.recall({bench.learnt[-1].name: bench.learnt[-1].state}, bench.labels)
+    again.promises.seed("acme", "mail", "small", brought, "v2", 70_000)
+    for both in (bench, again):
+        both.learn(LOOKS[0] - 21, at_ms=60_000)
+        assert both.standing().threshold is None
+        both.learn(1, at_ms=60_000)
+        assert both.standing() == Standing(0.7, Stage.SHARE, coverage=1.0)
+
+
+def test_what_a_predictor_brings_is_made_even_first() -> None:
+    """Its labels below a half were drawn twenty times as seldom, and all did harm: they are half of all that is asked."""
+    bench = Bench()
+    brought = [Judged(0.9, harm=False, weight=1.0)] * 2_000 + [Judged(0.4, harm=True, weight=20.0)] * 100
+    bench.promises.seed("acme", "mail", "small", brought, "v1", 0)
+    assert bench.standing() == Standing(0.9, Stage.SHARE, coverage=0.5)

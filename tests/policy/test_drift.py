@@ -11,11 +11,11 @@ ALPHA = 0.1
 PROMISED = Certificate(0.9, 0.5, 1_000, 80, 0.0926)
 
 
-def first(rate: float, seed: int, most: int, share: float = 1.0, verdicts: tuple[Verdict, ...] = (Verdict.WITHDRAW,)) -> int:
+def first(rate: float, seed: int, most: int, verdicts: tuple[Verdict, ...] = (Verdict.WITHDRAW,)) -> int:
     """After how many answers with this rate of harm it is one of `verdicts`; `most` = not before."""
     watch, random = Watch(), Random(seed)
     for n in range(1, most + 1):
-        if watch.see(random.random() < rate, PROMISED, ALPHA, share) in verdicts:
+        if watch.see(random.random() < rate, PROMISED, ALPHA) in verdicts:
             assert watch.n == n
             return n
     return most
@@ -41,10 +41,6 @@ def test_what_was_good_for_long_delays_no_alarm() -> None:
         assert watch.see(False, PROMISED, ALPHA) is Verdict.HOLD
     assert watch.won == [1.0 for _ in WORSE]
     assert any(watch.see(True, PROMISED, ALPHA) is Verdict.WITHDRAW for _ in range(8))
-
-
-def test_a_label_of_less_weight_is_a_smaller_bet() -> None:
-    assert first(1.0, 0, 100, share=0.1) > 2 * first(1.0, 0, 100)
 
 
 def test_worse_than_before_but_not_surely_than_alpha_tightens() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jevons.policy.promise import Judged, at_most, certify, covered, harmed, lower, upper
+from jevons.policy.promise import Judged, at_most, certify, covered, harmed, lower, spent, upper
 
 DRAWS = 300
 PASSED_BY_CHANCE = 39
@@ -69,6 +69,11 @@ def test_uneven_sampling_is_made_even() -> None:
     random = Random(7)
     even = [[one._replace(weight=1.0) for one in labels(random, 300, rate, weight)] for _ in range(50)]
     assert sum(made is not None and true(made.threshold) > 0.1 for made in [certify(one, 0.1, 0.1) for one in even]) > 10
+
+
+def test_all_looks_together_take_no_more_than_delta() -> None:
+    assert spent(0.1, 1) == 0.05
+    assert 0.0999 < sum(spent(0.1, look) for look in range(1, 2_000)) < 0.1
 
 
 def test_what_does_hardly_any_harm_is_covered_wholly_and_what_does_much_not_at_all() -> None:

@@ -6,6 +6,7 @@ alone. Loaded only where a route learns: it needs numpy. Does not know: how pred
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -56,12 +57,13 @@ class Predictors:
         """Look for files that are new or gone. What a new one says of answers that it was not made of begins its promise."""
         before = self._files
         self._files = await asyncio.to_thread(self._read)
+        now_ms = int(time.time() * 1000)
         for (org, route), (written, saved) in self._files.items():
             known = before.get((org, route))
             if saved is None or (known is not None and known.written == written):
                 continue
             for place, model in enumerate(saved.card.models):
-                self._promises.seed(org, route, model, saved.unseen.judged(place), saved.version, saved.card.trained_ms)
+                self._promises.seed(org, route, model, saved.unseen.judged(place), saved.version, now_ms)
             log.info("route %s of %s chooses by what was learnt from %d labels", route, org, saved.card.labels)
 
     async def keep_up(self) -> None:

@@ -1,9 +1,15 @@
 """What is promised of every model of every learned route, as it stands: each organisation for itself.
 
 Comes in: labels, one after the other. Goes out: from which score on a model may answer, and how far its route may go. A promise is looked at when
-its labels have become three times as many (LOOKS), with an equal part of delta each time, so that all looks together err as seldom as was promised.
-Between looks each label is a bet against it (policy/drift.py). What was learnt is written as `Learnt("promise", ...)`, one row for a route of an
-organisation, and labels are in the ledger: both are read again when serving begins.
+its labels have become three times as many (LOOKS), and each look takes less of delta than the one before (policy.promise.spent), so that all of its life
+together err as seldom as was promised. Between looks each label is a bet against it (policy/drift.py).
+
+Every label counts alike. Its weight is of what was drawn, and stays in the ledger for reports; whoever brings labels here drew their requests by one
+chance for a route, whatever the scores were. Where some of them are lost, these are of answers that were shown, for which the reference must be paid:
+then those below the threshold are too many, and harm looks like more than it is.
+
+What was learnt is written as `Learnt("promise", ...)`, one row for a route of an organisation, and labels are in the ledger: both are read again when
+serving begins.
 
 Does not know: who made a label, where scores come from, what is decided with them. Reads no clock: time is that of the labels.
 """
@@ -14,12 +20,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
+from jevons.core.entry import admitted_ms
 from jevons.core.label import Label
 from jevons.core.limits import PROMISE_LABELS_MAX, PROMISE_MODELS_MAX, PROMISE_WRITTEN_EVERY
 from jevons.core.routed import Stage
 from jevons.ledger.ops import Learnt
 from jevons.policy.drift import WINDOW, Verdict, Watch
-from jevons.policy.promise import Certificate, Judged, certify, covered, harmed
+from jevons.policy.promise import Certificate, Judged, certify, covered, even, harmed, spent
 from jevons.policy.routes import Route
 from jevons.policy.stages import Known, lowest, step
 
@@ -53,16 +60,20 @@ class Model(msgspec.Struct):
     delta: float
     reference: str
     """Held against whom."""
+    grader: str = ""
+    """By whom."""
     version: str = ""
     """Of the predictor that scores it: its labels speak of no other."""
     seeded: bool = False
     """Among its labels are those that the predictor brought."""
     seen: int = 0
     """Labels that counted towards the next look."""
-    heaviest: float = 0.0
-    """Of the weights of its labels."""
+    looks: int = 0
+    """At its labels, since it has this version and these terms."""
     since_ms: int = 0
     """Earlier labels count no more."""
+    scored_ms: int = 0
+    """Since when this version has scored it: an earlier request's label, however late, is of another one's score, or was learnt from."""
     certificate: Certificate | None = None
     watch: Watch = msgspec.field(default_factory=Watch)
     changed_ms: int = 0
@@ -133,14 +144,16 @@ class Promises:
                 late.append(label)
                 continue
             known = of.models.get(label.model)
-            if route is not None and known is not None and label.at_ms >= known.since_ms and _counts(label, route):
+            late_enough = known is not None and label.at_ms >= known.since_ms and admitted_ms(label.request) >= known.scored_ms
+            if route is not None and late_enough and _counts(label, route):
                 self._kept(label.org, label.route, label.model).append((label.at_ms, _judged(label)))
         for (org, name), state in self._states.items():
             route = self._routes[name]
             for model, known in state.models.items():
-                if (known.alpha, known.delta, known.reference) != (route.alpha, route.delta, route.to[-1]):
-                    state.models[model] = _new(route, known.since_ms)
-                    state.models[model].seen = len(self._kept(org, name, model))
+                fresh = _new(route, known.since_ms)
+                if _terms(known) != _terms(fresh):
+                    fresh.scored_ms, fresh.seen = known.scored_ms, len(self._kept(org, name, model))
+                    state.models[model] = fresh
                     self._look(org, route, model, known.changed_ms, held=known.certificate is not None)
             self._step(org, route, state.written_ms)
         for label in late:
@@ -152,16 +165,17 @@ class Promises:
         if route is None or label.model == route.to[-1] or not _counts(label, route):
             return
         known = self._known(label.org, route, label.model, label.at_ms)
+        if admitted_ms(label.request) < known.scored_ms:
+            return
         state = self._states[label.org, route.name]
         judged = _judged(label)
         self._kept(label.org, route.name, label.model).append((label.at_ms, judged))
         state.shown += label.shown
         known.seen += 1
-        known.heaviest = max(known.heaviest, label.weight)
         if known.certificate is None or judged.score < known.certificate.threshold:
             verdict = Verdict.HOLD
         else:
-            verdict = known.watch.see(judged.harm, known.certificate, route.alpha, label.weight / known.heaviest)
+            verdict = known.watch.see(judged.harm, known.certificate, route.alpha)
         if verdict is Verdict.WITHDRAW:
             self._withdraw(label.org, route, label.model, "harm is above alpha", label.at_ms)
         elif verdict is Verdict.TIGHTEN:
@@ -174,14 +188,14 @@ class Promises:
         """A predictor begins to score a model: what was judged under another one's scores says nothing of it.
 
         `judged`: with scores that it gave to what it had not been trained on. The same version once more only brings them back to memory. `at_ms`: when
-        it was trained; later labels have its scores.
+        it began to score; labels of later requests have its scores.
         """
         rule = self._routes.get(route)
         if rule is None:
             return
         known = self._known(org, rule, model, at_ms)
         kept = self._kept(org, route, model)
-        brought = [(at_ms, one) for one in judged]
+        brought = [(at_ms, one._replace(weight=1.0)) for one in even(judged)]
         if known.version == version:
             if known.seeded:
                 late = list(kept)
@@ -193,8 +207,7 @@ class Promises:
         kept.extend(brought)
         held = known.certificate is not None
         known = self._states[org, route].models[model] = _new(rule, at_ms)
-        known.version, known.seeded, known.seen = version, True, len(kept)
-        known.heaviest = max([one.weight for one in judged], default=0.0)
+        known.version, known.scored_ms, known.seeded, known.seen = version, at_ms, True, len(kept)
         self._look(org, rule, model, at_ms, held=held)
         self._step(org, rule, at_ms)
 
@@ -216,14 +229,16 @@ class Promises:
 
     def _look(self, org: str, route: Route, model: str, at_ms: int, *, held: bool = False) -> None:
         """Is there a threshold that holds, among all labels? One that was found before stands as long as its harm has not come above alpha: at a later look
-        there may be less to go by, where labels weigh more. `held`: another was in force until now."""
+        more is asked. `held`: another was in force until now.
+
+        Feedback is given for answers that were shown: it says nothing of those below the threshold, and lowers none."""
         known = self._states[org, route.name].models[model]
         kept = [one for _, one in self._kept(org, route.name, model)]
-        found, before = certify(kept, route.alpha, route.delta / len(LOOKS)), known.certificate
+        found, before = self._found(known, kept), known.certificate
         if known.seen >= LOOKS[-1]:
             known.seen = LOOKS[-2]
         if before is not None and harmed(kept, before.threshold) <= route.alpha:
-            if found is None or found.threshold > before.threshold:
+            if found is None or found.threshold > before.threshold or route.grader == "feedback":
                 known.certificate = msgspec.structs.replace(before, coverage=covered(kept, before.threshold))
                 self._changed(org, route)
                 return
@@ -238,7 +253,7 @@ class Promises:
         """Harm has become more: recent labels alone must promise it, with a threshold that is no lower."""
         known = self._states[org, route.name].models[model]
         recent = [one for _, one in list(self._kept(org, route.name, model))[-RECENT:]]
-        found = certify(recent, route.alpha, route.delta / len(LOOKS))
+        found = self._found(known, recent)
         assert known.certificate is not None
         if found is None:
             self._withdraw(org, route, model, "harm has become more, and recent labels promise nothing", at_ms)
@@ -249,6 +264,11 @@ class Promises:
         self._forget(org, route, model, RECENT)
         self._certified(known, found, "harm has become more: recent labels", at_ms)
         self._changed(org, route)
+
+    def _found(self, known: Model, judged: Sequence[Judged]) -> Certificate | None:
+        """One look."""
+        known.looks += 1
+        return certify(judged, known.alpha, spent(known.delta, known.looks))
 
     def _certified(self, known: Model, found: Certificate, reason: str, at_ms: int) -> None:
         known.certificate, known.watch, known.reason, known.changed_ms = found, Watch(), reason, at_ms
@@ -302,18 +322,19 @@ class Promises:
 
 
 def _new(route: Route, at_ms: int) -> Model:
-    return Model(route.alpha, route.delta, route.to[-1], since_ms=at_ms, changed_ms=at_ms)
+    return Model(route.alpha, route.delta, route.to[-1], route.grader, since_ms=at_ms, changed_ms=at_ms)
+
+
+def _terms(known: Model) -> tuple[float, float, str, str]:
+    return known.alpha, known.delta, known.reference, known.grader
 
 
 def _counts(label: Label, route: Route) -> bool:
-    """Those of whom something was believed, held against today's reference. Who complains is no random sample: only where the operator says so."""
-    return (
-        label.score is not None
-        and label.reference in ("", route.to[-1])
-        and (label.grader != "feedback" or route.grader == "feedback")
-    )
+    """Those of whom something was believed, held against today's reference by today's grader. Feedback counts where it is the grader: who complains is
+    no random sample."""
+    return label.score is not None and label.reference in ("", route.to[-1]) and label.grader == route.grader
 
 
 def _judged(label: Label) -> Judged:
     assert label.score is not None
-    return Judged(label.score, label.harm, label.weight)
+    return Judged(label.score, label.harm)

@@ -1,6 +1,6 @@
 """Whether a promise that was made still holds: each answer that is judged afterwards is a bet against it.
 
-Comes in: judged answers whose score reaches the threshold, one after the other, whatever their number. Goes out: hold, tighten or withdraw.
+Comes in: judged answers whose score reaches the threshold, one after the other, whatever their number; each counts alike. Goes out: hold, tighten or withdraw.
 
 Withdraw. Each bet multiplies 1 by 1 + lambda (harm - alpha): while harm is at most alpha its expectation is at most 1, whenever one looks (Waudby-Smith
 and Ramdas, arXiv 2010.09686). Whatever was lost below 1 is forgotten, so that a good year delays no alarm; such a bet reaches ODDS once in ODDS
@@ -51,12 +51,12 @@ class Watch(msgspec.Struct):
     window_n: int = 0
     window_harms: int = 0
 
-    def see(self, harm: bool, promised: Certificate, alpha: float, share: float = 1.0) -> Verdict:
-        """One judged answer. `share`: its weight / the heaviest weight there may be, in (0, 1]: the stake is that much smaller."""
+    def see(self, harm: bool, promised: Certificate, alpha: float) -> Verdict:
+        """One judged answer."""
         self.n += 1
         self.harms += harm
         for i, times in enumerate(WORSE):
-            self.won[i] = max(1.0, self.won[i] * (1 + stake(alpha, times) * share * (harm - alpha)))
+            self.won[i] = max(1.0, self.won[i] * (1 + stake(alpha, times) * (harm - alpha)))
         if max(self.won) >= ODDS:
             return Verdict.WITHDRAW
         self.window_n += 1

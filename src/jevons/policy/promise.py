@@ -58,15 +58,15 @@ class Certificate(msgspec.Struct, frozen=True):
 
 def certify(judged: Sequence[Judged], alpha: float, delta: float) -> Certificate | None:
     """The lowest threshold above which at most alpha of the answers do harm, with confidence 1 - delta. alpha, delta: in (0, 1)."""
-    even = _thinned(sorted(judged, key=lambda one: -one.score))
+    ordered = even(judged)
     found: Certificate | None = None
     harms = n = 0
-    due = _first(even, alpha, delta)
-    for score, group in groupby(even, key=lambda one: one.score):
+    due = _first(ordered, alpha, delta)
+    for score, group in groupby(ordered, key=lambda one: one.score):
         for one in group:
             n += 1
             harms += one.harm
-        if n < due and n < len(even):
+        if n < due and n < len(ordered):
             continue
         if at_most(harms, n, alpha) > delta:
             break
@@ -76,6 +76,28 @@ def certify(judged: Sequence[Judged], alpha: float, delta: float) -> Certificate
         return None
     bound = min(upper(found.harms, found.n, delta), alpha)
     return msgspec.structs.replace(found, coverage=covered(judged, found.threshold), bound=bound)
+
+
+def spent(delta: float, look: int) -> float:
+    """Of delta, what the first, second, third … look at the same promise may take: 1/2, 1/6, 1/12 … of it. However many there are, together they take no
+    more than delta."""
+    return delta / (look * (look + 1))
+
+
+def even(judged: Sequence[Judged]) -> list[Judged]:
+    """By falling score; as many as weigh as much as the heaviest, evenly by weight along the scores: systematic sampling, which asks for no chance."""
+    ordered = sorted(judged, key=lambda one: -one.score)
+    heaviest = max((one.weight for one in ordered), default=1.0)
+    if all(one.weight == heaviest for one in ordered):
+        return ordered
+    kept: list[Judged] = []
+    weighed = 0.5
+    for one in ordered:
+        weighed += one.weight / heaviest
+        if weighed >= 1:
+            kept.append(one)
+            weighed -= 1
+    return kept
 
 
 def covered(judged: Sequence[Judged], threshold: float) -> float:
@@ -124,21 +146,6 @@ def upper(harms: int, n: int, delta: float) -> float:
 def lower(harms: int, n: int, delta: float) -> float:
     """The same from below."""
     return 1 - upper(n - harms, n, delta)
-
-
-def _thinned(ordered: Sequence[Judged]) -> Sequence[Judged]:
-    """As many as weigh as much as the heaviest, evenly by weight along the scores: systematic sampling, which asks for no chance."""
-    heaviest = max((one.weight for one in ordered), default=1.0)
-    if all(one.weight == heaviest for one in ordered):
-        return ordered
-    kept: list[Judged] = []
-    weighed = 0.5
-    for one in ordered:
-        weighed += one.weight / heaviest
-        if weighed >= 1:
-            kept.append(one)
-            weighed -= 1
-    return kept
 
 
 def _first(ordered: Sequence[Judged], alpha: float, delta: float) -> int:
