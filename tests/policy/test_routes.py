@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from jevons.core.routed import Stage
 from jevons.policy.routes import Route, TaskClass, check
 
 OFFERED = {"small", "large", "gpt-5", "student/intents"}
@@ -12,8 +13,11 @@ CODE = TaskClass("code", ("Fix this function.",))
 
 
 def test_what_is_right_is_taken() -> None:
-    judged = Route("judged", ("student/intents", "large"), choose="learned", grader="judge", judge="gpt-5", classes=("code",))
-    check((FINE, judged, Route("spanish", ("small",), languages=("es",))), (CODE,), OFFERED.__contains__, LANGUAGES)
+    judged = Route(
+        "judged", ("small", "large"), choose="cascade", stage=Stage.SHADOW, grader="judge", judge="gpt-5", classes=("code",)
+    )
+    taught = Route("taught", ("student/intents", "large"), choose="learned", stage=Stage.FULL)
+    check((FINE, judged, taught, Route("spanish", ("small",), languages=("es",))), (CODE,), OFFERED.__contains__, LANGUAGES)
     check((), (), OFFERED.__contains__, ())
 
 
@@ -28,6 +32,10 @@ def test_what_is_right_is_taken() -> None:
         ({"to": ("large", "large")}, "twice"),
         ({"to": ("large", "student/intents")}, "cannot be a student"),
         ({"to": ("student/intents", "large")}, 'choose = "learned"'),
+        ({"to": ("student/intents", "large"), "choose": "cascade"}, 'a student tells no confidence .* choose = "learned"'),
+        ({"to": ("student/intents", "large"), "choose": "learned", "grader": "feedback"}, 'grader = "feedback" asks somebody'),
+        ({"choose": "cascade", "stage": Stage.SHARE, "grader": "judge", "judge": "gpt-5"}, 'grader = "judge" judges .* shown'),
+        ({"choose": "cascade", "stage": Stage.FULL, "grader": "feedback"}, 'or stage = "shadow"'),
         ({"to": ("large",), "choose": "learned"}, 'choose = "learned" needs at least two'),
         ({"to": ("large",), "choose": "cascade"}, 'choose = "cascade" needs at least two'),
         ({"min_tokens": 9, "max_tokens": 8}, "min_tokens is 9, more than max_tokens, 8"),

@@ -25,6 +25,8 @@ Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Small = Annotated[float, msgspec.Meta(gt=0, le=0.5)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Grader = Literal["same", "exact", "number", "choice", "json", "judge", "feedback"]
+_ASKED: Container[Grader] = ("judge", "feedback")
+"""Graders that are somebody: no answer is judged by them for nothing."""
 Modality = Literal["text", "image", "audio", "file"]
 
 
@@ -124,6 +126,18 @@ def _check(route: Route, classes: set[str], is_offered: Callable[[str], bool], l
         )
     if route.choose == "first" and any(name.startswith(STUDENT) for name in route.to):
         raise ValueError('a student answers only where that is promised: choose = "learned"')
+    if route.choose == "cascade" and route.to[0].startswith(STUDENT):
+        raise ValueError('a student tells no confidence in its answer that a cascade could go by: choose = "learned"')
+    if any(name.startswith(STUDENT) for name in route.to) and route.grader in _ASKED:
+        raise ValueError(
+            f'a student is held against all that its teacher answers, and grader = "{route.grader}" asks somebody for each;'
+            ' use "same", "exact", "number", "choice" or "json"'
+        )
+    if route.choose == "cascade" and route.grader in _ASKED and route.stage in (Stage.SHARE, Stage.FULL):
+        raise ValueError(
+            f'grader = "{route.grader}" judges the answers of a cascade that are shown and never those that are not, so nothing could be promised; use'
+            ' "same", "exact", "number", "choice" or "json", or stage = "shadow"'
+        )
     if route.choose != "first" and len(route.to) < 2:
         raise ValueError(f'choose = "{route.choose}" needs at least two models in `to`')
     if route.max_tokens and route.min_tokens > route.max_tokens:
