@@ -130,7 +130,8 @@ class Gate:
     def _before(self, passage: Passage, target: Target, asked: Asked) -> tuple[tuple[SavingKind, Price], ...]:
         """Which models stood before this one: the reference of its route, and what a budget made it give up."""
         steps: list[tuple[SavingKind, tuple[str, str, str]]] = []
-        if passage.reference is not None and passage.reference[:2] != (target.upstream, target.model):
+        itself = (target.upstream, target.model)
+        if passage.reference is not None and (passage.instead_of is not None or passage.reference[:2] != itself):
             steps.append((SavingKind.STUDENT if target.upstream == STUDENT.rstrip("/") else SavingKind.ROUTE, passage.reference))
         if passage.instead_of is not None:
             steps.append((SavingKind.MODEL, passage.instead_of))
