@@ -31,6 +31,9 @@ ROUTES: list[dict[str, Any]] = [
     {"name": "shaky", "models": ["shaky"], "to": ["dead/gpt-4o-mini", "gpt-4o"]},
     {"name": "long-named", "models": ["gpt-4"], "min_tokens": 3_000, "to": ["gpt-4.1-nano"]},
     {"name": "vip", "models": ["nobody-asks-for-this"], "to": ["gpt-4o"]},
+    {"name": "whose", "models": ["mine/gpt-4o"], "to": ["theirs/gpt-4o-mini", "mine/gpt-4o"]},
+    {"name": "nobodys", "models": ["nobodys"], "to": ["theirs/gpt-4o-mini", "mine/gpt-4o"]},
+    {"name": "dear-first", "models": ["dear-first"], "to": ["gpt-4-turbo", "gpt-4.1-nano"]},
     {"name": "others", "models": ["theirs"], "orgs": ["others"], "to": ["gpt-4o"]},
 ]
 ACCESS = [{"name": "fenced", "key": "fenced-*", "models_deny": ["gpt-4o-mini"]}]
@@ -43,6 +46,8 @@ def routed(standin: Provider, closed_port: int, tmp_path_factory: pytest.TempPat
     upstreams = [
         upstream("openai", standin.openai_url, models=("gpt-*", "text-embedding-*"), retries=0),
         upstream("anthropic", standin.url, "anthropic", models=("claude-*",), retries=0),
+        upstream("mine", standin.openai_url, provider="openai", auth="client", models=("only-by-its-prefix",)),
+        upstream("theirs", standin.openai_url, provider="openai", auth="client", models=("only-by-its-prefix",)),
         upstream("dead", f"http://127.0.0.1:{closed_port}/v1", provider="openai", models=("only-by-its-prefix",), retries=0),
     ]
     aliases = [{"name": "house-model", "upstream": "openai", "target": "gpt-4o-mini"}]
@@ -234,6 +239,40 @@ def test_counting_is_of_the_reference(routed: Gateway, key: Key) -> None:
     assert routed.post("embeddings", key, body_of("embeddings", "auto")).status == 404
 
 
+def test_counting_is_for_those_who_may_ask(routed: Gateway, key: Key) -> None:
+    """Of a route's name, those whom the route takes; of its models, one that the key may use, for the text is sent there."""
+
+    def refused(door: str, one: Key, model: str) -> tuple[int, str]:
+        got = routed.post(door, one, body_of(door, model))
+        return got.status, got.error["type"]
+
+    assert refused("count_tokens", key, "theirs") == refused("messages", key, "theirs") == (404, "not_found_error")
+    only_name = routed.key(models=["cheapest"])
+    assert (
+        refused("count_tokens", only_name, "cheapest") == refused("messages", only_name, "cheapest") == (403, "permission_error")
+    )
+    small = routed.key(models=["cheapest", "gpt-4o-mini"])
+    assert routed.post("count_tokens", small, body_of("count_tokens", "cheapest")).status == 200
+
+
+def with_own(gateway: Gateway, key: Key, model: str, **headers: str) -> Got:
+    """With a credential of the client's own."""
+    body = body_of("chat", model, text="Hello.")
+    return gateway.post("chat", None, body, authorization="Bearer sk-of-the-client", x_jevons_key=key.secret, **headers)
+
+
+def test_a_route_takes_the_clients_own_credential_nowhere_else(routed: Gateway, key: Key) -> None:
+    got = with_own(routed, key, "mine/gpt-4o")
+    assert (got.headers["x-jevons-route"], why(got)["why"]) == ("mine/gpt-4o", "only")
+    assert with_own(routed, key, "mine/gpt-4o", x_jevons_route="off").headers["x-jevons-route"] == "mine/gpt-4o"
+    got = with_own(routed, key, "nobodys")
+    assert (got.status, got.error["code"]) == (400, "no_model_fits"), "it may be either's"
+    assert "the client's own credential is another provider's" in got.error["message"]
+    limit(routed, key, usd=0.1, degrade_at=0.5, degrade_to=["theirs/gpt-4.1-nano"])
+    assert routed.post("chat", key, body_of("chat", "gpt-4o", cap=6000, tokens_out=5500)).status == 200
+    assert with_own(routed, key, "mine/gpt-4o").headers["x-jevons-route"] == "mine/gpt-4o"
+
+
 def test_saved_is_what_the_reference_would_have_cost(routed: Gateway, key: Key) -> None:
     """Of `auto`, the route's reference; of a model by its own name, that model."""
     for asked, baseline in (("auto", "gpt-4o"), ("gpt-4-turbo", "gpt-4-turbo")):
@@ -264,6 +303,17 @@ def test_a_budget_that_runs_out_goes_on_from_what_the_route_chose(routed: Gatewa
     attempt = the_attempt(routed, key, got)
     assert [line["kind"] for line in attempt["savings"]] == ["route", "model"]
     assert attempt["baseline_nusd"] == attempt["list_nusd"] + sum(line["nusd"] for line in attempt["savings"])
+
+
+def test_a_budget_that_goes_on_with_the_reference_saves_nothing(routed: Gateway) -> None:
+    """What the route chose beyond it, and what the budget took back, come to nothing together."""
+    key = routed.key()
+    limit(routed, key, usd=0.1, degrade_at=0.5, degrade_to=["gpt-4.1-nano"])
+    assert routed.post("chat", key, body_of("chat", "gpt-4o", cap=6000, tokens_out=5500)).status == 200
+    attempt = the_attempt(routed, key, asks(routed, key, "Hello.", "dear-first"))
+    assert [line["kind"] for line in attempt["savings"]] == ["route", "model"] and attempt["baseline_nusd"] == attempt[
+        "list_nusd"
+    ]
 
 
 def test_without_routes_auto_is_a_mistake_that_says_what_to_write(gateway: Gateway) -> None:

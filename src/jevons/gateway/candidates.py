@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 LENGTH_WEIGHT = 0.1
 """Of the latest answer in the mean of a model's lengths."""
+NOT_ALLOWED = "this key may not use it"
 
 
 class Candidate(NamedTuple):
@@ -148,10 +149,13 @@ class Candidates:
             if version is None:
                 return Left(name, "no student of this name serves this organisation")
             return Candidate(version, (msgspec.structs.replace(targets[0], model=version.removeprefix(STUDENT)),))
-        left = Left(name, "this key may not use it", forbidden=True)
+        left = Left(name, NOT_ALLOWED, forbidden=True)
         can = []
         for target in targets:
             if not self._gate.governor.may_use(caller, name, target.model):
+                continue
+            if not self._lives[target.upstream].carries(passage.credential_for):
+                left = Left(name, "the client's own credential is another provider's")
                 continue
             why = self._unfit(target, ask, read)
             if not why and route.choose != "first" and self._price(target, ask, passage) is None:

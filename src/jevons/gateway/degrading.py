@@ -23,10 +23,11 @@ def degraded(ask: Ask, passage: Passage, way: Way, table: Table, gate: Gate, liv
     if rule is None and (run is None or not run.degraded):
         passage.turn = passage.turn or seems(ask)
         return way
-    turn = passage.turn = turn_of(ask)
+    turn, owner = turn_of(ask), passage.credential_for
+    passage.turn = turn
 
     def found(model: str) -> tuple[Target, ...]:
-        targets_of = choose(table, model, ask.dialect)
+        targets_of = tuple([target for target in choose(table, model, ask.dialect) if lives[target.upstream].carries(owner)])
         if ask.previous_response_id is None:
             return targets_of
         return tuple([target for target in targets_of if target.upstream == targets[0].upstream])  # only where that lies

@@ -79,6 +79,7 @@ class Passage:
     __slots__ = (
         "at_ms",
         "caller",
+        "credential_for",
         "degraded",
         "degraded_to",
         "facts",
@@ -130,6 +131,8 @@ class Passage:
         """How it was routed; None = by its name alone."""
         self.routed_to = ""
         """The model that its route chose, or left it with, as it is asked for; "" = no route was asked."""
+        self.credential_for = ""
+        """The upstream that the client's own credential is for, if it sent one: none but that is called with it (`Live.carries`)."""
         self.reference: tuple[str, str, str] | None = None
         """(upstream, model, provider) that would answer if its route had no other models: what is saved is held against it."""
         self.degraded_to = ""
@@ -230,6 +233,7 @@ class Governor:
         again = Passage(passage.caller, self._who(passage.caller, None), request, links)
         again.trim = passage.trim if ask is None else None
         again.models = passage.models
+        again.credential_for = passage.credential_for
         again.read = passage.read if ask is None else None
         return again
 

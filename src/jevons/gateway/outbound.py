@@ -146,7 +146,7 @@ def answered_by(sent: Sent, settings: UpstreamSettings, *, same_dialect: bool) -
         for name, value in passed_on(sent, same_dialect=same_dialect)
         if name not in _NOT_ANSWERED_BY and not name.startswith(_NONE_ANSWERED_BY)
     ]
-    return found + own_credential(sent) if (settings.auth or settings.defaults.auth) == "client" else found
+    return found + own_credential(sent) if settings.is_clients else found
 
 
 def headers_for(sent: Sent, settings: UpstreamSettings, *, same_dialect: bool) -> list[tuple[str, str]]:

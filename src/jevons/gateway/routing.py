@@ -16,7 +16,7 @@ from jevons.core.features import Features
 from jevons.core.limits import ROUTE_MEMO_ENTRIES_MAX
 from jevons.core.refusal import Kind, Refusal, invalid
 from jevons.core.routed import Option, Routed, Stage
-from jevons.gateway.candidates import Candidate, Candidates, Left
+from jevons.gateway.candidates import NOT_ALLOWED, Candidate, Candidates, Left
 from jevons.gateway.clients import Named
 from jevons.gateway.gate import Gate
 from jevons.gateway.governor import Passage
@@ -96,7 +96,7 @@ class Router:
                 code="model_not_allowed",
                 param="model",
             )
-        if not self.find(self._counted(ask), ask.dialect) and not self._may_be_routed(ask, named):
+        if not self.find(self._counted(ask, caller), ask.dialect) and not self._may_be_routed(ask, named):
             raise self._nobody(ask.model, ask.dialect)
 
     def way(self, ask: Ask, passage: Passage, named: Named) -> Way:
@@ -115,7 +115,10 @@ class Router:
             route = claims[0] if word else fitting(claims, read().features if self._needs_reading else Features())
         if route is None:
             return self._by_name(ask, passage, named, claims)
+        passage.credential_for = self._credential_for(ask, route)
         able, left = self.candidates.able(route, ask, passage, read)
+        if route.choose != "first" and able and able[-1].name != route.to[-1]:
+            able = [one for one in able if not one.name.startswith(STUDENT)]  # nobody would be asked what it does not know
         if not able:
             raise _none_can(route, left)
         if turn is not Turn.FRESH and (place := _place(route, able, kept)) is not None:
@@ -126,11 +129,11 @@ class Router:
         return self._weighed(route, able, ask, passage, read())
 
     def counted_here(self, ask: Ask, caller: Caller) -> Target | None:
-        """The target of a model whose upstream has no count_tokens door."""
-        name = self._counted(ask)
-        if not allowed(caller.models, ask.model) or self.find(name, Dialect.COUNT_TOKENS):
+        """The target of a model whose upstream has no count_tokens door. Raises Refusal as `way`."""
+        if not allowed(caller.models, ask.model):
             return None
-        return offered(self._table, name)
+        name = self._counted(ask, caller)
+        return None if self.find(name, Dialect.COUNT_TOKENS) else offered(self._table, name)
 
     def find(self, model: str, dialect: Dialect) -> tuple[Target, ...]:
         """Targets of a name."""
@@ -143,7 +146,7 @@ class Router:
 
     def names(self, caller: Caller) -> set[str]:
         """Names that routes take from this caller."""
-        who = Who(caller.org, caller.team, caller.key_id, caller.key_name, caller.agent)
+        who = _who(caller)
         names = {name for route in self._routes for name in route.models if not set(name) & set("*?[")}
         return {name for name in names if claiming(self._routes, name, who)}
 
@@ -165,12 +168,14 @@ class Router:
             name for name in dict.fromkeys((kept, *reversed(claims[0].to))) if self._gate.governor.may_use(passage.caller, name)
         ]
         passage.routed = Routed(claims[0].name, Why.TURN)
+        passage.credential_for = self._credential_for(ask, claims[0])
         return Way(tuple(target for name in names for target in self.find(name, ask.dialect)), passage.routed)
 
     def _by_name(self, ask: Ask, passage: Passage, named: Named, claims: Sequence[Route] = ()) -> Way:
-        targets = self.find(self._counted(ask), ask.dialect)
+        targets = self.find(self._counted(ask, passage.caller), ask.dialect)
         if not targets:
             raise self._nobody(ask.model, ask.dialect, claims, passage)
+        passage.credential_for = targets[0].upstream
         if claims:
             passage.routed_to = ask.model  # the turn goes on so
         if MODEL in named:
@@ -194,7 +199,6 @@ class Router:
     def _weighed(self, route: Route, able: list[Candidate], ask: Ask, passage: Passage, seen: Seen) -> Way:
         """By what was learnt of each."""
         if able[-1].name != route.to[-1]:
-            able = [one for one in able if not one.name.startswith(STUDENT)] or able
             return self._go(route, able, len(able) - 1, Why.NO_REFERENCE, self.candidates.plain(able), ask, passage)
         if not comparable(ask):
             return self._go(route, able, len(able) - 1, Why.NOT_COMPARED, self.candidates.plain(able), ask, passage)
@@ -246,11 +250,32 @@ class Router:
         targets = dict.fromkeys([*tried, *(target for one in others for target in one.targets)])
         return Way(tuple(targets), passage.routed, cascade)
 
-    def _counted(self, ask: Ask) -> str:
-        """The model that it names; where tokens are counted for a name that only a route takes, its reference."""
+    def _credential_for(self, ask: Ask, route: Route) -> str:
+        """The upstream that the client's own credential is for: the one that the name it asks for goes to; where only routes take that name, the only
+        one of the route's that is called with it; "" = nobody knows."""
+        if named := self.find(ask.model, ask.dialect):
+            return named[0].upstream
+        found = {target.upstream for name in route.to for target in self.find(name, ask.dialect)}
+        theirs = [name for name in found if self._lives[name].settings.is_clients]
+        return theirs[0] if len(theirs) == 1 else ""
+
+    def _counted(self, ask: Ask, caller: Caller) -> str:
+        """The model that it names; where tokens are counted for a name that only a route takes, the last of its models that the caller may use.
+        Raises Refusal where it may use none."""
         if not self._routes or ask.dialect is not Dialect.COUNT_TOKENS or offered(self._table, ask.model) is not None:
             return ask.model
-        return next((route.to[-1] for route in self._routes if ask.model in route.models), ask.model)
+        left: list[Left] = []
+        for route in claiming(self._routes, ask.model, _who(caller)):
+            for name in reversed(route.to):
+                target = offered(self._table, name)
+                if target is None or name.startswith(STUDENT):
+                    continue
+                if self._gate.governor.may_use(caller, name, target.model):
+                    return name
+                left.append(Left(name, NOT_ALLOWED, forbidden=True))
+            if left:
+                raise _none_can(route, left)
+        return ask.model
 
     def _nobody(self, model: str, dialect: Dialect, claims: Sequence[Route] = (), passage: Passage | None = None) -> Refusal:
         if offered(self._table, model) is not None:
@@ -279,6 +304,10 @@ class Router:
             code="model_not_found",
             param="model",
         )
+
+
+def _who(caller: Caller) -> Who:
+    return Who(caller.org, caller.team, caller.key_id, caller.key_name, caller.agent)
 
 
 def _with_second(options: tuple[Option, ...], coverage: float, times: int) -> tuple[Option, ...]:

@@ -159,6 +159,11 @@ class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return KINDS[self.kind]
 
     @property
+    def is_clients(self) -> bool:
+        """Is it called with the client's own credential?"""
+        return (self.auth or self.defaults.auth) == "client"
+
+    @property
     def probe_path(self) -> str:
         return self.defaults.probe if self.probe is None else self.probe
 

@@ -13,6 +13,7 @@ from jevons.core.ask import Ask, Dialect
 from jevons.core.cache_rules import CacheRates
 from jevons.core.limits import OUTPUT_TOKENS_DEFAULT, RUNS_KEPT_MAX
 from jevons.core.price import Price, UnpricedKind, charge
+from jevons.core.refusal import Kind, Refusal
 from jevons.core.usage import CACHE_READ, INPUT, Usage
 from jevons.gateway.gate import Gate, price_context, size_tokens
 from jevons.gateway.governor import Passage
@@ -55,8 +56,24 @@ class Spots:
         """(key, run, name that was asked for) -> name of the circuit that answered last."""
 
     def of(self, ask: Ask, passage: Passage, targets: tuple[Target, ...]) -> list[Spot]:
-        """Who is to be tried, the first first. Who answers a run last goes on while its prompt cache is worth more than moving."""
-        every = [spot for target in targets for spot in self._each(ask, target)]
+        """Who is to be tried, the first first. Who answers a run last goes on while its prompt cache is worth more than moving.
+
+        Raises Refusal (403) where all would be called with a credential that the client has for another.
+        """
+        every = [
+            spot
+            for target in targets
+            if self._lives[target.upstream].carries(passage.credential_for)
+            for spot in self._each(ask, target)
+        ]
+        if not every:
+            raise Refusal(
+                Kind.PERMISSION,
+                403,
+                f"{', '.join(dict.fromkeys(target.upstream for target in targets))}: called with the client's own credential, and the one"
+                " that came with this request is taken to be another provider's. Ask for UPSTREAM/MODEL to say whose it is.",
+                code="credential_of_another",
+            )
         if len(every) > 1:
             every = self._ordered(ask, passage, every)
         if not passage.caller.tiers:

@@ -70,7 +70,7 @@ async def refused(
     if after_s > RETRY_AFTER_MAX_S:
         again = False
     await attempt.resolve(Outcome.ERROR)
-    if answer.status in (401, 403) and live.settings.auth != "client":
+    if answer.status in (401, 403) and not live.settings.is_clients:
         credential.rejected()
         refusal = gateway_error(
             502, f"Upstream {target.upstream} refused the gateway's credential ({answer.status}); its operator must check it."

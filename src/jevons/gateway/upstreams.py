@@ -40,6 +40,10 @@ class Live:
         """Whose prices apply."""
         return self.settings.price_provider
 
+    def carries(self, credential_for: str) -> bool:
+        """May a request go there whose client's own credential is for the upstream of that name? To any other upstream it is never sent."""
+        return not self.settings.is_clients or self.settings.name == credential_for
+
     def url(self, address: str, dialect: Dialect, model: str, query: bytes) -> str:
         """Where a call goes; remembered."""
         key = (address, dialect, model, query)
