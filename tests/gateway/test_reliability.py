@@ -41,6 +41,7 @@ FAULTS: dict[str, dict[str, Any]] = {
 }
 PATTERNS = ("nothing-by-pattern",)
 MODELS = ("gpt-4o", "gpt-4o-mini", "gpt-4.1", "gpt-4.1-mini", "gpt-4.1-nano", "gpt-4-turbo")
+MCP = {"type": "mcp", "server_label": "one", "server_url": "https://mcp.example", "require_approval": "never"}
 COMMON: dict[str, Any] = {"provider": "openai", "models": PATTERNS, "retries": 0, "probe": ""}
 
 
@@ -55,6 +56,10 @@ def tables(url: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         upstream("refusing", url, **(COMMON | {"key": "sk-wrong-canary"})),
         upstream("tiered", url, **COMMON, tiers=["flex"]),
         {"name": "keyed", "base_url": url, **COMMON, "key_envs": ["KEY_ONE", "KEY_TWO"]},
+        {"name": "unfed", "base_url": url, **COMMON, "auth": "command", "command": ["false"]},
+        {"name": "theirs", "base_url": url, **COMMON, "auth": "client"},
+        {"name": "theirs-too", "base_url": url, **COMMON, "auth": "client"},
+        upstream("claude", url.removesuffix("/v1"), "anthropic", **(COMMON | {"provider": "anthropic"})),
         {"name": "half-keyed", "base_url": url, **COMMON, "key_envs": ["KEY_WRONG", "KEY_TWO"]},
     ]
     pairs = [(name, "well") for name in (*FAULTS, "quick", "refusing")]
@@ -65,6 +70,15 @@ def tables(url: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         for who in (first, other)
     ]
     rows += [{"name": "all-limited", "upstream": who, "target": "gpt-4o"} for who in ("limited", "limited-too")]
+    chains = {
+        "unfed+well": [("unfed", "gpt-4o"), ("well", "gpt-4o")],
+        "theirs+well": [("theirs", "gpt-4o"), ("theirs-too", "gpt-4o"), ("well", "gpt-4o")],
+        "claude+well": [("claude", "claude-haiku-4-5"), ("well", "gpt-4o")],
+        "failing+claude": [("failing", "gpt-4"), ("claude", "claude-haiku-4-5")],
+        "late+claude": [("late", "gpt-4"), ("claude", "claude-haiku-4-5")],
+        "unpriced+well": [("well", "of-no-known-price"), ("well", "gpt-4o")],
+    }
+    rows += [{"name": name, "upstream": who, "target": model} for name, chain in chains.items() for who, model in chain]
     rows += [{"name": "slowish+failing", "upstream": who, "target": "gpt-4o"} for who in ("slowish", "failing")]
     rows += [
         {"name": "shared", "upstream": who, "target": "gpt-4o", "weight": share} for who, share in (("quick", 3), ("well", 1))
@@ -77,7 +91,8 @@ def pair(standin: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     upstreams, rows = tables(standin.openai_url)
     home = tmp_path_factory.mktemp("pair") / "home"
     keys = {"KEY_ONE": "sk-first", "KEY_TWO": "sk-second", "KEY_WRONG": "sk-wrong-canary"}
-    with Jevons(home, *upstreams, models=rows, environ=keys) as jevons:
+    raced = {"name": "raced", "models": ["raced"], "to": ["slow/gpt-4o-mini", "well/gpt-4o"]}
+    with Jevons(home, *upstreams, models=rows, routes=[raced], environ=keys) as jevons:
         yield Gateway(jevons, standin)
     assert "Traceback" not in jevons.log(), jevons.log()[-5000:]
     assert check(jevons.ledger) == []
@@ -183,6 +198,62 @@ def test_calls_are_spread_over_keys(pair: Gateway, own: Key) -> None:
     assert set(sent) == {"Bearer sk-first", "Bearer sk-second"}
 
 
+def asks_with(pair: Gateway, key: Key, model: str, credential: str, **more: Any) -> Got:
+    """With a credential of the client's own; "" = none."""
+    headers = {"x_jevons_key": key.secret} | ({"authorization": f"Bearer {credential}"} if credential else {})
+    return pair.post("chat", None, body_of("chat", model, **{"reply": "one", **more}), **headers)
+
+
+def test_the_clients_own_credential_goes_to_one_upstream_alone(pair: Gateway, own: Key) -> None:
+    """The one that the name it asks for goes to. Where that fails, those of ours stand in, and no other that is called with the client's."""
+    mark = marker()
+    got = asks_with(pair, own, "theirs+well", "sk-of-the-client", marker=mark, fault="status", status=500, fault_times=1)
+    assert got.status == 200 and told(pair, got) == [("theirs", "error", ""), ("well", "ok", "failover")]
+    assert [one.header("authorization") for one in pair.attempts(mark)] == [
+        "Bearer sk-of-the-client",
+        "Bearer sk-upstream-secret",
+    ]
+
+
+def test_who_sends_no_credential_is_answered_with_ours(pair: Gateway, own: Key) -> None:
+    got = asks_with(pair, own, "theirs+well", "")
+    assert got.status == 200 and told(pair, got) == [("theirs", "void", ""), ("well", "ok", "failover")]
+
+
+def test_one_client_that_has_had_enough_cools_nothing_down_for_others(pair: Gateway, own: Key) -> None:
+    """With its own credential: that is its account at the provider, and nobody else's."""
+    limited = {"fault": "status", "status": 429, "retry_after": 60}
+    got = asks_with(pair, own, "theirs+well", "sk-used-up", marker=marker(), **limited, fault_times=1)
+    assert told(pair, got) == [("theirs", "error", ""), ("well", "ok", "failover")]
+    assert told(pair, asks_with(pair, own, "theirs+well", "sk-of-another")) == [("theirs", "ok", "")]
+
+
+def test_a_credential_that_cannot_be_had_is_one_targets_matter(pair: Gateway, own: Key) -> None:
+    """Nothing was sent, so the client's Idempotency-Key stands with the one that answers."""
+    body = body_of("chat", "unfed+well", reply="one")
+    got = pair.post("chat", own, body, idempotency_key="of-two")
+    assert got.status == 200 and told(pair, got) == [("unfed", "unreachable", ""), ("well", "ok", "failover")]
+    assert pair.post("chat", own, body, idempotency_key="of-two").error["code"] == "idempotent_repeat"
+    alone = [pair.post("chat", own, body_of("chat", "unfed/gpt-4o"), idempotency_key="of-one") for _ in range(2)]
+    assert [got.error["code"] for got in alone] == ["credential_command_failed"] * 2
+
+
+@pytest.mark.parametrize("model", ["claude+well", "unpriced+well"])
+def test_what_one_target_cannot_do_another_does(pair: Gateway, own: Key, model: str) -> None:
+    """Messages has no log-probabilities; a model of no known price is not asked."""
+    got = pair.post("chat", own, body_of("chat", model, reply="one") | {"logprobs": True})
+    assert got.status == 200 and [one[:2] for one in told(pair, got)] == [("well", "ok")]
+    alone = pair.post("chat", own, body_of("chat", "claude/claude-haiku-4-5", reply="one") | {"logprobs": True})
+    assert (alone.status, told(pair, alone)) == (400, [])
+
+
+@pytest.mark.parametrize("model", ["failing+claude", "late+claude"])
+def test_the_error_of_whoever_was_asked_stands(pair: Gateway, own: Key, model: str) -> None:
+    """Not that another could not be told so at all; also where that other was to be raced."""
+    got = pair.post("chat", own, body_of("chat", model, reply="one") | {"logprobs": True})
+    assert got.status == 500 and [one[1] for one in told(pair, got)] == ["error"]
+
+
 def test_a_key_that_is_refused_leaves_the_others(pair: Gateway, own: Key) -> None:
     for _ in range(16):
         assert ask(pair, own, "half-keyed/gpt-4o", marker=marker()).status == 200
@@ -210,6 +281,9 @@ def test_a_slow_first_byte_is_raced(pair: Gateway, own: Key, stream: bool) -> No
         ("well", "ok", "hedge"),
     ]
     assert entries[0]["estimate"] in ("seen", "hold") and entries[0]["billed_nusd"] > 0
+    [loss] = entries[0]["savings"]
+    assert (loss["kind"], loss["nusd"], entries[0]["baseline_nusd"]) == ("route", -entries[0]["list_nusd"], 0)
+    assert entries[1]["savings"] == []
     assert 'jevons_hedges_total{end="won",upstream="slow"}' in pair.get("/metrics").body.decode()
 
 
@@ -221,6 +295,7 @@ def test_a_quick_one_is_not_raced(pair: Gateway, own: Key) -> None:
 def test_a_race_that_the_first_wins(pair: Gateway, own: Key) -> None:
     got = ask(pair, own, "slowish+gpt-4.1", True, first_delay_ms=4_000)
     assert got.whole and told(pair, got) == [("slowish", "ok", ""), ("well", "cancelled", "hedge")]
+    assert [one["baseline_nusd"] for one in pair.entries_of(got)] == [pair.entries_of(got)[0]["list_nusd"], 0]
     assert 'jevons_hedges_total{end="lost",upstream="slowish"}' in pair.get("/metrics").body.decode()
 
 
@@ -239,6 +314,8 @@ def test_a_race_whose_second_fails_is_the_firsts(pair: Gateway, own: Key) -> Non
     ("what", "body"),
     [
         ("what a provider stores", body_of("responses", "slowish+gpt-4.1-mini", reply="one")),
+        ("what acts elsewhere", body_of("responses", "slowish+gpt-4.1-mini", reply="one") | {"store": False, "tools": [MCP]}),
+        ("several answers", body_of("chat", "slowish+gpt-4.1-mini", reply="one", n=2) | {"n": 2}),
         ("a long answer that nobody watches", body_of("chat", "slowish+gpt-4.1-nano", cap=5_000, reply="one")),
     ],
 )
@@ -264,6 +341,15 @@ def test_a_client_that_leaves_a_race_leaves_both(pair: Gateway) -> None:
         ("cancelled", "", True),
         ("cancelled", "hedge", True),
     ]
+
+
+def test_what_nobody_was_shown_saved_nothing(pair: Gateway) -> None:
+    """A route's dearer reference would have answered once, not for each attempt; that of a race which nobody won is what it cost."""
+    got = ask(pair, key := pair.key(), "raced", True, text="word " * 500)
+    slow, well = pair.entries_of(got)
+    assert (slow["baseline_nusd"], well["baseline_nusd"]) == (0, well["list_nusd"])
+    leave(pair, key, "chat", True, b"", "raced", marker=marker(), first_delay_ms=5_000)
+    assert all(entry["savings"] == [] for entry in pair.settled(key, 3)[2:])
 
 
 def test_a_kill_stops_both(pair: Gateway) -> None:
@@ -304,13 +390,15 @@ def test_a_key_that_can_wait_takes_the_cheaper_tier(pair: Gateway, own: Key, str
     assert (line["kind"], line["nusd"], entry["baseline_nusd"]) == ("route", entry["billed_nusd"], plain["billed_nusd"])
 
 
-def test_a_tier_that_has_no_room_is_left_for_the_default(pair: Gateway) -> None:
-    """OpenAI answers 429 where flex has no capacity, and bills nothing."""
+@pytest.mark.parametrize(("model", "status"), [("o4-mini", 429), ("gpt-5-mini", 400)])
+def test_a_tier_that_cannot_be_had_is_left_for_the_default(pair: Gateway, model: str, status: int) -> None:
+    """OpenAI answers 429 where flex has no capacity, 400 where an account or a model has no such tier, and bills nothing."""
     key, mark = pair.key(tiers=["flex"]), marker()
-    got = ask(pair, key, "tiered/o4-mini", marker=mark, fault="status", status=429, code="resource_unavailable", fault_times=1)
+    fault = {"fault": "status", "status": status, "code": "resource_unavailable", "fault_times": 1}
+    got = ask(pair, key, f"tiered/{model}", marker=mark, **fault)
     assert got.status == 200
     assert [(one["status"], one["role"], one["billed_nusd"] > 0) for one in pair.entries_of(got)] == [
-        (429, "", False),
+        (status, "", False),
         (200, "retry", True),
     ]
     sent = [json.loads(attempt.body).get("service_tier") for attempt in pair.attempts(mark)]

@@ -60,7 +60,7 @@ class Outcome(enum.StrEnum):
     ERROR = "error"
     """The provider answered with an error, or broke off."""
     UNREACHABLE = "unreachable"
-    """Nothing was sent: no connection could be made."""
+    """Nothing was sent: no connection could be made, or the gateway's credential for it could not be had."""
     TIMEOUT = "timeout"
     CANCELLED = "cancelled"
     """The client left."""

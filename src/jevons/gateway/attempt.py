@@ -36,7 +36,7 @@ _OWN_LINES = {
     Role.JUDGE: SavingKind.SHADOW,
     Role.CASCADE: SavingKind.ROUTE,
 }
-"""Roles of attempts that no client asked for: their whole cost is one line, negative."""
+"""Roles of attempts that no client asked for: their whole cost is one line, negative. The same (ROUTE) is the line of whoever was beaten in a race."""
 
 
 class Attempt:
@@ -77,6 +77,10 @@ class Attempt:
         """From then to its first byte."""
         self.on_show: Callable[[], None] | None = None
         """Told before its answer is shown: another attempt may be on its way."""
+        self.is_beaten: Callable[[], bool] | None = None
+        """Was the answer of that other shown in its place?"""
+        self.shown = False
+        """The client was given something of it."""
         self.outcome: Outcome | None = None
         """How it ended."""
         self.streamed = hold.stream
@@ -181,7 +185,8 @@ class Attempt:
             self.resolve(Outcome.VOID)
 
     def _savings(self, settled: Settled, price: Price) -> tuple[Saving, ...]:
-        if (kind := _OWN_LINES.get(self.role)) is not None:
+        beaten = self.is_beaten is not None and self.is_beaten()
+        if (kind := SavingKind.ROUTE if beaten else _OWN_LINES.get(self.role)) is not None:
             return (check_saving(settled.usage, settled.list_nusd, kind),) if settled.list_nusd else ()
         if not settled.lines or settled.tariff == HELD:
             return ()  # of a whole hold nobody can say what it would have been
@@ -190,7 +195,7 @@ class Attempt:
             settled.usage,
             price,
             settled.list_nusd,
-            before=self.before,
+            before=self.before if self.shown or self.outcome is Outcome.OK else (),  # the others answer once, whoever failed here
             markers=markers,
             trimmed_tokens=self._as_billed(self.trimmed_tokens, settled.usage),
             trimmed_new_tokens=self._as_billed(self.trimmed_new_tokens, settled.usage),

@@ -8,22 +8,21 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from jevons.core.ask import Ask, Dialect
+from jevons.core.ask import Ask
 from jevons.core.limits import HEDGE_OUTPUT_TOKENS_MAX
+from jevons.policy.sampling import comparable
 
 
 def is_interactive(ask: Ask) -> bool:
-    """Does somebody wait for it, and may it be asked twice? What a provider stores would be there twice."""
-    if ask.dialect in (Dialect.COUNT_TOKENS, Dialect.EMBEDDINGS) or ask.stored or ask.remote_context or ask.previous_response_id:
-        return False
-    return ask.stream or (ask.output_cap is not None and ask.output_cap * ask.choices <= HEDGE_OUTPUT_TOKENS_MAX)
+    """Does somebody wait for it, and may it be asked twice? What a provider stores would be there twice, and what its own tools do done twice."""
+    return comparable(ask) and (ask.stream or (ask.output_cap is not None and ask.output_cap <= HEDGE_OUTPUT_TOKENS_MAX))
 
 
 class Race:
     """Between the current task and a second one."""
 
-    def __init__(self, second: Callable[[Callable[[], None]], Coroutine[Any, Any, None]]) -> None:
-        """`second` is given what it is to call before it shows anything."""
+    def __init__(self, second: Callable[["Race"], Coroutine[Any, Any, None]]) -> None:
+        """`second` is to call `second_shows` before it shows anything."""
         task = asyncio.current_task()
         assert task is not None
         self._first = task
@@ -54,6 +53,17 @@ class Race:
         """The first is about to show something. Raises CancelledError if the second does already."""
         self._show(second=False)
 
+    def second_shows(self) -> None:
+        """The second is about to show something. Raises CancelledError if the first does already."""
+        self._show(second=True)
+
+    def first_is_beaten(self) -> bool:
+        """Is the second shown in its place?"""
+        return self.won is True
+
+    def second_is_beaten(self) -> bool:
+        return self.won is False
+
     def lost(self) -> bool:
         """Was the first cancelled because the second began? Asking takes the cancellation back."""
         if not self._cancelled:
@@ -82,10 +92,7 @@ class Race:
 
     def _begin(self) -> None:
         if self.won is None:
-            self._second = asyncio.get_running_loop().create_task(self._make(self._second_shows))
-
-    def _second_shows(self) -> None:
-        self._show(second=True)
+            self._second = asyncio.get_running_loop().create_task(self._make(self))
 
     def _show(self, *, second: bool) -> None:
         if self.won is not None and self.won is not second:

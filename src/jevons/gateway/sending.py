@@ -68,6 +68,10 @@ class Sender:
         self.sent = False
         """An upstream has seen the request."""
 
+    @property
+    def client_gone(self) -> bool:
+        return self._client.gone
+
     def beside(self) -> "Sender":
         """What sends another attempt at the same time, in a task of its own."""
         return Sender(self._gate, self._client, self._scope, self.passage, self._stop, beside=True)
@@ -78,7 +82,7 @@ class Sender:
         credential = live.credentials[asked.credential]
         patience = Patience(asked.most_s)
         answer: Answer | None = None
-        outcome = Outcome.ERROR
+        outcome: Outcome | None = None
         drain = live.settings.on_disconnect == "drain"
         self._client.watch(0 if ask.stream else DISCONNECT_WATCH_DELAY_S)
         try:
@@ -97,6 +101,11 @@ class Sender:
             if answer.status >= 300:
                 raise await refused(live, credential, target, ask, attempt, answer, self._client)
             outcome = await take(asked, attempt, answer, patience)
+        except Refusal as error:
+            if attempt.sent:
+                raise
+            outcome = Outcome.VOID if live.settings.is_clients else Outcome.UNREACHABLE  # there is no credential to send
+            raise await self.broken(attempt, outcome, error, again=False, elsewhere=True) from None
         except NotSent as error:
             attempt.sent = False
             refusal = gateway_error(502, f"Upstream {target.upstream} cannot be reached: {error}.")
@@ -116,7 +125,7 @@ class Sender:
         finally:
             patience.stop()
             if attempt.settled is None:
-                attempt.resolve(outcome)
+                attempt.resolve(outcome or (Outcome.ERROR if attempt.sent else Outcome.VOID))
             if answer is not None:
                 await answer.close()
 

@@ -144,6 +144,7 @@ class Showing:
         self._heard(asked).whole(attempt, body)
         if attempt.on_show is not None:
             attempt.on_show()
+        attempt.shown = True
         outcome = Outcome.FREE if target.dialect is Dialect.COUNT_TOKENS else Outcome.OK
         await attempt.resolve(Outcome.CANCELLED if self._client.gone else outcome)
         if (refusal := self._gate.governor.judge_answer(self._passage, target.dialect, body)) is not None:
@@ -164,6 +165,7 @@ class Showing:
         async def begin() -> None:
             if attempt.on_show is not None:
                 attempt.on_show()
+            attempt.shown = True
             headers = passed_headers(answer.headers) if translator is None else [EVENT_STREAM]
             own = own_headers(self._passage.request, attempt, cost=False, cache=self._cache)
             await client.start(answer.status, headers + own)

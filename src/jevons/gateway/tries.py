@@ -32,6 +32,8 @@ from jevons.policy.order import runs_short
 from jevons.policy.route import Target
 
 _SHOWN = frozenset({Role.ANSWER, Role.RETRY, Role.FAILOVER, Role.HEDGE})
+_ITS_OWN = frozenset({Kind.UNAVAILABLE, Kind.INVALID})
+"""Refusals before anything is sent that may hold for one target alone: it is not there, its price is not known, its limits are too narrow."""
 
 
 class Held(NamedTuple):
@@ -80,9 +82,14 @@ class Tries:
         for place, spot in enumerate(spots):
             if self._several and place and spot.standing(_now_ms()) is Standing.COOLING:
                 continue
+            try:
+                asked = _asked(ask, spot)
+            except Refusal as refusal:  # it cannot be said in this dialect, or to this server; another may be told
+                failed, role = failed or refusal, self._next(Role.FAILOVER)
+                continue
             if self._several:
                 spot.circuit.breaker.claim(_now_ms())
-            failed = await self._at(ask, spots, place, take, role, failed)
+            failed = await self._at(asked, spots, place, take, role, failed)
             if failed is None:
                 return
             role = self._follows(spots, place)
@@ -108,12 +115,10 @@ class Tries:
         await self._send(self._sender, spot, asked, await self._hold(asked, role), take)
 
     async def _at(
-        self, ask: Ask, spots: Sequence[Spot], place: int, take: Take, role: Role, failed: Failed | Refusal | None
+        self, asked: Asked, spots: Sequence[Spot], place: int, take: Take, role: Role, failed: Failed | Refusal | None
     ) -> Failed | Refusal | None:
         """Try one spot, again if that may help. Returns why it gave no answer, and another may; raises what is final."""
         spot = spots[place]
-        outgoing = Outgoing(ask, spot.target, spot.live.settings, tier_member(spot.tier))
-        asked = Asked(ask, spot.target, spot.live, outgoing, credential=spot.credential)
         doubtful = self._several and spot.standing(_now_ms()) > Standing.READY
         tries = 1 if spot.tier or doubtful else spot.live.settings.retries + 1
         for retry in range(tries):
@@ -123,19 +128,19 @@ class Tries:
                 held = await self._hold(asked, role)
             except Refusal as refusal:
                 spot.circuit.breaker.hear(Sign.NOTHING, _now_ms())  # somebody else may try it
-                if failed is None and (refusal.kind is not Kind.UNAVAILABLE or place == len(spots) - 1):
+                if failed is None and (refusal.kind not in _ITS_OWN or place == len(spots) - 1):
                     raise
                 return failed or refusal  # no money for another try, or nobody there: the last error stands
-            if spot.tier and (price := self._spots.price(ask, self._sender.passage, spot)) is not None:
+            if spot.tier and (price := self._spots.price(asked.ask, self._sender.passage, spot)) is not None:
                 held.attempt.before = (*held.attempt.before, (SavingKind.ROUTE, price))
             try:
                 await self._shown(asked, held, spots, place, take)
                 return None
             except Failed as error:
                 failed = error
-            if not failed.elsewhere:
+            if not failed.elsewhere and not self._may_do_without(spot, failed):
                 raise failed
-            if not failed.again or self._moves_on(spots, place):
+            if not failed.again or self._moves_on(spots, place, failed):
                 break
             role = self._next(Role.RETRY)
             if retry < tries - 1:
@@ -150,7 +155,7 @@ class Tries:
             await self._send(self._sender, spot, asked, held, take)
             return
         race = Race(partial(self._beside, asked.ask, other, take))
-        held.attempt.on_show = race.first_shows
+        held.attempt.on_show, held.attempt.is_beaten = race.first_shows, race.first_is_beaten
         race.start(spot.circuit.slow_s(stream=asked.ask.stream) or spot.live.settings.hedge_ms / 1000)
         try:
             await self._send(self._sender, spot, asked, held, take)
@@ -181,14 +186,14 @@ class Tries:
         now_ms = _now_ms()
         return next((one for one in spots[place + 1 :] if not one.tier and one.standing(now_ms) is Standing.READY), None)
 
-    async def _beside(self, ask: Ask, spot: Spot, take: Take, shows: Callable[[], None]) -> None:
+    async def _beside(self, ask: Ask, spot: Spot, take: Take, race: Race) -> None:
         """The second attempt of a race. What does not fit is not sent."""
-        asked = Asked(ask, spot.target, spot.live, Outgoing(ask, spot.target, spot.live.settings), credential=spot.credential)
         try:
+            asked = _asked(ask, spot)
             held = await self._hold(asked, Role.HEDGE)
         except (Refusal, LedgerUnavailable):
             return
-        held.attempt.on_show = shows
+        held.attempt.on_show, held.attempt.is_beaten = race.second_shows, race.second_is_beaten
         await self._send(self._sender.beside(), spot, asked, held, take)
 
     async def _hold(self, asked: Asked, role: Role) -> Held:
@@ -221,7 +226,7 @@ class Tries:
             if (
                 asked.target.dialect is not Dialect.COUNT_TOKENS
             ):  # a door that answers says nothing of the model behind the others
-                self._health.hear(spot.circuit, attempt, after_s, own_credential=spot.live.settings.auth != "client")
+                self._health.hear(spot.circuit, attempt, after_s, own_credential=not spot.live.settings.is_clients)
             if self._several and attempt.outcome is Outcome.OK and attempt.role in _SHOWN:
                 self._spots.answered(sender.passage, spot)
 
@@ -243,10 +248,15 @@ class Tries:
             retry_after_s=math.ceil(wait_s),
         )
 
-    def _moves_on(self, spots: Sequence[Spot], place: int) -> bool:
+    def _may_do_without(self, spot: Spot, failed: Failed) -> bool:
+        """Is what it found fault with perhaps the tier, which the client did not ask for?"""
+        attempt = failed.attempt
+        return bool(spot.tier) and attempt.outcome is Outcome.ERROR and attempt.status >= 400 and not self._sender.client_gone
+
+    def _moves_on(self, spots: Sequence[Spot], place: int, failed: Failed) -> bool:
         """Is it not to be called now, and another may be?"""
         now_ms = _now_ms()
-        if spots[place].standing(now_ms) < Standing.OPEN:
+        if not failed.after_s and spots[place].standing(now_ms) < Standing.OPEN:
             return False
         return any(spot.standing(now_ms) <= Standing.TRYING for spot in spots[place + 1 :])
 
@@ -261,6 +271,12 @@ class Tries:
 
     def _next(self, role: Role) -> Role:
         return role if self._role is Role.ANSWER else self._role
+
+
+def _asked(ask: Ask, spot: Spot) -> Asked:
+    """Raises Refusal for what cannot be said to it."""
+    outgoing = Outgoing(ask, spot.target, spot.live.settings, tier_member(spot.tier))
+    return Asked(ask, spot.target, spot.live, outgoing, credential=spot.credential)
 
 
 def _backoff(retry: int) -> float:
