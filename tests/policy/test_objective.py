@@ -30,7 +30,9 @@ def test_the_cheapest_that_is_good_enough() -> None:
 
 def test_who_is_not_good_enough_is_no_candidate_however_cheap() -> None:
     assert chosen(small(score=0.79), LARGE) == Decision(1, Why.NOT_GOOD_ENOUGH, 1)
-    assert chosen(small(score=None), LARGE) == Decision(1, Why.NOT_GOOD_ENOUGH, 1)
+    assert chosen(small(score=None), LARGE) == Decision(1, Why.UNSCORED, 1)
+    assert chosen(small(score=None), small(score=0.1), LARGE).why is Why.NOT_GOOD_ENOUGH
+    assert chosen(small(score=None), small(threshold=None), LARGE).why is Why.UNSCORED
     assert chosen(small(threshold=None), LARGE) == Decision(1, Why.NO_PROMISE, 1)
 
 

@@ -43,7 +43,9 @@ def test_what_is_right_is_taken() -> None:
         ({"languages": ("es", "xx")}, "'xx' is no language"),
         ({"sample_usd_day": "-1"}, "sample_usd_day is -1"),
         ({"latency_usd_s": "much"}, "'much' is not an amount"),
-        ({"grader": "judge"}, "no upstream offers ''"),
+        ({"grader": "judge"}, 'judge = "MODEL"'),
+        ({"to": ("student/nope", "large")}, "a student answers only where that is promised"),
+        ({"to": ("small", "gpt-5", "large"), "choose": "cascade"}, "takes two models in `to`, not 3"),
     ],
 )
 def test_what_is_wrong_is_told(change: dict[str, object], told: str) -> None:

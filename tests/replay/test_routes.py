@@ -234,13 +234,6 @@ def test_a_cascade_on_other_terms_shows_other_answers(record: Record) -> None:
     assert (easy["cost_nusd"], easy["spared"]) == (2 * SMALL_NUSD, 1)
 
 
-def test_a_cascade_that_is_not_worth_it_stays_that(record: Record) -> None:
-    asked = call(route=changed(stage=Stage.OBSERVE))
-    assert asked.routed is not None
-    poor = asked._replace(routed=msgspec.structs.replace(asked.routed, why=Why.NOT_WORTH_IT))
-    assert came_to(record(poor), under(CASCADE, in_use=(CASCADE,)))["change_nusd"] == 0
-
-
 def test_who_stood_in_for_one_that_failed_stays(record: Record) -> None:
     stood_in = call()._replace(model="gpt-4o", role=Role.FAILOVER)
     assert came_to(record(stood_in), under(changed(stage=Stage.FULL)))["change_nusd"] == 0

@@ -39,16 +39,14 @@ WORDS = {
     Why.CHEAPER: "good enough by the promise, and the least to pay and to wait for",
     Why.REFERENCE_CHEAPEST: "others are good enough, and none costs less than the reference",
     Why.NOT_GOOD_ENOUGH: "what is believed of the others lies below their thresholds",
+    Why.UNSCORED: "something is promised of others, and nothing is known of how they would answer this one",
     Why.NO_PROMISE: "for none of the others anything is promised yet",
     Why.OBSERVED: "the route only watches; another would answer in a later stage",
     Why.OUTSIDE_SHARE: "another would answer; the request is not in the share that is routed",
     Why.CASCADE: "the small model is asked first, and its answer judged",
-    Why.ALIAS: "by an alias of the configuration",
     Why.HEADER: "the request names it in a header",
-    Why.STICKY: "the run goes on with the model that has its prompt cached",
     Why.TURN: "the turn goes on with the model that it began with",
     Why.NOT_COMPARED: "no other model can be asked the same",
-    Why.NOT_WORTH_IT: "too few of the small model's answers are good enough for asking it first",
     Why.NO_REFERENCE: "the route's reference may not answer this one",
 }
 """Each reason in words."""

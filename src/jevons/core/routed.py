@@ -66,7 +66,7 @@ class Routed(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The decision about one request. With the options, the stage and the draw it can be made again (`policy.objective`)."""
 
     route: str
-    """Which rule; "" = none, an alias or a header."""
+    """Which rule; "" = none; a header."""
     why: str
     """A word for people and programs: `policy.objective.Why`."""
     chosen: int = 0

@@ -33,7 +33,7 @@ By = Literal["route", "model", "day"]
 WAYS: tuple[By, ...] = get_args(By)
 ELSEWHERE = frozenset({Why.CHEAPER, Why.CASCADE, Why.OBSERVED, Why.OUTSIDE_SHARE})
 """Another than the reference would answer, if the route might go all the way."""
-WEIGHED = ELSEWHERE | {Why.NOT_GOOD_ENOUGH, Why.NO_PROMISE, Why.REFERENCE_CHEAPEST, Why.NOT_WORTH_IT}
+WEIGHED = ELSEWHERE | {Why.NOT_GOOD_ENOUGH, Why.UNSCORED, Why.NO_PROMISE, Why.REFERENCE_CHEAPEST}
 """It was weighed whether another should answer."""
 DEVIATIONS = 1.96
 """Of a two-sided interval of 95 %."""

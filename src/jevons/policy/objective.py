@@ -34,6 +34,8 @@ class Why(enum.StrEnum):
     """Others are good enough, and none costs less than the reference."""
     NOT_GOOD_ENOUGH = "not-good-enough"
     """What is believed of the others lies below their thresholds."""
+    UNSCORED = "unscored"
+    """Something is promised of others, and nothing is known of how they would answer this one: no predictor, or not a student's kind of question."""
     NO_PROMISE = "no-promise"
     """For none of the others anything is promised yet."""
     OBSERVED = "observed"
@@ -42,18 +44,12 @@ class Why(enum.StrEnum):
     """Another would answer; the request is not in the share that is routed."""
     CASCADE = "cascade"
     """The small model is asked first, and its answer judged."""
-    ALIAS = "alias"
-    """By an alias of the configuration."""
     HEADER = "header"
     """The request names the model, or the route, in a header."""
-    STICKY = "sticky"
-    """The run goes on with the model that has its prompt cached."""
     TURN = "turn"
     """The turn, or the stored response, goes on with the model that it began with. Not decided here, nor anew."""
     NOT_COMPARED = "not-compared"
     """No other model can be asked the same, so that nothing is known of the others' answers."""
-    NOT_WORTH_IT = "not-worth-it"
-    """So few of the small model's answers are good enough that asking it first costs more."""
     NO_REFERENCE = "no-reference"
     """The route's reference may not answer this one, and nothing is promised without it: the next best by the route's order."""
 
@@ -117,10 +113,17 @@ def _learned(options: Sequence[Option], latency_usd_s: float) -> tuple[int, Why,
     reference = len(options) - 1
     good = [place for place in range(reference) if good_enough(options[place])]
     if not good:
-        promised = any(option.threshold is not None for option in options[:reference])
-        return reference, Why.NOT_GOOD_ENOUGH if promised else Why.NO_PROMISE, False
+        return reference, _why_none(options[:reference]), False
     best = min([*good, reference], key=lambda place: weighed_nusd(options[place], latency_usd_s))
     return best, Why.REFERENCE_CHEAPEST if best == reference else Why.CHEAPER, False
+
+
+def _why_none(others: Sequence[Option]) -> Why:
+    """None of them is good enough."""
+    promised = [option for option in others if option.threshold is not None]
+    if not promised:
+        return Why.NO_PROMISE
+    return Why.UNSCORED if all(option.score is None for option in promised) else Why.NOT_GOOD_ENOUGH
 
 
 def _cascade(options: Sequence[Option], latency_usd_s: float) -> tuple[int, Why, bool]:

@@ -112,6 +112,14 @@ def check(
 def _check(route: Route, classes: set[str], is_offered: Callable[[str], bool], languages: Container[str]) -> None:
     if not route.to:
         raise ValueError("`to` is empty; name the models that may answer, the one that the others are held against last")
+    if route.grader == "judge" and not route.judge:
+        raise ValueError('grader = "judge" needs a model that judges: judge = "MODEL"')
+    if route.to[-1].startswith(STUDENT):
+        raise ValueError(
+            f"{route.to[-1]!r} is last, and what the others are held against cannot be a student; name its teacher last"
+        )
+    if route.choose == "first" and any(name.startswith(STUDENT) for name in route.to):
+        raise ValueError('a student answers only where that is promised: choose = "learned"')
     for name in (*route.to, *((route.judge,) if route.grader == "judge" else ())):
         if set(name) & set("*?"):
             raise ValueError(f"{name!r} is a pattern; `to` and `judge` name models")
@@ -120,12 +128,10 @@ def _check(route: Route, classes: set[str], is_offered: Callable[[str], bool], l
             raise ValueError(f"no upstream offers {name!r}{loop}. Add it under `models` of an upstream, or as [[models]]")
     if len(set(route.to)) < len(route.to):
         raise ValueError("a model is in `to` twice")
-    if route.to[-1].startswith(STUDENT):
+    if route.choose == "cascade" and len(route.to) > 2:
         raise ValueError(
-            f"{route.to[-1]!r} is last, and what the others are held against cannot be a student; name its teacher last"
+            f'a cascade asks one model, and then the reference: choose = "cascade" takes two models in `to`, not {len(route.to)}'
         )
-    if route.choose == "first" and any(name.startswith(STUDENT) for name in route.to):
-        raise ValueError('a student answers only where that is promised: choose = "learned"')
     if route.choose == "cascade" and route.to[0].startswith(STUDENT):
         raise ValueError('a student tells no confidence in its answer that a cascade could go by: choose = "learned"')
     if any(name.startswith(STUDENT) for name in route.to) and route.grader in _ASKED:

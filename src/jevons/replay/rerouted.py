@@ -30,7 +30,7 @@ from jevons.policy.terms import Asked
 from jevons.replay.eras import Routes
 from jevons.replay.rows import Call
 
-UNDECIDED = frozenset({Why.HEADER, Why.ALIAS, Why.NOT_COMPARED, Why.NO_REFERENCE})
+UNDECIDED = frozenset({Why.HEADER, Why.NOT_COMPARED, Why.NO_REFERENCE})
 """What no route decides by what it knows of the candidates."""
 SECOND = frozenset({Role.SHADOW, Role.JUDGE})
 _routed = msgspec.json.Decoder(Routed).decode
@@ -123,8 +123,6 @@ class Rerouted:
         options = self._options(route, routed, who)
         if not options or options[-1].model != route.to[-1]:
             return None
-        if routed.why == Why.NOT_WORTH_IT and route.choose == "cascade":
-            return _Made(_there(options[-1]))
         same = self._in_use.get(route.name)
         stage = Stage(routed.stage) if routed.stage and same is not None and same.stage is route.stage else route.stage
         made = decide(
