@@ -62,8 +62,6 @@ def sign_of(outcome: Outcome, status: int, after_s: float, *, own_credential: bo
         return Sign.NOTHING
     if outcome is not Outcome.ERROR:
         return Sign.BAD if outcome in (Outcome.UNREACHABLE, Outcome.TIMEOUT) else Sign.GOOD
-    if status == 429 and not own_credential:
-        return Sign.NOTHING  # that client has had enough, and nobody else
     if not own_credential and status in _OF_CREDENTIAL:
         return Sign.NOTHING
     if status == 429 or (after_s and status in _LIMITED):
