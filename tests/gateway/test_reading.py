@@ -8,7 +8,7 @@ import pytest
 
 from jevons.core.ask import Ask, Caller, Dialect
 from jevons.core.chain import chain
-from jevons.core.limits import EMBEDDED_CHARS_MAX
+from jevons.core.limits import EMBEDDED_CHARS_MAX, TEMPLATE_BYTES_MAX
 from jevons.embed import Embedder
 from jevons.gateway.classes import Classes
 from jevons.gateway.governor import Passage
@@ -60,6 +60,20 @@ def test_a_template_is_what_stays_the_same() -> None:
     assert len({template(), template(system="Be long."), template(tools=[{}]), template(**shape), template(b"t" * 32)}) == 5
     assert template(system="") == ""
     assert template(system="", **shape)
+
+
+def test_a_template_is_the_same_however_its_json_is_written() -> None:
+    """Two SDKs: one writes spaces and members in its own order. Of a very long one it is the bytes that count."""
+
+    def written(space: str, system: str) -> str:
+        messages = f'[{{{space}"role":{space}"system","content":{space}"{system}"}},{{"role":"user","content":"One?"}}]'
+        schema = f'{{"type":{space}"json_schema","n":{space}1.0}}' if not space else f'{{"n": 1.0,{space}"type": "json_schema"}}'
+        ask = parse(Dialect.CHAT, f'{{"model":"auto","messages":{messages},"response_format":{schema}}}'.encode())
+        passage = Passage(Caller(1, "k"), Who("default", "", 1, "k", ""), 1 << 32, chain(SECRET, ask.messages))
+        return Reading(SECRET).of(ask, passage).features.template
+
+    assert written("", "Be brief.") == written(" ", "Be brief.") != written("", "Be brief. ")
+    assert written("", "long " * TEMPLATE_BYTES_MAX) != written(" ", "long " * TEMPLATE_BYTES_MAX)
 
 
 def test_it_is_read_once_and_a_vector_is_made_when_somebody_asks(embedder: Counting) -> None:

@@ -596,6 +596,8 @@ PREDICTORS_LOOKED_AT_S = 30.0
 """How often it is looked whether a route was trained anew: a look into a folder, in a thread."""
 EMBEDDED_CHARS_MAX = 2_000
 """Of a question that is compared by meaning: so many take 0.4 to 0.9 ms on the event loop, and what is asked stands at the beginning."""
+TEMPLATE_BYTES_MAX = 64 * 2**10
+"""Instructions, tools and schema that are written in one spelling before they are compared: a millisecond. Longer ones go by their bytes."""
 
 # Learned routes
 LEARN_TEXT_CHARS_MAX = 4_000

@@ -11,7 +11,7 @@ import msgspec
 
 from jevons.core.ask import Ask
 from jevons.core.features import Features
-from jevons.core.limits import EMBEDDED_CHARS_MAX
+from jevons.core.limits import EMBEDDED_CHARS_MAX, TEMPLATE_BYTES_MAX
 from jevons.gateway.governor import Passage
 from jevons.wire.features import read
 
@@ -80,7 +80,7 @@ class Reading:
         if passage.read is not None:
             return passage.read
         features, question, head = read(ask, of_run=passage.run is not None)
-        features = msgspec.structs.replace(features, template=self._template(ask, passage, head))
+        features = msgspec.structs.replace(features, template=self._template(ask, head))
         seen = passage.read = Seen(features, question, self.embedder)
         language = self.languages.of(question) if self.languages is not None and question else ""
         vector = seen.vector if self._classes is not None else None
@@ -89,13 +89,24 @@ class Reading:
             seen.features = msgspec.structs.replace(features, language=language, task=task)
         return seen
 
-    def _template(self, ask: Ask, passage: Passage, head: int) -> str:
-        """What stays the same between calls of one kind: tools, system prompt, the shape that is asked for; "" = it has none of these."""
-        if not head and not ask.extras:
+    def _template(self, ask: Ask, head: int) -> str:
+        """What stays the same between calls of one kind: tools, system prompt, the shape that is asked for; "" = it has none of these. Spaces between
+        members, and their order, do not count."""
+        parts = (*ask.messages[:head], *ask.extras)
+        if not parts:
             return ""
-        hashed = blake2b(
-            passage.links.links[head - 1] if head else b"", digest_size=TEMPLATE_BYTES, key=self._secret, person=b"template"
-        )
-        for extra in ask.extras:
-            hashed.update(extra)
+        hashed = blake2b(digest_size=TEMPLATE_BYTES, key=self._secret, person=b"template")
+        told = sum(len(part) for part in parts) <= TEMPLATE_BYTES_MAX
+        for part in parts:
+            written = _canonical(part) if told else part
+            hashed.update(len(written).to_bytes(8))
+            hashed.update(written)
         return hashed.hexdigest()
+
+
+def _canonical(part: bytes) -> bytes:
+    """JSON in one spelling; what cannot be decoded stays as it is."""
+    try:
+        return msgspec.json.encode(msgspec.json.decode(part), order="deterministic")
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return part
