@@ -56,6 +56,7 @@ ROUTES = [
     route("three", to=["gpt-4.1-nano", SMALL, LARGE]),
     route("judge", grader="judge", judge=JUDGE),
     route("cascade", choose="cascade", stage="full", grader="exact"),
+    route("unsure", to=["claude-haiku-4-5", "claude-opus-4-5"], choose="cascade", grader="exact"),
     route("taught", to=["student/greeter", LARGE], stage="full", share=1.0, delta=0.1, grader="exact"),
     route("claimed", grader="feedback"),
     route("unsampled", sample=0.0),
@@ -100,7 +101,7 @@ def gateway(standin: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def _promise(jevons: Jevons) -> None:
     """The cascade's small model may answer, as if enough labels had been there."""
     now = int(time.time() * 1000)
-    model = Model(0.05, 0.05, LARGE, certificate=Certificate(0.5, 0.9, 1_000, 0, 0.05), since_ms=now)
+    model = Model(0.05, 0.05, LARGE, "exact", certificate=Certificate(0.5, 0.9, 1_000, 0, 0.05), since_ms=now)
     state = msgspec.json.encode(State(Stage.FULL, changed_ms=now, models={SMALL: model})).decode()
     with closing(sqlite3.connect(jevons.ledger)) as db, db:
         db.execute("INSERT INTO learnt VALUES ('promise', ?, ?, ?)", (name_of("default", "cascade"), state, now))
@@ -248,6 +249,17 @@ def test_the_small_model_of_a_cascade_is_scored_by_its_answer(gateway: Gateway) 
     assert (label.org, label.model, label.good, label.shown) == ("elsewhere", SMALL, True, False)
     assert label.score == pytest.approx(exp(SURE))
     assert json.loads(gateway.attempts(asker.name)[1].body)["logprobs"] is True
+
+
+def test_answers_for_the_agreement_are_of_the_sample_too(gateway: Gateway, key: Key) -> None:
+    """Of a model that tells no log-probabilities: what all three cost is what the sample cost, in the reports and in the day that goes on after a restart."""
+    asker = Asker(gateway, key, "unsure")
+    asker.ask(*[{"reply": "Bern"}] * 4, door="messages")
+    [label] = asker.labels(1)
+    assert (label.good, label.score) == (True, 1.0)
+    shown, *others = asker.entries(4)
+    assert (shown["role"], [entry["role"] for entry in others]) == ("", ["shadow"] * 3)
+    assert all([line["kind"] for line in entry["savings"]] == ["shadow"] for entry in others)
 
 
 def test_behind_a_student_its_teacher_is_asked(gateway: Gateway) -> None:

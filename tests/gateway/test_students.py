@@ -11,6 +11,7 @@ from jevons.ledger.bill import check, open_holds
 from tests.gateway.asking import Gateway, Got, Key
 from tests.gateway.governing import wait_until
 from tests.gateway.schooling import enrol, labels, scripted, state_of
+from tests.gateway.test_capturing import kept
 from tests.provider import Provider
 from tests.running import Jevons, upstream
 
@@ -133,16 +134,19 @@ def test_a_version_that_is_tried_answers_once_its_promise_holds_and_goes_when_it
     """Its labels cost nothing: every answer of the teacher is held against what it would have said."""
     with Provider(bodies=True) as standin:
         teacher = upstream("openai", standin.openai_url, models=("gpt-*",), retries=0)
-        jevons = Jevons(tmp_path / "home", teacher, routes=[ROUTE | {"sample": 1.0, "alpha": 0.2}])
+        jevons = Jevons(tmp_path / "home", teacher, routes=[ROUTE | {"sample": 1.0, "alpha": 0.2}], capture={"orgs": ["school"]})
         with jevons:
             jevons.stop()
             enrol(jevons, "greeter", ANSWERS, state="shadow")
             jevons.start()
             gateway = Gateway(jevons, standin)
             key = gateway.key(org="school")
+            stored = {"model": "auto", "input": "How are you?"}
+            assert gateway.post("responses", key, stored, **scripted("Stored, so for no student.")).status == 200
             first = asked(gateway, key, "How are you?", "Fine.")
             assert gateway.entry_of(first)["upstream"] == "openai"
             wait_until(lambda: state_of(jevons, "greeter") == {1: "serving"})
+            assert [one.even for one in kept(jevons)] == [False, True]
             [label] = labels(jevons)
             assert (label["model"], label["reference"], label["good"], label["shown"]) == ("student/greeter@1", "gpt-4o", 1, 0)
             served = 0
@@ -175,3 +179,9 @@ def test_who_takes_consent_back_takes_the_students_made_of_it_along(tmp_path: Pa
             assert text(asked(gateway, key, "How are you?")) == "From the teacher."
             assert state_of(jevons, "greeter") == {1: "withdrawn"}
             assert not (jevons.home / "students" / "greeter@1.student").exists()
+
+
+def test_a_key_that_may_not_use_the_teacher_is_no_students_either(gateway: Gateway) -> None:
+    """Nobody would be asked what it does not know."""
+    got = asked(gateway, gateway.key(org="school", models=["auto", "student/*"]), "How are you?")
+    assert (got.status, got.error["code"]) == (403, "model_not_allowed")

@@ -47,7 +47,6 @@ log = logging.getLogger("jevons.gateway")
 
 WHOLE = frozenset({"stop", "end_turn", "stop_sequence", "completed"})
 """Ends of answers that were not cut, in any dialect."""
-_COMPARED = frozenset({"exact", "number", "choice", "json", "same"})
 
 
 class Heard(NamedTuple):
@@ -227,7 +226,7 @@ class Capturing(Collector):
                         even,
                     )
                 )
-            if one.ok and one.routed is not None and route is not None:
+            if one.ok and one.routed is not None and one.routed.stage and route is not None:
                 labels += [(label, even) for label in self._compared(one, one.routed, route, question.text, text, features)]
         if examples and self._captured is not None:
             self.counts["kept"] += self._captured.put(examples)
@@ -246,7 +245,7 @@ class Capturing(Collector):
             if said is None:
                 continue
             verdict = grade(
-                route.grader if route.grader in _COMPARED else "same",
+                route.grader,
                 said.text,
                 text,
                 similarity=float(self._embed(said.text) @ self._embed(text)) if needs_similarity(said.text, text) else None,
@@ -271,7 +270,9 @@ class Capturing(Collector):
 
 def _is_even(routed: Routed, route: Route) -> bool:
     """Was the teacher asked whatever the students' scores were: nobody was to be served by one, or this request was drawn for the sample, or
-    not for the share."""
+    not for the share. Those of whom nothing was decided by what was learnt go to no student: they are no sample of those that may."""
+    if not routed.stage:
+        return route.choose == "first"
     served = routed.stage in (Stage.SHARE, Stage.FULL) and any(
         one.threshold is not None for one in routed.options if one.upstream == UPSTREAM
     )

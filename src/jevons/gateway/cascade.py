@@ -106,11 +106,18 @@ class Cascades:
         return Judged(shown, body, self.probability(tried.passage.caller.org, routed.route, option.model, score))
 
     async def score(
-        self, ask: Ask, passage: Passage, scope: Scope, target: Target, body: bytes, routed: Routed | None = None
+        self,
+        ask: Ask,
+        passage: Passage,
+        scope: Scope,
+        target: Target,
+        body: bytes,
+        routed: Routed | None = None,
+        role: Role = Role.CASCADE,
     ) -> float | None:
         """The confidence of a small model's whole answer, in [0, 1]; None for one that is no plain text, was cut, or of which nothing can be known.
 
-        `body`: in the target's dialect, asked for with `members`. May ask the model again (`agreement`).
+        `body`: in the target's dialect, asked for with `members`. May ask the model again (`agreement`), in this role.
         """
         text = answer_text(target.dialect, body)
         if text is None or answer_facts(target.dialect, body).finish not in WHOLE_ENDS:
@@ -118,8 +125,7 @@ class Cascades:
         if tells(self._lives[target.upstream].settings, target):
             return confidence(spoken(tokens_of(target.dialect, body), text))
         more = [
-            self._asides.ask(passage, ask, target, Role.CASCADE, scope=scope, members=WARM, routed=routed)
-            for _ in range(SAMPLES - 1)
+            self._asides.ask(passage, ask, target, role, scope=scope, members=WARM, routed=routed) for _ in range(SAMPLES - 1)
         ]
         try:
             async with asyncio.timeout(CASCADE_TRY_MAX_S):

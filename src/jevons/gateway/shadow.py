@@ -220,7 +220,8 @@ class Shadows(Collector):
         allowance, score = self._allowances[route.name], None
         if found.body and (not more_nusd or allowance.hold(_day(), more_nusd)):
             try:
-                score = await self._cascades.score(given.ask, given.passage, _scope(given.scope), target, found.body, routed)
+                scope = _scope(given.scope)
+                score = await self._cascades.score(given.ask, given.passage, scope, target, found.body, routed, Role.SHADOW)
             finally:
                 if more_nusd:
                     allowance.settle(more_nusd, more_nusd)
