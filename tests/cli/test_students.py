@@ -90,6 +90,19 @@ def test_complaints_and_the_task_decide_what_is_trained_on(jevons: Run, ready: P
     assert missing.status == 1 and "0 examples can be used" in missing.err
 
 
+def test_a_student_has_one_teacher(jevons: Run, ready: Path) -> None:
+    """A small model's shown answers are none of the large one's."""
+    small = [msgspec.structs.replace(one, model="gpt-4o-mini", answer="no") for one in examples(intents(210, seed=5), first=600)]
+    captured(ready, small)
+    of = jevons(*TRAIN, "--json").json["card"]["provenance"]
+    assert (of["teachers"], of["read"], of["dropped"]["of another model"]) == (["gpt-4o"], 510, 210)
+    assert "210 of another model" in jevons("students", "show", "intents").out
+    other = jevons(*TRAIN, "--teacher", "gpt-5")
+    assert other.status == 1 and "0 examples can be used" in other.err and "510 of another model" in other.err
+    entered_now(ready / "ledger.db", template="t1")
+    assert jevons("students", "classes", "--json").json["groups"][0]["examples"] == 300
+
+
 def test_what_cannot_be_made_is_said(jevons: Run, ready: Path) -> None:
     for arguments, said in (
         (("students", "train", "a/b"), "cannot be a student's name"),
@@ -113,6 +126,8 @@ def test_what_cannot_be_made_is_said(jevons: Run, ready: Path) -> None:
 
 
 def test_without_anything_it_says_what_to_do(jevons: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "No students yet" in jevons("students", "list").out and "No students yet" in jevons("students", "loop").out
+    assert "No routed request was seen" in jevons("students", "classes").out
     SqliteStore(Home(home).ledger).close()
     assert "Nobody is captured" in jevons("capture", "status").out and "No key opted in" in jevons("capture", "consent").out
     assert "No students yet" in jevons("students", "list").out and "No students yet" in jevons("students", "loop").out

@@ -4,9 +4,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from jevons.core.entry import Outcome, first_id_of_ms
 from jevons.core.features import Features
-from jevons.core.routed import Role, Routed
+from jevons.core.routed import Option, Role, Routed
 from jevons.core.usage import Usage
 from jevons.distil.classes import report
 from jevons.ledger.capture import Example
@@ -18,6 +20,7 @@ from tests.learn.asked import embed, intents, orders
 from tests.ledger.making import NOON_MS, make_entry, make_hold, make_key
 
 SHORT, LONG = Usage(input=100, output=5), Usage(input=100, output=900)
+OPTIONS = (Option("gpt-4o", "openai", "big"),)
 DAYS = 2
 
 
@@ -39,7 +42,7 @@ def entered(path: Path) -> None:
             at_ms = NOON_MS + kind + number * DAYS * DAY_MS // count
             body = (number % 4 if kind == 2 else number).to_bytes(16, "little")
             hold = make_hold(first_id_of_ms(at_ms), nusd, chain=body, **holds)
-            routed = Routed("easy", "only", features=features) if features is not None else None
+            routed = Routed("easy", "only", options=OPTIONS, features=features) if features is not None else None
             store.apply([Opened(hold), Posted(make_entry(hold, nusd, usage=usage, routed=routed, **entries))])
     store.close()
 
@@ -49,7 +52,7 @@ def entered_now(path: Path, template: str) -> None:
     store = SqliteStore(path)
     for number in range(11):
         hold = make_hold(first_id_of_ms(int(time.time() * 1000) - 1_000 + number), 2_000_000, target="big")
-        routed = Routed("easy", "only", features=Features(template=template)) if number else None
+        routed = Routed("easy", "only", options=OPTIONS, features=Features(template=template)) if number else None
         store.apply([Opened(hold), Posted(make_entry(hold, 2_000_000, usage=SHORT, routed=routed))])
     store.close()
 
@@ -81,7 +84,9 @@ def test_captured_examples_tell_how_much_could_be_taken(tmp_path: Path) -> None:
     def read(org: str, template: str) -> list[Example]:
         return held.get(template, []) if org == "default" else []
 
+    held["aa"] += [msgspec.structs.replace(one, model="small") for one in examples(intents(9), first=900)]  # another row's
     by = {one.template: one for one in report(path, NOON_MS, NOON_MS + DAYS * DAY_MS, read, embed).groups}
+    assert {one.model for one in by.values()} == {"gpt-4o"}
     aa, bb, cc = by["aa"], by["bb"], by["cc"]
     assert (aa.rung, aa.examples, bb.rung, bb.examples, cc.examples) == ("classifier", 300, "extractor", 150, 0)
     assert aa.share is not None and aa.share > 0.9 and aa.payback_days is not None and aa.saves_month_nusd is not None

@@ -9,13 +9,15 @@ import msgspec
 from jevons.cli.doctor import count
 from jevons.cli.operator import Operator
 from jevons.cli.options import as_json, show
-from jevons.cli.students_shown import classes_told, loop_told, made_told, one_told, students_told
+from jevons.cli.students_shown import Stages, classes_told, loop_told, made_told, one_told, students_told
 from jevons.config import home_path
+from jevons.gateway.promises import KIND, read
 from jevons.ledger import routing
 from jevons.ledger.capture import FILE, SECRET, Captured
 from jevons.ledger.errors import LedgerError
 from jevons.ledger.home import Home
 from jevons.ledger.ops import StudentPut
+from jevons.policy.routes import STUDENT
 
 DAY_MS = 86_400_000
 
@@ -35,12 +37,14 @@ def classes(days: int, json: bool) -> None:
 
     Example: jevons students classes --days 7
     """
-    from jevons.distil.classes import report
+    from jevons.distil.classes import Report, report
 
     home, now_ms = Home(home_path()), _now_ms()
     captured = captured_of(home)
-    read = (lambda org, template: captured.read(org, template=template)) if captured is not None else None
-    found = report(home.ledger, now_ms - days * DAY_MS, now_ms + 1, read, _embed() if captured is not None else None)
+    examples = (lambda org, template: captured.read(org, template=template)) if captured is not None else None
+    found = Report((), 0.0, 0, 0)
+    if home.ledger.exists():
+        found = report(home.ledger, now_ms - days * DAY_MS, now_ms + 1, examples, _embed() if captured is not None else None)
     show(json, msgspec.to_builtins(found), lambda: classes_told(found))
 
 
@@ -53,6 +57,7 @@ def classes(days: int, json: bool) -> None:
     "--template", help='Of which kind of request, as `classes` shows it (its beginning is enough); "" = requests without one.'
 )
 @click.option("--task", default="", help="Only requests of this class of [[classes]].")
+@click.option("--teacher", metavar="MODEL", help="Whose answers it learns; without it, those of the model with most examples.")
 @click.option(
     "--alpha", type=click.FloatRange(0, 0.5, min_open=True), default=0.05, show_default=True, help="Share that may disagree."
 )
@@ -60,7 +65,9 @@ def classes(days: int, json: bool) -> None:
     "--delta", type=click.FloatRange(0, 0.5, min_open=True), default=0.05, show_default=True, help="Chance that this is passed."
 )
 @as_json
-def train(name: str, org: str, template: str | None, task: str, alpha: float, delta: float, json: bool) -> None:
+def train(
+    name: str, org: str, template: str | None, task: str, teacher: str | None, alpha: float, delta: float, json: bool
+) -> None:
     """Make a student NAME, or its next version, of what is captured. It is asked in the shadow at first: `serve` lets it answer.
 
     A next version is made of the same kind of requests, unless another is named.
@@ -73,7 +80,7 @@ def train(name: str, org: str, template: str | None, task: str, alpha: float, de
     if not name.replace("-", "").replace("_", "").isalnum() or not name.isascii():
         raise click.UsageError(f"{name!r} cannot be a student's name: letters, digits, - and _ only.")
     try:
-        row = _trained(home, name, org, template, task, alpha, delta)
+        row = _trained(home, name, org, template, task, teacher, alpha, delta)
     except Untrainable as error:
         raise LedgerError(str(error)) from None
     show(json, _document(row), lambda: made_told(row))
@@ -94,8 +101,11 @@ def show_(name: str, json: bool) -> None:
     """Of what each version of a student was made, how well it did, and what making it took."""
     from jevons.distil.registry import versions
 
-    rows = versions(_rows(Home(home_path())), name)
-    show(json, {"versions": [_document(row) for row in rows]}, lambda: one_told(rows))
+    home = Home(home_path())
+    rows = versions(_rows(home), name)
+    stages = _stages(home)
+    document = [_document(row) | {"stages": stages.get((row.org, row.name, row.version), {})} for row in rows]
+    show(json, {"versions": document}, lambda: one_told(rows, stages))
 
 
 @students.command(short_help="Let a version answer.")
@@ -171,9 +181,11 @@ def take_away(home: Home, puts: list[StudentPut]) -> None:
         student_file.remove(home.path / student_file.FOLDER, put.name, put.version)
 
 
-def _trained(home: Home, name: str, org: str, template: str | None, task: str, alpha: float, delta: float) -> StudentPut:
+def _trained(
+    home: Home, name: str, org: str, template: str | None, task: str, teacher: str | None, alpha: float, delta: float
+) -> StudentPut:
     from jevons.distil import registry
-    from jevons.distil.dataset import complaints, usable
+    from jevons.distil.dataset import complaints, taught, usable
     from jevons.distil.loop import teacher_nusd
     from jevons.distil.train import Untrainable, train
     from jevons.learn import student_file
@@ -192,6 +204,8 @@ def _trained(home: Home, name: str, org: str, template: str | None, task: str, a
         template = _template(captured, org, template)
     examples = [one for one in captured.read(org, template=template) if task in ("", one.features.task)]
     good, dropped = usable(examples, complaints(routing.labels(home.ledger, org=org)))
+    good, others = taught(good, teacher)
+    dropped += others
     price = teacher_nusd(home.ledger, [one.request for one in good])
     made = train(good, dropped, _embed(), Scope((template,), task), alpha=alpha, delta=delta, teacher_nusd=price, parent=parent)
     folder = home.path / student_file.FOLDER
@@ -231,7 +245,18 @@ def _embed() -> Any:
 
 
 def _rows(home: Home) -> list[StudentPut]:
-    return routing.students(home.ledger)
+    return routing.students(home.ledger) if home.ledger.exists() else []
+
+
+def _stages(home: Home) -> Stages:
+    """How far the routes of each version may go, as it stands."""
+    found: Stages = {}
+    for (org, route), state in read(routing.learnt(home.ledger, KIND)).items():
+        for model in state.models:
+            if model.startswith(STUDENT):
+                name, _, version = model.removeprefix(STUDENT).partition("@")
+                found.setdefault((org, name, int(version)), {})[route] = state.stage
+    return found
 
 
 def _document(row: StudentPut) -> dict[str, Any]:

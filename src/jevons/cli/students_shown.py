@@ -8,6 +8,7 @@ from jevons.cli.doctor import count
 from jevons.cli.tables import console, plain, whole
 from jevons.core.entry import request_text
 from jevons.core.money import format_usd, short_usd
+from jevons.distil.registry import SERVING
 from jevons.learn.student_card import Card, read_card
 from jevons.ledger.ops import StudentPut
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from jevons.distil.classes import Report, TaskGroup
     from jevons.distil.loop import Loop
 
+Stages = dict[tuple[str, str, int], dict[str, str]]
+"""(organisation, name, version) -> route -> its stage."""
 GROUPS_SHOWN = 20
 TEMPLATE_SHOWN = 8
 
@@ -69,10 +72,17 @@ def _group(one: "TaskGroup") -> tuple[str, ...]:
 
 
 def _clusters(groups: "Sequence[TaskGroup]") -> None:
+    told = set[tuple[str, str, str]]()
     for one in groups[:GROUPS_SHOWN]:
-        if len(one.clusters) > 1:
-            console.print(f"Of {one.template[:TEMPLATE_SHOWN] or '(none)'}, questions alike in meaning:")
-        for cluster in one.clusters if len(one.clusters) > 1 else ():
+        kind = one.org, one.template, one.task
+        if len(one.clusters) < 2 or kind in told:
+            continue
+        told.add(kind)
+        console.print(
+            f"Of {one.template[:TEMPLATE_SHOWN] or '(none)'}, questions alike in meaning, and how {one.model} answered them:",
+            soft_wrap=True,
+        )
+        for cluster in one.clusters:
             console.print(
                 f"  {100 * cluster.share:.0f} %: {count(cluster.answers, 'answer')}, {100 * cluster.agreed:.0f} % as the nearest before;"
                 f" for example {request_text(cluster.request)}"
@@ -110,9 +120,13 @@ def made_told(row: StudentPut) -> None:
     )
 
 
-def one_told(rows: Sequence[StudentPut]) -> None:
+def one_told(rows: Sequence[StudentPut], stages: Stages) -> None:
+    """Its reason speaks of the promise; how much of that is routed, the stage says."""
     for row in rows:
         console.print(f"[bold]{row.name}@{row.version}[/]  {row.state}: {row.reason}", soft_wrap=True)
+        of_routes = stages.get((row.org, row.name, row.version), {}) if row.state == SERVING else {}
+        for route, stage in sorted(of_routes.items()):
+            console.print(f"  route {route} is in stage {stage}", markup=False, soft_wrap=True)
         _card(read_card(row.card))
 
 

@@ -9,6 +9,7 @@ nearest neighbour would have answered as the model did (the share that a student
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -38,12 +39,12 @@ CLUSTER_LIKENESS = 0.5
 CLUSTER_LEAST = 0.05
 """Smaller clusters are not named."""
 _READ = (
-    "SELECT coalesce(json_extract(keys.settings, '$.org'), 'default'), target, routed, list_nusd, output, chain, entries.id"
+    "SELECT coalesce(json_extract(keys.settings, '$.org'), 'default'), entries.model, target, routed, list_nusd, output, chain, entries.id"
     " FROM entries JOIN keys ON keys.id = key_id WHERE entries.id >= ? AND entries.id < ? AND source = '' AND outcome = 'ok'"
     " AND role IN ('', 'retry', 'failover', 'hedge') AND upstream <> 'student' ORDER BY entries.id"
 )
 _routed = msgspec.json.Decoder(tuple).decode
-_FEATURES_PLACE = 6
+_OPTIONS_PLACE, _FEATURES_PLACE = 5, 6
 """Of `core.routed.Routed`."""
 
 
@@ -78,7 +79,7 @@ class TaskGroup(msgspec.Struct, frozen=True):
     rung: str
     """Which student might do: table, classifier, extractor; "" = nothing says that one would."""
     examples: int
-    """Captured so far."""
+    """Captured so far, of this model's answers."""
     share: float | None
     """Of the requests, what a student could take, at least; None = nothing is known of its answers."""
     saves_month_nusd: int | None
@@ -122,26 +123,29 @@ def report(path: Path, since_ms: int, until_ms: int, read: Read | None, embed: E
     unread = unread_nusd = 0
     first = last = 0
     with reading(path) as db:
-        for org, model, routed, nusd, output, chain, number in db.execute(
+        for org, asked, target, told, nusd, output, chain, number in db.execute(
             _READ, (first_id_of_ms(since_ms), first_id_of_ms(until_ms))
         ):
+            routed = _routed(told) if told else ()
             features = _features(routed)
             first, last = first or number, number
             if features is None:
                 unread, unread_nusd = unread + 1, unread_nusd + nusd
             else:
-                seen[org, features.template, features.task, model].add(nusd, output, chain, features)
+                seen[org, features.template, features.task, _model(routed, target, asked)].add(nusd, output, chain, features)
     days = max(1.0, (last - first) / first_id_of_ms(DAY_MS)) if last else 0.0
     groups = [_group(key, one, days, read, embed) for key, one in seen.items()]
     groups.sort(key=lambda one: (-(one.saves_month_nusd or 0), -one.month_nusd))
     return Report(tuple(groups), round(days, 2), unread, unread_nusd)
 
 
-def _features(routed: str) -> Features | None:
-    if not routed:
-        return None
-    whole = _routed(routed)
-    return msgspec.convert(whole[_FEATURES_PLACE], Features) if len(whole) > _FEATURES_PLACE else None
+def _features(routed: tuple[Any, ...]) -> Features | None:
+    return msgspec.convert(routed[_FEATURES_PLACE], Features) if len(routed) > _FEATURES_PLACE else None
+
+
+def _model(routed: tuple[Any, ...], target: str, asked: str) -> str:
+    """Who answered, as the route names it, and as captured examples do; of an entry without options as the client did."""
+    return next((str(name) for name, _, sent, *_ in routed[_OPTIONS_PLACE] if sent == target), asked)
 
 
 def _group(key: tuple[str, str, str, str], seen: _Seen, days: float, read: Read | None, embed: Embed | None) -> TaskGroup:
@@ -149,7 +153,8 @@ def _group(key: tuple[str, str, str, str], seen: _Seen, days: float, read: Read 
     requests = len(seen.outputs)
     repeats = 1 - len(seen.prompts) / requests
     month_nusd = round(seen.nusd * MONTH_DAYS / days)
-    examples = [one for one in read(org, template) if task in ("", one.features.task)] if read is not None else []
+    captured = read(org, template) if read is not None else ()
+    examples = [one for one in captured if one.model == model and task in ("", one.features.task)]
     clusters: tuple[Cluster, ...] = ()
     share, rung = None, _by_features(seen, repeats)
     if examples and embed is not None:

@@ -31,6 +31,8 @@ wrong ones are found (5 % turned at random, banking77 and clinc150); to let one 
 ALIKE_LEAST = 0.5
 """Cosine from which a question is a neighbour."""
 NEIGHBOURS_LEAST = 5
+ANOTHER = "of another model"
+"""Why an example was left out: not its teacher answered."""
 _BLOCK = 1_000
 
 Embed = Callable[[str], Vector]
@@ -57,7 +59,7 @@ class DataSet(NamedTuple):
     read: int
     """Examples that there were."""
     dropped: dict[str, int]
-    """Examples left out: failed, complaint, conflict, poisoned, old."""
+    """Examples left out: failed, complaint, of another model, conflict, poisoned, old."""
     poisoned: tuple[int, ...]
     """Of these, the numbers of those that contradict their neighbours."""
 
@@ -81,6 +83,14 @@ def usable(examples: Iterable[Example], bad: set[tuple[int, str]]) -> tuple[list
         else:
             kept.append(one)
     return sorted(kept, key=lambda one: (one.at_ms, one.id)), dropped
+
+
+def taught(examples: Sequence[Example], teacher: str | None) -> tuple[list[Example], Counter[str]]:
+    """Those that one model answered (none = the one with most of them); and why the others were left out: a student is held against one teacher."""
+    most = Counter(one.model for one in examples).most_common(1)
+    teacher = teacher if teacher is not None or not most else most[0][0]
+    kept = [one for one in examples if one.model == teacher]
+    return kept, Counter({ANOTHER: len(examples) - len(kept)})
 
 
 def prepare(examples: Sequence[Example], embed: Embed, dropped: Counter[str] | None = None) -> DataSet:
