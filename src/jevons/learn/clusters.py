@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from jevons.learn.predictor import log_odds
 from jevons.learn.rows import Examples, Floats, Rows, unit
+from jevons.learn.softmax import probabilities
 
 ROUNDS = 25
 PRIOR = 10.0
@@ -62,10 +63,7 @@ def _centres(rows: Floats, count: int, chance: np.random.Generator) -> Floats:
 
 
 def _belonging(rows: Floats, centres: Floats) -> Floats:
-    likeness = (rows @ centres.T) / SOFTNESS
-    weight = np.exp(likeness - likeness.max(axis=1, keepdims=True))
-    out: Floats = (weight / weight.sum(axis=1, keepdims=True)).astype(np.float32)
-    return out
+    return probabilities((rows @ centres.T) / SOFTNESS)
 
 
 def _shares(belonging: Floats, good: Floats, weights: Floats) -> Floats:
