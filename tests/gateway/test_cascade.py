@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from math import exp
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -257,6 +258,32 @@ def test_a_client_that_leaves_during_the_try(gateway: Gateway, key: Key) -> None
     [entry] = gateway.settled(key, 1)
     assert (entry["outcome"], roles(gateway, key)[0][0]) == ("cancelled", "cascade")
     assert len(gateway.attempts(name)) == 1
+
+
+@pytest.mark.parametrize("name", ["auto-chat", "auto-messages"], ids=["its-own-error", "our-error"])
+def test_a_try_is_forgotten_with_its_request(gateway: Gateway, key: Key, name: str) -> None:
+    """Also where the large model's answer, which it would be compared with, never comes: each of these requests takes some 6 MB."""
+    picture = {"url": "data:image/png;base64," + "A" * 1_600_000}
+    said = [{"type": "text", "text": "Which?"}, {"type": "image_url", "image_url": picture}]
+
+    def refused() -> None:
+        mark = marker()
+        gateway.provider.script(
+            {"marker": mark, "reply": "blue", "logprob": UNSURE}, {"marker": mark, "fault": "status", "status": 400}
+        )
+        assert gateway.post("chat", key, {"model": name, "messages": [{"role": "user", "content": said}]}).status == 400
+
+    def resident_mb() -> int:
+        status = Path(f"/proc/{gateway.jevons.pid}/status").read_text()
+        return int(status.partition("VmRSS:")[2].split()[0]) // 1024
+
+    for _ in range(3):
+        refused()
+    before = resident_mb()
+    for _ in range(12):
+        refused()
+    assert resident_mb() - before < 30
+    assert [role for role, *_ in roles(gateway, key)] == ["cascade", ""] * 15
 
 
 def test_a_kill_during_the_try(gateway: Gateway, key: Key) -> None:

@@ -562,8 +562,8 @@ PROMISE_WRITTEN_EVERY = 20
 # Cascades
 CASCADE_TRY_MAX_S = 30.0
 """So long a small model may take in a cascade. Then the large one is asked: its answer comes later by so much at most."""
-CASCADE_TRIES_MAX = 1_024
-"""Tries that wait to be graded beside the large model's answer, some KB each; beyond, the oldest are not."""
+CASCADE_TRIES_BYTES_MAX = 64 * 2**20
+"""Requests and answers of tries that wait to be graded beside the large model's answer; in memory about four times as much. Beyond, a try is not graded."""
 CASCADE_LABELS_MAX = 2_000
 """Latest labels of a small model on a route, from which is learnt how good its answers are at each confidence: 2 ms."""
 CASCADE_MODELS_MAX = 256

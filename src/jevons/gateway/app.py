@@ -125,6 +125,8 @@ class App:
             self._check_host(named)
             await work
         except Refusal as refused:
+            # its frames hold it, and the whole request besides, until a collection
+            refused.__traceback__ = refused.__context__ = None
             self._metrics.denials[refused.code] += 1
             if refused.kind is Kind.BUDGET:
                 try:

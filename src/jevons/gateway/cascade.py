@@ -20,7 +20,7 @@ import msgspec
 
 from jevons.core.ask import Ask
 from jevons.core.label import Label
-from jevons.core.limits import CASCADE_LABELS_MAX, CASCADE_MODELS_MAX, CASCADE_TRIES_MAX, CASCADE_TRY_MAX_S
+from jevons.core.limits import CASCADE_LABELS_MAX, CASCADE_MODELS_MAX, CASCADE_TRIES_BYTES_MAX, CASCADE_TRY_MAX_S
 from jevons.core.routed import Role, Routed
 from jevons.gateway.client import Scope
 from jevons.gateway.comparing import Likeness, compared, reply_of
@@ -73,8 +73,10 @@ class Cascades:
         self._routes = {route.name: route for route in routes if route.choose == "cascade"}
         self._promise = learn
         self._likeness = likeness
-        self._tried: OrderedDict[int, Tried] = OrderedDict()
-        """By request: tries that were not shown, until the large model's answer is there."""
+        self._tried: dict[int, Tried] = {}
+        """By request: tries that were not shown, until the large model's answer is there, or will not be."""
+        self._kept_bytes = 0
+        """Of these, and of those that are being compared."""
         self._learning: OrderedDict[tuple[str, str, str], Learning] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -98,9 +100,7 @@ class Cascades:
         attempt.routed = msgspec.structs.replace(routed, options=tuple(options))
         shown = accepts(score, option.threshold)
         if not shown and self._graded(routed.route):
-            self._tried[tried.passage.request] = tried
-            if len(self._tried) > CASCADE_TRIES_MAX:
-                self._tried.popitem(last=False)
+            self._keep(tried)
         own = target.dialect is tried.ask.dialect and asked_for(target.dialect, tried.ask.fields)
         body = tried.body if own else without(target.dialect, tried.body)
         return Judged(shown, body, self.probability(tried.passage.caller.org, routed.route, option.model, score))
@@ -141,16 +141,32 @@ class Cascades:
 
     def given(self, given: Given) -> None:
         """As `showing.Listener`: where a try was not shown and another model's answer was, both are there to be compared."""
-        tried = self._tried.pop(given.passage.request, None)
+        tried = self._tried.get(given.passage.request)
         if tried is not None and given.target != tried.target:
+            del self._tried[given.passage.request]
             task = asyncio.get_running_loop().create_task(self._label(tried, given))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(lambda _: self._let_go(tried))
+
+    def forget(self, request: int) -> None:
+        """As `unseen.Judge`."""
+        tried = self._tried.pop(request, None)
+        if tried is not None:
+            self._let_go(tried)
 
     async def close(self) -> None:
         """As `showing.Listener`: until every label is on disk, or given up."""
         while self._tasks:
             await asyncio.wait(self._tasks)
+
+    def _keep(self, tried: Tried) -> None:
+        if self._kept_bytes + _bytes_of(tried) <= CASCADE_TRIES_BYTES_MAX:
+            self._kept_bytes += _bytes_of(tried)
+            self._tried[tried.passage.request] = tried
+
+    def _let_go(self, tried: Tried) -> None:
+        self._kept_bytes -= _bytes_of(tried)
 
     async def _label(self, tried: Tried, given: Given) -> None:
         """Compare, and leave the label."""
@@ -237,3 +253,7 @@ class Learning:
         if len(self._pairs) >= CALIBRATED_FROM and self._since > (RELEARN - 1) * self._learnt.labels:
             self._learnt, self._since = Calibration.learnt(self._pairs), 0
         return self._learnt
+
+
+def _bytes_of(tried: Tried) -> int:
+    return len(tried.ask.body) + len(tried.body)

@@ -156,7 +156,11 @@ class Journey:
                 targets = targets[1:]
             await tries.run(self._ask, targets, showing.take)
         except Failed as failed:
+            failed.__traceback__ = None  # its frames hold it, and the whole request besides, until a collection
             await self._give_up(failed, showing)
+        finally:
+            if way.cascade and parts.judge is not None:
+                parts.judge.forget(self._passage.request)
 
     async def _small_first(self, tries: Tries, showing: Showing, judge: Judge) -> bool:
         """Ask the small model of a cascade. True: its answer was good enough, and the client has it; or the client has left."""
@@ -213,7 +217,7 @@ class Small:
         if attempt.routed is not None:
             attempt.routed = msgspec.structs.replace(attempt.routed, confidence=judged.confidence)
         if form is not None:
-            attempt.role = Role.ANSWER
+            attempt.role, attempt.shown = Role.ANSWER, True
         await attempt.resolve(Outcome.CANCELLED if journey._client.gone else Outcome.OK)
         if form is not None:
             if (refusal := gate.governor.judge_answer(passage, asked.target.dialect, judged.body)) is not None:

@@ -78,6 +78,10 @@ class Judge(Protocol):
 
     async def judge(self, tried: Tried) -> Judged: ...
 
+    def forget(self, request: int) -> None:
+        """The request has ended: nothing more comes that its try could be held against."""
+        ...
+
 
 def whole_ask(ask: Ask) -> Ask:
     """The same request, to be answered whole; every other byte stays. Raises Refusal."""
