@@ -23,6 +23,7 @@ from jevons.core.limits import (
     CAPTURE_BATCH_MAX,
     CAPTURE_PRUNE_S,
     CAPTURE_QUEUE_MAX,
+    COUNT_INLINE_BYTES_MAX,
     SIMILAR_ANSWER_BYTES_MAX,
 )
 from jevons.core.routed import Routed, Stage
@@ -145,7 +146,9 @@ class Capturing(Collector):
         shown: str,
     ) -> None:
         caller = passage.caller
-        if len(body) > SIMILAR_ANSWER_BYTES_MAX or not (self._keeps(passage) or self._students_of(routed, caller.org)):
+        if len(body) > SIMILAR_ANSWER_BYTES_MAX or len(ask.body) > COUNT_INLINE_BYTES_MAX:
+            return
+        if not (self._keeps(passage) or self._students_of(routed, caller.org)):
             return
         try:
             self._waiting.put_nowait(Heard(ask, passage, model, routed, dialect, body, ok, weight, shown))
