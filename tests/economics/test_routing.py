@@ -75,6 +75,8 @@ def path(tmp_path: Path) -> Path:
     shadow = book.request("observed", ("small-1", Role.SHADOW, "shadow", -500))
     book.request("observed", ("judge-1", Role.JUDGE, "shadow", -30))
     book.request("first", ("mini-1", Role.ANSWER, "student", 11), route="other")
+    named = book.request("header", ("mini-1", Role.ANSWER, "", 0), route="")  # by a header: no route's
+    book.label(named, harm=True, route="")
     book.label(shadow, harm=True, shown=False)
     book.label(shadow, harm=True, reference="")
     book.label(shadow, harm=True, at_ms=NOON_MS + 9 * DAY_MS, model="late")

@@ -123,7 +123,7 @@ class _Attempt(NamedTuple):
 
 
 def routing(path: Path, *, by: By = "route", since_ms: int = 0, until_ms: int | None = None, route: str | None = None) -> Routing:
-    """Of requests that came in this time, and of labels made in it. Raises LedgerError."""
+    """Of requests that came in this time, and of labels made in it; what a header or an alias sent somewhere is no route's. Raises LedgerError."""
     end_ms = 2**44 if until_ms is None else until_ms
     parts = _Parts(by)
     with reading(path) as db:
@@ -134,7 +134,7 @@ def routing(path: Path, *, by: By = "route", since_ms: int = 0, until_ms: int | 
         )
         for _, tries in groupby(attempts, key=lambda one: one.id >> ATTEMPT_BITS):
             request = list(tries)
-            if route is None or request[0].routed.route == route:
+            if request[0].routed.route and route in (None, request[0].routed.route):
                 parts.request(request)
     for label in _labels(path, since_ms, end_ms, route):
         parts.label(label)
@@ -225,5 +225,5 @@ def _model(one: _Attempt) -> str:
 
 def _labels(path: Path, since_ms: int, end_ms: int, route: str | None) -> Iterator[Label]:
     for label in stored.labels(path, route=route, since_ms=since_ms):
-        if label.shown and label.reference and label.at_ms < end_ms:
+        if label.route and label.shown and label.reference and label.at_ms < end_ms:
             yield label
