@@ -192,8 +192,8 @@ class Shadows(Collector):
             option = self._option(routed, target, given.ask)
             if option is None or option == shown:  # the one that was to answer failed, and this one did in its place
                 continue
-            if target.upstream != given.target.upstream and self._lives[target.upstream].settings.auth == "client":
-                self.counts[route.name, "unfit"] += 1  # the client's own credential was sent for another provider
+            if not self._lives[target.upstream].carries(given.target.upstream):
+                self.counts[route.name, "unfit"] += 1  # not behind its back: only who answered it certainly has that credential
                 continue
             found = await self._paid(route, routed, given, given.ask, target, Role.SHADOW)
             if found is None:
