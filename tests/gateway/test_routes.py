@@ -166,6 +166,14 @@ def test_the_others_stand_in_where_the_first_fails(routed: Gateway, key: Key) ->
     assert (got.headers["x-jevons-route"], why(got)) == ("openai/gpt-4o", {"route": "shaky", "why": "first", "by": "failover"})
     roles = [attempt["outcome"] for attempt in routed.get(f"/jevons/v1/requests/{got.request}", key).json["attempts"]]
     assert roles == ["unreachable", "ok"]
+    for _ in range(12):
+        got = asks(routed, key, "Hello.", "shaky")
+        if why(got)["by"] == "passed-over":
+            break
+    assert why(got) == {"route": "shaky", "why": "first", "by": "passed-over"}, (
+        "who is not called any more is said to be passed over"
+    )
+    assert the_attempt(routed, key, got)["upstream"] == "openai"
 
 
 def test_a_name_of_no_model_that_no_route_takes(routed: Gateway, key: Key) -> None:
@@ -181,7 +189,7 @@ def test_a_header_names_the_route_or_none(routed: Gateway, key: Key) -> None:
     plain = asks(routed, key, SPANISH, "gpt-4-turbo", x_jevons_route="off")
     assert (plain.headers["x-jevons-model"], "x-jevons-route-why" in plain.headers) == ("gpt-4-turbo", False)
     got = asks(routed, key, SPANISH, x_jevons_route="off")
-    assert (got.status, got.error["code"]) == (404, "no_route")
+    assert (got.status, got.error["code"]) == (404, "no_route") and "x-jevons-route: off keeps" in got.error["message"]
     for name in ("none", "others", "for-bob"):
         got = asks(routed, key, "Hello.", x_jevons_route=name)
         assert (got.status, got.error["code"]) == (400, "unknown_route"), name

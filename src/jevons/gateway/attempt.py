@@ -116,6 +116,8 @@ class Attempt:
         """Says whether it went on from its conversation's prefix, once it is answered; None = no prompt cache is concerned."""
         self.role = Role.ANSWER
         """What it is made for."""
+        self.stands_in = False
+        """Another of its request's models was chosen, and this one asked."""
         self.routed: Routed | None = None
         """How its request was routed; None = by its name alone."""
         self.warm_tokens = 0

@@ -40,7 +40,7 @@ from jevons.policy.amounts import Amounts
 from jevons.policy.govern import Admit, Deny, Terms, decide, is_cut
 from jevons.policy.packed import Outputs
 from jevons.policy.route import Target
-from jevons.policy.routes import STUDENT
+from jevons.policy.routes import STUDENTS
 from jevons.policy.rules import COUNTED, Measure
 from jevons.policy.savings import hit_saving
 from jevons.policy.terms import LITTLE_KNOWN, NOT_PACKED, Asked, Sort, encode, terms_of, turn_number
@@ -132,7 +132,7 @@ class Gate:
         steps: list[tuple[SavingKind, tuple[str, str, str]]] = []
         itself = (target.upstream, target.model)
         if passage.reference is not None and (passage.instead_of is not None or passage.reference[:2] != itself):
-            steps.append((SavingKind.STUDENT if target.upstream == STUDENT.rstrip("/") else SavingKind.ROUTE, passage.reference))
+            steps.append((SavingKind.STUDENT if target.upstream == STUDENTS else SavingKind.ROUTE, passage.reference))
         if passage.instead_of is not None:
             steps.append((SavingKind.MODEL, passage.instead_of))
         priced = [(kind, self.book.price(maker, model, passage.at_ms, dict(asked.context))) for kind, (_, model, maker) in steps]

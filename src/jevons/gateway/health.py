@@ -20,6 +20,7 @@ from jevons.gateway.attempt import Attempt
 from jevons.ledger.ops import Learnt
 from jevons.policy.breaker import Breaker, Sign, Standing, sign_of
 from jevons.policy.route import Target
+from jevons.policy.routes import STUDENTS
 
 log = logging.getLogger("jevons.gateway")
 KIND = "breaker"
@@ -127,6 +128,8 @@ class Health(Collector):
             return
         now_ms = circuit.at_ms = int(time.time() * 1000)
         sign = sign_of(attempt.outcome, attempt.status, after_s, own_credential=own_credential)
+        if sign is not Sign.GOOD and circuit.upstream == STUDENTS:
+            return  # nobody is there that could be down: what one request was not told says nothing of the next
         if sign is Sign.NOTHING and not circuit.breaker.claimed_ms:
             return
         circuit.ended += sign is not Sign.NOTHING

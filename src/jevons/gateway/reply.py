@@ -16,6 +16,8 @@ Headers = list[tuple[bytes, bytes]]
 
 EVENT_STREAM: tuple[bytes, bytes] = (b"content-type", b"text/event-stream; charset=utf-8")
 
+_PLAIN = {Role.ANSWER: "passed-over", Role.RETRY: Role.FAILOVER}
+"""What it means for whom another was chosen: that one was not called at all, or did not answer."""
 _SAFE = bytes(byte if 0x20 <= byte < 0x7F else ord("?") for byte in range(256))
 """For values with names that clients chose, of models and tools: a line break in one would begin another header."""
 
@@ -33,7 +35,9 @@ def own_headers(request: int, attempt: Attempt | None, *, cost: bool, cache: byt
     headers.append((b"x-jevons-model", target))
     headers.append((b"x-jevons-route", hold.upstream.encode() + b"/" + target))
     if attempt.routed is not None:
-        headers.append((b"x-jevons-route-why", why_of(attempt.routed, attempt.role).translate(_SAFE)))
+        headers.append(
+            (b"x-jevons-route-why", why_of(attempt.routed, attempt.role, stands_in=attempt.stands_in).translate(_SAFE))
+        )
     if attempt.output_cap is not None:
         headers.append((b"x-jevons-output-cap", str(attempt.output_cap).encode()))
     if attempt.cache_plan:
@@ -65,8 +69,8 @@ def hit_headers(entry: Entry, passage: Passage, hit: Hit) -> Headers:
     ]
 
 
-def why_of(routed: Routed, role: Role = Role.ANSWER) -> bytes:
-    """Which route, why this model, and what was believed of it: short, the most important first."""
+def why_of(routed: Routed, role: Role = Role.ANSWER, *, stands_in: bool = False) -> bytes:
+    """Which route, why this model, what was believed of it, and who answers if not that one: short, the most important first."""
     told = [f"route={routed.route}"] if routed.route else []
     told.append(f"why={routed.why}")
     told += [
@@ -81,7 +85,9 @@ def why_of(routed: Routed, role: Role = Role.ANSWER) -> bytes:
         told.append(f"confidence={routed.confidence:.2f}")
     if option is not None and option.cost_nusd:
         told.append(f"expected_nusd={option.cost_nusd}")
-    if role is not Role.ANSWER:
+    if stands_in and role in _PLAIN:
+        told.append(f"by={_PLAIN[role]}")
+    elif role is not Role.ANSWER:
         told.append(f"by={role}")
     return ";".join(told).encode()
 

@@ -29,7 +29,7 @@ from jevons.policy.degrade import Turn
 from jevons.policy.matching import claiming, covers, fitting, needs
 from jevons.policy.objective import Why, decide, sampled
 from jevons.policy.route import Table, Target, allowed, choose, offered
-from jevons.policy.routes import AUTO, OFF, STUDENT, Route
+from jevons.policy.routes import AUTO, OFF, STUDENT, STUDENTS, Route
 from jevons.policy.rules import Who
 from jevons.policy.sampling import comparable
 from jevons.wire.body import edit
@@ -96,8 +96,8 @@ class Router:
                 code="model_not_allowed",
                 param="model",
             )
-        if not self.find(self._counted(ask, caller), ask.dialect) and not self._may_be_routed(ask, named):
-            raise self._nobody(ask.model, ask.dialect)
+        if not self._by_itself(self._counted(ask, caller), ask.dialect) and not self._may_be_routed(ask, named):
+            raise self._nobody(ask.model, ask.dialect, off=named.get(ROUTE) == OFF.encode())
 
     def way(self, ask: Ask, passage: Passage, named: Named) -> Way:
         """Where it goes, after `check`. Raises Refusal where no route fits, or none of its models can answer."""
@@ -144,6 +144,11 @@ class Router:
                 self._chosen[model, dialect] = targets
         return targets
 
+    def _by_itself(self, model: str, dialect: Dialect) -> tuple[Target, ...]:
+        """Targets of a name that no route chose: never a student."""
+        targets = self.find(model, dialect)
+        return () if targets and targets[0].upstream == STUDENTS else targets
+
     def names(self, caller: Caller) -> set[str]:
         """Names that routes take from this caller."""
         who = _who(caller)
@@ -172,7 +177,7 @@ class Router:
         return Way(tuple(target for name in names for target in self.find(name, ask.dialect)), passage.routed)
 
     def _by_name(self, ask: Ask, passage: Passage, named: Named, claims: Sequence[Route] = ()) -> Way:
-        targets = self.find(self._counted(ask, passage.caller), ask.dialect)
+        targets = self._by_itself(self._counted(ask, passage.caller), ask.dialect)
         if not targets:
             raise self._nobody(ask.model, ask.dialect, claims, passage)
         passage.credential_for = targets[0].upstream
@@ -277,8 +282,24 @@ class Router:
                 raise _none_can(route, left)
         return ask.model
 
-    def _nobody(self, model: str, dialect: Dialect, claims: Sequence[Route] = (), passage: Passage | None = None) -> Refusal:
-        if offered(self._table, model) is not None:
+    def _nobody(
+        self,
+        model: str,
+        dialect: Dialect,
+        claims: Sequence[Route] = (),
+        passage: Passage | None = None,
+        *,
+        off: bool = False,
+    ) -> Refusal:
+        """`off`: a header keeps the request from routes."""
+        found = offered(self._table, model)
+        if found is not None and found.upstream == STUDENTS:
+            return invalid(
+                f"{model!r} is a student, and a student answers only through a route: ask for a name that a route with it takes.",
+                param="model",
+                code="student_by_name",
+            )
+        if found is not None:
             return invalid(
                 f"Model {model!r} is not offered over this endpoint, and {dialect} cannot be translated for it.",
                 param="model",
@@ -289,6 +310,9 @@ class Router:
             told = f"No route fits this request ({_told(seen)}), and {model!r} is no model by itself."
             hint = f" Add a last [[routes]] table without conditions: {_lines(model)}"
             return Refusal(Kind.NOT_FOUND, 404, told + hint, code="no_route", param="model")
+        if off and any(covers(route.models, model) for route in self._routes):
+            told = f"{model!r} is a name for routes, and x-jevons-route: {OFF} keeps this request from all of them. Leave the header out, or name a model."
+            return Refusal(Kind.NOT_FOUND, 404, told, code="no_route", param="model")
         if model == AUTO:
             told = f"{AUTO!r} is a name for routes, and no route takes it from this key. Add to jevons.toml: {_lines(model)}"
             return Refusal(Kind.NOT_FOUND, 404, told, code="no_route", param="model")

@@ -68,11 +68,13 @@ class Tries:
         self._role = role
         self._admitted = admitted
         self._number = 0
+        self._chosen: Target | None = None
         self._several = False
         """There is more than one who may answer: whoever is not to be called is passed over."""
 
     async def run(self, ask: Ask, targets: tuple[Target, ...], take: Take) -> None:
         """Raises Failed (the last), Refusal, LedgerUnavailable, Aborted."""
+        self._chosen = targets[0]
         spots = self._spots.of(ask, self._sender.passage, targets)
         self._several = len(spots) > 1 and len({spot.circuit.name for spot in spots if not spot.tier}) > 1
         if self._several:
@@ -208,6 +210,7 @@ class Tries:
         )
         self._number = max(self._number, number + 1)
         attempt.role, attempt.routed = role, self._routed
+        attempt.stands_in = self._chosen is not None and _is_another(asked.target, self._chosen, self._routed)
         return Held(address, attempt, verdict)
 
     async def _send(self, sender: Sender, spot: Spot, asked: Asked, held: Held, take: Take) -> None:
@@ -277,6 +280,13 @@ def _asked(ask: Ask, spot: Spot) -> Asked:
     """Raises Refusal for what cannot be said to it."""
     outgoing = Outgoing(ask, spot.target, spot.live.settings, tier_member(spot.tier))
     return Asked(ask, spot.target, spot.live, outgoing, credential=spot.credential)
+
+
+def _is_another(target: Target, chosen: Target, routed: Routed | None) -> bool:
+    """Is it another of a route's models than the chosen one? Targets of one name are one model, unless the route names them apart."""
+    others = () if routed is None else (*routed.options[: routed.chosen], *routed.options[routed.chosen + 1 :])
+    apart = target != chosen and any((one.upstream, one.target) == (target.upstream, target.model) for one in others)
+    return target.group != chosen.group or apart
 
 
 def _backoff(retry: int) -> float:

@@ -19,6 +19,8 @@ OFF = "off"
 """In the place of a route's name: none."""
 STUDENT = "student/"
 """Before the name of a student (`learn.student`) in `to`."""
+STUDENTS = STUDENT.rstrip("/")
+"""The upstream that answers for all of them."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
