@@ -1,5 +1,6 @@
 """`jevons routes` as a command: what stands, what was done, why."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,10 @@ from jevons.core.features import Features
 from jevons.core.label import Label
 from jevons.core.routed import Option, Role, Routed
 from jevons.core.saving import Saving, SavingKind
-from jevons.gateway.promises import LOOKS, Promises
-from jevons.ledger.ops import KeyCreated, Labelled, Learnt, Op, Opened, Posted
+from jevons.gateway.promises import KIND, LOOKS, Promises
+from jevons.learn.place import FOLDER, path_of
+from jevons.ledger.ops import KeyCreated, Labelled, Learnt, Op, Opened, Posted, StudentPut
+from jevons.ledger.routing import learnt
 from jevons.ledger.sqlite import SqliteStore
 from jevons.policy.objective import Why
 from jevons.policy.routes import Route
@@ -38,6 +41,13 @@ to = ["large"]
 SMALL = Option("small", "openai", "small-1", 0.93, 0.9, 100_000_000, 250)
 LARGE = Option("large", "openai", "large-1", None, None, 900_000_000, warm_nusd=40_000_000)
 FIRST = first_id_of_ms(NOON_MS)
+
+
+def predicted(home: Path) -> None:
+    """Its predictor is there."""
+    path = path_of(home / FOLDER, "acme", "mail")
+    path.parent.mkdir(parents=True)
+    path.touch()
 
 
 @pytest.fixture
@@ -72,6 +82,7 @@ def routed(home: Path) -> Path:
 
 
 def test_what_stands_of_each_route(jevons: Run, routed: Path) -> None:
+    predicted(routed)
     said = jevons("routes")
     assert said.status == 0
     words = " ".join(said.out.split())
@@ -129,6 +140,37 @@ def test_what_cannot_be_explained_is_said(jevons: Run, routed: Path) -> None:
 def test_without_routes_it_says_how_to_make_one(jevons: Run, home: Path) -> None:
     assert 'stage = "observe"' in jevons("routes").out
     assert jevons("routes", "--json").json == {"routes": []}
+
+
+def test_its_example_is_toml(jevons: Run, home: Path) -> None:
+    lines = [line for line in jevons("routes").out.splitlines() if line.startswith("  ")]
+    assert tomllib.loads("\n".join(lines))["routes"][0]["to"] == ["a-small-model", "a-large-model"]
+
+
+def test_a_route_with_labels_and_no_predictor_says_what_to_do(jevons: Run, routed: Path) -> None:
+    """And what was promised of its scores does not stand."""
+    told = f"mail, acme: {LOOKS[0]} labelled requests and no predictor; train it: jevons routes train mail --org acme"
+    words = " ".join(jevons("routes").out.split())
+    assert told in words and "mail acme share small no promise" in words and "small: no predictor scores it." in words
+    assert told in jevons("routes", "report").out and told not in jevons("routes", "report", "--route", "rest").out
+    assert jevons("routes", "report", "--json").json["untrained"] == [{"route": "mail", "org": "acme", "labelled": LOOKS[0]}]
+    predicted(routed)
+    assert "labelled requests" not in jevons("routes").out + jevons("routes", "report").out
+
+
+def test_a_withdrawn_student_promises_nothing(jevons: Run, routed: Path) -> None:
+    (routed / "jevons.toml").write_text(CONFIG.replace('to = ["small", "large"]', 'to = ["student/s", "large"]', 1))
+    store = SqliteStore(routed / "ledger.db")
+    name, state = next(iter(learnt(routed / "ledger.db", KIND).items()))
+    store.apply(
+        [
+            Learnt(KIND, name, state.replace('"small"', '"student/s@1"'), NOON_MS),
+            StudentPut("s", 1, "acme", "withdrawn", "{}", "4 captured examples erased", NOON_MS),
+        ]
+    )
+    store.close()
+    words = " ".join(jevons("routes").out.split())
+    assert "mail acme share student/s@1 no promise" in words and "withdrawn: 4 captured examples erased." in words
 
 
 def test_every_reason_has_words() -> None:

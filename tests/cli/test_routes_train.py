@@ -40,4 +40,8 @@ def test_a_route_is_trained(jevons: Run, labelled: Path) -> None:
 def test_what_cannot_be_trained_is_said(jevons: Run, labelled: Path) -> None:
     assert "there is no route 'esay' in the configuration: easy" in jevons("routes", "train", "esay").err
     assert "has 0 labelled requests of organisation 'default'; 200 are the least" in jevons("routes", "train", "easy").err
-    assert "has no predictor for organisation 'acme'" in jevons("routes", "train", "easy", "--org", "acme", "--join", "new").err
+    joined = jevons("routes", "train", "easy", "--org", "acme", "--join", "gpt-5").err
+    assert "--join gpt-5: of `to` of route 'easy' those before the reference are small, mini" in " ".join(joined.split())
+    assert "has no predictor for organisation 'acme'" in jevons("routes", "train", "easy", "--org", "acme", "--join", "mini").err
+    (labelled / "jevons.toml").write_text(CONFIG.replace("learned", "cascade"))
+    assert "a cascade goes by the first model's own confidence" in jevons("routes", "train", "easy", "--org", "acme").err

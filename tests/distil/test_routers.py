@@ -8,7 +8,7 @@ import pytest
 
 from jevons.core.label import Label
 from jevons.distil.routers import Untrainable, joined, train
-from jevons.learn import saved
+from jevons.learn import place, saved
 from jevons.learn.rows import Floats
 from jevons.ledger.capture import Captured, Example
 from jevons.ledger.errors import LedgerError
@@ -138,7 +138,7 @@ def test_a_file_that_is_none(tmp_path: Path) -> None:
         path.write_bytes(raw)
         with pytest.raises(LedgerError, match=r"cannot be used: not a predictor.*jevons routes train easy"):
             saved.load(tmp_path, "acme", "easy")
-    other = saved.path_of(tmp_path, "acme", "other")
+    other = place.path_of(tmp_path, "acme", "other")
     saved.save(tmp_path, made, None).rename(other)
     with pytest.raises(LedgerError, match="another route's"):
         saved.load(tmp_path, "acme", "other")

@@ -9,8 +9,9 @@ from jevons.core.ask import Dialect
 from jevons.learn import logistic
 from jevons.learn.matrix import Request, columns
 from jevons.learn.mixed import Mix, Mixed
+from jevons.learn.place import FOLDER
 from jevons.learn.rows import Examples
-from jevons.learn.saved import FOLDER, Card, Saved, Unseen, save
+from jevons.learn.saved import Card, Saved, Unseen, save
 from jevons.wire.features import read
 from jevons.wire.parse import parse
 

@@ -11,7 +11,7 @@ from jevons.core.routed import Stage
 from jevons.gateway.predictors import Predictors
 from jevons.gateway.promises import Promises
 from jevons.gateway.reading import Seen
-from jevons.learn.saved import FOLDER, path_of
+from jevons.learn.place import FOLDER, path_of
 from jevons.policy.routes import Route
 from tests.gateway.learning import learnt, question
 

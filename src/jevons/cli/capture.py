@@ -95,7 +95,8 @@ def erase(org: str | None, key: str | None, request: str | None, keep_students: 
     students: list[StudentPut] = []
     routers: list[tuple[str, str]] = []
     if captured is not None:
-        from jevons.learn.saved import FOLDER, forget
+        from jevons.learn.place import FOLDER
+        from jevons.learn.saved import forget
 
         with closing(captured):
             gone = captured.erase(org=org, key_id=key_id, request=first)

@@ -1,6 +1,6 @@
 """`jevons routes`: which routes there are and what is promised of them, what they did, and why a request went where it went."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,28 +8,31 @@ import click
 import msgspec
 
 from jevons.cli import tables
+from jevons.cli.doctor import count
 from jevons.cli.options import Day, as_json, check_days, show
 from jevons.cli.routes_train import train
 from jevons.config import home_path, load
 from jevons.core.entry import ATTEMPT_BITS, parse_request_text
 from jevons.core.money import format_usd
 from jevons.core.routed import Option, Routed
-from jevons.economics.routing import WAYS, By, Routing, Row, routing
+from jevons.distil.registry import WITHDRAWN
+from jevons.economics.routing import WAYS, By, Routing, Row, labelled, routing
 from jevons.gateway.promises import KIND, LOOKS, Model, State, read
+from jevons.learn.place import FOLDER, path_of
 from jevons.ledger.bill import request_entries
 from jevons.ledger.errors import LedgerError
 from jevons.ledger.home import Home
-from jevons.ledger.routing import learnt
+from jevons.ledger.routing import learnt, students
 from jevons.policy.drift import ODDS
 from jevons.policy.objective import Why, good_enough
-from jevons.policy.routes import Route
+from jevons.policy.routes import STUDENT, Route
 
 Record = dict[str, Any]
 
 EMPTY = """No routes. A `[[routes]]` table in jevons.toml says which requests go to which models:
   [[routes]]
   name = "easy"
-  to = ["a-small-model", "a-large-model"]       the last is the reference
+  to = ["a-small-model", "a-large-model"]       # the last is the reference
   choose = "learned"
   stage = "observe"
 docs/routing.md has all of it; docs/promise.md says what is promised and when."""
@@ -62,7 +65,7 @@ def routes(context: click.Context, json: bool) -> None:
     """
     if context.invoked_subcommand is None:
         home = Home(home_path())
-        found = standing(home, load(home.config if home.config.exists() else None, {}).routes)
+        found = standing(home, configured(home))
         show(json, {"routes": found}, lambda: _list(found))
 
 
@@ -81,8 +84,10 @@ def report(by: By, since_ms: int | None, until_ms: int | None, route: str | None
     All money is at list price. docs/promise.md says what each figure is.
     """
     check_days(since_ms, until_ms)
-    found = routing(Home(home_path()).ledger, by=by, since_ms=since_ms or 0, until_ms=until_ms, route=route)
-    show(json, found.document(), lambda: _report(found, by))
+    home = Home(home_path())
+    found = routing(home.ledger, by=by, since_ms=since_ms or 0, until_ms=until_ms, route=route)
+    todo = untrained(home, [one for one in configured(home) if route in (None, one.name)])
+    show(json, found.document() | {"untrained": todo}, lambda: _report(found, by, todo))
 
 
 @routes.command(short_help="Why a request went where it went.")
@@ -109,11 +114,29 @@ def explain(request: str, json: bool) -> None:
     show(json, found, lambda: _explain(request, routed, found))
 
 
+def configured(home: Home) -> tuple[Route, ...]:
+    return load(home.config if home.config.exists() else None, {}).routes
+
+
+def untrained(home: Home, routes: Sequence[Route]) -> list[Record]:
+    """Routes with labels of an organisation and no predictor that could make anything of them."""
+    found: list[Record] = []
+    for route in routes if home.ledger.exists() else ():
+        predicted = [name for name in route.to[:-1] if not name.startswith(STUDENT)] if route.choose == "learned" else []
+        for org, n in labelled(home.ledger, route.name, predicted).items() if predicted else ():
+            if not path_of(home.path / FOLDER, org, route.name).exists():
+                found.append({"route": route.name, "org": org, "labelled": n})
+    return found
+
+
 def standing(home: Home, configured: tuple[Route, ...]) -> list[Record]:
     """Every configured route with what stands of it, for each organisation that has labels."""
     states = read(learnt(home.ledger, KIND)) if home.ledger.exists() else {}
+    gone = _withdrawn(home)
+    todo = untrained(home, configured)
     found = []
     for route in configured:
+        without = {one["org"] for one in todo if one["route"] == route.name}
         of_route = [(org, state) for (org, name), state in sorted(states.items()) if name == route.name]
         found.append(
             {
@@ -123,14 +146,28 @@ def standing(home: Home, configured: tuple[Route, ...]) -> list[Record]:
                 "ceiling": route.stage,
                 "alpha": route.alpha,
                 "delta": route.delta,
-                "orgs": [_org(org, state) for org, state in of_route] if route.choose != "first" else [],
+                "orgs": [_org(org, state, gone, org in without) for org, state in of_route] if route.choose != "first" else [],
+                "untrained": [one for one in todo if one["route"] == route.name],
             }
         )
     return found
 
 
-def _org(org: str, state: State) -> Record:
-    models = [{"model": name, **_promise(model)} for name, model in state.models.items()]
+def _withdrawn(home: Home) -> dict[tuple[str, str], str]:
+    """(organisation, model) of students that are gone, and why."""
+    rows = students(home.ledger) if home.ledger.exists() else []
+    return {(row.org, f"{STUDENT}{row.name}@{row.version}"): row.reason for row in rows if row.state == WITHDRAWN}
+
+
+def _org(org: str, state: State, gone: Mapping[tuple[str, str], str], without: bool) -> Record:
+    """What was promised of a model that nobody scores any more does not stand: of a student that is withdrawn, or without a predictor."""
+    models = []
+    for name, model in state.models.items():
+        why = gone.get((org, name), "")
+        reason = f"withdrawn: {why}" if why else "no predictor scores it" if without and not name.startswith(STUDENT) else ""
+        models.append(
+            {"model": name, **_promise(msgspec.structs.replace(model, certificate=None, reason=reason) if reason else model)}
+        )
     return {"org": org, "stage": state.stage, "reason": state.reason, "since_ms": state.changed_ms, "models": models}
 
 
@@ -178,12 +215,24 @@ def _list(found: list[Record]) -> None:
             for model in org["models"]:
                 if model["reason"]:
                     tables.console.print(f"  {model['model']}: {model['reason']}.", markup=False, soft_wrap=True)
+        _untrained(route["untrained"])
+
+
+def _untrained(todo: list[Record]) -> None:
+    for one in todo:
+        org = "" if one["org"] == "default" else f" --org {one['org']}"
+        tables.console.print(
+            f"{one['route']}, {one['org']}: {count(one['labelled'], 'labelled request')} and no predictor;"
+            f" train it: jevons routes train {one['route']}{org}",
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 def _lines(route: Record) -> Iterator[tuple[str, ...]]:
     promise = f"{100 * route['alpha']:g}% ({100 * (1 - route['delta']):g}%)"
     if not route["orgs"]:
-        learns = "" if route["choose"] == "first" else "no label yet"
+        learns = "" if route["choose"] == "first" else "no predictor yet" if route["untrained"] else "no label yet"
         yield (
             route["name"],
             "",
@@ -204,7 +253,7 @@ def _lines(route: Record) -> Iterator[tuple[str, ...]]:
             )  # fmt: skip
 
 
-def _report(found: Routing, by: str) -> None:
+def _report(found: Routing, by: str, todo: list[Record]) -> None:
     if not found.requests:
         tables.console.print("No route took a request in this time. `jevons routes` lists the routes.", markup=False)
         return
@@ -219,6 +268,7 @@ def _report(found: Routing, by: str) -> None:
         " was forfeited.",
         soft_wrap=True,
     )
+    _untrained(todo)
 
 
 def _figures(row: Row) -> list[str]:

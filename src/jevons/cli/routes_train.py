@@ -13,6 +13,12 @@ from jevons.ledger.errors import LedgerError
 from jevons.ledger.home import Home
 from jevons.ledger.routing import labels
 
+UNPREDICTED = {
+    "cascade": "a cascade goes by the first model's own confidence in its answer",
+    "first": 'choose = "first" judges nothing',
+}
+"""Why a way to choose has nothing to train."""
+
 
 @click.command(short_help="Make a route's predictor of its labels.")
 @click.argument("name")
@@ -27,12 +33,20 @@ def train(name: str, org: str, model: str | None, json: bool) -> None:
     from jevons.distil import routers
     from jevons.embed import Embedder, MissingEmbedderError
     from jevons.learn import saved
+    from jevons.learn.place import FOLDER
 
     home = Home(home_path())
     routes = load(home.config if home.config.exists() else None, {}).routes
-    if name not in {route.name for route in routes}:
+    route = next((one for one in routes if one.name == name), None)
+    if route is None:
         raise click.BadParameter(
             f"there is no route {name!r} in the configuration: {', '.join(r.name for r in routes) or 'none'}"
+        )
+    if route.choose != "learned":
+        raise click.BadParameter(f"route {name!r} asks no predictor: {UNPREDICTED[route.choose]}")
+    if model is not None and model not in route.to[:-1]:
+        raise click.BadParameter(
+            f"--join {model}: of `to` of route {name!r} those before the reference are {', '.join(route.to[:-1])}"
         )
     captured = captured_of(home)
     examples = list(captured.read(org)) if captured is not None else []
@@ -40,7 +54,7 @@ def train(name: str, org: str, model: str | None, json: bool) -> None:
         embed = Embedder().vector if examples else None
     except MissingEmbedderError as error:
         raise LedgerError(str(error)) from None
-    folder, found = home.path / saved.FOLDER, labels(home.ledger, org=org, route=name)
+    folder, found = home.path / FOLDER, labels(home.ledger, org=org, route=name)
     now_ms = time.time_ns() // 1_000_000
     sealer = captured.sealer(org) if captured is not None and examples else None
     try:

@@ -141,6 +141,13 @@ def routing(path: Path, *, by: By = "route", since_ms: int = 0, until_ms: int | 
     return parts.all
 
 
+def labelled(path: Path, route: str, models: Sequence[str]) -> dict[str, int]:
+    """Organisation -> requests of a route for which any of these models was judged. Raises LedgerError."""
+    with reading(path) as db:
+        query = "SELECT org, count(DISTINCT request_id) FROM labels WHERE route = ? AND model IN (SELECT value FROM json_each(?)) GROUP BY 1 ORDER BY 1"
+        return {str(org): int(n) for org, n in db.execute(query, (route, msgspec.json.encode(models).decode()))}
+
+
 def percent(part: int, of: int) -> float:
     return 100 * part / of if of else 0.0
 

@@ -19,6 +19,7 @@ import numpy as np
 from jevons.learn import clusters, kernel, knn, logistic
 from jevons.learn.matrix import Columns
 from jevons.learn.mixed import Mix, Mixed
+from jevons.learn.place import path_of
 from jevons.learn.predictor import Head
 from jevons.learn.rows import Floats
 from jevons.ledger.capture import OrgSealer
@@ -27,8 +28,6 @@ from jevons.ledger.schema import sync_folder
 from jevons.ledger.sealing import Refused
 from jevons.policy.promise import Judged
 
-FOLDER = "routers"
-"""Under JEVONS_HOME."""
 _KINDS = {one.kind: one for one in (logistic.Logistic, knn.Nearest, clusters.Clusters, kernel.Kernel)}
 _ZIP = b"PK"
 
@@ -83,10 +82,6 @@ class _About(msgspec.Struct, frozen=True):
     card: Card
     columns: Columns
     heads: tuple[str, ...]
-
-
-def path_of(folder: Path, org: str, route: str) -> Path:
-    return folder / quote(org, safe="") / f"{quote(route, safe='')}.router"
 
 
 def save(folder: Path, saved: Saved, sealer: OrgSealer | None) -> Path:
