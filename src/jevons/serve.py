@@ -313,7 +313,7 @@ def _predictors(config: Config, home: Home, captured: Captured | None, promises:
     if promises is None or all(route.choose != "learned" for route in config.routes):
         return None
     from jevons.gateway.predictors import Predictors  # noqa: PLC0415  numpy is for those whose routes learn
-    from jevons.learn.saved import FOLDER  # noqa: PLC0415
+    from jevons.learn.place import FOLDER  # noqa: PLC0415
 
     return Predictors(config.routes, home.path / FOLDER, None if captured is None else captured.sealer, promises)
 
