@@ -26,6 +26,7 @@ from jevons.core.limits import (
     LOCAL_CONTEXT_TOKENS,
     LOCAL_SLOTS,
     NOTES_EVERY_S,
+    PROMISE_LABELS_MAX,
     SHUTDOWN_GRACE_S,
     SHUTDOWN_SETTLE_S,
 )
@@ -67,8 +68,7 @@ from jevons.ledger.capture import Captured
 from jevons.ledger.home import Home, HomeLock, write_private
 from jevons.ledger.ledger import Ledger, settle_open_holds
 from jevons.ledger.ops import KeySettings, StudentPut
-from jevons.ledger.routing import labels as judged
-from jevons.ledger.routing import learnt
+from jevons.ledger.routing import latest_labels, learnt
 from jevons.ledger.routing import students as registered
 from jevons.ledger.sqlite import SqliteStore
 from jevons.meter.pricebook import open_book
@@ -263,10 +263,12 @@ def _labelling(
 
 def _promises(config: Config, home: Home, ledger: Ledger) -> Promises | None:
     """What is promised of models that a route chooses by what it learns."""
-    if all(route.choose == "first" for route in config.routes):
+    learning = [route.name for route in config.routes if route.choose != "first"]
+    if not learning:
         return None
     promises = Promises(config.routes, ledger.writer.submit)
-    promises.recall(learnt(home.ledger, PROMISE), judged(home.ledger))
+    judged = (label for route in learning for label in latest_labels(home.ledger, route, PROMISE_LABELS_MAX))
+    promises.recall(learnt(home.ledger, PROMISE), judged)
     return promises
 
 

@@ -12,10 +12,12 @@ from jevons.core.features import Features
 from jevons.core.label import Label
 from jevons.core.limits import PROMISE_MODELS_MAX
 from jevons.core.routed import Stage
+from jevons.gateway import promises
 from jevons.gateway.promises import LOOKS, RECENT, Promises, Standing, read
 from jevons.ledger import routing
 from jevons.ledger.ops import KeyCreated, Labelled, Learnt
 from jevons.ledger.sqlite import SqliteStore
+from jevons.policy.drift import WINDOW
 from jevons.policy.promise import Judged, at_most, spent
 from jevons.policy.routes import Route
 from tests.ledger.making import make_key
@@ -301,6 +303,21 @@ def test_the_model_judged_longest_ago_is_forgotten() -> None:
         bench.learn(1, model=f"student/mail@{version}")
     assert bench.standing().threshold is None
     assert len(read({bench.learnt[-1].name: bench.learnt[-1].state})["acme", "mail"].models) <= PROMISE_MODELS_MAX
+
+
+def test_who_was_judged_longest_ago_makes_room_and_keeps_its_promise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over all organisations there are so many labels and no more; a drift is seen all the same."""
+    monkeypatch.setattr(promises, "PROMISE_ALL_LABELS_MAX", 2 * LOOKS[0])
+    monkeypatch.setattr(promises, "PROMISE_ROOM_EVERY", 1)
+    bench = Bench()
+    for org in ("first", "second", "third"):
+        bench.learn(LOOKS[0], org=org)
+    assert [bench.standing(org).threshold for org in ("first", "second", "third")] == [0.9] * 3
+    bench.learn(1, org="first")
+    bench.learn(200, harm_pct=50, org="first")
+    assert bench.standing("first").threshold is None
+    held = {name[0]: len(kept) for name, kept in bench.promises._labels.items()}
+    assert sum(held.values()) <= 2 * LOOKS[0] and held["second"] == WINDOW and bench.standing("second").threshold == 0.9
 
 
 def test_looking_again_and_again_finds_nothing_that_is_not_there() -> None:

@@ -38,6 +38,19 @@ def test_labels_come_back_in_order_and_a_second_of_its_kind_is_passed_over(store
     assert list(routing.labels(path, since_ms=NOON_MS + 1)) == [later]
 
 
+def test_the_latest_labels_of_each_model(store: SqliteStore, path: Path) -> None:
+    made = [
+        msgspec.structs.replace(LABEL, request=16 * (10 * n + m), model=model, org=org, at_ms=NOON_MS + n)
+        for n in range(4)
+        for m, (org, model) in enumerate([("acme", "small"), ("acme", "mini"), ("other", "small")])
+    ]
+    elsewhere = msgspec.structs.replace(LABEL, request=16 * 99, route="hard")
+    store.apply([Labelled(label) for label in [*made, elsewhere]])
+    assert list(routing.latest_labels(path, "easy", 2)) == made[6:]
+    assert list(routing.latest_labels(path, "easy", 9)) == made
+    assert list(routing.latest_labels(path, "hard", 9)) == [elsewhere]
+
+
 def test_what_is_learnt_is_replaced_by_its_name(store: SqliteStore, path: Path) -> None:
     store.apply(
         [

@@ -556,6 +556,10 @@ PROMISE_LABELS_MAX = 16_200
 """Of each model of a route, about 150 bytes each. To look at so many takes 20 ms; that is done once in 10,800 labels."""
 PROMISE_MODELS_MAX = 64
 """Of each route of an organisation; each version of a student is one. The one judged longest ago goes."""
+PROMISE_ALL_LABELS_MAX = 1_000_000
+"""Of all models of all organisations, about 190 MB. Beyond, those judged longest ago keep their latest few, and what is promised of them."""
+PROMISE_ROOM_EVERY = 1_000
+"""Labels between two looks at how many there are."""
 PROMISE_WRITTEN_EVERY = 20
 """Labels between two writings of what they have changed a little: so many bets a crash forgets. Whatever changes a threshold or a stage is written at once."""
 
@@ -594,8 +598,8 @@ FEEDBACK_RUN_ANSWERS_MAX = 256
 # Routes
 PREDICTORS_LOOKED_AT_S = 30.0
 """How often it is looked whether a route was trained anew: a look into a folder, in a thread."""
-EMBEDDED_CHARS_MAX = 2_000
-"""Of a question that is compared by meaning: so many take 0.4 to 0.9 ms on the event loop, and what is asked stands at the beginning."""
+EMBEDDED_CHARS_MAX = 1_200
+"""Of a question that is compared by meaning: so many take half a millisecond on the event loop, and what is asked stands at the beginning."""
 TEMPLATE_BYTES_MAX = 64 * 2**10
 """Instructions, tools and schema that are written in one spelling before they are compared: a millisecond. Longer ones go by their bytes."""
 

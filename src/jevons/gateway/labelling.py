@@ -7,6 +7,7 @@ where there are routes. Does not know: how any of it works.
 from collections.abc import Callable
 
 from jevons.core.label import Label
+from jevons.core.limits import CASCADE_LABELS_MAX
 from jevons.gateway.cascade import Cascades
 from jevons.gateway.feedback import Feedback
 from jevons.gateway.gate import Gate
@@ -15,7 +16,7 @@ from jevons.gateway.shadow import Shadows, Taught
 from jevons.gateway.showing import Listener
 from jevons.gateway.unseen import Asides
 from jevons.gateway.upstreams import Live
-from jevons.ledger.routing import labels
+from jevons.ledger.routing import latest_labels
 from jevons.policy.route import Table
 from jevons.policy.routes import Route
 
@@ -55,7 +56,7 @@ class Labelling:
         self.shadows.recall()
         for route in self._cascading:
             assert self.cascades is not None
-            self.cascades.recall(labels(self._ledger.path, route=route))
+            self.cascades.recall(latest_labels(self._ledger.path, route, CASCADE_LABELS_MAX))
 
     def _promise(self, label: Label) -> None:
         if self._promises is not None:

@@ -22,7 +22,13 @@ import msgspec
 
 from jevons.core.entry import admitted_ms
 from jevons.core.label import Label
-from jevons.core.limits import PROMISE_LABELS_MAX, PROMISE_MODELS_MAX, PROMISE_WRITTEN_EVERY
+from jevons.core.limits import (
+    PROMISE_ALL_LABELS_MAX,
+    PROMISE_LABELS_MAX,
+    PROMISE_MODELS_MAX,
+    PROMISE_ROOM_EVERY,
+    PROMISE_WRITTEN_EVERY,
+)
 from jevons.core.routed import Stage
 from jevons.ledger.ops import Learnt
 from jevons.policy.drift import WINDOW, Verdict, Watch
@@ -118,6 +124,8 @@ class Promises:
         self._submit = submit
         self._states: dict[tuple[str, str], State] = {}
         self._labels: dict[tuple[str, str, str], deque[tuple[int, Judged]]] = {}
+        """The one judged last stands last."""
+        self._taken = 0
         self._standing: dict[tuple[str, str, str], Standing] = {}
         self._unwritten: dict[tuple[str, str], int] = {}
         self.on_withdrawn: Withdrawn | None = None
@@ -146,7 +154,7 @@ class Promises:
             known = of.models.get(label.model)
             late_enough = known is not None and label.at_ms >= known.since_ms and admitted_ms(label.request) >= known.scored_ms
             if route is not None and late_enough and _counts(label, route):
-                self._kept(label.org, label.route, label.model).append((label.at_ms, _judged(label)))
+                self._take(label, _judged(label))
         for (org, name), state in self._states.items():
             route = self._routes[name]
             for model, known in state.models.items():
@@ -169,7 +177,7 @@ class Promises:
             return
         state = self._states[label.org, route.name]
         judged = _judged(label)
-        self._kept(label.org, route.name, label.model).append((label.at_ms, judged))
+        self._take(label, judged)
         state.shown += label.shown
         known.seen += 1
         if known.certificate is None or judged.score < known.certificate.threshold:
@@ -225,7 +233,22 @@ class Promises:
         return known
 
     def _kept(self, org: str, route: str, model: str) -> deque[tuple[int, Judged]]:
-        return self._labels.setdefault((org, route, model), deque(maxlen=PROMISE_LABELS_MAX))
+        kept = self._labels.pop((org, route, model), None)
+        kept = self._labels[org, route, model] = deque(maxlen=PROMISE_LABELS_MAX) if kept is None else kept
+        return kept
+
+    def _take(self, label: Label, judged: Judged) -> None:
+        self._kept(label.org, label.route, label.model).append((label.at_ms, judged))
+        self._taken += 1
+        if self._taken % PROMISE_ROOM_EVERY == 0:
+            self._make_room()
+
+    def _make_room(self) -> None:
+        over = sum(map(len, self._labels.values())) - PROMISE_ALL_LABELS_MAX
+        for (org, route, model), kept in list(self._labels.items()):
+            if over > 0 and len(kept) > WINDOW:
+                over -= len(kept) - WINDOW
+                self._forget(org, self._routes[route], model, WINDOW)
 
     def _look(self, org: str, route: Route, model: str, at_ms: int, *, held: bool = False) -> None:
         """Is there a threshold that holds, among all labels? One that was found before stands as long as its harm has not come above alpha: at a later look

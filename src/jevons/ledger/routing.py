@@ -26,6 +26,11 @@ _READ = (
     f"SELECT {_COLUMNS} FROM labels"
     " WHERE (:org IS NULL OR org = :org) AND (:route IS NULL OR route = :route) AND at_ms >= :since ORDER BY id"
 )
+_READ_LATEST = (
+    f"SELECT {_COLUMNS} FROM labels JOIN (SELECT DISTINCT org AS o, route AS r, model AS m FROM labels WHERE route = :route)"
+    " ON org = o AND route = r AND model = m WHERE at_ms >= coalesce((SELECT at_ms FROM labels WHERE org = o AND route = r AND model = m"
+    " ORDER BY at_ms DESC LIMIT 1 OFFSET :most - 1), 0) ORDER BY id"
+)
 _STUDENT = (
     "INSERT INTO students (name, version, org, state, card, created_ms) VALUES (?, ?, ?, ?, ?, ?)"
     " ON CONFLICT DO UPDATE SET state = excluded.state, card = excluded.card"
@@ -92,6 +97,13 @@ def labels(path: Path, *, org: str | None = None, route: str | None = None, sinc
     """Labels in the order in which they came. Raises LedgerError."""
     with reading(path) as db:
         for row in db.execute(_READ, {"org": org, "route": route, "since": since_ms}):
+            yield _label(row)
+
+
+def latest_labels(path: Path, route: str, most: int) -> Iterator[Label]:
+    """Of each model of each organisation, in the order in which they came: `most`, and those of the same millisecond. Raises LedgerError."""
+    with reading(path) as db:
+        for row in db.execute(_READ_LATEST, {"route": route, "most": most}):
             yield _label(row)
 
 
