@@ -14,6 +14,18 @@ from jevons.core.limits import LEARN_TEXT_CHARS_MAX
 from jevons.learn.rows import Floats
 
 _PIECE = re.compile(r"\w+|[^\w\s]")
+_LETTER, _DIGIT, _UPPER, _SPACE = 1, 2, 4, 8
+_KNOWN = 0x3000
+_CLASSES = np.array(
+    [
+        _LETTER * (one := chr(code)).isalnum() + _DIGIT * one.isdigit() + _UPPER * one.isupper() + _SPACE * one.isspace()
+        for code in range(_KNOWN)
+    ]
+    + [_LETTER],
+    np.uint8,
+)
+"""What each character is; all that follow (Chinese, Japanese, Korean, signs) are letters."""
+_EACH = np.arange(16)
 _NEGATED = re.compile(r"\b(?:not|no|never|except|least|false|incorrect|without|nicht|kein\w*|ne|pas|sin|nunca)\b")
 _MARKS = ("?", "_", '"', "$", "=", "(")
 SHAPE = 13 + len(_MARKS)
@@ -25,16 +37,18 @@ def shape(text: str) -> Floats:
     lines = [len(line) for line in text.split("\n") if line] or [0]
     rest = lines[1:] or [0]
     chars, words = max(1, len(text)), max(1, len(text.split()))
-    letters = sum(map(str.isalnum, text))
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    classes = np.bincount(_CLASSES[np.minimum(codes, _KNOWN)], minlength=16)
+    letters, digits, upper, spaces = (int(classes[_EACH & kind > 0].sum()) for kind in (_LETTER, _DIGIT, _UPPER, _SPACE))
     low = text.lower()
     return np.array(
         [
             math.log1p(len(text)),
             math.log(words),
             chars / words,
-            sum(map(str.isdigit, text)) / chars,
-            sum(map(str.isupper, text)) / chars,
-            (chars - letters - sum(map(str.isspace, text))) / chars,
+            digits / chars,
+            upper / chars,
+            (chars - letters - spaces) / chars,
             math.log1p(lines[0]),
             math.log(len(lines)),
             math.log1p(max(rest)),
