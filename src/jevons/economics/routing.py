@@ -15,13 +15,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
-from math import sqrt
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
 import msgspec
 
 from jevons.core.entry import ATTEMPT_BITS, Outcome, admitted_ms, first_id_of_ms
+from jevons.core.interval import wilson
 from jevons.core.label import Label
 from jevons.core.routed import Option, Role, Routed
 from jevons.core.saving import Saving, SavingKind
@@ -35,8 +35,6 @@ ELSEWHERE = frozenset({Why.CHEAPER, Why.CASCADE, Why.OBSERVED, Why.OUTSIDE_SHARE
 """Another than the reference would answer, if the route might go all the way."""
 WEIGHED = ELSEWHERE | {Why.NOT_GOOD_ENOUGH, Why.UNSCORED, Why.NO_PROMISE, Why.REFERENCE_CHEAPEST}
 """It was weighed whether another should answer."""
-DEVIATIONS = 1.96
-"""Of a two-sided interval of 95 %."""
 
 _ANSWERS = frozenset({Role.ANSWER, Role.RETRY, Role.FAILOVER, Role.HEDGE})
 _QUERY = """
@@ -83,7 +81,8 @@ class Row(msgspec.Struct, kw_only=True):
         """(share, low, high) with 95 %; None where nothing was judged."""
         if not self.judged:
             return None
-        return wilson(self.harmed / self.weight, self.weight**2 / self.weight_squared)
+        share, worth = self.harmed / self.weight, self.weight**2 / self.weight_squared
+        return share, *wilson(share * worth, worth)
 
     def document(self) -> dict[str, Any]:
         """As plain values, what is reckoned from them included."""
@@ -150,14 +149,6 @@ def labelled(path: Path, route: str, models: Sequence[str]) -> dict[str, int]:
 
 def percent(part: int, of: int) -> float:
     return 100 * part / of if of else 0.0
-
-
-def wilson(share: float, n: float) -> tuple[float, float, float]:
-    """(share, low, high)."""
-    z2 = DEVIATIONS**2
-    middle = (share + z2 / (2 * n)) / (1 + z2 / n)
-    room = DEVIATIONS * sqrt(share * (1 - share) / n + z2 / (4 * n * n)) / (1 + z2 / n)
-    return share, max(0.0, middle - room), min(1.0, middle + room)
 
 
 class _Parts:

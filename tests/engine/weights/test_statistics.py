@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from jevons.engine.weights.statistics import mean_per_token, paired_loss, paired_loss_limit, upper_limit, wilson
+from jevons.engine.weights.statistics import mean_per_token, paired_loss, paired_loss_limit, upper_limit
 
 SAMPLES = 120
 
@@ -38,12 +38,6 @@ def test_one_bad_text_among_good_ones_is_not_averaged_away() -> None:
     sums = [0.1] * 29 + [40.0]
     mean = mean_per_token(sums, [100] * 30)
     assert upper_limit(sums, [100] * 30) > 2 * mean
-
-
-def test_wilson() -> None:
-    """Newcombe 1998, table I: 81 of 263."""
-    assert wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)
-    assert wilson(0, 0) == (0, 1)
 
 
 def test_the_paired_limit_covers() -> None:

@@ -10,9 +10,10 @@ from typing import Any, Literal
 
 import msgspec
 
+from jevons.core.interval import wilson
 from jevons.engine.weights.measure import Measured
 from jevons.engine.weights.probe import Quality, Speed
-from jevons.engine.weights.statistics import mean_per_token, paired_loss, paired_loss_limit, upper_limit, wilson
+from jevons.engine.weights.statistics import mean_per_token, paired_loss, paired_loss_limit, upper_limit
 
 By = Literal["seconds", "bytes"]
 KLD_MAX = 0.05

@@ -54,18 +54,6 @@ def _ratio(draws: Floats, x: Floats, n: Floats) -> tuple[Floats, Floats]:
     return ratio, np.sqrt(np.maximum(squares, 0) * count / (count - 1)) / total
 
 
-def wilson(right: int, of: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Two-sided interval of a share (Wilson 1927)."""
-    if not of:
-        return 0.0, 1.0
-    z = NormalDist().inv_cdf(0.5 + confidence / 2)
-    share = right / of
-    middle = share + z * z / (2 * of)
-    half = z * math.sqrt(share * (1 - share) / of + z * z / (4 * of * of))
-    scale = 1 + z * z / of
-    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
-
-
 def paired_loss(reference: Sequence[bool], candidate: Sequence[bool]) -> float:
     """Share of right answers lost: of the reference less of the candidate, on the same questions."""
     return (sum(reference) - sum(candidate)) / len(reference)
