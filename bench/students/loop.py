@@ -17,12 +17,12 @@ from jevons.core.label import Label
 from jevons.core.routed import Option, Stage
 from jevons.distil.dataset import usable
 from jevons.distil.train import Untrainable, train
-from jevons.gateway.promises import LOOKS, Promises
+from jevons.gateway.promises import Promises
 from jevons.learn.student import Student, Vector
 from jevons.learn.student_card import Scope
 from jevons.ledger.capture import Example
 from jevons.policy.objective import decide, sampled
-from jevons.policy.promise import Judged, at_most
+from jevons.policy.promise import Judged, at_most, spent
 from jevons.policy.routes import Route
 
 DELTA = 0.1
@@ -218,7 +218,7 @@ def rival(rows: Sequence[Row], local: Local, alpha: float, embed: Embed, same: S
         if said is not None and (threshold is None or in_sample):
             judged.append(Judged(said.score, not same(said.text, row.said)))
             if len(judged) % LOOK_EVERY == 0:
-                threshold = favourable(judged, alpha, DELTA / len(LOOKS))
+                threshold = favourable(judged, alpha, spent(DELTA, 1))
         if not served or in_sample:
             local.learn(row.question, vector, row.said)
         answer = said.text if served and said is not None else row.said
