@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from bench.students.rivals import Local
 from bench.students.sets import Row
+from jevons.core.entry import first_id_of_ms
 from jevons.core.features import Features
 from jevons.core.label import Label
 from jevons.core.routed import Option, Stage
@@ -149,7 +150,7 @@ class Loop:
                 continue
             good = self._same(said.text, row.said)
             label = Label(
-                number, 0, ORG, rule.name, version.model, TEACHER, good, not good, rule.grader, 1.0, said.score, version is shown,
+                first_id_of_ms(number), 0, ORG, rule.name, version.model, TEACHER, good, not good, rule.grader, 1.0, said.score, version is shown,
                 number, Features(),
             )  # fmt: skip
             self._promises.learn(label)
