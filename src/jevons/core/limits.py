@@ -598,13 +598,13 @@ FEEDBACK_RUN_ANSWERS_MAX = 256
 # Routes
 PREDICTORS_LOOKED_AT_S = 30.0
 """How often it is looked whether a route was trained anew: a look into a folder, in a thread."""
-EMBEDDED_CHARS_MAX = 1_200
-"""Of a question that is compared by meaning: so many take half a millisecond on the event loop, and what is asked stands at the beginning."""
+EMBEDDED_CHARS_MAX = 1_000
+"""Of a question that is compared by meaning: so many take 0.4 ms on the event loop, and what is asked stands at the beginning."""
 TEMPLATE_BYTES_MAX = 64 * 2**10
 """Instructions, tools and schema that are written in one spelling before they are compared: a millisecond. Longer ones go by their bytes."""
 
 # Learned routes
-LEARN_TEXT_CHARS_MAX = 4_000
-"""Of a question, what a predictor looks at: a millisecond."""
+LEARN_TEXT_CHARS_MAX = 1_600
+"""Of a question, what a predictor looks at: 0.3 ms."""
 LEARN_NEIGHBOURS_ROWS_MAX = 4_096
 """Judged requests that a predictor by nearest ones compares with: 4 MB to go through for each request, half a millisecond."""
