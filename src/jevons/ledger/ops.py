@@ -249,7 +249,7 @@ class Learnt(msgspec.Struct, frozen=True):
     """What is learnt of something, whole and new."""
 
     kind: str
-    """promise, breaker, cascade"""
+    """promise, breaker"""
     name: str
     state: str
     """JSON."""

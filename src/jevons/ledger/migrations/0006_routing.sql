@@ -26,9 +26,9 @@ CREATE TABLE labels (
 CREATE INDEX labels_by_route ON labels (org, route, model, at_ms);
 CREATE UNIQUE INDEX labels_once ON labels (request_id, model, reference, grader);
 
--- What is learnt and must outlive a restart: a promise and its stage, a breaker, a belief about answers.
+-- What is learnt and must outlive a restart: a promise and its stage, a breaker.
 CREATE TABLE learnt (
-    kind          TEXT NOT NULL,                  -- promise, breaker, cascade
+    kind          TEXT NOT NULL,                  -- promise, breaker
     name          TEXT NOT NULL,
     state         TEXT NOT NULL,                  -- JSON
     at_ms         INTEGER NOT NULL,
