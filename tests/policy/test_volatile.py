@@ -21,6 +21,7 @@ def edit(there: object, here: object) -> Edit:
         ("It is 2026-11-22 10:07.", "It is 2026-11-22 10:08.", Value.CLOCK),
         ("The date is 20261122 now.", "The date is 20261123 now.", Value.CLOCK),
         ("Seconds: 1763800001", "Seconds: 1763800002", Value.CLOCK),
+        ("Step 1 of 5c1763800001aef0", "Step 2 of 5c1763800001aef0", Value.COUNTER),
         ("Today is Sunday, November 22.", "Today is Monday, November 23.", Value.CLOCK),
         ("Session 3f2a91bc-77aa-4b8e-9c1d-0123456789ab", "Session 9e1b04dd-1c2d-4e5f-8a9b-ba9876543210", Value.RANDOM_ID),
         ("nonce=kT9x2LmQ7p", "nonce=Zw31bnR0aY", Value.RANDOM_ID),

@@ -71,8 +71,12 @@ def rewritten(frames: Sequence[Frame], fault: str | None, size_bytes: int) -> li
     """The same stream in a stranger way: the `sse_…` faults."""
     middle = [i for i, frame in enumerate(frames) if frame.kind is Kind.DELTA and frame.data]
     at = middle[len(middle) // 2] if middle else len(frames) - 1
+    broken = b'data: {"id": "broken", \n\n'
     if fault == "sse_malformed":
-        return [*frames[:at], Frame(b'data: {"id": "broken", \n\n', Kind.OPEN), *frames[at:]]
+        return [*frames[:at], Frame(broken, Kind.OPEN), *frames[at:]]
+    if fault == "sse_malformed_joined":
+        before = b"".join(frame.data for frame in frames[:at])
+        return [*[replace(frame, data=b"") for frame in frames[:at]], Frame(before + broken, Kind.OPEN), *frames[at:]]
     if fault == "sse_huge_line":
         return [*frames[:at], Frame(b": " + b"x" * size_bytes + b"\n\n", Kind.OPEN), *frames[at:]]
     if fault == "sse_huge_event":

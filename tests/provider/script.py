@@ -42,6 +42,7 @@ FAULTS = {
     "usage_unasked": "Chat: the usage chunk although the client did not ask",
     # how events are written
     "sse_malformed": "one event in the middle is broken JSON",
+    "sse_malformed_joined": "the same, in one write with all that comes before it",
     "sse_huge_line": "one comment line of 10 MB in the middle (`size_bytes`)",
     "sse_huge_event": "one delta of 10 MB in the middle (`size_bytes`)",
     "sse_crlf": "lines end with CRLF",

@@ -257,6 +257,7 @@ def test_how_events_are_written(provider: Provider, marker: str) -> None:
         assert text_of(run(provider, f"{marker}/again/{sound}", fault=sound)[0].body) == REPLY
     with pytest.raises(ValueError, match="Expecting"):
         text_of(body("sse_malformed").body)
+    assert body("sse_malformed_joined").chunks[0].count(b"\n\n") > 1
 
 
 def test_stream_faults_need_a_stream(provider: Provider, marker: str) -> None:

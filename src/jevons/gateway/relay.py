@@ -118,6 +118,7 @@ class Relay:
                 now += self._translate(later)
                 later = self._translator.take_terminal()
         await self._send(now)
+        self._check_told()
         self.terminal = later
         return self._reader.ended or (self._guard is not None and self._guard.cut)
 
@@ -141,14 +142,11 @@ class Relay:
     def _translate(self, whole: bytes) -> bytes:
         assert self._translator is not None
         feed = self._translator.feed
-        told = b"".join([feed(name or None, data) for name, data, _ in events(whole)])
-        self._check_told()
-        return told
+        return b"".join([feed(name or None, data) for name, data, _ in events(whole)])
 
     def _check_told(self) -> None:
-        """What cannot be told in the client's dialect is broken, unless the upstream has said so itself."""
-        assert self._translator is not None
-        if self._translator.error is not None and not self._reader.failed:
+        """What cannot be told in the client's dialect is broken, unless the upstream has said so itself. Asked once what came before it is sent."""
+        if self._translator is not None and self._translator.error is not None and not self._reader.failed:
             raise BrokenStream(self._translator.error[1])
 
 

@@ -40,10 +40,10 @@ class Edit(NamedTuple):
 
 _MONTHS = rb"January|February|March|April|May|June|July|August|September|October|November|December"
 _CLOCK = re.compile(
-    rb"\d\d?:\d\d|\d{4}-\d\d-\d\d|\b\d{1,2}[/.]\d{1,2}[/.]\d{2,4}\b|(?<!\d)1[5-9]\d{8}(?:\d{3})?(?!\d)|(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day|"
+    rb"\d\d?:\d\d|\d{4}-\d\d-\d\d|\b\d{1,2}[/.]\d{1,2}[/.]\d{2,4}\b|(?<![0-9A-Za-z])1[5-9]\d{8}(?:\d{3})?(?![0-9A-Za-z])|(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day|"
     + _MONTHS
 )
-"""A time, a date, Unix seconds or milliseconds from 2017 on, a day or a month by its name."""
+"""A time, a date, Unix seconds or milliseconds from 2017 on (not ten digits in the middle of a hexadecimal id), a day or a month by its name."""
 _OF_TIME = re.compile(rb"\b(?:time|date|today|now|timestamp|clock)\b", re.IGNORECASE)
 _ADDRESS = re.compile(rb"https?://[^\s\"\\]+", re.IGNORECASE)
 _PARAMETER = re.compile(rb"[?&]([^?&=]+)=")
