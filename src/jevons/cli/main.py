@@ -49,6 +49,8 @@ from jevons.ledger.home import Home, write_private
 MEASURING = {
     **dict.fromkeys(("numpy", "cryptography"), install_command),
     **dict.fromkeys(("numba", "llvmlite"), lambda: f"{sys.executable} -m pip install numba"),
+    "statsforecast": lambda: f"{sys.executable} -m pip install 'statsforecast>=2'",
+    "ecologits": lambda: f"{sys.executable} -m pip install 'ecologits>=0.11'",
 }
 """What only some commands need -> how to get it."""
 
@@ -78,6 +80,7 @@ def main() -> None:
 
 
 def _for_the_operator() -> tuple[type[Exception], ...]:
+    from jevons.economics.unitcost.errors import UnitCostError
     from jevons.engine.native.package import NativeError
     from jevons.imports.intake import CountedTwice
     from jevons.imports.reading import Unreadable
@@ -97,7 +100,7 @@ def _for_the_operator() -> tuple[type[Exception], ...]:
         Unreadable,
         CountedTwice,
     )
-    return *gateway, NativeError
+    return *gateway, NativeError, UnitCostError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

@@ -1,0 +1,1 @@
+"""Energy and carbon of recorded calls, as intervals."""
