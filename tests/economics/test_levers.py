@@ -1,11 +1,8 @@
-"""Shapley's shares are fair and whole; a turn's seconds are what its formula says."""
+"""A turn's seconds are what its formula says, for every set of levers."""
 
 from fractions import Fraction
-from itertools import permutations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from jevons.economics.levers import (
     BATCHED,
@@ -16,13 +13,9 @@ from jevons.economics.levers import (
     Rates,
     Workload,
     corners,
-    shares,
-    subsets,
     turn_seconds,
 )
 
-NAMES = ("a", "b", "c")
-COSTS = st.lists(st.integers(0, 10**12), min_size=8, max_size=8)
 RATES = Rates(
     {False: 100.0, True: 200.0},
     {(False, False): 20.0, (False, True): 80.0, (True, False): 50.0, (True, True): 100.0},
@@ -30,29 +23,6 @@ RATES = Rates(
     {False: 0.5, True: 1.0},
 )
 WORK = Workload(1_000, 800, 100)
-
-
-@given(COSTS)
-def test_shares_sum_to_the_fall_and_are_the_mean_over_all_orders(costs: list[int]) -> None:
-    cost = dict(zip(subsets(NAMES), costs, strict=True))
-    found = shares(cost.__getitem__, NAMES)
-    assert sum(found.values()) == cost[frozenset()] - cost[frozenset(NAMES)]
-    for name in NAMES:
-        gains = []
-        for order in permutations(NAMES):
-            before = frozenset(order[: order.index(name)])
-            gains.append(cost[before] - cost[before | {name}])
-        assert abs(found[name] - Fraction(sum(gains), len(gains))) < 1
-
-
-@given(COSTS)
-def test_who_does_nothing_gets_nothing_and_equals_get_the_same(costs: list[int]) -> None:
-    idle = dict(zip(subsets(NAMES), costs, strict=True))
-    for levers in subsets(NAMES):
-        idle[levers] = idle[levers - {"c"}]
-    assert shares(idle.__getitem__, NAMES)["c"] == 0
-    counted = {levers: costs[len(levers)] * 6 for levers in subsets(NAMES)}
-    assert len(set(shares(counted.__getitem__, NAMES).values())) <= 2  # but for a unit that cannot be parted
 
 
 def test_a_turns_seconds() -> None:

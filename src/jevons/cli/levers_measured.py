@@ -14,7 +14,8 @@ import msgspec
 import numpy as np
 
 from jevons.cli.park_measure import served
-from jevons.economics.levers import COMPRESSED, LEVERS, Rates, Workload, corners, shares
+from jevons.economics.levers import COMPRESSED, LEVERS, Rates, Workload, corners
+from jevons.economics.shapley import shares
 from jevons.engine.experts.routing import DENSE, STORED
 from jevons.engine.experts.sizes import sizes as sizes_of
 from jevons.engine.levers.measure import Measured, Sizes, Weights, measure, weights

@@ -1,31 +1,25 @@
 """What each lever takes off the cost of a local token: a model of one turn's seconds, and each lever's fair share of the fall.
 
 Comes in: measured rates, a workload, the price of a machine's second. Goes out: nano-dollars per million tokens for every set of levers, and
-Shapley shares that sum to the whole fall. Does not know: how rates are measured, what a lever is made of.
+so, by `shapley`, each lever's share of the whole fall. Does not know: how rates are measured, what a lever is made of.
 
 One turn reads `prompt` tokens, of which `repeated` were in the turn before, and writes `output` tokens:
 
     seconds = (prompt - found · repeated) / prefill rate  +  output / decode rate  +  found · repeated · seconds to put a token back
 
 Quantised weights change both rates, batching the rate of decoding, a kept prefix what is computed, and compressed KV how often a prefix is
-still there when it is asked for. So levers meet: a kept prefix is worth less on faster weights. Shapley's value gives each the mean of what it
-adds over all orders in which they can be pulled; it is the only share that sums to the fall, treats equals alike and gives nothing to what
-does nothing (Shapley, "A Value for n-Person Games", 1953).
+still there when it is asked for. So levers meet: a kept prefix is worth less on faster weights. How the fall is shared out: `shapley`.
 """
 
-from collections.abc import Callable, Sequence
 from fractions import Fraction
-from itertools import combinations
-from math import factorial
 from typing import NamedTuple
 
-from jevons.core.money import allot, half_even
+from jevons.core.money import half_even
+from jevons.economics.shapley import Set, subsets
 
 QUANTISED, BATCHED, KEPT, COMPRESSED = LEVERS = ("quantised weights", "batched", "prefix kept", "KV compressed")
 MILLION = 1_000_000
 NUSD = 10**9
-
-Set = frozenset[str]
 
 
 class Workload(NamedTuple):
@@ -77,30 +71,3 @@ def corners(rates: Rates, work: Workload, usd_per_s: Fraction) -> dict[Set, Corn
         cost = Fraction(seconds) * usd_per_s * NUSD * MILLION / tokens
         found[levers] = Corner(levers, seconds, half_even(cost.numerator, cost.denominator))
     return found
-
-
-def shares(cost: Callable[[Set], int], names: Sequence[str]) -> dict[str, int]:
-    """Shapley's share of each name in `cost` of none less `cost` of all, in whole units that sum to it exactly.
-
-    Shares are exact fractions first; what rounding leaves goes to the largest remainders.
-    """
-    exact = {name: _share(cost, name, [other for other in names if other != name]) for name in names}
-    scale = factorial(len(names))
-    total, parts = allot([int(exact[name] * scale) for name in names], scale)
-    assert total == cost(frozenset()) - cost(frozenset(names))
-    return dict(zip(names, parts, strict=True))
-
-
-def subsets(names: Sequence[str]) -> list[Set]:
-    """All sets, the smaller first."""
-    return [frozenset(chosen) for size in range(len(names) + 1) for chosen in combinations(names, size)]
-
-
-def _share(cost: Callable[[Set], int], name: str, others: Sequence[str]) -> Fraction:
-    """The mean, over all orders, of what `name` saves when it comes after those before it."""
-    count = len(others) + 1
-    share = Fraction(0)
-    for before in subsets(others):
-        orders = factorial(len(before)) * factorial(count - len(before) - 1)
-        share += Fraction(orders, factorial(count)) * (cost(before) - cost(before | {name}))
-    return share
