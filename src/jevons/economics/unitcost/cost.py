@@ -30,7 +30,8 @@ day, 226.75 of 278 at the peak (0.82), with a load of the whole world."""
 YEARS = 4.0
 """Over which bought hardware is written off: an assumption, and an input."""
 COLOCATION_USD_KW_MONTH = 184.06
-"""Mean asking rate for 250 to 500 kW in primary North American markets, without electricity: CBRE, North America Data Center Trends, H2 2024."""
+"""For a kW of computers, without electricity: mean asking rate for 250 to 500 kW in primary North American markets (CBRE, North America Data
+Center Trends, H2 2024). Who takes megawatts pays less."""
 HOURS_A_YEAR = 8_766
 LEVELS = (0.05, 0.5, 0.95)
 PARTS = 99
@@ -159,8 +160,9 @@ def owned(part: Part, purchase_usd: float | None = None, terms: Owning | None = 
     if price is not None:
         kw = _kw(part, terms.pue)
         capital = price / (terms.years * HOURS_A_YEAR)
-        running = kw * (terms.electricity_usd_kwh + terms.colocation_usd_kw_month * 12 / HOURS_A_YEAR)
-        how = f"bought at ${price:,.0f} for {terms.years:g} years, {kw:.2g} kW at ${terms.electricity_usd_kwh:g}/kWh, with a place for it"
+        place = kw / terms.pue * terms.colocation_usd_kw_month * 12 / HOURS_A_YEAR
+        running = kw * terms.electricity_usd_kwh + place
+        how = f"bought at ${price:,.0f} for {terms.years:g} years, {kw:.2g} kW at ${terms.electricity_usd_kwh:g}/kWh, a place for it at ${place:.2f}/h"
         source = part.source("purchase_usd") if purchase_usd is None else "the price as stated"
         return Hourly(usd=exactly(capital + running), how=how, source=source)
     low, high = part.tco_hyperscaler_usd_h, part.tco_neocloud_usd_h
