@@ -1,0 +1,1 @@
+"""How well the blend forecasts real usage, beside AutoETS and AutoTheta: rolling origin, the same past and steps for all."""
