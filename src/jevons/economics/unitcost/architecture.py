@@ -64,11 +64,18 @@ class Latent(msgspec.Struct, frozen=True, tag=True):
     value_dim: int
     query_rank: int | None = None
     """None: queries are made in one step (DeepSeek-V2-Lite)."""
+    index_heads: int = 0
+    """Of the indexer that chooses which tokens are looked at (DeepSeek-V3.2, section 2.1); 0 = there is none in this layer."""
+    index_dim: int = 0
+    selected: int | None = None
+    """Tokens that it chooses; None = all are looked at."""
 
     def params(self, hidden: int) -> int:
         query = self.nope_dim + self.rope_dim
         queries = hidden * self.heads * query if self.query_rank is None else self.query_rank * (hidden + self.heads * query)
-        return queries + hidden * (self.kv_rank + self.rope_dim) + self.expanding + self.heads * self.value_dim * hidden
+        indexing = (self.query_rank or hidden) * self.index_heads * self.index_dim + hidden * (self.index_dim + self.index_heads)
+        compressing = hidden * (self.kv_rank + self.rope_dim)
+        return queries + compressing + self.expanding + self.heads * self.value_dim * hidden + indexing
 
     @property
     def expanding(self) -> int:
@@ -78,13 +85,17 @@ class Latent(msgspec.Struct, frozen=True, tag=True):
     @property
     def cache_elements(self) -> int:
         """Of one token in one layer, shared by all heads."""
-        return self.kv_rank + self.rope_dim
+        return self.kv_rank + self.rope_dim + self.index_dim
 
     def kept(self, context: int) -> int:
         return context
 
     def pairs(self, before: int, new: int) -> int:
-        return triangle(before, new)
+        """Of attention itself; the indexer looks at all of them."""
+        if self.selected is None:
+            return triangle(before, new)
+        growing = min(new, max(0, self.selected - before))
+        return triangle(before, growing) + (new - growing) * self.selected
 
 
 class Recurrence(msgspec.Struct, frozen=True, tag=True):
@@ -128,13 +139,16 @@ class Experts(msgspec.Struct, frozen=True, tag=True):
     shared_width: int = 0
     """Of all shared experts together; 0 = none."""
     gated: bool = True
+    inner: int = 0
+    """Width of the vector that routed experts work on, if the hidden one is compressed for them (Nemotron 3 Super); 0 = it is not."""
 
     def expert_params(self, hidden: int) -> int:
         """Of one expert."""
-        return (3 if self.gated else 2) * hidden * self.width
+        return (3 if self.gated else 2) * (self.inner or hidden) * self.width
 
     def shared_params(self, hidden: int) -> int:
-        return (3 if self.gated else 2) * hidden * self.shared_width
+        """Of what every token takes beside the router: shared experts, and compressing for the routed ones and back."""
+        return hidden * ((3 if self.gated else 2) * self.shared_width + 2 * self.inner)
 
     def touched(self, tokens: float) -> float:
         """Expected number of different experts that `tokens` tokens take, each choosing evenly and by itself: E (1 − (1 − k/E)ⁿ)."""
@@ -218,6 +232,11 @@ class Architecture(msgspec.Struct, frozen=True):
             if isinstance(group.feed_forward, Experts)
         )
         return self.params_total - idle
+
+    @property
+    def params_multiplied(self) -> int:
+        """Of the active ones those that a token is multiplied with: an embedding that is looked up only is not among them."""
+        return self.params_active - (0 if self.tied else self.vocabulary * self.hidden)
 
     def cache_elements(self, context: int) -> int:
         """Elements of keys and values that one sequence of `context` tokens keeps, all layers; states of recurrences not included."""

@@ -21,7 +21,7 @@ class Precision(msgspec.Struct, frozen=True):
     bits: dict[Kind, float]
     """Of a weight, with its share of scales."""
     compute: dict[Kind, str]
-    """Numbers in which products are made: "fp32", "fp16", "bf16", "fp8", "fp4", "int8"."""
+    """Numbers in which products are made: "f32", "f16", "bf16", "fp8", "fp4", "int8", as a part's figures are named."""
 
 
 class CachePrecision(msgspec.Struct, frozen=True):
@@ -50,9 +50,9 @@ def even(name: str, bits: float, compute: str, wide: Mapping[Kind, float] | None
 
 BYTES_16: dict[Kind, float] = {"embedding": 16, "head": 16, "router": 16}
 PRECISIONS = {
-    "fp32": even("fp32", 32, "fp32"),
+    "fp32": even("fp32", 32, "f32"),
     "bf16": even("bf16", 16, "bf16"),
-    "fp16": even("fp16", 16, "fp16"),
+    "fp16": even("fp16", 16, "f16"),
     "fp8": even("fp8", 8, "fp8", BYTES_16),
     "nvfp4": even("nvfp4", 4.5, "fp4", BYTES_16),
     "mxfp4": even("mxfp4", 4.25, "fp4", BYTES_16),
@@ -61,9 +61,9 @@ PRECISIONS = {
 }
 ALIASES = {"fp4": "nvfp4", "float32": "fp32", "bfloat16": "bf16", "float16": "fp16", "awq": "int4", "gptq": "int4"}
 CACHES = {
-    "fp32": CachePrecision("fp32", 32, 32, compute="fp32"),
+    "fp32": CachePrecision("fp32", 32, 32, compute="f32"),
     "bf16": CachePrecision("bf16", 16, 16),
-    "fp16": CachePrecision("fp16", 16, 16, compute="fp16"),
+    "fp16": CachePrecision("fp16", 16, 16, compute="f16"),
     "fp8": CachePrecision("fp8", 8, 8),
 }
 
