@@ -1,195 +1,39 @@
-"""The parts that make tokens: what each can compute, move, hold and draw, and what an hour of it costs, every figure with its source.
+"""The catalogue of parts that make tokens, every figure with its source.
 
-Comes in: data/hardware.toml, whose head explains every figure, and the user's own hardware.toml in JEVONS_HOME, which adds parts and
-overrides figures. Goes out: `Part`s, found by the names that people and tables use. A figure that nobody published is None; whoever
-needs it gets UnknownFact, which says how to give it. Does not know: models, this machine (`machine`), what a token costs.
+Comes in: data/hardware.toml, whose head explains every figure; the user's own hardware.toml in JEVONS_HOME, which adds parts and
+overrides figures; this machine, if it was measured. Goes out: `Part`s, found by the names that people and tables use.
+Does not know: models, what a token costs.
 """
 
 import math
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from difflib import get_close_matches
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, get_args
 
+from jevons.economics.unitcost import machine
 from jevons.economics.unitcost.errors import UnitCostError, UnknownFact
+from jevons.economics.unitcost.part import FIGURES, FILE, Confidence, Dispute, Kind, Part, Status
 
-FILE = "hardware.toml"
-"""The name of our data file, and of the user's own."""
-
-Kind = Literal["gpu", "consumer gpu", "soc", "tpu", "asic", "wafer", "cpu"]
-Status = Literal["available", "announced"]
-Confidence = Literal["high", "medium", "low"]
-Group = Literal["spec", "power", "price", "tco"]
-"""Figures that mostly have one source in common."""
-
-GIGA, TERA, PETA = 1e9, 1e12, 1e15
-
-
-class Figure(NamedTuple):
-    """What one figure of a part is."""
-
-    words: str
-    unit: str
-    group: Group
-
-
-FIGURES: dict[str, Figure] = {
-    "f32_tflops": Figure("f32 throughput", "TFLOP/s", "spec"),
-    "bf16_tflops": Figure("16-bit throughput", "TFLOP/s", "spec"),
-    "fp8_tflops": Figure("fp8 throughput", "TFLOP/s", "spec"),
-    "fp4_tflops": Figure("fp4 throughput", "TFLOP/s", "spec"),
-    "int8_tops": Figure("int8 throughput", "TOP/s", "spec"),
-    "memory_gb": Figure("memory", "GB", "spec"),
-    "bandwidth_gb_s": Figure("memory bandwidth", "GB/s", "spec"),
-    "link_gb_s": Figure("link bandwidth to its neighbours, one way", "GB/s", "spec"),
-    "tdp_w": Figure("rated power", "W", "power"),
-    "measured_w": Figure("power measured under load", "W", "power"),
-    "allin_kw": Figure("all-in power (its share of server, network and cooling)", "kW", "power"),
-    "price_low_usd_h": Figure("lowest rent", "$/h", "price"),
-    "price_typical_usd_h": Figure("typical rent", "$/h", "price"),
-    "price_high_usd_h": Figure("highest rent", "$/h", "price"),
-    "purchase_usd": Figure("purchase price", "$", "price"),
-    "tco_hyperscaler_usd_h": Figure("cost of owning it as a hyperscaler", "$/h", "tco"),
-    "tco_neocloud_usd_h": Figure("cost of owning it as a smaller cloud", "$/h", "tco"),
-}
-"""Throughputs are dense and of one part. GB are 10^9 bytes."""
-
-THROUGHPUT = {
-    **dict.fromkeys(("f32", "fp32"), "f32_tflops"),
-    **dict.fromkeys(("bf16", "f16", "fp16"), "bf16_tflops"),
-    "fp8": "fp8_tflops",
-    "fp4": "fp4_tflops",
-    "int8": "int8_tops",
-}
-"""What is computed in -> the figure that is its rate."""
-
-
-class Quotes(NamedTuple):
-    """Rent of one part in dollars an hour, as quoted; mixed dates and sellers, so a spread and no market price."""
-
-    low: float | None
-    typical: float | None
-    high: float | None
-
-
-class Dispute(NamedTuple):
-    """What another source says of a figure."""
-
-    figure: str
-    value: float
-    source: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Part:
-    """One accelerator or processor. None is unknown; see `FIGURES` for words and units."""
-
-    name: str
-    vendor: str
-    kind: Kind
-    status: Status = "available"
-    announced: str = ""
-    """When and where it was announced, for what cannot be bought yet."""
-    aliases: tuple[str, ...] = ()
-    f32_tflops: float | None = None
-    bf16_tflops: float | None = None
-    fp8_tflops: float | None = None
-    fp4_tflops: float | None = None
-    int8_tops: float | None = None
-    memory_gb: float | None = None
-    bandwidth_gb_s: float | None = None
-    link_gb_s: float | None = None
-    tdp_w: float | None = None
-    measured_w: float | None = None
-    allin_kw: float | None = None
-    price_low_usd_h: float | None = None
-    price_typical_usd_h: float | None = None
-    price_high_usd_h: float | None = None
-    purchase_usd: float | None = None
-    tco_hyperscaler_usd_h: float | None = None
-    tco_neocloud_usd_h: float | None = None
-    disputes: tuple[Dispute, ...] = ()
-    confidence: Confidence = "medium"
-    note: str = ""
-    sources: Mapping[str, str]
-    """Group or single figure -> where it comes from."""
-
-    def figure(self, name: str) -> float:
-        """A figure by its name in `FIGURES`. Raises UnknownFact where it is not known."""
-        value: float | None = getattr(self, name)
-        if value is None:
-            words, unit, _ = FIGURES[name]
-            raise UnknownFact(
-                f"the {words} of {self.name} is not known ({name}). If you know it, write it into {FILE} in JEVONS_HOME:\n"
-                f'[[part]]\nname = "{self.name}"\n{name} = …  # {unit}\nsource = "where you have it from"'
-            )
-        return value
-
-    def source(self, figure: str) -> str:
-        """Where a figure comes from."""
-        return self.sources.get(figure) or self.sources.get(FIGURES[figure].group, "")
-
-    def flops(self, precision: str) -> float:
-        """FLOP/s (for int8: operations a second) of dense matrix products in `precision`: f32, bf16 or f16, fp8, fp4, int8.
-        Raises UnknownFact where it is not known: whether it can compute in that precision is not for us to assume.
-        """
-        if precision not in THROUGHPUT:
-            raise UnknownFact(f"parts have no throughput in {precision!r}; there are {', '.join(THROUGHPUT)}")
-        return self.figure(THROUGHPUT[precision]) * TERA
-
-    def bandwidth(self) -> float:
-        """Bytes a second from and to its memory. Raises UnknownFact."""
-        return self.figure("bandwidth_gb_s") * GIGA
-
-    def memory(self) -> float:
-        """Bytes of its memory. Raises UnknownFact."""
-        return self.figure("memory_gb") * GIGA
-
-    def link(self) -> float:
-        """Bytes a second to its neighbours, one way. Raises UnknownFact."""
-        return self.figure("link_gb_s") * GIGA
-
-    def ridge(self, precision: str) -> float:
-        """FLOP per byte from which on computing and not memory is the limit (Williams et al. 2009). Raises UnknownFact."""
-        return self.flops(precision) / self.bandwidth()
-
-    def hourly(self) -> Quotes:
-        """What an hour of it is quoted at."""
-        return Quotes(self.price_low_usd_h, self.price_typical_usd_h, self.price_high_usd_h)
-
-    def usd_per_pflop_hour(self, precision: str) -> float:
-        """Dollars for an hour of 10^15 FLOP/s at the typical rent. Raises UnknownFact."""
-        return self.figure("price_typical_usd_h") / (self.flops(precision) / PETA)
-
-    def usd_per_tb_s_hour(self) -> float:
-        """Dollars for an hour of 10^12 bytes a second at the typical rent. Raises UnknownFact."""
-        return self.figure("price_typical_usd_h") / (self.bandwidth() / TERA)
-
-    def as_dict(self) -> dict[str, object]:
-        """For --json: stable keys; money in nano-dollars; null is unknown."""
-        document: dict[str, object] = {
-            key: getattr(self, key) for key in ("name", "vendor", "kind", "status", "announced", "confidence", "note")
-        }
-        for figure in FIGURES:
-            value = getattr(self, figure)
-            if "_usd" in figure:
-                document[figure.replace("_usd", "_nusd")] = None if value is None else round(value * GIGA)
-            else:
-                document[figure] = value
-        document["disputes"] = [dispute._asdict() for dispute in self.disputes]
-        document["sources"] = dict(self.sources)
-        return document
+__all__ = ["Part", "find", "part", "parts", "plain", "sources"]
 
 
 def parts(home: Path | None = None) -> tuple[Part, ...]:
-    """The catalogue, in the order of its file; with those of `home`/hardware.toml over it. Raises UnitCostError for a bad file."""
+    """The catalogue, in the order of its file. With a `home`, this machine too if it was measured, and hardware.toml over all.
+    Raises UnitCostError for a bad file.
+    """
     found = {part.name: part for part in _packaged()}
-    if home is not None and (home / FILE).exists():
+    if home is None:
+        return tuple(found.values())
+    here = machine.load(home)
+    if here is not None:
+        found[machine.NAME] = here.part()
+    if (home / FILE).exists():
         _add(_text(home / FILE), str(home / FILE), found)
     return tuple(found.values())
 
@@ -225,8 +69,17 @@ def plain(name: str) -> str:
 @lru_cache(maxsize=1)
 def _packaged() -> tuple[Part, ...]:
     found: dict[str, Part] = {}
-    _add(resources.files("jevons.economics").joinpath("data", FILE).read_text("utf-8"), FILE, found)
+    _add(_ours(), FILE, found)
     return tuple(found.values())
+
+
+def sources() -> dict[str, str]:
+    """What the first word of a figure's source stands for."""
+    return dict(tomllib.loads(_ours())["sources"])
+
+
+def _ours() -> str:
+    return resources.files("jevons.economics").joinpath("data", FILE).read_text("utf-8")
 
 
 def _text(path: Path) -> str:
@@ -242,13 +95,14 @@ def _add(text: str, file: str, found: dict[str, Part]) -> None:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UnitCostError(f"{file} is not TOML: {error}") from error
-    entries, known = document.pop("part", []), document.pop("sources", {})
+    entries = document.pop("part", [])
+    document.pop("sources", None)
     if document:
         raise UnitCostError(f"{file}: unknown key {next(iter(document))!r}; each part is a table that begins with [[part]]")
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise UnitCostError(f"{file}: write [[part]] with two brackets, once for each part")
     for number, entry in enumerate(entries, 1):
-        fresh = _Entry(entry, f"{file}, [[part]] number {number}", known).read(found)
+        fresh = _Entry(entry, f"{file}, [[part]] number {number}").read(found)
         found[fresh.name] = fresh
     called: dict[str, str] = {}
     for one in found.values():
@@ -260,10 +114,9 @@ def _add(text: str, file: str, found: dict[str, Part]) -> None:
 class _Entry:
     """Reads one [[part]] table; knows its place, for the error messages."""
 
-    def __init__(self, table: dict[str, Any], place: str, sources: Mapping[str, str]) -> None:
+    def __init__(self, table: dict[str, Any], place: str) -> None:
         self.table = table
         self.place = f"{place} ({table.get('name', 'without a name')})"
-        self.codes = sources
 
     def bad(self, what: str) -> UnitCostError:
         return UnitCostError(f"{self.place}: {what}")

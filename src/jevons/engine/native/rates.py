@@ -122,7 +122,7 @@ class Products:
             raise NativeError(f"{kind} needs columns that are a multiple of {self._base.ggml_blck_size(number)}, not {columns}")
         self.kind, self.rows, self.columns, self.tokens = kind, rows, columns, tokens
         self._one = rows * self._base.ggml_row_size(number, columns)
-        self.count = max(1, weights_bytes // self._one)
+        self.count: int = max(1, weights_bytes // self._one)
         self._contexts: list[int] = []
         self._buffers: list[int] = []
         self._device = library.ggml.ggml_backend_dev_by_type(CPU)
