@@ -89,7 +89,9 @@ def test_periods_and_keys_are_parts_too(saved: Path) -> None:
     assert sum(part.saved_nusd for part in parts) == whole.saved_nusd
     assert sum(part.baseline_nusd for part in parts) == whole.baseline_nusd
     assert sum(savings(saved, key=f"key-{n}").saved_nusd for n in (1, 2, 3)) == whole.saved_nusd
-    assert savings(saved, key="nobody").kinds == []
+    assert sum(savings(saved, agent=agent).saved_nusd for agent in ("", "codex")) == whole.saved_nusd
+    assert savings(saved, model="a").saved_nusd + savings(saved, model="openai/b*").saved_nusd == whole.saved_nusd
+    assert savings(saved, key="nobody").kinds == savings(saved, agent="nobody").kinds == savings(saved, model="z*").kinds == []
 
 
 def test_what_was_spent_before_savings_were_recorded_is_said(saved: Path) -> None:

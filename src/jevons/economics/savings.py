@@ -44,6 +44,11 @@ _GROUPS = {
     "team": f"iif({_ORG} = 'default', {_TEAM}, {_ORG} || '/' || {_TEAM})",
     "agent": "agent",
 }
+OF_CALLS = (
+    "(:key IS NULL OR keys.name = :key) AND (:agent IS NULL OR agent = :agent)"
+    " AND (:model IS NULL OR target GLOB :model OR upstream || '/' || target GLOB :model)"
+)
+"""Rows of some calls, joined with their keys."""
 _SUMS = """
 SELECT {group} AS label, kind, sum(entries), sum(tokens), sum(nusd), sum(estimated_nusd), sum(list_nusd), sum(billed_nusd) FROM (
     SELECT day, key_id, agent, upstream, target, '' AS kind, entries, 0 AS tokens, 0 AS nusd, 0 AS estimated_nusd, list_nusd, billed_nusd
@@ -51,7 +56,7 @@ SELECT {group} AS label, kind, sum(entries), sum(tokens), sum(nusd), sum(estimat
     UNION ALL
     SELECT day, key_id, agent, upstream, target, kind, entries, tokens, nusd, estimated_nusd, 0, 0
     FROM savings_day WHERE day >= :first AND day < :after
-) JOIN keys ON keys.id = key_id WHERE :key IS NULL OR keys.name = :key GROUP BY 1, 2
+) JOIN keys ON keys.id = key_id WHERE {of_calls} GROUP BY 1, 2
 """
 """What was spent (kind '') beside what was saved: one statement, so that a ledger that is being written gives one answer."""
 _FIRST = """
@@ -119,12 +124,24 @@ class Saved(Row, kw_only=True):
     """The ledger's first day with a saving, if something was spent before it in the time that was asked for: of that none is recorded."""
 
 
-def savings(path: Path, *, by: By = "kind", since_ms: int = 0, until_ms: int | None = None, key: str | None = None) -> Saved:
-    """`since_ms` and `until_ms` are cut to whole UTC days, as in `ledger.bill.bill`. Raises LedgerError."""
+def savings(
+    path: Path,
+    *,
+    by: By = "kind",
+    since_ms: int = 0,
+    until_ms: int | None = None,
+    key: str | None = None,
+    agent: str | None = None,
+    model: str | None = None,
+) -> Saved:
+    """`since_ms` and `until_ms` are cut to whole UTC days, as in `ledger.bill.bill`. `model`: a shell pattern, of it or of upstream/model.
+
+    Raises LedgerError.
+    """
     after = -(-until_ms // DAY_MS) if until_ms is not None else 2**31
     with reading(path) as db:
-        asked = {"first": since_ms // DAY_MS, "after": after, "key": key}
-        found: list[tuple[Any, ...]] = db.execute(_SUMS.format(group=_GROUPS[by]), asked).fetchall()
+        asked = {"first": since_ms // DAY_MS, "after": after, "key": key, "agent": agent, "model": model}
+        found: list[tuple[Any, ...]] = db.execute(_SUMS.format(group=_GROUPS[by], of_calls=OF_CALLS), asked).fetchall()
         since = db.execute(_FIRST, asked).get
     all_of, kinds = Saved(kinds=[], rows=[], recorded_since=since), {kind: Kind(kind) for kind in SavingKind}
     rows: dict[str, Row] = defaultdict(Row)
