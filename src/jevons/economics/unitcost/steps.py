@@ -1,0 +1,276 @@
+"""How long one step of a model takes on a system, from what it computes, moves, sends and waits for.
+
+Comes in: an architecture, precisions, a `System`, tokens of a step; efficiencies. Goes out: a `StepTime`. Between them stands a `Demand`:
+seconds at peak rates and counts of fixed costs, before any efficiency, so that the same step is timed with many sets of them. Does not
+know: requests, queues (`serving`), where efficiencies come from (`efficiency`, `fit`).
+
+Kernels run one after another, so their times add up: matrices, experts' matrices, attention, what is sent. Within a kernel computing and
+reading overlap: the norm (c^p + m^p)^(1/p), which is the roofline's max for large p (Williams and others 2009).
+"""
+
+import re
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from jevons.economics.unitcost.architecture import Architecture, Experts
+from jevons.economics.unitcost.errors import UnitCostError, UnknownFact
+from jevons.economics.unitcost.hardware import Part
+from jevons.economics.unitcost.weights import CachePrecision, Precision
+from jevons.economics.unitcost.work import Speculation, Work, decode, prefill
+
+WIDER = {"fp4": ("fp8", "bf16", "f32"), "fp8": ("bf16", "f32"), "int8": ("bf16", "f32"), "bf16": ("f32",), "f16": ("f32",)}
+"""What a part computes in that has no throughput for the weights' own numbers: they are widened on the way."""
+
+
+@dataclass(frozen=True)
+class System:
+    """Devices that make one engine. `tensor` x `data` x `pipeline` = devices."""
+
+    part: Part
+    tensor: int = 1
+    """Devices between which every matrix is divided."""
+    data: int = 1
+    """Groups that hold attention and dense matrices in whole, each for its own sequences."""
+    pipeline: int = 1
+    """Stages of layers."""
+    spread: bool = False
+    """Experts are kept in whole, divided among the devices of a stage, instead of being cut."""
+
+    @property
+    def devices(self) -> int:
+        return self.tensor * self.data * self.pipeline
+
+    @property
+    def sends(self) -> bool:
+        """Tokens travel to their experts; under tensor parallelism alone they are everywhere already."""
+        return self.spread and self.data > 1
+
+
+def system(part: Part, devices: int, parallelism: str = "") -> System:
+    """From a name as tables write it: TP4, EP8 or DEP8 (attention by sequences, experts spread), TP1/EP8 (attention cut over the same 8
+    devices), DP2, PP2, "TP2,PP2"; in words tp, ep, dep, dp, pp; nothing = tensor parallelism. Raises UnitCostError."""
+    degrees: dict[str, int] = {}
+    for kind, number in re.findall(r"\b(tp|dep|ep|dp|pp)\s*(\d*)", parallelism.lower()):
+        degrees[kind] = int(number) if number else devices
+    if parallelism and not degrees:
+        raise UnitCostError(f"parallelism {parallelism!r} is not understood: write tp, ep, dep, dp or pp with a number of devices, as TP4 or TP2,PP2")
+    stages = degrees.get("pp", 1)
+    if stages < 1 or devices % stages:
+        raise UnitCostError(f"{devices} devices cannot make {stages} stages")
+    group = devices // stages
+    if "ep" in degrees and "tp" in degrees and "dp" not in degrees:
+        return System(part, group, 1, stages, spread=True)
+    if "dep" in degrees or "ep" in degrees:
+        return System(part, 1, group, stages, spread=True)
+    copies = degrees.get("dp", 1)
+    if copies < 1 or group % copies:
+        raise UnitCostError(f"{group} devices cannot make {copies} copies")
+    return System(part, group // copies, copies, stages)
+
+
+Seconds = float
+"""Or an array of them: all that is done with a demand is elementwise, so that a fit times all its rows at once."""
+
+
+@dataclass(frozen=True)
+class Demand:
+    """Of one step on one device: seconds at peak rates, and counts of what costs a fixed time."""
+
+    dense: dict[str, Seconds]
+    """Products with matrices that all tokens take, by the numbers they are made in."""
+    experts: dict[str, Seconds]
+    padding: dict[str, Seconds]
+    """Of one more token for every expert that is taken: tokens of an expert are padded to a whole tile."""
+    dense_read: Seconds
+    experts_read: Seconds
+    attention: Seconds
+    cache: Seconds
+    """Keys and values, read and written."""
+    passed: Seconds
+    """Inputs and outputs of matrices, through memory."""
+    sent: Seconds
+    """Payloads over links."""
+    messages: float
+    """Collectives in a row."""
+    kernels: float
+    sequences: float
+    """That an engine looks after in a step."""
+
+
+class StepTime(NamedTuple):
+    """In seconds. `compute_s` and `memory_s` overlap, so that parts add up to more than `total_s`."""
+
+    compute_s: Seconds
+    memory_s: Seconds
+    network_s: Seconds
+    overhead_s: Seconds
+    total_s: Seconds
+
+    @property
+    def binds(self) -> str:
+        """What takes the most time."""
+        named = {"compute": self.compute_s, "memory": self.memory_s, "network": self.network_s, "overhead": self.overhead_s}
+        return max(named, key=lambda name: named[name])
+
+
+def time(demand: Demand, rates: "Rates") -> StepTime:
+    """A demand at the rates that an engine reaches."""
+    dense = sum(seconds / rates.dense[label] for label, seconds in demand.dense.items())
+    padded = {label: seconds + rates.tile * demand.padding[label] for label, seconds in demand.experts.items()}
+    experts = sum(seconds / rates.experts[label] for label, seconds in padded.items())
+    attention = demand.attention / rates.attention
+    dense_read, experts_read = demand.dense_read / rates.read, demand.experts_read / rates.experts_read
+    cache, passed = demand.cache / rates.cache, demand.passed / rates.read
+    network = demand.sent / rates.link + demand.messages * rates.message_s
+    overhead = rates.step_s + demand.kernels * rates.kernel_s + demand.sequences * rates.sequence_s
+    kernels = norm(dense, dense_read, rates.overlap) + norm(experts, experts_read, rates.overlap) + norm(attention, cache, rates.overlap)
+    return StepTime(
+        dense + experts + attention,
+        dense_read + experts_read + cache + passed,
+        network,
+        overhead,
+        kernels + passed + network + overhead,
+    )
+
+
+def norm(one: Seconds, other: Seconds, power: float) -> Seconds:
+    """Of two things that overlap."""
+    return (one**power + other**power) ** (1 / power)
+
+
+def demand(
+    arch: Architecture,
+    precision: Precision,
+    kv: CachePrecision,
+    on: System,
+    *,
+    batch: float,
+    contexts: tuple[int, ...],
+    prompts: float = 0.0,
+    prompt: int = 0,
+    cached: int = 0,
+    speculative: Speculation | None = None,
+) -> Demand:
+    """Of a step in which `batch` sequences make a token each, at the mean of `contexts`, while `prompts` prompts of `prompt` new tokens
+    after `cached` ones are read. Both are of all devices together; either may be 0. A pipeline's stages work on as many parts of them,
+    so that a step lasts as long as one part takes through all layers. Raises UnknownFact for a figure of the part that is needed.
+    """
+    batch, prompts = batch / on.pipeline, prompts / on.pipeline
+    works: list[tuple[float, Work]] = []
+    if batch:
+        whole = max(1, round(batch))
+        works += [(batch / whole / len(contexts), decode(arch, precision, kv, whole, context, speculative)) for context in contexts]
+    if prompts:
+        works.append((prompts, prefill(arch, precision, kv, prompt, cached)))
+    group = on.tensor * on.data
+    tokens = sum(share * work.tokens for share, work in works)
+    mixture = _experts(arch, tokens if on.spread else tokens / on.data)
+    sharing = group if on.spread else on.tensor
+    bandwidth = on.part.bandwidth()
+    dense: dict[str, float] = {}
+    experts: dict[str, float] = {}
+    padding: dict[str, float] = {}
+    label, peak = rate(on.part, precision.compute["experts"])
+    if mixture.flops:
+        experts[label] = tokens * mixture.flops / group / peak
+        padding[label] = mixture.taken * mixture.expert_flops / sharing / peak
+    for share, work in works:
+        for numbers, flops in work.flops.items():
+            name, peak = rate(on.part, numbers)
+            own = flops - (work.tokens * mixture.flops if numbers == precision.compute["experts"] else 0.0)
+            dense[name] = dense.get(name, 0.0) + share * own / group / peak
+    read = max(sum(value for kind, value in work.weight_bytes.items() if kind != "experts") for _, work in works)
+    _, peak = rate(on.part, kv.compute)
+    heads = min(on.tensor, arch.kv_heads) * on.data
+    sent, messages = _sent(arch, on, works)
+    return Demand(
+        dense,
+        experts,
+        padding,
+        read / on.tensor / bandwidth,
+        mixture.taken * mixture.expert_params * precision.bits["experts"] / 8 / sharing / bandwidth,
+        sum(share * work.attention_flops for share, work in works) / group / peak,
+        sum(share * (work.kv_bytes_read + work.kv_bytes_written) for share, work in works) / heads / bandwidth,
+        sum(share * work.activation_bytes for share, work in works) / group / bandwidth,
+        sent,
+        messages,
+        max(work.matrices for _, work in works),
+        batch + prompts,
+    )
+
+
+def rate(part: Part, numbers: str) -> tuple[str, float]:
+    """The numbers that a part really multiplies in for those asked, and its FLOP/s. Raises UnknownFact if it can in none."""
+    for name in (numbers, *WIDER.get(numbers, ())):
+        try:
+            return name, part.flops(name)
+        except UnknownFact:
+            continue
+    part.flops(numbers)
+    raise AssertionError(numbers)
+
+
+class _Mixture(NamedTuple):
+    """Experts of all layers."""
+
+    taken: float
+    """Layers x experts that at least one token takes."""
+    expert_params: int
+    flops: float
+    """Of one token, in all layers."""
+
+    @property
+    def expert_flops(self) -> float:
+        """Of one token in one expert."""
+        return 2.0 * self.expert_params
+
+
+def _experts(arch: Architecture, tokens: float) -> _Mixture:
+    taken, params, flops = 0.0, 0, 0.0
+    for group in arch.groups:
+        if isinstance(group.feed_forward, Experts):
+            params = group.feed_forward.expert_params(arch.hidden)
+            taken += group.count * group.feed_forward.touched(tokens)
+            flops += 2.0 * group.count * group.feed_forward.active * params
+    return _Mixture(taken, params, flops)
+
+
+def _sent(arch: Architecture, on: System, works: list[tuple[float, Work]]) -> tuple[float, float]:
+    """Seconds of payload at the link's peak, and messages in a row. A ring's all-reduce sends 2 (t - 1) / t of its payload (Patarasuk and
+    Yuan 2009); a token goes once to a device, however many of its experts are there."""
+    seconds = messages = 0.0
+    if on.tensor > 1:
+        payload = sum(share * work.exchange.reduce_bytes * work.exchange.reduces for share, work in works) / on.data
+        seconds += 2 * (on.tensor - 1) / on.tensor * payload / on.part.link()
+        messages += max(work.exchange.reduces for _, work in works)
+    mixture = arch.experts
+    if on.sends and mixture:
+        group = on.tensor * on.data
+        payload = sum(share * work.exchange.scatter_bytes * work.exchange.scatters for share, work in works) / group
+        seconds += payload * min(1.0, group / mixture.active) * (group - 1) / group / on.part.link()
+        messages += max(work.exchange.scatters for _, work in works)
+    if on.pipeline > 1:
+        seconds += on.pipeline * sum(share * work.exchange.hop_bytes for share, work in works) / on.tensor / on.part.link()
+        messages += on.pipeline
+    return seconds, messages
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What an engine reaches: shares of peaks (0 to 1), and seconds of what has no peak."""
+
+    dense: dict[str, float]
+    experts: dict[str, float]
+    read: float
+    experts_read: float
+    attention: float
+    cache: float
+    link: float
+    overlap: float
+    """The norm's power: 1 = nothing overlaps, large = all does."""
+    tile: float
+    """Tokens that an expert's are padded by, in the mean."""
+    message_s: float
+    kernel_s: float
+    step_s: float
+    sequence_s: float
