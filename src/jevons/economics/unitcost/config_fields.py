@@ -46,7 +46,7 @@ multi-token prediction (a model's own draft is counted apart, by work.Speculatio
 and how the checkpoint is quantised (weights.Precision says it). Two are said twice: `experts_per_token` (num_experts_per_tok) and
 `qk_head_dim` (the sum of its two parts)."""
 
-_OFF = (None, False, "", 0, 0.0, [])
+_OFF: tuple[object, ...] = (None, False, "", 0, 0.0, [])
 
 
 class Fields:
