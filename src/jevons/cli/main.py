@@ -22,6 +22,7 @@ from jevons.cli.engine import engine
 from jevons.cli.experts import experts
 from jevons.cli.explain import explain
 from jevons.cli.governing import approve, kill, limits
+from jevons.cli.hw import hw
 from jevons.cli.importing import import_
 from jevons.cli.keys import keys
 from jevons.cli.levers import levers
@@ -139,6 +140,7 @@ for command in (
     levers,
     cache,
     capture,
+    hw,
     students,
 ):
     commands.add_command(command)

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from jevons.engine.levers.energy import joules_since, read_counters
 from jevons.engine.native.layout import F32, TYPES, Tensor
 from jevons.engine.native.library import Library, declare, open_library
 from jevons.engine.native.package import NativeError
@@ -109,6 +110,16 @@ def measure(
             with Products(library, kind, rows, columns, width, max(1, weights_bytes // width)) as products:
                 found += [products.rate(count, seconds) for count in threads]
     return found
+
+
+def watts(kind: str, tokens: int, threads: int, seconds: float = 2.0) -> float | None:
+    """What the processor's packages draw while they multiply; None where nobody may read their counters. For `apart`."""
+    with Products(open_library(), kind, 2048, 2048, tokens, 1) as products:
+        products.rate(threads, seconds / 10)
+        before, begun = read_counters(), time.perf_counter()
+        products.rate(threads, seconds)
+        spent = joules_since(before)
+        return None if spent is None else spent / (time.perf_counter() - begun)
 
 
 class Products:

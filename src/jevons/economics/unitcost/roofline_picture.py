@@ -1,0 +1,167 @@
+"""All parts on one plane: how fast each computes against how fast it reads, drawn as SVG that stands by itself.
+
+Both axes are logarithmic; the lines across are equal FLOP per byte, so that what lies on one line turns from memory-bound to
+compute-bound at the same work (Williams et al. 2009: the ridge of the roofline). Comes in: parts, a precision. Goes out: SVG text, light
+and dark by the viewer's preference, readable aloud. Does not know: where the figures are from.
+"""
+
+from collections.abc import Iterator, Sequence
+from html import escape
+from math import ceil, floor, log10
+from typing import NamedTuple
+
+from jevons.economics.unitcost.machine import NAME
+from jevons.economics.unitcost.part import THROUGHPUT, Part
+from jevons.economics.waterfall import STYLE, WIDTH
+
+HEIGHT, TOP, BOTTOM, LEFT, RIGHT = 560, 74, 42, 58, 20
+LETTER, LINE = 6.2, 13.0
+"""Width and height of a label's letters, about: labels keep off each other."""
+ROOFS = (1, 10, 100, 1_000, 10_000)
+"""FLOP per byte of the lines across."""
+CLASSES = {"gpu": "k1", "consumer gpu": "k2", "soc": "k2", "tpu": "k3", "asic": "k3", "wafer": "k3", "cpu": "k0"}
+LEGEND = (("k1", "GPU"), ("k3", "TPU, ASIC"), ("k2", "on desks"), ("k0", "processor"), ("k1 open", "announced"))
+ROOF_STYLE = """
+.roof .grid{stroke:#e6e8eb}.roof .equal{stroke:#b9bec6;stroke-dasharray:3 4}.roof text.part{font-size:11px}
+.roof .k0{fill:#24262b;stroke:#24262b}.roof .k1{fill:#3b6fb5;stroke:#3b6fb5}.roof .k2{fill:#c4532d;stroke:#c4532d}
+.roof .k3{fill:#1f8a70;stroke:#1f8a70}.roof circle.open{fill:none;stroke-width:1.6}.roof text.part{stroke:none}
+@media(prefers-color-scheme:dark){.roof .grid{stroke:#2a2e34}.roof .equal{stroke:#4b525c}.roof .k0{fill:#e6e8eb;stroke:#e6e8eb}
+.roof .k1{fill:#7aa7e0;stroke:#7aa7e0}.roof .k2{fill:#e8825d;stroke:#e8825d}.roof .k3{fill:#4cb89a;stroke:#4cb89a}}
+"""
+
+
+class _Point(NamedTuple):
+    part: Part
+    gb_s: float
+    tflops: float
+
+
+class _Scale(NamedTuple):
+    """Decades of both axes."""
+
+    left: int
+    right: int
+    low: int
+    high: int
+
+    def x(self, gb_s: float) -> float:
+        return round(LEFT + (log10(gb_s) - self.left) / (self.right - self.left) * (WIDTH - LEFT - RIGHT), 1)
+
+    def y(self, tflops: float) -> float:
+        return round(HEIGHT - BOTTOM - (log10(tflops) - self.low) / (self.high - self.low) * (HEIGHT - BOTTOM - TOP), 1)
+
+
+def picture(parts: Sequence[Part], precision: str = "bf16") -> str:
+    """Parts whose throughput in `precision` and whose bandwidth are known; the others are named below. `precision`: see THROUGHPUT."""
+    points = [
+        _Point(part, part.bandwidth_gb_s, rate)
+        for part in parts
+        if part.bandwidth_gb_s is not None and (rate := getattr(part, THROUGHPUT[precision])) is not None
+    ]
+    scale = _scale(points)
+    title = f"What parts compute and what they read, {precision}"
+    across = "dashed: FLOP for each byte read; below its line a part waits for memory"
+    labelled = 'role="img" aria-labelledby="roof-title roof-desc"'
+    return "".join(
+        [
+            f'<svg xmlns="http://www.w3.org/2000/svg" class="waterfall roof" viewBox="0 0 {WIDTH} {HEIGHT}" {labelled}>',
+            f'<title id="roof-title">{escape(title)}</title>',
+            f'<desc id="roof-desc">{escape(_aloud(points))}</desc>',
+            f"<style>{STYLE}{ROOF_STYLE}</style>",
+            f'<text class="head" x="0" y="20">{escape(title)}</text>',
+            f'<text class="quiet" x="0" y="39">{escape(across)}; {len(points)} of {len(parts)} parts, of the others a figure is unknown</text>',
+            *_legend(),
+            *_grid(scale),
+            *_marks(points, scale),
+            "</svg>",
+        ]
+    )
+
+
+def _scale(points: Sequence[_Point]) -> _Scale:
+    """Whole decades around all points; two decades where there is nothing to draw."""
+    wide = [log10(point.gb_s) for point in points] or [1.0, 3.0]
+    tall = [log10(point.tflops) for point in points] or [1.0, 3.0]
+    left, low = floor(min(wide)), floor(min(tall))
+    return _Scale(left, max(left + 1, ceil(max(wide))), low, max(low + 1, ceil(max(tall))))
+
+
+def _legend() -> Iterator[str]:
+    x = 4.0
+    for style, name in LEGEND:
+        yield f'<circle class="{style}" cx="{x}" cy="55" r="4"/><text class="quiet" x="{x + 9}" y="59">{name}</text>'
+        x += 26 + len(name) * 7
+
+
+def _grid(scale: _Scale) -> Iterator[str]:
+    bottom, right = HEIGHT - BOTTOM, WIDTH - RIGHT
+    for decade in range(scale.left, scale.right + 1):
+        x = scale.x(10.0**decade)
+        yield f'<path class="grid" d="M{x} {TOP}V{bottom}"/>'
+        yield f'<text class="quiet" x="{x}" y="{bottom + 16}" style="text-anchor:middle">{_short(10.0**decade * 1e9)}B/s</text>'
+    for decade in range(scale.low, scale.high + 1):
+        y = scale.y(10.0**decade)
+        yield f'<path class="grid" d="M{LEFT} {y}H{right}"/>'
+        yield f'<text class="quiet end" x="{LEFT - 6}" y="{y + 4}">{_short(10.0**decade * 1e12)}</text>'
+    yield f'<text class="quiet" x="{LEFT}" y="{HEIGHT - 8}">across: memory bandwidth; upwards: dense operations a second</text>'
+    for roof in ROOFS:
+        line = _equal(scale, roof)
+        if line:
+            x1, y1, x2, y2 = line
+            yield f'<path class="equal" d="M{x1} {y1}L{x2} {y2}"/>'
+            yield f'<text class="quiet" x="{x2 - 4}" y="{y2 + 14}" style="text-anchor:end">{roof:,}</text>'
+
+
+def _equal(scale: _Scale, roof: float) -> tuple[float, float, float, float] | None:
+    """From where to where the line of that many FLOP per byte lies in the picture: TFLOP/s = GB/s x roof / 1000."""
+    first, last = max(10.0**scale.left, 10.0**scale.low * 1e3 / roof), min(10.0**scale.right, 10.0**scale.high * 1e3 / roof)
+    if first >= last:
+        return None
+    return scale.x(first), scale.y(first * roof / 1e3), scale.x(last), scale.y(last * roof / 1e3)
+
+
+def _marks(points: Sequence[_Point], scale: _Scale) -> Iterator[str]:
+    """Each part's point and, where there is room, its name; this machine's first."""
+    taken = [_box(scale.x(p.gb_s) - 4, scale.y(p.tflops) - 4, 8, 8) for p in points]
+    for point in sorted(points, key=lambda p: p.part.name != NAME):
+        x, y, part = scale.x(point.gb_s), scale.y(point.tflops), point.part
+        kind = CLASSES[part.kind] + (" open" if part.status == "announced" else "")
+        said = f"{part.name}: {_short(point.tflops * 1e12)}FLOP/s, {_short(point.gb_s * 1e9)}B/s, {point.tflops / point.gb_s * 1e3:,.0f} FLOP/byte"
+        yield f'<circle class="{kind}" cx="{x}" cy="{y}" r="4"><title>{escape(said)}</title></circle>'
+        name = part.name.removesuffix(" (per GPU)")
+        wide = len(name) * LETTER
+        for left, top in (
+            (x + 7, y - 7),
+            (x - 7 - wide, y - 7),
+            (x - wide / 2, y - 19),
+            (x - wide / 2, y + 6),
+            (x + 5, y - 18),
+            (x + 5, y + 5),
+        ):
+            box = _box(left, top, wide, LINE)
+            if left > LEFT and left + wide < WIDTH and not any(_meet(box, other) for other in taken):
+                taken.append(box)
+                strong = " strong" if part.name == NAME else ""
+                yield f'<text class="part {kind}{strong}" x="{round(left, 1)}" y="{round(top + 11, 1)}">{escape(name)}</text>'
+                break
+
+
+def _box(left: float, top: float, wide: float, tall: float) -> tuple[float, float, float, float]:
+    return left, top, left + wide, top + tall
+
+
+def _meet(one: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def _short(value: float) -> str:
+    """With the prefix of its thousand: 2.2e15 -> "2.2 P"."""
+    for unit, name in ((1e15, "P"), (1e12, "T"), (1e9, "G")):
+        if value >= unit:
+            return f"{value / unit:,.3g} {name}"
+    return f"{value / 1e6:,.3g} M"
+
+
+def _aloud(points: Sequence[_Point]) -> str:
+    said = (f"{p.part.name} {_short(p.tflops * 1e12)}FLOP/s at {_short(p.gb_s * 1e9)}B/s" for p in points)
+    return "; ".join(said) or "Of no part both figures are known."
