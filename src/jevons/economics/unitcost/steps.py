@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from jevons.economics.unitcost.architecture import Architecture, Experts
 from jevons.economics.unitcost.errors import UnitCostError, UnknownFact
-from jevons.economics.unitcost.hardware import Part
+from jevons.economics.unitcost.part import Part
 from jevons.economics.unitcost.weights import CachePrecision, Precision
 from jevons.economics.unitcost.work import Speculation, Work, decode, prefill
 
@@ -68,6 +68,7 @@ def system(part: Part, devices: int, parallelism: str = "") -> System:
     return System(part, group // copies, copies, stages)
 
 
+NOTHING_S = 1e-30
 Seconds = float
 """Or an array of them: all that is done with a demand is elementwise, so that a fit times all its rows at once."""
 
@@ -134,8 +135,9 @@ def time(demand: Demand, rates: "Rates") -> StepTime:
 
 
 def norm(one: Seconds, other: Seconds, power: float) -> Seconds:
-    """Of two things that overlap."""
-    return (one**power + other**power) ** (1 / power)
+    """Of two things that overlap. Written about the larger one: small seconds to a high power would vanish."""
+    larger, smaller = (one + other + abs(one - other)) / 2, (one + other - abs(one - other)) / 2
+    return larger * (1 + (smaller / (larger + NOTHING_S)) ** power) ** (1 / power)
 
 
 def demand(

@@ -1,0 +1,244 @@
+"""What engines reach of a part's peaks: the few fitted numbers behind every prediction, with their spread.
+
+Comes in: data/efficiencies.toml, written by `jevons unit-cost fit`. Goes out: `steps.Rates` of an engine, the same for every draw of the
+bootstrap, a power model. Does not know: rows, how it was fitted (`fit`).
+
+A matrix product's share of peak FLOP/s is a product of few factors: a base (16-bit, dense), one for fewer bits, one for experts, one for
+both. Each is held near what the literature says as far as rows do not say otherwise (`PRIORS`), so that a class without rows falls back
+to its parents, and its interval is the parents' and its own prior together.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from importlib import resources
+from math import exp, log, sqrt
+from typing import Any, NamedTuple
+
+from jevons.economics.unitcost.steps import Demand, Rates
+
+FILE = "efficiencies.toml"
+Z90 = 1.645
+"""Standard deviations from the median to the ends of a 90 % interval."""
+
+
+class Prior(NamedTuple):
+    """Where a parameter lies before any row is seen: a median, and the standard deviation of its logarithm."""
+
+    median: float
+    spread: float
+    says: str
+
+
+PRIORS: dict[str, Prior] = {
+    "dense": Prior(0.6, 0.3, "share of peak FLOP/s, 16-bit, large matrices (BLIS: 0.45 of a whole prefill on H100, attention included)"),
+    "fp8": Prior(0.85, 0.2, "times that, in 8 bits"),
+    "fp4": Prior(0.7, 0.3, "times that again, in 4 bits"),
+    "experts": Prior(0.6, 0.4, "times that, experts' matrices"),
+    "experts_fp8": Prior(1.0, 0.2, "times that, experts in 8 bits"),
+    "experts_fp4": Prior(1.0, 0.3, "times that again, experts in 4 bits"),
+    "read": Prior(0.75, 0.2, "share of peak bandwidth, weights (AIConfigurator takes 0.8)"),
+    "experts_read": Prior(0.8, 0.3, "times that, experts"),
+    "attention": Prior(0.4, 0.4, "share of peak FLOP/s, attention"),
+    "cache": Prior(0.6, 0.3, "share of peak bandwidth, keys and values"),
+    "link": Prior(0.6, 0.4, "share of a link's peak"),
+    "overlap": Prior(2.0, 0.4, "power of the norm in which computing and reading overlap"),
+    "tile": Prior(32.0, 0.7, "tokens that an expert's are padded by, in the mean (half of a tile of 64)"),
+    "message_s": Prior(15e-6, 0.6, "seconds of a collective without payload (Epoch: 6 to 12 microseconds)"),
+    "kernel_s": Prior(4e-6, 0.6, "seconds of a kernel without work (AIConfigurator: 3 microseconds)"),
+    "step_s.vllm": Prior(1.5e-3, 0.7, "seconds of a step outside of kernels"),
+    "step_s.tensorrt-llm": Prior(1.5e-3, 0.7, "seconds of a step outside of kernels"),
+    "sequence_s.vllm": Prior(15e-6, 0.8, "seconds of a sequence in a step outside of kernels: sampling, scheduling"),
+    "sequence_s.tensorrt-llm": Prior(8e-6, 0.8, "seconds of a sequence in a step outside of kernels"),
+}
+ENGINES = ("vllm", "tensorrt-llm")
+"""Those with own overheads; another takes the geometric mean of theirs."""
+PARENT = {"int8": "fp8", "f16": "bf16", "f32": "bf16"}
+"""A class of numbers that no row was measured in -> the one it is taken from."""
+LABELS = ("bf16", "fp8", "fp4", "int8", "f16", "f32")
+CLASSES = ("bf16", "fp8", "fp4")
+
+
+def engine(framework: str) -> str:
+    """The engine by the name a table gives its framework: "TensorRT-LLM 1.0 (PyTorch backend)" -> "tensorrt-llm"; "" for another."""
+    return next((name for name in ENGINES if framework.lower().startswith((name, name.replace("-", " ")))), "")
+
+
+def rates(parameters: Mapping[str, Any], overheads: str = "") -> Rates:
+    """Of parameters by the names of `PRIORS`, for an engine. Values may be arrays."""
+    bits = {"bf16": 1.0, "fp8": parameters["fp8"], "fp4": parameters["fp8"] * parameters["fp4"]}
+    mixed = {"bf16": 1.0, "fp8": parameters["experts_fp8"], "fp4": parameters["experts_fp8"] * parameters["experts_fp4"]}
+    dense = {label: parameters["dense"] * bits[label] for label in CLASSES}
+    experts = {label: dense[label] * parameters["experts"] * mixed[label] for label in CLASSES}
+    for label, parent in PARENT.items():
+        dense[label], experts[label] = dense[parent], experts[parent]
+    return Rates(
+        dense,
+        experts,
+        parameters["read"],
+        parameters["read"] * parameters["experts_read"],
+        parameters["attention"],
+        parameters["cache"],
+        parameters["link"],
+        parameters["overlap"],
+        parameters["tile"],
+        parameters["message_s"],
+        parameters["kernel_s"],
+        _overhead(parameters, "step_s", overheads),
+        _overhead(parameters, "sequence_s", overheads),
+    )
+
+
+def _overhead(parameters: Mapping[str, Any], name: str, overheads: str) -> Any:
+    if overheads in ENGINES:
+        return parameters[f"{name}.{overheads}"]
+    return sqrt(parameters[f"{name}.{ENGINES[0]}"] * parameters[f"{name}.{ENGINES[1]}"])
+
+
+PEAK = Rates(
+    dict.fromkeys(LABELS, 1.0), dict.fromkeys(LABELS, 1.0), 1.0, 1.0, 1.0, 1.0, 1.0, 1000.0, 0.0, 0.0, 0.0, 0.0, 0.0
+)  # fmt: skip
+"""The plain roofline: all peaks reached, nothing costs a fixed time."""
+
+
+class Power(NamedTuple):
+    """Power of a device over its rated power: a floor, and what computing and moving at their peaks would add."""
+
+    idle: float
+    compute: float
+    memory: float
+
+    def share(self, demand: Demand, total_s: float) -> float:
+        """In a step: at most 1, what the board's limit allows."""
+        compute, memory = busy(demand, total_s)
+        return min(1.0, self.idle + self.compute * compute + self.memory * memory)
+
+
+def busy(demand: Demand, total_s: Any) -> tuple[Any, Any]:
+    """Share of peak FLOP/s and of peak bandwidth that a step uses."""
+    compute = sum(demand.dense.values()) + sum(demand.experts.values()) + demand.attention
+    memory = demand.dense_read + demand.experts_read + demand.cache + demand.passed
+    return compute / total_s, memory / total_s
+
+
+@dataclass(frozen=True)
+class Efficiencies:
+    """Fitted, with what is needed to say how sure they are."""
+
+    parameters: Mapping[str, float]
+    power: Power
+    spread: float
+    """Standard deviation of the logarithm of what no parameter explains, between systems."""
+    spread_within: float
+    """The same within a system: what is left after points of it are known."""
+    power_spread: float
+    resamples: tuple[Mapping[str, float], ...] = ()
+    rows: Mapping[str, int] | None = None
+    """Measured rows of every class, as "dense fp8"."""
+    fitted: str = ""
+    source: str = ""
+
+    def rates(self, framework: str = "") -> Rates:
+        """Of an engine by its framework's name."""
+        return rates(self.parameters, engine(framework))
+
+    def draws(self) -> tuple["Efficiencies", ...]:
+        """The fit on every resample of models, always in the same order, so that two systems can be compared draw by draw."""
+        return tuple(replace(self, parameters=one, resamples=()) for one in self.resamples)
+
+    def interval(self, name: str) -> tuple[float, float]:
+        """90 % of a parameter over the resamples."""
+        logs = sorted(log(one[name]) for one in self.resamples)
+        if not logs:
+            return self.parameters[name], self.parameters[name]
+        return exp(logs[round(0.05 * (len(logs) - 1))]), exp(logs[round(0.95 * (len(logs) - 1))])
+
+    def parent(self, label: str, *, experts: bool) -> str | None:
+        """What a class without measured rows is taken from; None = it has rows of its own."""
+        kind = "experts" if experts else "dense"
+        if (self.rows or {}).get(f"{kind} {label}"):
+            return None
+        return f"{kind} {PARENT[label]}" if label in PARENT else "the base class and its prior"
+
+    def classes(self) -> list[dict[str, Any]]:
+        """The table: numbers x dense or experts x phase, each with its interval, rows and parent."""
+        found = []
+        for kind in ("dense", "experts"):
+            for label in LABELS:
+                own = [getattr(rates(one), kind)[label] for one in (self.parameters, *self.resamples)]
+                reads = [rates(one).read if kind == "dense" else rates(one).experts_read for one in (self.parameters, *self.resamples)]
+                parent = self.parent(label, experts=kind == "experts")
+                wider = WIDER_PARENT if parent else 1.0
+                for phase, of, values in (("prefill", "peak FLOP/s", own), ("decode", "peak bandwidth", reads)):
+                    low, high = _ends(values, wider)
+                    rows = (self.rows or {}).get(f"{kind} {label}", 0)
+                    found.append(
+                        {"numbers": label, "matrices": kind, "phase": phase, "of": of, "share": values[0], "low": low, "high": high, "rows": rows, "from": parent}
+                    )  # fmt: skip
+        return found
+
+
+WIDER_PARENT = 1.5
+"""How much wider, in logarithms, the interval of a class is that is taken from its parent: an assumption."""
+
+
+def _ends(values: list[float], wider: float) -> tuple[float, float]:
+    logs = sorted(log(value) for value in values[1:]) or [log(values[0])]
+    low, high = logs[round(0.05 * (len(logs) - 1))], logs[round(0.95 * (len(logs) - 1))]
+    mid = log(values[0])
+    return exp(mid - wider * max(0.0, mid - low)), min(1.0, exp(mid + wider * max(0.0, high - mid)))
+
+
+@lru_cache(maxsize=1)
+def shipped() -> Efficiencies:
+    """The package's fit."""
+    return read(resources.files("jevons.economics").joinpath("data", FILE).read_text("utf-8"))
+
+
+def read(text: str) -> Efficiencies:
+    """From the text of a file that `written` made."""
+    table = tomllib.loads(text)
+    names = tuple(PRIORS)
+    return Efficiencies(
+        {name: float(table["parameters"][name]["value"]) for name in names},
+        Power(**table["power"]["shares"]),
+        table["spread"]["between_systems"],
+        table["spread"]["within_a_system"],
+        table["spread"]["power"],
+        tuple(dict(zip(names, map(float, draw), strict=True)) for draw in table["resamples"]["draws"]),
+        table["rows"],
+        table["fitted"],
+        table["source"],
+    )
+
+
+def written(found: Efficiencies) -> str:
+    """The text of the file: TOML, every number with what it says."""
+    lines = [
+        "# What engines reach of a part's peaks. Written by `jevons unit-cost fit FILE`; do not edit by hand.",
+        "# Read by economics/unitcost/efficiency.py, which says what every parameter is.",
+        f'fitted = "{found.fitted}"',
+        f'source = "{found.source}"',
+        "",
+        "# Measured rows in which a class of matrices takes part.",
+        "[rows]",
+        *(f'"{name}" = {count}' for name, count in (found.rows or {}).items()),
+        "",
+        "# Standard deviations of logarithms: of what no parameter explains, between systems and within one, and of power.",
+        "[spread]",
+        f"between_systems = {found.spread:.4g}",
+        f"within_a_system = {found.spread_within:.4g}",
+        f"power = {found.power_spread:.4g}",
+        "",
+        "# Of rated power: the floor, and what computing and moving at their peaks would add.",
+        "[power.shares]",
+        *(f"{name} = {value:.4g}" for name, value in found.power._asdict().items()),
+    ]
+    for name, prior in PRIORS.items():
+        low, high = found.interval(name)
+        lines += ["", f'# {prior.says}', f'[parameters."{name}"]', f"value = {found.parameters[name]:.5g}"]
+        lines += [f"low = {low:.5g}", f"high = {high:.5g}", f"prior = {prior.median:.5g}"]
+    lines += ["", "# The fit on every resample of models; the order is that of the parameters above.", "[resamples]", "draws = ["]
+    lines += ["  [" + ", ".join(f"{draw[name]:.4g}" for name in PRIORS) + "]," for draw in found.resamples]
+    return "\n".join([*lines, "]", ""])

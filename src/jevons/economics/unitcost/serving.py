@@ -1,0 +1,256 @@
+"""What a system serves: tokens a second in a steady mix of prompts and answers, joules, and the batch that costs least under a speed floor.
+
+Comes in: an architecture, precisions, a `System`, a `Load`, efficiencies. Goes out: a `Speed`. Does not know: prices (`cost`), when requests
+arrive: there are always enough of them.
+
+Continuous batching in steady state (Yu and others, Orca, OSDI 2022): while `batch` sequences make a token each, batch/output new prompts
+take the places of those that are done. So a step is one pass of all these tokens through the model, and tokens/s = batch / its time.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import ceil, exp, log, sqrt
+from statistics import pvariance
+from typing import Any
+
+from jevons.economics.unitcost.architecture import Architecture
+from jevons.economics.unitcost.efficiency import PEAK, Z90, Efficiencies, busy
+from jevons.economics.unitcost.errors import DoesNotFit, UnitCostError
+from jevons.economics.unitcost.steps import Demand, StepTime, System, demand, time
+from jevons.economics.unitcost.weights import CachePrecision, Precision, weight_bytes
+from jevons.economics.unitcost.work import Speculation, drafting, sequence_bytes
+
+RESERVED = 0.07
+"""Share of a device's free memory that is left: between vLLM's 0.1 and the 0.05 of TensorRT-LLM's published runs."""
+ACTIVATIONS_BYTES = 3e9
+"""On a device, beside weights and caches: activations, graphs, the runtime; an assumption (vLLM's profile run prints 1 to 5 GB)."""
+SMALL_DEVICE_SHARE = 0.04
+"""But no more than this share of a device's memory."""
+MOST_SEQUENCES = 4096
+"""Of one engine at once, whatever fits: trtllm-bench's cap (bench/build/tuning.py)."""
+PREFILL_TOKENS = 8192
+"""Tokens of a pass in which nothing but prompts is read: both engines' default budget or near it."""
+CONTEXTS = 4
+"""Points of an answer at which its cache is looked at; the mean is taken."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """What is asked of an engine, again and again."""
+
+    prompt: int
+    """New tokens of a prompt."""
+    output: int
+    cached: int = 0
+    """Tokens before them whose keys and values are kept already."""
+    batch: float | None = None
+    """Sequences at once, in the mean; None = as many as fit."""
+    requests: int | None = None
+    """Of a run that ends; None = it does not. Answers of equal length are made in whole waves."""
+    speculative: Speculation | None = None
+
+
+def capacity(arch: Architecture, precision: Precision, kv: CachePrecision, on: System, context: int) -> float:
+    """Sequences of `context` tokens that fit at once, all devices together. Raises DoesNotFit with what would be needed."""
+    held = weight_bytes(arch, precision)
+    shared = on.tensor * on.data if on.spread else on.tensor
+    weights = (sum(size for kind, size in held.items() if kind != "experts") / on.tensor + held["experts"] / shared) / on.pipeline
+    memory = on.part.memory()
+    kept = min(ACTIVATIONS_BYTES, SMALL_DEVICE_SHARE * memory)
+    free = (memory - weights - kept) * (1 - RESERVED)
+    sequence = sequence_bytes(arch, kv, context) / min(on.tensor, arch.kv_heads) / on.pipeline
+    if free < sequence:
+        raise DoesNotFit(
+            f"{arch.name} in {precision.name} needs {weights / 1e9:.1f} GB of weights on each of {on.devices} x {on.part.name} "
+            f"({memory / 1e9:.0f} GB) and {sequence / 1e9:.2f} GB for a sequence of {context:,} tokens; "
+            f"{max(0.0, free) / 1e9:.1f} GB would be free for sequences. More devices, fewer bits or a shorter context would fit"
+        )
+    return max(1.0, free / sequence) * on.data
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """One step of the steady state, before efficiencies."""
+
+    batch: float
+    produced: float
+    """Tokens that a sequence gets."""
+    step: Demand
+    draft: Demand | None
+    drafted: int
+
+    def seconds(self, rates: Any) -> Any:
+        """Of the step and the drafts before it."""
+        drafts = self.drafted * time(self.draft, rates).total_s if self.draft else 0.0
+        return time(self.step, rates).total_s + drafts
+
+    @property
+    def tokens(self) -> float:
+        return self.batch * self.produced
+
+
+def steady(arch: Architecture, precision: Precision, kv: CachePrecision, on: System, load: Load, *, prompts: bool = True) -> Cycle:
+    """Of a load on a system; without `prompts` of answers alone. Raises DoesNotFit, UnknownFact."""
+    if load.prompt < 1 or load.output < 1 or load.cached < 0:
+        raise UnitCostError("a load needs at least one new token of a prompt and one of an answer")
+    batch = load.batch if load.batch is not None else _most(arch, precision, kv, on, load)
+    if batch <= 0:
+        raise UnitCostError(f"a batch of {batch:g} makes nothing")
+    before = load.cached + load.prompt
+    contexts = tuple(before + round(load.output * (part + 0.5) / CONTEXTS) for part in range(CONTEXTS))
+    spec = load.speculative
+    produced = spec.produced if spec else 1.0
+    step = demand(
+        arch, precision, kv, on, batch=batch, contexts=contexts, prompts=batch * produced / load.output if prompts else 0.0,
+        prompt=load.prompt, cached=load.cached, speculative=spec,
+    )  # fmt: skip
+    draft = None
+    if spec and spec.draft:
+        draft = demand(spec.draft, spec.precision or precision, kv, on, batch=batch, contexts=contexts)
+    return Cycle(batch, produced, step, draft, spec.drafted if spec else 0)
+
+
+def _most(arch: Architecture, precision: Precision, kv: CachePrecision, on: System, load: Load) -> float:
+    """All that fits, at the full length of a sequence: engines that never evict admit no more."""
+    most = min(capacity(arch, precision, kv, on, load.cached + load.prompt + load.output), float(MOST_SEQUENCES * on.data))
+    if load.requests is None:
+        return most
+    most = min(most, float(load.requests))
+    return load.requests / ceil(load.requests / most)
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What a system makes of a load. Rates are of one device where they say so."""
+
+    batch: float
+    devices: int
+    step: StepTime
+    prefill: StepTime
+    """Of one prompt that is read alone."""
+    user_tok_s: float
+    """Tokens a second that a sequence gets."""
+    device_tok_s: float
+    """Tokens of answers a second, prompts being read meanwhile."""
+    decode_tok_s: float
+    """The same if no prompts were read."""
+    prefill_tok_s: float
+    """New tokens of prompts a second, if nothing else were done."""
+    cached_tok_s: float | None
+    """Tokens a second whose keys and values are kept: what looking at them costs; None if the load has none."""
+    power_w: float | None
+    """Of a device; None where its rated power is not known."""
+    compute_used: float
+    """Share of peak FLOP/s."""
+    bandwidth_used: float
+    plain_device_tok_s: float
+    """By the plain roofline."""
+    spread: float
+    """Standard deviation of the logarithm of the rates."""
+    power_spread: float
+
+    @property
+    def joules_per_token(self) -> float | None:
+        """Of an answer's token, its share of prompts included; devices alone."""
+        return None if self.power_w is None else self.power_w / self.device_tok_s
+
+    @property
+    def binds(self) -> str:
+        return self.step.binds
+
+    def interval(self, value: float) -> tuple[float, float]:
+        """90 % about one of the rates."""
+        factor = exp(Z90 * self.spread)
+        return value / factor, value * factor
+
+    @cached_property
+    def joules_interval(self) -> tuple[float, float] | None:
+        if self.joules_per_token is None:
+            return None
+        factor = exp(Z90 * sqrt(self.spread**2 + self.power_spread**2))
+        return self.joules_per_token / factor, self.joules_per_token * factor
+
+
+def serve(
+    arch: Architecture, precision: Precision, kv: CachePrecision, on: System, load: Load, efficiencies: Efficiencies, engine: str = ""
+) -> Speed:
+    """Speed under a load. `engine` is a framework's name; "" = the mean of those known. Raises DoesNotFit, UnknownFact, UnitCostError."""
+    if load.batch is not None:
+        fits = capacity(arch, precision, kv, on, load.cached + load.prompt + ceil(load.output / 2))
+        if load.batch > fits:
+            raise DoesNotFit(
+                f"a batch of {load.batch:g} does not fit: {fits:,.0f} sequences of {load.cached + load.prompt:,} + {load.output:,} tokens "
+                f"do on {on.devices} x {on.part.name}"
+            )
+    rates = efficiencies.rates(engine)
+    cycle = steady(arch, precision, kv, on, load)
+    seconds = cycle.seconds(rates)
+    alone = steady(arch, precision, kv, on, replace(load, batch=cycle.batch), prompts=False)
+    one = _reading(arch, precision, kv, on, load, 1.0)
+    many = max(1.0, PREFILL_TOKENS * on.data / load.prompt)
+    reading = time(_reading(arch, precision, kv, on, load, many), rates).total_s
+    logs = [log(cycle.seconds(draw.rates(engine))) for draw in efficiencies.draws()]
+    compute, bandwidth = busy(cycle.step, seconds)
+    plain = time(cycle.step, PEAK)
+    power = on.part.tdp_w and on.part.tdp_w * efficiencies.power.share(cycle.step, seconds)
+    return Speed(
+        cycle.batch,
+        on.devices,
+        time(cycle.step, rates),
+        time(one, rates),
+        cycle.produced / seconds,
+        cycle.tokens / seconds / on.devices,
+        cycle.tokens / alone.seconds(rates) / on.devices,
+        many * load.prompt / reading / on.devices,
+        _kept(arch, precision, kv, on, load, many, reading, rates) if load.cached else None,
+        power,
+        compute,
+        bandwidth,
+        cycle.tokens / max(plain.compute_s, plain.memory_s, plain.network_s) / on.devices,
+        sqrt(efficiencies.spread**2 + (pvariance(logs) if logs else 0.0)),
+        efficiencies.power_spread,
+    )
+
+
+def _reading(arch: Architecture, precision: Precision, kv: CachePrecision, on: System, load: Load, prompts: float) -> Demand:
+    """Of a pass that only reads prompts."""
+    return demand(arch, precision, kv, on, batch=0, contexts=(0,), prompts=prompts, prompt=load.prompt, cached=load.cached)
+
+
+def _kept(
+    arch: Architecture, precision: Precision, kv: CachePrecision, on: System, load: Load, many: float, reading_s: float, rates: Any
+) -> float | None:
+    """Rate at which kept tokens go by: the time they add to reading the new ones. None where that is nothing."""
+    without = time(_reading(arch, precision, kv, on, replace(load, cached=0), many), rates).total_s
+    return many * load.cached / (reading_s - without) / on.devices if reading_s > without else None
+
+
+def best_batch(
+    arch: Architecture,
+    precision: Precision,
+    kv: CachePrecision,
+    on: System,
+    load: Load,
+    efficiencies: Efficiencies,
+    floor_tok_s: float,
+    engine: str = "",
+) -> Speed:
+    """At the batch that costs least while a sequence gets `floor_tok_s`: the largest, since a step's fixed costs are shared by all. A whole
+    number. Raises UnitCostError with the best that there is where one sequence alone is slower than the floor."""
+    rates = efficiencies.rates(engine)
+
+    def speed(batch: int) -> float:
+        cycle = steady(arch, precision, kv, on, replace(load, batch=float(batch)))
+        return float(cycle.produced / cycle.seconds(rates))
+
+    high = max(1, int(_most(arch, precision, kv, on, replace(load, batch=None, requests=None))))
+    if speed(1) < floor_tok_s:
+        raise UnitCostError(
+            f"{floor_tok_s:g} tokens/s for each user cannot be met: {arch.name} in {precision.name} on {on.devices} x {on.part.name} gives "
+            f"{speed(1):.1f} to a single one. More devices in tensor parallelism, fewer bits or speculative decoding would be faster"
+        )
+    low = 1
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if speed(middle) >= floor_tok_s else (low, middle - 1)
+    return serve(arch, precision, kv, on, replace(load, batch=float(low)), efficiencies, engine)
