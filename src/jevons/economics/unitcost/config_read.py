@@ -4,7 +4,7 @@ Comes in: the file as a mapping. Goes out: an `Architecture`; of a model that se
 was, how weights are quantised. What it does not understand it refuses by name: a family, or a field that may change what is computed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -42,7 +42,7 @@ def from_config(config: Mapping[str, Any], name: str = "") -> Architecture:
     return made
 
 
-def gathered(layers: list[Layer]) -> tuple[Layers, ...]:
+def gathered(layers: Sequence[Layer]) -> tuple[Layers, ...]:
     """Like layers together, in the order in which they first appear."""
     order = list(dict.fromkeys(layers))
     counts = {layer: len(list(same)) for layer, same in groupby(sorted(layers, key=order.index))}
