@@ -39,10 +39,14 @@ class Attention(msgspec.Struct, frozen=True, tag=True):
         return 2 * self.kv_heads * self.head_dim
 
     def kept(self, context: int) -> int:
-        """Tokens of the context that the cache must still hold for the next one."""
+        """Most tokens that the cache has held when the context has grown so long."""
+        return context if self.window is None else min(context, self.window)
+
+    def seen(self, before: int) -> int:
+        """Of the tokens before it, those that the next one looks at."""
         if self.window is None:
-            return context
-        return context % self.window if self.chunked else min(context, self.window)
+            return before
+        return before % self.window if self.chunked else min(before, self.window - 1)
 
     def pairs(self, before: int, new: int) -> int:
         """Pairs of a query and a key: `new` tokens after `before` others, each seeing itself and what its mask lets it see."""
@@ -89,6 +93,10 @@ class Latent(msgspec.Struct, frozen=True, tag=True):
 
     def kept(self, context: int) -> int:
         return context
+
+    def seen(self, before: int, new: int) -> int:
+        """Tokens whose compressed vectors are read for `new` ones after `before`."""
+        return before + new if self.selected is None else min(before + new, self.selected * new)
 
     def pairs(self, before: int, new: int) -> int:
         """Of attention itself; the indexer looks at all of them."""

@@ -18,6 +18,7 @@ from jevons.economics.unitcost.architecture import (
     Layers,
     Recurrence,
     layer_params,
+    triangle,
 )
 from jevons.economics.unitcost.weights import CachePrecision, Precision
 
@@ -179,13 +180,19 @@ def _taken(group: Layers, kind: Kind, params: int, tokens: int) -> tuple[float, 
 
 
 def _mixing(group: Layers, before: int, new: int, absorbed: bool) -> float:
-    """FLOPs of one layer and one sequence beside the matrices: a product and a sum for every element of a score and of a value."""
+    """FLOPs of one layer and one sequence beside the matrices: a product and a sum for every element of a score and of a value.
+
+    Latent attention works on compressed vectors in decode, and wherever an indexer chooses tokens (DeepSeek-V3.2, section 2.1), so that a
+    score has kv_rank + rope_dim elements and a value kv_rank. In prefill it expands keys and values first: those of cached tokens again,
+    those of new ones with the matrices.
+    """
     match group.mixer:
         case Attention() as own:
             return 4.0 * own.heads * own.head_dim * own.pairs(before, new)
-        case Latent() as own if absorbed:
-            return 2.0 * own.heads * (2 * own.kv_rank + own.rope_dim) * own.pairs(before, new)
         case Latent() as own:
+            indexing = 2.0 * own.index_heads * own.index_dim * triangle(before, new)
+            if absorbed or own.selected is not None:
+                return indexing + 2.0 * own.heads * (2 * own.kv_rank + own.rope_dim) * own.pairs(before, new)
             scores = 2.0 * own.heads * (own.nope_dim + own.rope_dim + own.value_dim) * own.pairs(before, new)
             return scores + 2.0 * before * own.expanding
         case Recurrence() as own:
@@ -199,10 +206,11 @@ def _cached(group: Layers, kv: CachePrecision, before: int, new: int) -> tuple[f
     match group.mixer:
         case Attention() as own:
             token = own.cache_elements * kv.bits(own.head_dim) / 8
-            return token * (own.kept(before) + new), token * new
+            return token * (own.seen(before) + new), token * new
         case Latent() as own:
-            token = own.cache_elements * kv.bits(own.cache_elements) / 8
-            return token * (before + new), token * new
+            element = kv.bits(own.cache_elements) / 8
+            read = own.index_dim * (before + new) + (own.cache_elements - own.index_dim) * own.seen(before, new)
+            return element * read, element * own.cache_elements * new
         case Recurrence() as own:
             return float(own.state_elements * STATE_BYTES), float(own.state_elements * STATE_BYTES)
         case _:
@@ -237,7 +245,7 @@ def _passed(group: Layers, hidden: int) -> float:
         case Dense() as dense:
             found += 2 * hidden + (3 if dense.gated else 2) * dense.width
         case Experts() as mixture:
-            each = 2 * hidden + (3 if mixture.gated else 2) * mixture.width
+            each = 2 * (mixture.inner or hidden) + (3 if mixture.gated else 2) * mixture.width
             shared = 2 * hidden + (3 if mixture.gated else 2) * mixture.shared_width if mixture.shared_width else 0
             found += hidden + mixture.number + mixture.active * each + shared
     return found
