@@ -10,7 +10,7 @@ row's own figure. Assumptions are marked as such.
 import csv
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -23,6 +23,7 @@ from jevons.economics.unitcost.part import Part
 from jevons.economics.unitcost.serving import Load, capacity
 from jevons.economics.unitcost.steps import System, system
 from jevons.economics.unitcost.weights import CachePrecision, Precision, cache_precision, precision
+from jevons.economics.unitcost.work import sequence_bytes
 
 COLUMNS = (
     "id", "model", "weight_precision", "kv_precision", "hardware", "n_accelerators", "parallelism", "framework", "scenario",
@@ -142,7 +143,7 @@ def _point(name: str, row: Mapping[str, str]) -> Point:
         on = system(piece, int(devices), row["parallelism"])
     else:
         on = replicas(arch, weights, kv, piece, int(devices), load)
-        estimated.append(f"parallelism: {on.data} of {on.tensor} devices each, the fewest that hold a useful batch")
+        estimated.append(f"parallelism: {on.data} of {on.tensor} devices each, the fewest that keep 10 GB free each")
     joules = _number(row, "joules_per_token")
     named = (row["model"], row["weight_precision"], row["hardware"], row["n_accelerators"], row["parallelism"], row["framework"], row["scenario"])
     return Point(name, row["model"], " | ".join(named), row["framework"], arch, weights, kv, on, load, tok_s, joules, tuple(estimated))
@@ -199,22 +200,20 @@ def _cache(row: Mapping[str, str], piece: Part, estimated: list[str]) -> CachePr
     return cache_precision(kv)
 
 
-USEFUL_BATCH = 32
-"""trtllm-bench warns below it: "the maximum number of requests in the KV cache is too small"."""
+ROOM_BYTES = 10e9
+"""On every device, for keys and values: trtllm-bench warns below it ("performance may be undesirable")."""
 
 
 def replicas(arch: Architecture, weights: Precision, kv: CachePrecision, piece: Part, devices: int, load: Load) -> System:
-    """How a run is divided that does not say: copies on the fewest devices that hold `USEFUL_BATCH` sequences each. Raises DoesNotFit."""
-    for tensor in _divisors(devices):
+    """How a run is divided that does not say: copies on the fewest devices that keep `ROOM_BYTES` free each. Raises DoesNotFit."""
+    context = load.prompt + load.output
+    for tensor in (count for count in range(1, devices + 1) if devices % count == 0):
         on = System(piece, tensor, devices // tensor)
         try:
-            if capacity(arch, weights, kv, on, load.prompt + load.output) >= USEFUL_BATCH * on.data or tensor == devices:
-                return on
+            sequences = capacity(arch, weights, kv, on, context) / on.data
         except DoesNotFit:
-            if tensor == devices:
-                raise
-    raise AssertionError(devices)
-
-
-def _divisors(devices: int) -> Iterator[int]:
-    return (count for count in range(1, devices + 1) if devices % count == 0)
+            continue
+        if sequences * sequence_bytes(arch, kv, context) / tensor >= ROOM_BYTES or tensor == devices:
+            return on
+    capacity(arch, weights, kv, System(piece, devices), context)
+    return System(piece, devices)

@@ -1,0 +1,248 @@
+"""Efficiencies from measured rows: robust least squares on log throughput, each parameter held by its prior; and what three points of a
+system change in its predictions.
+
+Comes in: `Point`s. Goes out: `Efficiencies`, log errors, `Calibration`s. Does not know: files, splits (`bench.unitcost`). Needs numpy.
+
+The loss is pseudo-Huber in units of `NOISE`, so that a row which is off by a factor pulls little. Rows of a model count as the root of their
+number (`weights`): fifty runs of one model say more than one, not fifty times as much. The minimum is found by Levenberg and Marquardt's
+steps with derivatives by differences: 20 parameters, all demands in arrays.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
+
+from jevons.economics.unitcost.efficiency import CLASSES, PRIORS, Efficiencies, Power, busy, engine, rates
+from jevons.economics.unitcost.errors import UnitCostError
+from jevons.economics.unitcost.measured import Point
+from jevons.economics.unitcost.serving import Cycle, steady
+from jevons.economics.unitcost.steps import Demand, Rates, time
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[Any, np.dtype[np.float64]]
+
+NOISE = 0.15
+"""Scale of an ordinary error of a logarithm."""
+STEPS, TRIES = 40, 8
+LEAST_GAIN = 1e-5
+DIFFERENCE = 1e-4
+LONGEST = 0.7
+"""Of a step in any parameter's logarithm: a factor of two."""
+RESAMPLES = 60
+FEWEST_MODELS = 3
+
+
+def numpy() -> Any:
+    """Raises UnitCostError where it is missing."""
+    try:
+        import numpy
+    except ImportError:
+        raise UnitCostError('fitting needs numpy: pip install "jevons[semantic]"') from None
+    return numpy
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Points with their demands, in arrays; what does not change while parameters do."""
+
+    points: tuple[Point, ...]
+    cycles: tuple[Cycle, ...]
+    demand: Demand
+    vllm: Any
+    trt: Any
+    log_s: Any
+    """Logarithm of the measured time of a step."""
+
+    def of(self, chosen: Sequence[int]) -> "Rows":
+        """Some of them, in that order; with repetition for a resample."""
+        return Rows(
+            tuple(self.points[row] for row in chosen),
+            tuple(self.cycles[row] for row in chosen),
+            Demand(*(_taken(getattr(self.demand, field.name), chosen) for field in fields(Demand))),
+            self.vllm[chosen],
+            self.trt[chosen],
+            self.log_s[chosen],
+        )
+
+
+def _taken(value: Any, chosen: Sequence[int]) -> Any:
+    return {label: array[chosen] for label, array in value.items()} if isinstance(value, dict) else value[chosen]
+
+
+def stacked(points: Sequence[Point]) -> Rows:
+    """Demands of all points. Raises DoesNotFit, UnknownFact for one that cannot be worked out."""
+    np = numpy()
+    cycles = tuple(steady(point.arch, point.precision, point.kv, point.on, point.load) for point in points)
+    steps = [cycle.step for cycle in cycles]
+
+    def column(name: str) -> Any:
+        values = [getattr(step, name) for step in steps]
+        if isinstance(values[0], dict):
+            return {label: np.array([value.get(label, 0.0) for value in values]) for label in sorted({key for value in values for key in value} | set(CLASSES))}
+        return np.array(values, float)
+
+    names = [engine(point.framework) for point in points]
+    return Rows(
+        tuple(points),
+        cycles,
+        Demand(*(column(field.name) for field in fields(Demand))),
+        np.array([name == "vllm" for name in names], float),
+        np.array([name == "tensorrt-llm" for name in names], float),
+        np.log([cycle.tokens / point.tok_s for cycle, point in zip(cycles, points, strict=True)]),
+    )
+
+
+def _rates(rows: Rows, parameters: dict[str, Any]) -> Rates:
+    """Of all rows at once: each with its engine's overheads."""
+    shared = rates(parameters)
+    chosen = {}
+    for name in ("step_s", "sequence_s"):
+        mean = getattr(shared, name)
+        chosen[name] = mean + rows.vllm * (parameters[f"{name}.vllm"] - mean) + rows.trt * (parameters[f"{name}.tensorrt-llm"] - mean)
+    return replace(shared, **chosen)
+
+
+def predicted(rows: Rows, logs: Any) -> Any:
+    """Logarithms of the times of all steps, from the parameters' logarithms in the order of `PRIORS`."""
+    np = numpy()
+    return np.log(time(rows.demand, _rates(rows, dict(zip(PRIORS, np.exp(logs), strict=True)))).total_s)
+
+
+def errors(rows: Rows, efficiencies: Efficiencies) -> Any:
+    """ln(predicted / measured tokens per second), row by row."""
+    np = numpy()
+    return rows.log_s - predicted(rows, np.log([efficiencies.parameters[name] for name in PRIORS]))
+
+
+def weights(points: Sequence[Point]) -> Any:
+    """One over the root of a model's rows in a framework and precision; their mean is 1."""
+    np = numpy()
+    counts = Counter((point.model, engine(point.framework), point.precision.name) for point in points)
+    found = np.array([counts[point.model, engine(point.framework), point.precision.name] ** -0.5 for point in points])
+    return found / found.mean()
+
+
+def minimum(rows: Rows) -> Any:
+    """The parameters' logarithms, in the order of `PRIORS`."""
+    np = numpy()
+    middle = np.log([prior.median for prior in PRIORS.values()])
+    spread = np.array([prior.spread for prior in PRIORS.values()])
+    weight = weights(rows.points)
+
+    def residuals(logs: Any) -> Any:
+        return (predicted(rows, logs) - rows.log_s) / NOISE
+
+    def cost(logs: Any) -> float:
+        huber = 2 * (np.sqrt(1 + residuals(logs) ** 2 / 2) - 1)
+        return float((weight * huber).sum() + (((logs - middle) / spread) ** 2).sum() / 2)
+
+    return _descend(middle, residuals, cost, weight, middle, spread)
+
+
+def _descend(logs: Any, residuals: Callable[[Any], Any], cost: Callable[[Any], float], weight: Any, middle: Any, spread: Any) -> Any:
+    np = numpy()
+    damping, best = 1e-2, cost(logs)
+    for _ in range(STEPS):
+        now = residuals(logs)
+        slopes = np.stack([(residuals(logs + DIFFERENCE * unit) - now) / DIFFERENCE for unit in np.eye(len(logs))], axis=1)
+        robust = weight / np.sqrt(1 + now**2 / 2)
+        curvature = slopes.T @ (slopes * robust[:, None]) + np.diag(1 / spread**2)
+        downhill = -(slopes.T @ (robust * now) + (logs - middle) / spread**2)
+        for _ in range(TRIES):
+            step = np.clip(np.linalg.solve(curvature + damping * np.diag(np.diag(curvature)), downhill), -LONGEST, LONGEST)
+            reached = cost(logs + step)
+            if reached < best:
+                break
+            damping *= 4
+        else:
+            return logs
+        gain, best, logs, damping = best - reached, reached, logs + step, max(damping / 4, 1e-6)
+        if gain < LEAST_GAIN:
+            return logs
+    return logs
+
+
+def fitted(rows: Rows, *, resamples: int = 0, seed: int = 0, on: str = "", source: str = "") -> Efficiencies:
+    """Efficiencies of these rows. `resamples` of whole models, drawn with replacement, give the intervals. Raises UnitCostError for too few."""
+    np = numpy()
+    models = sorted({point.model for point in rows.points})
+    if len(models) < FEWEST_MODELS:
+        raise UnitCostError(f"a fit needs rows of {FEWEST_MODELS} models or more that can be judged; there are {len(models)}")
+    logs = minimum(rows)
+    chance = np.random.default_rng(seed)
+    members = {model: [row for row, point in enumerate(rows.points) if point.model == model] for model in models}
+    draws = []
+    for _ in range(resamples):
+        drawn = chance.choice(models, len(models))
+        draws.append(_named(minimum(rows.of([row for model in drawn for row in members[model]]))))
+    left = rows.log_s - predicted(rows, logs)
+    between, within = _spreads(rows.points, left)
+    power, power_spread = _power(rows, np.exp(predicted(rows, logs)))
+    return Efficiencies(_named(logs), power, between, within, power_spread, tuple(draws), _counts(rows), on, source)
+
+
+def _named(logs: Any) -> dict[str, float]:
+    np = numpy()
+    return dict(zip(PRIORS, map(float, np.exp(logs)), strict=True))
+
+
+def _spreads(points: Sequence[Point], left: Any) -> tuple[float, float]:
+    """Standard deviations of the residuals, robust (1.4826 x the median of their size): of all, and about their system's median."""
+    np = numpy()
+    systems = defaultdict(list)
+    for point, value in zip(points, left, strict=True):
+        systems[point.system].append(float(value))
+    inside = [value - float(np.median(values)) for values in systems.values() if len(values) > 2 for value in values]
+    return 1.4826 * float(np.median(np.abs(left))), 1.4826 * float(np.median(np.abs(inside))) if inside else NOISE
+
+
+def _counts(rows: Rows) -> dict[str, int]:
+    found = {}
+    for kind, column in (("dense", rows.demand.dense), ("experts", rows.demand.experts)):
+        for label, values in column.items():
+            found[f"{kind} {label}"] = int((values > 0.05 * sum(column.values())).sum()) if kind == "experts" else _led(rows.demand.dense, label)
+    return found
+
+
+def _led(column: dict[str, Any], label: str) -> int:
+    """Rows in which most of dense products are made in these numbers."""
+    return int((column[label] > 0.5 * sum(column.values())).sum())
+
+
+POWER_PRIORS = ((0.3, 0.1), (0.6, 0.3), (0.4, 0.2))
+"""Mean and standard deviation before any row: floor, computing at its peak, moving at its peak; shares of rated power."""
+POWER_NOISE = 0.08
+
+
+def _power(rows: Rows, seconds: Any) -> tuple[Power, float]:
+    """Least squares on power over rated power, held by priors; without rows the priors. The spread is of its logarithm."""
+    np = numpy()
+    compute, memory = busy(rows.demand, seconds)
+    known = [row for row, point in enumerate(rows.points) if point.joules_per_token and point.on.part.tdp_w]
+    middle, spread = np.array(POWER_PRIORS).T
+    if not known:
+        return Power(*map(float, middle)), 0.3
+    shares = np.array([_share(rows.points[row]) for row in known])
+    features = np.stack([np.ones(len(known)), compute[known], memory[known]], axis=1)
+    curvature = features.T @ features / POWER_NOISE**2 + np.diag(1 / spread**2)
+    found = np.linalg.solve(curvature, features.T @ shares / POWER_NOISE**2 + middle / spread**2).clip(0)
+    left = np.log(np.minimum(1, features @ found) / shares)
+    return Power(*map(float, found)), 1.4826 * float(np.median(np.abs(left)))
+
+
+def _share(point: Point) -> float:
+    """Measured power of a device over its rated one."""
+    return (point.joules_per_token or 0.0) * point.tok_s / point.on.devices / (point.on.part.tdp_w or 1.0)
+
+
+def joules(rows: Rows, efficiencies: Efficiencies) -> Any:
+    """Predicted joules per token, row by row; not a number where rated power is not known."""
+    np = numpy()
+    seconds = np.exp(predicted(rows, np.log([efficiencies.parameters[name] for name in PRIORS])))
+    compute, memory = busy(rows.demand, seconds)
+    share = np.minimum(1, efficiencies.power.idle + efficiencies.power.compute * compute + efficiencies.power.memory * memory)
+    watts = np.array([(point.on.part.tdp_w or float("nan")) * point.on.devices for point in rows.points])
+    return watts * share * seconds / np.array([cycle.tokens for cycle in rows.cycles])
