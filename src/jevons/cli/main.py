@@ -38,6 +38,7 @@ from jevons.cli.routes import routes
 from jevons.cli.runs import runs
 from jevons.cli.savings import savings
 from jevons.cli.students import students
+from jevons.cli.synergy import synergy
 from jevons.config import ConfigError, first_config, found_keys, home_path, load
 from jevons.core.entry import parse_request_text
 from jevons.core.money import format_usd, parse_usd
@@ -141,6 +142,7 @@ for command in (
     cache,
     capture,
     hw,
+    synergy,
     students,
 ):
     commands.add_command(command)

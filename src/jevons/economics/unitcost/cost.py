@@ -18,7 +18,7 @@ from statistics import NormalDist, median
 from typing import NamedTuple
 
 from jevons.economics.unitcost.errors import UnitCostError, UnknownFact
-from jevons.economics.unitcost.hardware import Part
+from jevons.economics.unitcost.part import Part
 
 ELECTRICITY_USD_KWH = 0.08
 """What large users in the United States pay; an input everywhere."""
