@@ -49,6 +49,8 @@ def gateway(standin: Provider, closed_port: int, tmp_path_factory: pytest.TempPa
         upstream("azure", standin.url, "azure", query={"api-version": "2024-10-21"}, **more),
         upstream("gemini", standin.gemini_url, "gemini", **more),
         upstream("plan", an, "anthropic", models=NOTHING_ELSE, auth="client", billed=False, retries=0),
+        upstream("trial", oa, provider="openrouter", models=NOTHING_ELSE, billed=False, retries=0, key=UPSTREAM_KEY),
+        upstream("router", oa, provider="openrouter", models=NOTHING_ELSE, retries=0, key=UPSTREAM_KEY),
         upstream("badkey", oa, provider="openai", models=NOTHING_ELSE, key="sk-wrong-canary-4712", retries=0),
     ]
     aliases = [{"name": "house-model", "upstream": "openai", "target": "gpt-4o-mini"}]

@@ -2,6 +2,7 @@
 
 import http.server
 import json
+from base64 import b64decode
 import socket
 import threading
 from collections.abc import Iterator
@@ -39,6 +40,29 @@ def test_the_clients_own_credential(gateway: Gateway, key: Key, way: str, own: s
     assert (entry["billed_nusd"], entry["held_nusd"], entry["estimate"]) == (0, 0, "")
     assert entry["list_nusd"] == gateway.cost_nusd("anthropic", "claude-sonnet-4-5", attempt.bill) > 0
     assert gateway.account(key)["posted_nusd"] == 0
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_free_variant_bills_nothing_and_shows_what_its_paid_twin_costs(gateway: Gateway, stream: bool) -> None:
+    """With an account that has a nano-dollar: nothing is held of it. The list cost is that of the name without ":free"."""
+    poor, mark = gateway.key(1), marker()
+    body = body_of("chat", "trial/openai/gpt-4o-mini:free", marker=mark, tokens_out=90, stream=stream)
+    got = gateway.post("chat", poor, body)
+    assert got.status == 200, got.body
+    attempt = gateway.attempt(mark)
+    assert json.loads(b64decode(attempt.received["body"]))["model"] == "openai/gpt-4o-mini:free"
+    [entry] = gateway.settled(poor, 1)
+    assert (entry["billed_nusd"], entry["held_nusd"], entry["estimate"], entry["tariff"]) == (0, 0, "", "billed=no")
+    assert entry["list_nusd"] == gateway.cost_nusd("openrouter", "openai/gpt-4o-mini", attempt.bill) > 0
+    assert "?billed=no" in entry["price_row"]
+    assert gateway.account(poor)["posted_nusd"] == 0
+
+
+def test_that_a_variant_is_free_must_be_stated(gateway: Gateway, key: Key) -> None:
+    """Its name does not say so: where the upstream bills, its price is unknown."""
+    got = gateway.post("chat", key, body_of("chat", "router/openai/gpt-4o-mini:free"))
+    assert got.status == 400 and "openai/gpt-4o-mini:free" in got.error["message"]
+    assert [entry["billed_nusd"] for entry in gateway.entries(key)] in ([], [0])
 
 
 def test_the_clients_own_credential_is_asked_for(gateway: Gateway, key: Key) -> None:

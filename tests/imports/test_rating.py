@@ -33,6 +33,15 @@ def test_without_a_bill_it_is_the_list_cost(book: PriceBook) -> None:
     assert rated(book, subscription=True)[0].billed_nusd == 0
 
 
+@pytest.mark.parametrize("fields", [{"billed_nusd": 0}, {"subscription": True}])
+def test_what_was_not_billed_lists_at_its_paid_twin(book: PriceBook, fields: dict[str, Any]) -> None:
+    asked = {"provider": "openrouter", "usage": Usage(1_000, output=100)}
+    paid, _ = rated(book, model="openai/gpt-4o-mini", **asked)
+    entry, rater = rated(book, model="openai/gpt-4o-mini:free", **asked, **fields)
+    assert (entry.list_nusd, entry.billed_nusd, entry.tariff, entry.unknown) == (paid.list_nusd, 0, "billed=no", "")
+    assert paid.list_nusd == 210_000 and not rater.unpriced
+
+
 def test_a_call_and_a_bucket_of_calls_meet_context_tiers_differently(book: PriceBook) -> None:
     """Above 200,000 tokens a call costs more; a bucket of many small ones does not."""
     usage = Usage(300_000)

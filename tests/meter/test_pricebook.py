@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jevons.core.limits import PRICE_MEMO_ENTRIES_MAX
-from jevons.core.price import Price, UnpricedKind, charge, worst_case
+from jevons.core.price import Price, UnpricedKind, charge, tariff_of, worst_case
 from jevons.core.usage import Usage
 from jevons.meter import pricebook
 from jevons.meter.overrides import load_overrides, parse_overrides, price_files
@@ -224,6 +224,52 @@ def test_what_is_not_known_has_no_price(with_local: PriceBook) -> None:
     empty = [m.id for m in with_local.models("openai") if not any(row.rates for row in m.rows)]
     assert empty
     assert all(with_local.price("openai", model, NOON) is None for model in empty)
+
+
+UNBILLED = {"billed": "no"}
+R1, R1_FREE = "deepseek/deepseek-r1", "deepseek/deepseek-r1:free"
+
+
+def test_what_is_not_billed_lists_at_its_paid_twin(with_local: PriceBook) -> None:
+    """The row of a free variant is empty, which is unknown. Of a call that is not billed, it is what the twin costs at that instant."""
+    assert with_local.price("openrouter", R1_FREE, NOON) is None
+    for at_ms in (NOON, ms("2026-06-01T00:00")):
+        twin, shadow = (
+            found(with_local.price("openrouter", R1, at_ms)),
+            found(with_local.price("openrouter", R1_FREE, at_ms, UNBILLED)),
+        )
+        assert (shadow.den, shadow.tiers, shadow.book) == (twin.den, twin.tiers, twin.book)
+        assert shadow.row == f"{twin.row}?billed=no" and tariff_of(shadow, 1) == "billed=no"
+        assert found(with_local.dearest("openrouter", R1_FREE, at_ms, UNBILLED)).tiers == twin.tiers
+    at_its_maker = found(with_local.price("github-copilot", "gpt-4o", NOON, UNBILLED))  # a subscription: no price of its own
+    assert (at_its_maker.row, nusd_per_token(at_its_maker, "output")) == ("openai/gpt-4o?billed=no", 10_000)
+    assert found(with_local.price("openrouter", R1, NOON, UNBILLED)) == with_local.price("openrouter", R1, NOON)
+
+
+def test_without_a_paid_twin_what_is_not_billed_is_unknown_too(with_local: PriceBook) -> None:
+    for provider, model in (
+        ("google", "gemma-3-27b-it"),
+        ("openrouter", "nobody/nothing:free"),
+        ("openai", "gpt-99"),
+        (None, "x:free"),
+    ):
+        assert with_local.price(provider, model, NOON, UNBILLED) is None
+
+
+def test_the_operators_prices_hold_for_the_twin_and_before_it(book_path: Path) -> None:
+    twin = '[[price]]\nprovider = "openrouter"\nmodel = "deepseek/deepseek-r1"\n'
+    own = overridden(book_path, f'{twin}discount = "50%"\n')
+    plain = found(overridden(book_path, "").price("openrouter", R1, NOON))
+    shadow = found(own.price("openrouter", R1_FREE, NOON, UNBILLED))
+    assert nusd_per_token(shadow, "input") * 2 == nusd_per_token(plain, "input")
+    assert shadow.row == f"{plain.row}?billed=no+prices.toml#1" and tariff_of(shadow, 1) == "billed=no"
+    stated = overridden(book_path, f'[[price]]\nmodel = "{R1_FREE}"\nwhen = {{ billed = "no" }}\ninput = "3"\noutput = "4"\n')
+    assert nusd_per_token(stated.price("openrouter", R1_FREE, NOON, UNBILLED), "input") == 3_000
+    assert stated.price("openrouter", R1_FREE, NOON) is None
+    free = found(
+        overridden(book_path, f'[[price]]\nmodel = "{R1_FREE}"\nfree = true\n').price("openrouter", R1_FREE, NOON, UNBILLED)
+    )
+    assert nusd_per_token(free, "input") == 0
 
 
 def test_a_kind_without_a_price_is_refused(with_local: PriceBook) -> None:

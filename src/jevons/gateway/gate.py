@@ -32,7 +32,7 @@ from jevons.ledger.ledger import Ledger
 from jevons.meter.lineages import lineage_of
 from jevons.meter.models import ModelFacts, model_facts
 from jevons.meter.overrides import override_line
-from jevons.meter.pricebook import PriceBook
+from jevons.meter.pricebook import BILLED, UNBILLED, PriceBook
 from jevons.meter.tokens import InputCount, remote_input
 from jevons.policy import govern
 from jevons.policy.accounts import Account
@@ -437,11 +437,14 @@ def size_tokens(ask: Ask) -> int:
 
 
 def price_context(ask: Ask, settings: UpstreamSettings, answered_tier: str = "") -> dict[str, str]:
-    """What besides the date decides the rates: the tier that answered, else the one asked for, else the upstream's own; and the speed."""
+    """What besides the date decides the rates: the tier that answered, else the one asked for, else the upstream's own; the speed; and
+    whether the call is billed at all."""
     tier = answered_tier or ask.service_tier or settings.service_tier
     context = {"service_tier": tier} if tier != "default" and _RATE_NAME.fullmatch(tier) else {}
     if ask.speed is not None and _RATE_NAME.fullmatch(ask.speed):
         context["speed"] = ask.speed
+    if not settings.billed:
+        context[BILLED] = UNBILLED
     return context
 
 

@@ -21,7 +21,7 @@ from jevons.imports.record import UNTOLD, Record
 from jevons.meter.genai import ensure_book, install_bytes
 from jevons.meter.lineages import lineage_of
 from jevons.meter.overrides import BadOverride, load_overrides, override_line, price_files
-from jevons.meter.pricebook import PriceBook, Recipe, open_book
+from jevons.meter.pricebook import BILLED, UNBILLED, PriceBook, Recipe, open_book
 from jevons.meter.rates import Rates, price_of
 from jevons.policy.savings import marked_by, savings_of
 
@@ -124,7 +124,10 @@ class Rater:
             return None
         if record.rates:
             return _stated(record)
-        price = self._book.price(record.provider, record.model, record.at_ms, dict(record.context))
+        context = dict(record.context)
+        if self._subscription or record.billed_nusd == 0:
+            context[BILLED] = UNBILLED
+        price = self._book.price(record.provider, record.model, record.at_ms, context)
         if record.context and price is not None and not set("?+") & set(price.row):
             plain = (price.row, _said(record))
             self.rated_plain[plain] = self.rated_plain.get(plain, 0) + 1

@@ -25,6 +25,10 @@ from jevons.meter.overrides import Override, load_overrides, price_files, replac
 from jevons.meter.rates import FALLBACK_KINDS, Rates, dearest_of, filled, price_of, read_rates
 
 NO_CONTEXT: Mapping[str, str] = MappingProxyType({})
+BILLED, UNBILLED = "billed", "no"
+"""The context of a call that is not billed (a subscription, a free tier): its list cost is what it would have cost."""
+FREE_VARIANT = ":free"
+"""How routers name the free variant of a model that they sell too."""
 OPEN = "auto"
 """A context value that leaves the choice to the provider (OpenAI's and Anthropic's service_tier)."""
 HORIZON_S = 900
@@ -111,8 +115,28 @@ class PriceBook:
                 rates = replaced(rates, override, self.kinds)
                 label += f"+{override.source}"
         from_ms, until_ms = _between(periods, at_ms)
+        if not rates and context.get(BILLED) == UNBILLED:
+            twin = self._twin(provider, model, at_ms, context)
+            return Resolved(max(from_ms, twin.from_ms), min(until_ms, twin.until_ms), twin.price)
         price = price_of(filled(rates, self.units), label, self.hash) if rates else None
         return Resolved(from_ms, until_ms, price)
+
+    def _twin(self, provider: str | None, model: str, at_ms: int, context: Mapping[str, str]) -> Resolved:
+        """The shadow list price of what is not billed and has no price: that of its paid twin, marked "?billed=no" in its row.
+
+        The twin is the same name without ":free" at the same seller, else the same name at its maker. Each step leads to another name or
+        another seller, and from a maker none leads on.
+        """
+        name = model.removesuffix(FREE_VARIANT)
+        maker = self.catalogue.maker(name.rpartition("/")[2])
+        if name != model:
+            twin = self.resolve(provider, name, at_ms, context)
+        elif maker is not None and maker != self.catalogue.provider_id(provider or maker):
+            twin = self.resolve(maker, name.rpartition("/")[2], at_ms, context)
+        else:
+            return Resolved(-EVER_MS, EVER_MS, None)
+        marked = twin.price and msgspec.structs.replace(twin.price, row=_marked(twin.price.row))
+        return Resolved(twin.from_ms, twin.until_ms, marked)
 
     def dearest(
         self, provider: str | None, model: str, at_ms: int, context: Mapping[str, str] = NO_CONTEXT, horizon_s: int = HORIZON_S
@@ -214,6 +238,13 @@ def with_request_unit(usage: Usage, price: Price) -> Usage:
     if REQUESTS not in price.tiers[0].nums:
         return usage
     return msgspec.structs.replace(usage, other=(*usage.other, (REQUESTS, 1)))
+
+
+def _marked(row: str) -> str:
+    """A row's label with "?billed=no" among its variants, before what overrides add."""
+    mark = f"?{BILLED}={UNBILLED}"
+    book, plus, overrides = row.partition("+")
+    return row if mark in book else f"{book}{mark}{plus}{overrides}"
 
 
 def _clock(of_day_ms: int) -> str:
