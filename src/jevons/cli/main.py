@@ -21,6 +21,7 @@ from jevons.cli.demo import demo, is_demo
 from jevons.cli.engine import engine
 from jevons.cli.experts import experts
 from jevons.cli.explain import explain
+from jevons.cli.forecast import forecast
 from jevons.cli.governing import approve, kill, limits
 from jevons.cli.hw import hw
 from jevons.cli.importing import import_
@@ -127,6 +128,7 @@ for command in (
     approve,
     audit,
     explain,
+    forecast,
     routes,
     dashboard,
     paradox,
