@@ -128,7 +128,7 @@ class _Entry:
                 close = get_close_matches(key, keys, n=1)
                 raise self.bad(f"unknown key {key!r}" + (f"; did you mean {close[0]!r}?" if close else ""))
         name = self._word("name", "")
-        base = next((one for one in found.values() if plain(one.name) == plain(name)), None)
+        base = next((one for one in found.values() if plain(name) in map(plain, (one.name, *one.aliases))), None)
         values: dict[str, Any] = {figure: self._number(figure) for figure in FIGURES if figure in self.table}
         sources = self._sources(values)
         if base is None:
@@ -171,7 +171,8 @@ class _Entry:
 
     def _disputes(self) -> tuple[Dispute, ...]:
         try:
-            return tuple(Dispute(str(one["figure"]), float(one["value"]), str(one["source"])) for one in self.table["disputes"])
+            said = [Dispute(one["figure"], float(one["value"]), str(one["source"])) for one in self.table["disputes"]]
+            return tuple(dispute for dispute in said if FIGURES[dispute.figure])
         except (TypeError, KeyError, ValueError):
             raise self.bad('write disputes = [{ figure = "bandwidth_gb_s", value = 7700, source = "…" }]') from None
 
