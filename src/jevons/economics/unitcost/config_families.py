@@ -35,7 +35,19 @@ class Family(msgspec.Struct, frozen=True):
 def _attention(fields: Fields, window: int | None = None, chunked: bool = False, gated: bool = False) -> Attention:
     hidden, heads = fields.whole("hidden_size", "n_embd"), fields.whole("num_attention_heads", "n_head")
     head_dim = fields.whole("head_dim", "attention_head_dim", "kv_channels", default=hidden // heads)
-    return Attention(heads, fields.whole("num_key_value_heads", default=heads), head_dim, window, chunked, gated)
+    kv_heads = fields.whole("num_key_value_heads", default=heads)
+    if heads % kv_heads:
+        raise UnknownFact(
+            f"the config's num_attention_heads and num_key_value_heads do not agree: {heads} heads do not share {kv_heads} evenly"
+        )
+    return Attention(heads, kv_heads, head_dim, window, chunked, gated)
+
+
+def _experts(fields: Fields, number: int, width: int, shared_width: int, *, gated: bool = True, inner: int = 0) -> Experts:
+    active = fields.whole("num_experts_per_tok")
+    if active > number:
+        raise UnknownFact(f"the config's num_experts_per_tok cannot be: {active} experts a token of {number}")
+    return Experts(number, active, width, shared_width, gated, inner)
 
 
 def _windowed(fields: Fields, layers: int, windowed: Callable[[int], bool]) -> list[Attention]:
@@ -99,12 +111,8 @@ def _all_experts(attention: Callable[[Fields, int], list[Attention]] = _everywhe
         kinds = fields.listed("attn_type_list", _count(fields))
         if kinds and set(kinds) != {1}:
             raise UnknownFact("the config's attn_type_list has layers of lightning attention, which is not known here")
-        mixture = Experts(
-            fields.whole("num_local_experts"),
-            fields.whole("num_experts_per_tok"),
-            fields.whole("intermediate_size"),
-            fields.optional("shared_intermediate_size") or 0,
-        )
+        shared = fields.optional("shared_intermediate_size") or 0
+        mixture = _experts(fields, fields.whole("num_local_experts"), fields.whole("intermediate_size"), shared)
         return [(mixer, mixture) for mixer in attention(fields, _count(fields))]
 
     return read
@@ -112,12 +120,8 @@ def _all_experts(attention: Callable[[Fields, int], list[Attention]] = _everywhe
 
 def _qwen_feed_forward(fields: Fields, layers: int) -> list[FeedForward]:
     """Experts in every `decoder_sparse_step`-th layer that is not in `mlp_only_layers`."""
-    mixture = Experts(
-        fields.whole("num_experts"),
-        fields.whole("num_experts_per_tok"),
-        fields.whole("moe_intermediate_size"),
-        fields.optional("shared_expert_intermediate_size") or 0,
-    )
+    shared = fields.optional("shared_expert_intermediate_size") or 0
+    mixture = _experts(fields, fields.whole("num_experts"), fields.whole("moe_intermediate_size"), shared)
     step, dense = fields.whole("decoder_sparse_step", default=1), fields.listed("mlp_only_layers") or []
     width = fields.optional("intermediate_size")
     found: list[FeedForward] = []
@@ -174,12 +178,7 @@ def _deep_feed_forward(fields: Fields, layers: int) -> list[FeedForward]:
     if kinds is not None and kinds != ["dense"] * dense + ["sparse"] * (layers - dense):
         raise UnknownFact("the config's mlp_layer_types and first_k_dense_replace do not agree on which layers have experts")
     width = fields.whole("moe_intermediate_size")
-    mixture = Experts(
-        fields.whole("n_routed_experts"),
-        fields.whole("num_experts_per_tok"),
-        width,
-        (fields.optional("n_shared_experts") or 0) * width,
-    )
+    mixture = _experts(fields, fields.whole("n_routed_experts"), width, (fields.optional("n_shared_experts") or 0) * width)
     return [Dense(fields.whole("intermediate_size")) if index < dense else mixture for index in range(layers)]
 
 
@@ -230,7 +229,7 @@ def _llama4(fields: Fields) -> list[Layer]:
     full = [not flag for flag in rotates] if rotates else [(index + 1) % interval == 0 for index in range(layers)]
     width, step = fields.whole("intermediate_size"), fields.whole("interleave_moe_layer_step", default=1)
     chosen = fields.listed("moe_layers") or list(range(step - 1, layers, step))
-    mixture = Experts(fields.whole("num_local_experts"), fields.whole("num_experts_per_tok"), width, width)
+    mixture = _experts(fields, fields.whole("num_local_experts"), width, width)
     dense = Dense(fields.whole("intermediate_size_mlp"))
     near, far = _attention(fields, chunk, chunked=True), _attention(fields)
     return [(far if full[index] else near, mixture if index in chosen else dense) for index in range(layers)]
@@ -251,11 +250,14 @@ def _nemotron_hybrid(fields: Fields) -> list[Layer]:
         "-": (None, Dense(fields.whole("intermediate_size", default=hidden), gated=False)),
     }
     if "E" in pattern:
-        made["E"] = (None, Experts(
-            fields.whole("n_routed_experts"), fields.whole("num_experts_per_tok"), fields.whole("moe_intermediate_size"),
-            fields.whole("n_shared_experts") * fields.whole("moe_shared_expert_intermediate_size"), gated=False,
-            inner=fields.optional("moe_latent_size") or 0,
-        ))  # fmt: skip
+        shared = fields.whole("n_shared_experts") * fields.whole("moe_shared_expert_intermediate_size")
+        inner = fields.optional("moe_latent_size") or 0
+        made["E"] = (
+            None,
+            _experts(
+                fields, fields.whole("n_routed_experts"), fields.whole("moe_intermediate_size"), shared, gated=False, inner=inner
+            ),
+        )
     return [made[letter] for letter in pattern]
 
 
