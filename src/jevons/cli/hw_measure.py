@@ -32,10 +32,11 @@ class Sizes(NamedTuple):
     product_s: float
     blas_s: float
     blas_size: int
+    weights_bytes: int
 
 
-FULL = Sizes(rates.DEFAULT_TYPES, (1, 8, 512), 0.6, 0.3, 1.0, 2048)
-QUICK = Sizes(("bf16", "q8_0", "q4_K"), (1, 512), 0.2, 0.1, 0.2, 1024)
+FULL = Sizes(rates.DEFAULT_TYPES, (1, 8, 512), 0.6, 0.3, 1.0, 2048, rates.MEMORY_BYTES)
+QUICK = Sizes(("bf16", "q8_0", "q4_K"), (1, 512), 0.2, 0.1, 0.2, 1024, rates.MEMORY_BYTES)
 
 
 def measured(threads: int | None, quick: bool, stated: Stated) -> Machine:
@@ -88,7 +89,7 @@ def _blas(threads: int, sizes: Sizes) -> Product:
 
 def _products(kind: str, counts: tuple[int, ...], sizes: Sizes) -> list[Product]:
     _tell(f"{kind} products by the engine's kernels")
-    found = apart(rates.measure, (kind,), sizes.tokens, counts, seconds=sizes.product_s)
+    found = apart(rates.measure, (kind,), sizes.tokens, counts, weights_bytes=sizes.weights_bytes, seconds=sizes.product_s)
     return [
         Product(
             engine="ggml", type=rate.type, tokens=rate.tokens, threads=rate.threads, rows=rate.rows, columns=rate.columns,
