@@ -40,11 +40,13 @@ PRIORS: dict[str, Prior] = {
     "experts_fp4": Prior(1.0, 0.3, "times that again, experts in 4 bits"),
     "read": Prior(0.75, 0.2, "share of peak bandwidth, weights (AIConfigurator takes 0.8)"),
     "experts_read": Prior(0.8, 0.3, "times that, experts"),
-    "attention": Prior(0.4, 0.4, "share of peak FLOP/s, attention"),
+    "attention": Prior(0.4, 0.4, "share of peak FLOP/s, attention over a prompt (FlashAttention-3: 0.75 at best)"),
+    "looking": Prior(0.5, 0.4, "share of peak FLOP/s, attention of one new token (FlashMLA: 0.67 at best)"),
     "cache": Prior(0.6, 0.3, "share of peak bandwidth, keys and values"),
     "link": Prior(0.6, 0.4, "share of a link's peak"),
     "overlap": Prior(2.0, 0.4, "power of the norm in which computing and reading overlap"),
     "tile": Prior(32.0, 0.7, "tokens that an expert's are padded by, in the mean (half of a tile of 64)"),
+    "skew": Prior(0.7, 0.4, "tokens choosing evenly that take as many different experts as one that chooses as routers do (below 1: assumption)"),
     "message_s": Prior(15e-6, 0.6, "seconds of a collective without payload (Epoch: 6 to 12 microseconds)"),
     "kernel_s": Prior(4e-6, 0.6, "seconds of a kernel without work (AIConfigurator: 3 microseconds)"),
     "step_s.vllm": Prior(1.5e-3, 0.7, "seconds of a step outside of kernels"),
@@ -79,10 +81,12 @@ def rates(parameters: Mapping[str, Any], overheads: str = "") -> Rates:
         parameters["read"],
         parameters["read"] * parameters["experts_read"],
         parameters["attention"],
+        parameters["looking"],
         parameters["cache"],
         parameters["link"],
         parameters["overlap"],
         parameters["tile"],
+        parameters["skew"],
         parameters["message_s"],
         parameters["kernel_s"],
         _overhead(parameters, "step_s", overheads),
@@ -97,7 +101,7 @@ def _overhead(parameters: Mapping[str, Any], name: str, overheads: str) -> Any:
 
 
 PEAK = Rates(
-    dict.fromkeys(LABELS, 1.0), dict.fromkeys(LABELS, 1.0), 1.0, 1.0, 1.0, 1.0, 1.0, 1000.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    dict.fromkeys(LABELS, 1.0), dict.fromkeys(LABELS, 1.0), 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1000.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0
 )  # fmt: skip
 """The plain roofline: all peaks reached, nothing costs a fixed time."""
 
@@ -117,7 +121,7 @@ class Power(NamedTuple):
 
 def busy(demand: Demand, total_s: Any) -> tuple[Any, Any]:
     """Share of peak FLOP/s and of peak bandwidth that a step uses."""
-    compute = sum(demand.dense.values()) + sum(demand.experts.values()) + demand.attention
+    compute = sum(demand.dense.values()) + sum(demand.experts.values()) + demand.attention + demand.looking
     memory = demand.dense_read + demand.experts_read + demand.cache + demand.passed
     return compute / total_s, memory / total_s
 

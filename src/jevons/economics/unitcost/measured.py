@@ -62,6 +62,10 @@ RUNS: dict[tuple[int, int], int] = {
 """Requests of a run of trtllm-bench by prompt and answer: "Number of Requests" of TensorRT-LLM's perf-overview.md."""
 
 
+MADE_IN = {"gpt_oss": "mxfp4"}
+"""Families whose makers publish quantised weights alone: a table's "fp8" is what is computed in, and no other weights exist."""
+
+
 @dataclass(frozen=True)
 class Point:
     """A run that can be predicted, and what was measured."""
@@ -125,8 +129,8 @@ def _point(name: str, row: Mapping[str, str]) -> Point:
     if not row["metric"].startswith("output_tokens"):
         raise UnitCostError(f"the metric {row['metric']!r} is not output_tokens")
     arch = known(row["model"])
-    weights = precision(row["weight_precision"], arch)
     piece = part(row["hardware"])
+    weights = precision(MADE_IN.get(arch.family, row["weight_precision"]), arch)
     devices, each = _number(row, "n_accelerators"), _number(row, "tokens_per_s_per_accelerator")
     if not devices or devices != int(devices):
         raise UnknownFact("n_accelerators is not given")

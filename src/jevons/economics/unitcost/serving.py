@@ -48,6 +48,8 @@ class Load:
     requests: int | None = None
     """Of a run that ends; None = it does not. Answers of equal length are made in whole waves."""
     speculative: Speculation | None = None
+    apart: bool = False
+    """Prompts are read by other devices, whose keys and values come over."""
 
 
 def capacity(arch: Architecture, precision: Precision, kv: CachePrecision, on: System, context: int) -> float:
@@ -101,7 +103,7 @@ def steady(arch: Architecture, precision: Precision, kv: CachePrecision, on: Sys
     spec = load.speculative
     produced = spec.produced if spec else 1.0
     step = demand(
-        arch, precision, kv, on, batch=batch, contexts=contexts, prompts=batch * produced / load.output if prompts else 0.0,
+        arch, precision, kv, on, batch=batch, contexts=contexts, prompts=batch * produced / load.output if prompts and not load.apart else 0.0,
         prompt=load.prompt, cached=load.cached, speculative=spec,
     )  # fmt: skip
     draft = None

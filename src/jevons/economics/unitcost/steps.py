@@ -10,6 +10,7 @@ reading overlap: the norm (c^p + m^p)^(1/p), which is the roofline's max for lar
 
 import re
 from dataclasses import dataclass
+from math import log, sqrt
 from typing import NamedTuple
 
 from jevons.economics.unitcost.architecture import Architecture, Experts
@@ -35,6 +36,8 @@ class System:
     """Stages of layers."""
     spread: bool = False
     """Experts are kept in whole, divided among the devices of a stage, instead of being cut."""
+    hides: bool = False
+    """What is sent goes while another half of the batch is computed (DeepSeek's two micro-batches)."""
 
     @property
     def devices(self) -> int:
@@ -84,7 +87,15 @@ class Demand:
     """Of one more token for every expert that is taken: tokens of an expert are padded to a whole tile."""
     dense_read: Seconds
     experts_read: Seconds
+    """Of experts that are taken if all are as likely."""
+    choice: Seconds
+    """Share of a layer's experts that a token takes; 0 = there are none."""
+    pool: Seconds
+    """Tokens that choose."""
     attention: Seconds
+    """Scores and sums of prompts."""
+    looking: Seconds
+    """Scores and sums of tokens that are made one at a time."""
     cache: Seconds
     """Keys and values, read and written."""
     passed: Seconds
@@ -94,8 +105,10 @@ class Demand:
     messages: float
     """Collectives in a row."""
     kernels: float
+    waited: float
+    """1 = sending goes before or after computing, 0 = it goes meanwhile."""
     sequences: float
-    """That an engine looks after in a step."""
+    """That one group's scheduler looks after in a step."""
 
 
 class StepTime(NamedTuple):
@@ -117,10 +130,11 @@ class StepTime(NamedTuple):
 def time(demand: Demand, rates: "Rates") -> StepTime:
     """A demand at the rates that an engine reaches."""
     dense = sum(seconds / rates.dense[label] for label, seconds in demand.dense.items())
-    padded = {label: seconds + rates.tile * demand.padding[label] for label, seconds in demand.experts.items()}
+    taken = _fewer(demand.choice, demand.pool, rates.skew)
+    padded = {label: seconds + rates.tile * taken * demand.padding[label] for label, seconds in demand.experts.items()}
     experts = sum(seconds / rates.experts[label] for label, seconds in padded.items())
-    attention = demand.attention / rates.attention
-    dense_read, experts_read = demand.dense_read / rates.read, demand.experts_read / rates.experts_read
+    attention = demand.attention / rates.attention + demand.looking / rates.looking
+    dense_read, experts_read = demand.dense_read / rates.read, taken * demand.experts_read / rates.experts_read
     cache, passed = demand.cache / rates.cache, demand.passed / rates.read
     network = demand.sent / rates.link + demand.messages * rates.message_s
     overhead = rates.step_s + demand.kernels * rates.kernel_s + demand.sequences * rates.sequence_s
@@ -130,8 +144,18 @@ def time(demand: Demand, rates: "Rates") -> StepTime:
         dense_read + experts_read + cache + passed,
         network,
         overhead,
-        kernels + passed + network + overhead,
+        kernels + passed + demand.waited * network + (1 - demand.waited) * _above(network, kernels) + overhead,
     )
+
+
+def _fewer(choice: Seconds, pool: Seconds, skew: float) -> Seconds:
+    """Different experts that are taken, over those if all were as likely: as if fewer tokens had chosen."""
+    even = 1 - (1 - choice) ** pool
+    return (1 - (1 - choice) ** (skew * pool) + NOTHING_S) / (even + NOTHING_S)
+
+
+def _above(one: Seconds, other: Seconds) -> Seconds:
+    return (one - other + abs(one - other)) / 2
 
 
 def norm(one: Seconds, other: Seconds, power: float) -> Seconds:
@@ -158,12 +182,10 @@ def demand(
     so that a step lasts as long as one part takes through all layers. Raises UnknownFact for a figure of the part that is needed.
     """
     batch, prompts = batch / on.pipeline, prompts / on.pipeline
-    works: list[tuple[float, Work]] = []
-    if batch:
-        whole = max(1, round(batch))
-        works += [(batch / whole / len(contexts), decode(arch, precision, kv, whole, context, speculative)) for context in contexts]
-    if prompts:
-        works.append((prompts, prefill(arch, precision, kv, prompt, cached)))
+    whole, share = max(1, round(batch)), batch / max(1, round(batch)) / len(contexts)
+    making = [(share, decode(arch, precision, kv, whole, context, speculative)) for context in contexts if batch]
+    reading = [(prompts, prefill(arch, precision, kv, prompt, cached))] if prompts else []
+    works = making + reading
     group = on.tensor * on.data
     tokens = sum(share * work.tokens for share, work in works)
     mixture = _experts(arch, tokens if on.spread else tokens / on.data)
@@ -173,8 +195,9 @@ def demand(
     experts: dict[str, float] = {}
     padding: dict[str, float] = {}
     label, peak = rate(on.part, precision.compute["experts"])
+    crowd, fullest = _uneven(arch, group, tokens, mixture.taken) if on.spread else (1.0, 1.0)
     if mixture.flops:
-        experts[label] = tokens * mixture.flops / group / peak
+        experts[label] = crowd * tokens * mixture.flops / group / peak
         padding[label] = mixture.taken * mixture.expert_flops / sharing / peak
     for share, work in works:
         for numbers, flops in work.flops.items():
@@ -190,14 +213,18 @@ def demand(
         experts,
         padding,
         read / on.tensor / bandwidth,
-        mixture.taken * mixture.expert_params * precision.bits["experts"] / 8 / sharing / bandwidth,
-        sum(share * work.attention_flops for share, work in works) / group / peak,
+        fullest * mixture.taken * mixture.expert_params * precision.bits["experts"] / 8 / sharing / bandwidth,
+        arch.experts.active / arch.experts.number if arch.experts else 0.0,
+        tokens if on.spread else tokens / on.data,
+        sum(share * work.attention_flops for share, work in reading) / group / peak,
+        sum(share * work.attention_flops for share, work in making) / group / peak,
         sum(share * (work.kv_bytes_read + work.kv_bytes_written) for share, work in works) / heads / bandwidth,
         sum(share * work.activation_bytes for share, work in works) / group / bandwidth,
         sent,
         messages,
         max(work.matrices for _, work in works),
-        batch + prompts,
+        0.0 if on.hides else 1.0,
+        (batch + prompts) / on.data,
     )
 
 
@@ -237,6 +264,16 @@ def _experts(arch: Architecture, tokens: float) -> _Mixture:
     return _Mixture(taken, params, flops)
 
 
+def _uneven(arch: Architecture, group: int, tokens: float, taken: float) -> tuple[float, float]:
+    """Of the fullest device over the mean, where experts are kept in whole: its tokens, and its experts that are taken. All wait for it.
+    The largest of g sums of n chances is about n + sqrt(2 n ln g) (Raab and Steger 1998)."""
+    if group < 2 or arch.experts is None or not tokens:
+        return 1.0, 1.0
+    mixture, mean = arch.experts, taken / arch.expert_layers / group
+    idle = 1 - mean * group / mixture.number
+    return 1 + sqrt(2 * log(group) / (tokens * mixture.active / group)), 1 + sqrt(2 * log(group) * idle / mean)
+
+
 def _sent(arch: Architecture, on: System, works: list[tuple[float, Work]]) -> tuple[float, float]:
     """Seconds of payload at the link's peak, and messages in a row. A ring's all-reduce sends 2 (t - 1) / t of its payload (Patarasuk and
     Yuan 2009); a token goes once to a device, however many of its experts are there."""
@@ -266,12 +303,15 @@ class Rates:
     read: float
     experts_read: float
     attention: float
+    looking: float
     cache: float
     link: float
     overlap: float
     """The norm's power: 1 = nothing overlaps, large = all does."""
     tile: float
     """Tokens that an expert's are padded by, in the mean."""
+    skew: float
+    """Tokens that choose experts evenly and take as many different ones as one token that chooses as routers do."""
     message_s: float
     kernel_s: float
     step_s: float
