@@ -1,0 +1,371 @@
+"""Build or buy: what a month of a workload costs at an API, at a host of an open model, on rented, owned and this machine.
+
+Comes in: a `Workload` of the ledger, an open model and a part, prices. Goes out: a `Comparison`: for each way dollars a month and for a million
+tokens, speed, and from how many tokens a month on building is cheaper (`break_even`). What was spent are sums of the ledger's rows; a month of it,
+and all that was not spent, are projections. Does not know: how it is shown, the clock.
+
+A replica is the model on as many devices as divide it well; of the kinds that fit one server the cheapest for the volume is taken. It makes
+
+    tokens a month = its tokens/s, busy PEAK_BUSY of the busiest hour / (busiest hour over the mean hour) x a month
+
+All volumes are of this workload's mix: as many input, cached and output tokens for each other, as uneven over the day. The open model is another
+model than those that did the work: that it would do as well, or need as many tokens, is not said here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from math import ceil
+from statistics import median_low
+from typing import Any, NamedTuple
+
+import msgspec
+
+from jevons.core.price import PriceTier, UnpricedKind, charge
+from jevons.core.usage import Usage
+from jevons.economics.break_even import HOURS_A_MONTH, BreakEven, Replica, break_even
+from jevons.economics.unitcost.cost import Hourly, Interval, Quantiles, electricity_per_million, exactly, quotient
+from jevons.economics.unitcost.efficiency import Efficiencies
+from jevons.economics.unitcost.errors import UnitCostError, UnknownFact
+from jevons.economics.unitcost.part import Part
+from jevons.economics.unitcost.placing import DEVICES, Model, Placed, place
+from jevons.economics.unitcost.serving import Load, serve
+from jevons.economics.workload import Tokens, Workload
+from jevons.meter.pricebook import PriceBook
+
+MILLION = 10**6
+PEAK_BUSY = 0.7
+"""Share of the busiest hour for which devices may be busy: above it queues grow (M/M/1: a wait of 2.3 times the work). An assumption."""
+OURS = frozenset({"local", "student"})
+"""Providers of the price book that are no hosts."""
+
+
+class Way(NamedTuple):
+    """One way of getting the work done."""
+
+    name: str
+    title: str
+    monthly: Quantiles | None
+    """None where something is missing; `says` tells what."""
+    says: str
+    per_token_nusd: float | None = None
+    """Paid by the token."""
+    replicas: tuple[Replica, ...] = ()
+    """Paid by the month: the kinds there are, the one that is cheapest for this volume first."""
+    tok_s_user: float | None = None
+    utilisation: float | None = None
+    """Share of the paid hours with work."""
+    span_nusd: int | None = None
+    """The sum of the ledger's rows that it was projected from."""
+
+    def at(self, tokens: float) -> float | None:
+        """Nano-dollars a month at a volume, at the middle."""
+        if self.per_token_nusd is not None:
+            return self.per_token_nusd * tokens
+        return min((one.needed(tokens) * one.monthly_nusd for one in self.replicas), default=None)
+
+    def document(self, tokens: float) -> dict[str, Any]:
+        """For --json; `tokens`: a month."""
+        number = self.replicas[0].needed(tokens) if self.replicas else None
+        return {
+            "name": self.name,
+            "title": self.title,
+            "monthly": None if self.monthly is None else self.monthly.document(),
+            "per_million": None if self.monthly is None else per_million(self.monthly, tokens).document(),
+            "replicas": number,
+            "devices": number and number * self.replicas[0].devices,
+            "utilisation": self.utilisation,
+            "tok_s_user": self.tok_s_user,
+            "span_nusd": self.span_nusd,
+            "estimated": True,
+            "says": self.says,
+        }
+
+
+class Here(NamedTuple):
+    """A model on this machine, measured."""
+
+    name: str
+    prefill_tok_s: Interval
+    decode_tok_s: Interval
+    """Of all sequences together, as many as are served at once."""
+    tok_s_user: float
+    usd_per_hour: float
+    """Of a machine that is on, whether it is busy or not."""
+    says: str
+
+
+class Comparison(NamedTuple):
+    """All ways, and where they cross."""
+
+    work: Workload
+    placed: Placed
+    ways: list[Way]
+    crossings: list[BreakEven]
+    electricity_nusd_per_million: int | None
+    """Electricity alone, per million tokens of the mix; None where the part's power is not known."""
+    notes: list[str]
+
+    def way(self, name: str) -> Way:
+        return next(way for way in self.ways if way.name == name)
+
+    def document(self) -> dict[str, Any]:
+        """For --json: stable keys."""
+        load, on = self.placed.load, self.placed.on
+        return {
+            "workload": self.work.document(),
+            "model": self.placed.model.arch.name,
+            "precision": self.placed.model.precision.name,
+            "part": on.part.name,
+            "replica": {
+                "devices": on.devices,
+                "divided": self.placed.divided,
+                "batch": self.placed.speed.batch,
+                "prompt": load.prompt + load.cached,
+                "cached": load.cached,
+                "output": load.output,
+                "tok_s_user": float(self.placed.speed.user_tok_s),
+                "output_tok_s_device": float(self.placed.speed.device_tok_s),
+            },
+            "ways": [way.document(self.work.tokens_a_month) for way in self.ways],
+            "break_even": [crossing.document() for crossing in self.crossings],
+            "electricity_nusd_per_million": self.electricity_nusd_per_million,
+            "notes": self.notes,
+        }
+
+
+def compare(
+    work: Workload,
+    model: Model,
+    part: Part,
+    efficiencies: Efficiencies,
+    *,
+    rented: Hourly | UnknownFact,
+    owned: Hourly | UnknownFact,
+    here: Here | str,
+    book: PriceBook | None = None,
+    names: tuple[str, ...] = (),
+    floor_tok_s: float = 20.0,
+    uneven: float | None = None,
+) -> Comparison:
+    """`here`: measured, or how to measure. `names`: what hosts in the price book call the model. `uneven`: the busiest hour over the mean one.
+
+    Raises DoesNotFit, UnknownFact, UnitCostError.
+    """
+    places = _places(model, part, load_of(work), efficiencies, floor_tok_s)
+    peak = _uneven(work, places[0], uneven)
+    months = {placed.on.devices: _month(work, placed, peak) for placed in places}
+    needed = {number: number * max(1, ceil(work.tokens_a_month / month.mid)) for number, month in months.items()}
+    places.sort(key=lambda placed: needed[placed.on.devices])
+    best = places[0]
+    kinds = [(placed.on.devices, months[placed.on.devices]) for placed in places]
+    fast = _user_tok_s(work, best, efficiencies, peak, needed[best.on.devices])
+    ways = [*_buying(work), *_hosted(work, book, names or (model.arch.name,), model.arch.name)]
+    built = [
+        _building(*one, work, kinds, fast, peak)
+        for one in (("rented", f"{part.name}, rented", rented), ("owned", f"{part.name}, owned", owned))
+    ]
+    built.append(_here(work, here, peak))
+    crossings = [
+        break_even(build.name, build.replicas, buy.name, buy.per_token_nusd)
+        for build in built
+        for buy in ways
+        if build.replicas and buy.per_token_nusd
+    ]
+    joules = best.speed.joules_per_token
+    return Comparison(
+        *(work, best, [*ways, *built], crossings),
+        None if joules is None else round(electricity_per_million(float(joules)) * work.sums.output / work.sums.all),
+        _notes(work, model.arch.name, uneven),
+    )
+
+
+def load_of(work: Workload) -> Load:
+    """The mean request."""
+    calls = max(1, work.sums.requests)
+    cached = work.sums.cached // calls
+    return Load(prompt=max(1, work.sums.computed // calls), output=max(1, work.sums.output // calls), cached=cached)
+
+
+def per_million(monthly: Quantiles, tokens: float) -> Quantiles:
+    """Of all tokens of a month, prompts and answers."""
+    return Quantiles(*(round(nusd * MILLION / tokens) for nusd in monthly))
+
+
+def _places(model: Model, part: Part, load: Load, efficiencies: Efficiencies, floor_tok_s: float) -> list[Placed]:
+    """The cheapest on each number of devices of one server. Raises what `place` does if there is none."""
+    found = []
+    for number in DEVICES:
+        try:
+            found.append(place(model, part, load, efficiencies, floor_tok_s, (number,)))
+        except UnitCostError:
+            continue
+    return found or [place(model, part, load, efficiencies, floor_tok_s)]
+
+
+def _month(work: Workload, placed: Placed, peak: float) -> Interval:
+    """Tokens a month of one replica."""
+    low, high = placed.speed.interval(placed.speed.device_tok_s)
+    all_tokens = placed.on.devices * work.sums.all / max(1, work.sums.output)
+    output_s = Interval(float(low), float(placed.speed.device_tok_s), float(high))
+    return output_s.times(all_tokens * PEAK_BUSY / peak * HOURS_A_MONTH * 3600)
+
+
+def _user_tok_s(work: Workload, placed: Placed, efficiencies: Efficiencies, peak: float, devices: int) -> float:
+    """In the busiest hour, with as many requests at once as there then are: Little's law, L = rate x time, until it holds."""
+    output_s = work.sums.output / (work.days * 86_400) * peak * placed.on.devices / devices
+    batch, most = 1.0, float(placed.speed.batch)
+    for _ in range(8):
+        speed = serve(*placed.model, placed.on, replace(placed.load, batch=batch), efficiencies)
+        batch = min(most, max(1.0, output_s / float(speed.user_tok_s)))
+    return float(speed.user_tok_s)
+
+
+def _buying(work: Workload) -> list[Way]:
+    """At APIs, from the ledger's own rows."""
+    money = work.money
+    said = (
+        ("api_list", "API, nothing cached", money.baseline_nusd, "every token at the list price of what was asked for"),
+        (
+            "api_caches",
+            "API, provider's caches",
+            money.list_nusd + money.ours_nusd,
+            "with what clients and providers cache by themselves",
+        ),
+        ("api_billed", "API, as billed", money.billed_nusd, "with our caches and routes, and your own rates"),
+    )
+    return [
+        Way(
+            *(name, title, Quantiles(*[round(nusd / work.months)] * 3), f"{says}: projected from {work.days:.0f} days"),
+            per_token_nusd=nusd / work.sums.all,
+            tok_s_user=work.tok_s_user,
+            span_nusd=nusd,
+        )
+        for name, title, nusd, says in said
+    ]
+
+
+def _hosted(work: Workload, book: PriceBook | None, names: tuple[str, ...], called: str) -> list[Way]:
+    """The open model at hosts of the price book: the cheapest, the one in the middle, the dearest."""
+    if book is None:
+        return []
+    prices: dict[str, int] = {}
+    for provider in book.providers():
+        found = [nusd for name in names if (nusd := _host(work, book, provider, name)) is not None]
+        if found and provider not in OURS:
+            prices[provider] = min(found)
+    if not prices:
+        return [
+            Way(
+                "api_open",
+                f"{called}, at a host",
+                None,
+                "the price book knows no host of it; `jevons prices update` fetches newer prices",
+            )
+        ]
+    ordered = sorted(prices, key=lambda provider: (prices[provider], provider))
+    cheapest, middle, dearest = prices[ordered[0]], median_low(prices.values()), prices[ordered[-1]]
+    says = f"at list price, {len(ordered)} hosts: the cheapest {ordered[0]}, the dearest {ordered[-1]}"
+    monthly = Quantiles(*(round(nusd / work.months) for nusd in (cheapest, middle, dearest)))
+    return [Way("api_open", f"{called}, at a host", monthly, says, per_token_nusd=middle / work.sums.all)]
+
+
+def _host(work: Workload, book: PriceBook, provider: str, name: str) -> int | None:
+    """Nano-dollars of the same tokens there; None where it has no price."""
+    price = book.price(provider, name, work.until_ms)
+    if price is None:
+        return None
+    size = work.sums.prompt // max(1, work.sums.requests)
+    mean = msgspec.structs.replace(price, tiers=(PriceTier(-1, price.tier(size).nums),))
+    sums = work.sums
+    try:
+        return charge(Usage(input=sums.computed, cache_read=sums.cached, output=sums.output), mean).nusd or None
+    except UnpricedKind:
+        return None
+
+
+def _building(
+    name: str,
+    title: str,
+    hourly: Hourly | UnknownFact,
+    work: Workload,
+    kinds: Sequence[tuple[int, Interval]],
+    tok_s_user: float,
+    peak: float,
+) -> Way:
+    """`kinds`: devices of a replica, and the tokens that it makes in a month."""
+    if isinstance(hourly, UnknownFact):
+        return Way(name, title, None, str(hourly))
+    replicas = tuple(Replica(devices, hourly.usd, month) for devices, month in kinds)
+    return Way(
+        *(name, title, replicas[0].monthly(work.tokens_a_month), _how(hourly)),
+        replicas=replicas,
+        tok_s_user=tok_s_user,
+        utilisation=_busy(work, replicas[0], peak),
+    )
+
+
+def _here(work: Workload, here: Here | str, peak: float) -> Way:
+    """As many machines like this one as the busiest hour needs."""
+    if isinstance(here, str):
+        return Way("here", "this machine", None, here)
+    prompt, answer = (quotient(exactly(tokens), rate) for tokens, rate in _rates(work.sums, here))
+    busy = [a + b for a, b in zip(prompt, answer, strict=True)]
+    low, mid, high = (work.sums.all / seconds * PEAK_BUSY / peak * HOURS_A_MONTH * 3600 for seconds in reversed(busy))
+    replica = Replica(1, exactly(here.usd_per_hour), Interval(low, mid, high))
+    return Way(
+        *("here", f"this machine, {here.name}", replica.monthly(work.tokens_a_month), here.says),
+        replicas=(replica,),
+        tok_s_user=here.tok_s_user,
+        utilisation=_busy(work, replica, peak),
+    )
+
+
+def _busy(work: Workload, replica: Replica, peak: float) -> float:
+    return work.tokens_a_month / (replica.needed(work.tokens_a_month) * replica.month.mid) * PEAK_BUSY / peak
+
+
+def _rates(sums: Tokens, here: Here) -> tuple[tuple[float, Interval], tuple[float, Interval]]:
+    """What is computed of prompts, and answers, each with its rate; what is kept is put back in no time."""
+    return (max(1.0, float(sums.computed)), here.prefill_tok_s), (max(1.0, float(sums.output)), here.decode_tok_s)
+
+
+def _uneven(work: Workload, placed: Placed, stated: float | None) -> float:
+    """The busiest hour's work over the mean hour's, by what its tokens take."""
+    if stated is not None:
+        if stated < 1:
+            raise UnitCostError(f"the busiest hour has at least the mean hour's work; {stated:g} is less than 1")
+        return stated
+    if work.busiest is None:
+        raise UnknownFact(
+            "most of these rows are sums of whole days, so the busiest hour is not known: state how many times the mean hour's work it has "
+            "with --busiest-over-mean (people at work in one time zone: about 4)"
+        )
+
+    def seconds(of: Tokens) -> float:
+        return of.computed / float(placed.speed.prefill_tok_s) + of.output / float(placed.speed.decode_tok_s)
+
+    return max(1.0, seconds(work.busiest) / (seconds(work.sums) / (work.days * 24)))
+
+
+def _notes(work: Workload, called: str, uneven: float | None) -> list[str]:
+    models = "the models that did this work"
+    notes = [
+        f"{called} is not {models}. Whether it does the work as well, in as many tokens, is not said here: shadow it first (docs/routing.md).",
+        f"A month is projected from {work.days:.1f} days; devices are rented by the whole month, and busy at most {PEAK_BUSY:.0%} of the busiest hour.",
+        "Without the people who run it.",
+    ]
+    if not work.money.ours_nusd:
+        notes.append(
+            "No saving of ours is on record in this time: `jevons savings` says what can be turned on before anything is built."
+        )
+    if not work.money.billed_nusd:
+        notes.append("Nothing was billed (a subscription, or free calls): break-even is against list prices alone.")
+    if work.open_most is None:
+        notes.append("How many calls were open at once is not known of imported rows; devices are counted by the busiest hour.")
+    if uneven is not None:
+        notes.append(f"The busiest hour is stated: {uneven:g} times the mean one.")
+    return notes
+
+
+def _how(hourly: Hourly) -> str:
+    return f"${hourly.usd.mid:.2f}/h a device, {hourly.how}{'; estimated' if hourly.estimated else ''}"
