@@ -1,0 +1,103 @@
+"""Each lever's derivative against the difference that a small pull of it makes, and what a pull refuses."""
+
+from pathlib import Path
+
+import pytest
+
+from jevons.economics.forecast.formula import Rates, bill
+from jevons.economics.forecast.levers import Pull, Target, cached, moved, parse, pulled, run_lengths, slopes, swap_slope
+from jevons.economics.forecast.segments import History, history
+from jevons.economics.frames import Span
+from jevons.economics.unitcost.errors import UnitCostError, UnknownFact
+from tests.economics.forecast.using import NOW, SONNET, TODAY, company, runs
+from tests.economics.planting import write
+
+HAIKU = Target("anthropic", "claude-haiku-4-5", "anthropic/haiku", "commodity", Rates(1_000, 100, 1_250, 5_000))
+EPSILON = 1e-4
+
+
+@pytest.fixture(scope="module")
+def past(tmp_path_factory: pytest.TempPathFactory) -> History:
+    found = history(company(tmp_path_factory.mktemp("levers") / "ledger.db"), TODAY)
+    assert found is not None
+    return found
+
+
+def targets(name: str) -> Target:
+    known = {
+        HAIKU.model: HAIKU,
+        "gemini-2.5-flash": Target("google", "gemini-2.5-flash", "google/gemini flash", "commodity", Rates(300, 30, 300, 2_500)),
+    }
+    if name not in known:
+        raise UnknownFact(name)
+    return known[name]
+
+
+def total(parts: object) -> float:
+    return sum(bill(part.terms) for part in parts)  # type: ignore[attr-defined]
+
+
+def test_derivatives_are_finite_differences(past: History) -> None:
+    parts, base = past.parts, total(past.parts)
+    found = {slope.name: slope.nusd_a_day for slope in slopes(parts, targets)}
+    more = total(part._replace(terms=cached(part.terms, EPSILON)) for part in parts)
+    assert found["cache"] == pytest.approx((more - base) / EPSILON, rel=1e-6) and found["cache"] < 0
+    deeper = total(part._replace(terms=part.terms._replace(depth=part.terms.depth * (1 + EPSILON))) for part in parts)
+    assert found["steps"] == pytest.approx((deeper - base) / EPSILON, rel=1e-6)
+    routed = total(pulled(Pull("route", "route", EPSILON), parts, past.segments, targets, {}))
+    assert found["route"] == pytest.approx((routed - base) / EPSILON, rel=1e-6) and found["route"] < 0
+    swap = Pull("swap", "swap", 1.0, "claude-*", HAIKU.model)
+    little = total(moved(parts, EPSILON, HAIKU, lambda part: part.model == SONNET.name, dearer=True))
+    assert swap_slope(swap, parts, targets).nusd_a_day == pytest.approx((little - base) / EPSILON, rel=1e-6)
+    assert base + swap_slope(swap, parts, targets).nusd_a_day == pytest.approx(
+        total(pulled(swap, parts, past.segments, targets, {}))
+    )
+
+
+def test_a_cache_share_ends_where_the_input_does(past: History) -> None:
+    agent = past.parts[0].terms
+    assert agent.cached == pytest.approx(0.75)
+    assert cached(agent, 0.2).cached == pytest.approx(0.95) and cached(agent, 0.5).cached == 1 and cached(agent, -1).cached == 0
+    unknown = agent._replace(rates=agent.rates._replace(cached=None))
+    assert cached(unknown, 0.1) == unknown
+
+
+def test_a_cap_cuts_what_is_beyond_it(tmp_path: Path) -> None:
+    days = range(NOW - 28, NOW)
+    long = [work._replace(task=work.task + 500) for work in runs(days, "support", "agent", SONNET, a_day=1, calls=90)]
+    write(tmp_path / "ledger.db", [*runs(days, "support", "agent", SONNET, a_day=3, calls=10), *long])
+    found = history(tmp_path / "ledger.db", TODAY)
+    assert found is not None
+    lengths = run_lengths(tmp_path / "ledger.db", Span(NOW - 28, NOW))
+    assert lengths == {("default", "support", "agent"): [(10, 84), (90, 28)]}
+    capped = pulled(parse("steps=50"), found.parts, found.segments, targets, lengths)
+    assert total(capped) / total(found.parts) == pytest.approx((30 + 50) / 120)
+    assert total(pulled(parse("steps=90"), found.parts, found.segments, targets, lengths)) == pytest.approx(total(found.parts))
+
+
+def test_what_is_dearer_is_not_routed_to_but_may_be_swapped_for(past: History) -> None:
+    dear = Target("x", "dear", "x/dear", "frontier", Rates(1e6, 1e6, 1e6, 1e6))
+    assert total(moved(past.parts, 0.5, dear, lambda _: True)) == pytest.approx(total(past.parts))
+    assert total(moved(past.parts, 0.5, dear, lambda _: True, dearer=True)) > total(past.parts)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "cache", "cache=much", "cache=nan", "route=130%", "steps=0", "steps=2.5", "swap=a", "swap=:b", "park=1"]
+)
+def test_what_is_no_lever_is_told_how_to_write_one(text: str) -> None:
+    with pytest.raises(UnitCostError, match="cache=\\+20, route=30%"):
+        parse(text)
+
+
+def test_models_that_nobody_knows_are_named(past: History) -> None:
+    with pytest.raises(UnitCostError, match=r"gpt-9 is not in use; there are: claude-sonnet-4-5, gemini-2\.5-flash"):
+        pulled(parse("swap=gpt-9:claude-haiku-4-5"), past.parts, past.segments, targets, {})
+    with pytest.raises(UnknownFact, match="gpt-9"):
+        pulled(parse("route=10%:gpt-9"), past.parts, past.segments, targets, {})
+    reader = [part for part in past.parts if part.tier == "commodity"]
+    with pytest.raises(UnknownFact, match="name one: route=30%:MODEL"):
+        pulled(parse("route=10%"), reader, past.segments, targets, {})
+    assert [slope.name for slope in slopes(reader, targets)] == ["cache", "steps"]
+    bare = Target("x", "bare", "x/bare", "commodity", Rates(1, None, None, 1))
+    with pytest.raises(UnknownFact, match="bare has tokens of claude-sonnet-4-5"):
+        moved(past.parts, 0.5, bare, lambda _: True)
