@@ -24,6 +24,15 @@ QWEN: dict[str, Any] = {
     "mlp_only_layers": [], "vocab_size": 1000, "use_sliding_window": False, "sliding_window": None,
 }  # fmt: skip
 
+LLAMA4 = LLAMA | {
+    "model_type": "llama4_text", "attention_chunk_size": 128, "intermediate_size_mlp": 512, "num_local_experts": 4, "num_experts_per_tok": 1,
+    "interleave_moe_layer_step": 2,
+}  # fmt: skip
+MINIMAX = LLAMA | {"model_type": "minimax_m2", "num_local_experts": 4, "num_experts_per_tok": 2}
+HYBRID = LLAMA | {"model_type": "qwen3_next"}
+INDEXED = DEEPSEEK | {"model_type": "deepseek_v32", "index_n_heads": 2, "index_head_dim": 8, "index_topk": 16}
+ODD = [{"attention": {"no_op": True}, "ffn": {"no_op": False, "ffn_mult": 1.0, "sparsify": 0.5}}]
+
 
 def test_a_dense_model() -> None:
     made = from_config(LLAMA, "mine")
@@ -77,6 +86,21 @@ def test_windows_by_switch_list_and_pattern() -> None:
     assert listed.groups == (Layers(2, Attention(8, 2, 8, 32), Dense(256)), Layers(2, Attention(8, 2, 8), Dense(256)))
 
 
+def test_chunks_and_experts_take_turns() -> None:
+    near, far, mixture = Attention(8, 2, 8, 128, chunked=True), Attention(8, 2, 8), Experts(4, 1, 256, 256)
+    expected = (Layers(2, near, Dense(512)), Layers(1, near, mixture), Layers(1, far, mixture))
+    assert from_config(LLAMA4).groups == expected  # the fourth layer sees all, the second and the fourth have experts
+    assert from_config(LLAMA4 | {"layer_types": ["chunked_attention"] * 3 + ["full_attention"]}).groups == expected
+    assert from_config(LLAMA4 | {"no_rope_layers": [1, 1, 1, 0], "moe_layers": [1, 3]}).groups == expected
+
+
+def test_a_layer_may_take_anothers_choice_of_tokens() -> None:
+    made = from_config(INDEXED | {"indexer_types": ["full", "shared", "full", "shared"]})
+    assert [(group.count, group.mixer.index_heads, group.mixer.selected) for group in made.groups if isinstance(group.mixer, Latent)] == [
+        (1, 2, 16), (2, 0, 16), (1, 2, 16),
+    ]  # fmt: skip
+
+
 def test_of_a_model_that_sees_the_text_part_is_read() -> None:
     text = {key: value for key, value in LLAMA.items() if key not in ("model_type", "vocab_size")} | {"model_type": "gemma3_text"}
     made = from_config({"model_type": "gemma3", "tie_word_embeddings": True, "vision_config": {"depth": 3}, "text_config": text})
@@ -103,6 +127,22 @@ def test_of_a_model_that_sees_the_text_part_is_read() -> None:
         (DEEPSEEK | {"num_experts_per_tok": 0}, "does not say num_experts_per_tok"),
         (QWEN | {"num_experts_per_tok": 9}, "9 experts a token of 8"),
         (LLAMA | {"num_key_value_heads": 3}, "8 heads do not share 3"),
+        (LLAMA4 | {"layer_types": ["sliding_attention"] * 4}, "of a llama4 model full and chunked are known"),
+        ({"model_type": "falcon", "hidden_size": 8}, "no new_decoder_architecture"),
+        (MINIMAX | {"attn_type_list": [0, 1, 1, 1]}, "layers of lightning attention"),
+        (HYBRID | {"layer_types": ["mamba"] * 4}, "of a qwen3_next model full and linear are known"),
+        (DEEPSEEK | {"model_type": "deepseek_v32"}, "does not say index_n_heads"),
+        (INDEXED | {"indexer_types": ["full", "none", "full", "full"]}, "known are full and shared"),
+        (
+            {
+                "model_type": "nemotron-nas",
+                "hidden_size": 8,
+                "num_attention_heads": 2,
+                "num_hidden_layers": 1,
+                "block_configs": ODD,
+            },
+            "sets sparsify",
+        ),
         ({"model_type": "nemotron_h", "hidden_size": 8, "hybrid_override_pattern": "MX"}, "layers are 'MX'; known are M"),
     ],
 )

@@ -81,7 +81,7 @@ def _alternate(every: int) -> Callable[[Fields, int], list[Attention]]:
     """Every so many layers a full one (Gemma 2: 2, Gemma 3: 6, Command R7B: 4)."""
 
     def read(fields: Fields, layers: int) -> list[Attention]:
-        pattern = fields.optional("sliding_window_pattern", "_sliding_window_pattern") or every
+        pattern = fields.optional("sliding_window_pattern", "_sliding_window_pattern", "layer_switch") or every
         return _windowed(fields, layers, lambda index: (index + 1) % pattern != 0)
 
     return read
@@ -215,6 +215,19 @@ def _deepseek_sparse(fields: Fields) -> list[Layer]:
     return [(indexed if kind == "full" else shared, feed) for kind, feed in zip(own, feeds, strict=True)]
 
 
+def _falcon(fields: Fields) -> list[Layer]:
+    """The larger ones: keys shared by groups, a feed-forward of two matrices, four times as wide."""
+    if not fields.flag("new_decoder_architecture"):
+        raise UnknownFact(
+            "the config is of a small or an early Falcon model (no new_decoder_architecture); its attention is not known here"
+        )
+    fields.known("parallel_attn", "multi_query", "num_ln_in_parallel_attn")  # said by new_decoder_architecture
+    hidden, heads = fields.whole("hidden_size"), fields.whole("num_attention_heads")
+    mixer = Attention(heads, fields.whole("num_kv_heads"), hidden // heads)
+    width = fields.whole("ffn_hidden_size", default=4 * hidden)
+    return [(mixer, Dense(width, gated=False))] * _count(fields)
+
+
 def _glm_experts(fields: Fields) -> list[Layer]:
     layers = _count(fields)
     return list(zip([_attention(fields)] * layers, _deep_feed_forward(fields, layers), strict=True))
@@ -226,13 +239,18 @@ def _llama4(fields: Fields) -> list[Layer]:
     chunk = fields.whole("attention_chunk_size")
     rotates = fields.listed("no_rope_layers") or []  # 1 = has rotation, and so a chunk (Llama4TextConfig)
     interval = fields.whole("no_rope_layer_interval", default=4)
-    full = [not flag for flag in rotates] if rotates else [(index + 1) % interval == 0 for index in range(layers)]
+    types = fields.listed("layer_types", layers)
+    if types is not None and not set(types) <= {"full_attention", "chunked_attention"}:
+        raise UnknownFact(f"the config's layer_types has {sorted(set(types))}; of a llama4 model full and chunked are known")
+    near_ones = (
+        [kind == "chunked_attention" for kind in types or []] or rotates or [(index + 1) % interval for index in range(layers)]
+    )
     width, step = fields.whole("intermediate_size"), fields.whole("interleave_moe_layer_step", default=1)
     chosen = fields.listed("moe_layers") or list(range(step - 1, layers, step))
     mixture = _experts(fields, fields.whole("num_local_experts"), width, width)
     dense = Dense(fields.whole("intermediate_size_mlp"))
     near, far = _attention(fields, chunk, chunked=True), _attention(fields)
-    return [(far if full[index] else near, mixture if index in chosen else dense) for index in range(layers)]
+    return [(near if near_ones[index] else far, mixture if index in chosen else dense) for index in range(layers)]
 
 
 def _nemotron_hybrid(fields: Fields) -> list[Layer]:
@@ -311,6 +329,8 @@ FAMILIES: dict[str, Family] = {
     "phi3": Family(_dense()),
     "qwen2": Family(_dense(_switched)),
     "qwen3": Family(_dense(_switched)),
+    "qwen2_vl": Family(_dense(_switched)),
+    "qwen2_5_vl": Family(_dense(_switched)),
     "qwen3_vl": Family(_dense(_switched)),
     "mimo": Family(_dense(_switched)),
     "gemma": Family(_dense(), tied=True),
@@ -322,11 +342,12 @@ FAMILIES: dict[str, Family] = {
     "olmo": Family(_dense()),
     "olmo2": Family(_dense()),
     "olmo3": Family(_dense(_alternate(4))),
-    "smollm3": Family(_dense()),
+    "smollm3": Family(_dense(_switched)),
     "glm4": Family(_dense()),
     "nemotron": Family(_dense(gated=False)),
     "starcoder2": Family(_dense(gated=False), tied=True),
     "gpt_neox": Family(_dense(gated=False)),
+    "falcon": Family(_falcon),
     "gptj": Family(_dense(gated=False, widening=4)),
     "mixtral": Family(_all_experts()),
     "phimoe": Family(_all_experts()),

@@ -18,6 +18,10 @@ NO_MATTER = frozenset("""
     forced_bos_token_id forced_eos_token_id prefix max_length min_length temperature top_k top_p typical_p num_beams num_beam_groups
     num_return_sequences do_sample diversity_penalty length_penalty exponential_decay_length_penalty repetition_penalty no_repeat_ngram_size
     encoder_no_repeat_ngram_size remove_invalid_values early_stopping task_specific_params finetuning_task problem_type id2label label2id
+    unsloth_version is_llama_config transformers.js_config cache_implementation attn_implementation _flash_attn_2_enabled _commit_hash
+    summary_type summary_use_proj summary_proj_to_labels summary_first_dropout classifier_dropout output_attentions output_hidden_states
+    scale_attn_weights no_rope_layers no_rope_layer_interval position_embedding_type use_parallel_block use_parallel_embedding mlp_type
+    layernorm_full_attention_beta layernorm_linear_attention_beta layernorm_mlp_beta rope_percent rope_percentage alibi apply_residual_connection_post_layernorm
     tokenizer_class tie_encoder_decoder pruned_heads chunk_size_feed_forward torchscript _name_or_path _attn_implementation
     quantization_config compression_config vision_config audio_config unsloth_fixed
     initializer_range initializer_factor init_std rescale_prenorm_residual attention_dropout hidden_dropout attn_pdrop embd_pdrop resid_pdrop
@@ -95,13 +99,6 @@ class Fields:
             raise UnknownFact(f"the config's {key} is {value!r}, which is no list")
         if length is not None and len(value) != length:
             raise UnknownFact(f"the config's {key} has {len(value)} items for {length} layers")
-        return value
-
-    def mapping(self, key: str) -> Mapping[str, Any]:
-        self._read.add(key)
-        value = self._values.get(key, {})
-        if not isinstance(value, Mapping):
-            raise UnknownFact(f"the config's {key} is {value!r}, which is no object")
         return value
 
     def known(self, *keys: str) -> None:
