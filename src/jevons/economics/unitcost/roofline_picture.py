@@ -14,9 +14,12 @@ from jevons.economics.unitcost.machine import NAME
 from jevons.economics.unitcost.part import THROUGHPUT, Part
 from jevons.economics.waterfall import STYLE, WIDTH
 
-HEIGHT, TOP, BOTTOM, LEFT, RIGHT = 560, 74, 42, 58, 20
-LETTER, LINE = 6.2, 13.0
-"""Width and height of a label's letters, about: labels keep off each other."""
+HEIGHT, TOP, BOTTOM, LEFT, RIGHT = 640, 74, 42, 58, 34
+LETTER, LINE = 6.6, 13.0
+"""Width and height of a name's letters, about: names keep off each other."""
+OFFS = (0, 8, 16, 26, 38, 52)
+NEAR = 9.0
+"""How far off a name may stand; from where on it is tied to its point."""
 ROOFS = (1, 10, 100, 1_000, 10_000)
 """FLOP per byte of the lines across."""
 CLASSES = {"gpu": "k1", "consumer gpu": "k2", "soc": "k2", "tpu": "k3", "asic": "k3", "wafer": "k3", "cpu": "k0"}
@@ -25,6 +28,7 @@ ROOF_STYLE = """
 .roof .grid{stroke:#e6e8eb}.roof .equal{stroke:#b9bec6;stroke-dasharray:3 4}.roof text.part{font-size:11px}
 .roof .k0{fill:#24262b;stroke:#24262b}.roof .k1{fill:#3b6fb5;stroke:#3b6fb5}.roof .k2{fill:#c4532d;stroke:#c4532d}
 .roof .k3{fill:#1f8a70;stroke:#1f8a70}.roof circle.open{fill:none;stroke-width:1.6}.roof text.part{stroke:none}
+.roof path.tie{fill:none;stroke-width:.7;opacity:.6}
 @media(prefers-color-scheme:dark){.roof .grid{stroke:#2a2e34}.roof .equal{stroke:#4b525c}.roof .k0{fill:#e6e8eb;stroke:#e6e8eb}
 .roof .k1{fill:#7aa7e0;stroke:#7aa7e0}.roof .k2{fill:#e8825d;stroke:#e8825d}.roof .k3{fill:#4cb89a;stroke:#4cb89a}}
 """
@@ -60,7 +64,7 @@ def picture(parts: Sequence[Part], precision: str = "bf16") -> str:
     ]
     scale = _scale(points)
     title = f"What parts compute and what they read, {precision}"
-    across = "dashed: FLOP for each byte read; below its line a part waits for memory"
+    across = "dashed: FLOP for a byte read, above which a part computes and below which it waits"
     labelled = 'role="img" aria-labelledby="roof-title roof-desc"'
     return "".join(
         [
@@ -69,7 +73,7 @@ def picture(parts: Sequence[Part], precision: str = "bf16") -> str:
             f'<desc id="roof-desc">{escape(_aloud(points))}</desc>',
             f"<style>{STYLE}{ROOF_STYLE}</style>",
             f'<text class="head" x="0" y="20">{escape(title)}</text>',
-            f'<text class="quiet" x="0" y="39">{escape(across)}; {len(points)} of {len(parts)} parts, of the others a figure is unknown</text>',
+            f'<text class="quiet" x="0" y="39">{escape(across)}; {len(points)} of {len(parts)} parts</text>',
             *_legend(),
             *_grid(scale),
             *_marks(points, scale),
@@ -103,7 +107,7 @@ def _grid(scale: _Scale) -> Iterator[str]:
         y = scale.y(10.0**decade)
         yield f'<path class="grid" d="M{LEFT} {y}H{right}"/>'
         yield f'<text class="quiet end" x="{LEFT - 6}" y="{y + 4}">{_short(10.0**decade * 1e12)}</text>'
-    yield f'<text class="quiet" x="{LEFT}" y="{HEIGHT - 8}">across: memory bandwidth; upwards: dense operations a second</text>'
+    yield f'<text class="quiet" x="{LEFT}" y="{HEIGHT - 8}">across: memory bandwidth; upwards: dense operations a second; unknown of the rest</text>'
     for roof in ROOFS:
         line = _equal(scale, roof)
         if line:
@@ -121,29 +125,33 @@ def _equal(scale: _Scale, roof: float) -> tuple[float, float, float, float] | No
 
 
 def _marks(points: Sequence[_Point], scale: _Scale) -> Iterator[str]:
-    """Each part's point and, where there is room, its name; this machine's first."""
+    """Each part's point and its name, this machine's first; a name without room beside its point stands off, tied to it by a line."""
     taken = [_box(scale.x(p.gb_s) - 4, scale.y(p.tflops) - 4, 8, 8) for p in points]
     for point in sorted(points, key=lambda p: p.part.name != NAME):
         x, y, part = scale.x(point.gb_s), scale.y(point.tflops), point.part
         kind = CLASSES[part.kind] + (" open" if part.status == "announced" else "")
         said = f"{part.name}: {_short(point.tflops * 1e12)}FLOP/s, {_short(point.gb_s * 1e9)}B/s, {point.tflops / point.gb_s * 1e3:,.0f} FLOP/byte"
         yield f'<circle class="{kind}" cx="{x}" cy="{y}" r="4"><title>{escape(said)}</title></circle>'
-        name = part.name.removesuffix(" (per GPU)")
-        wide = len(name) * LETTER
-        for left, top in (
-            (x + 7, y - 7),
-            (x - 7 - wide, y - 7),
-            (x - wide / 2, y - 19),
-            (x - wide / 2, y + 6),
-            (x + 5, y - 18),
-            (x + 5, y + 5),
-        ):
-            box = _box(left, top, wide, LINE)
-            if left > LEFT and left + wide < WIDTH and not any(_meet(box, other) for other in taken):
-                taken.append(box)
-                strong = " strong" if part.name == NAME else ""
-                yield f'<text class="part {kind}{strong}" x="{round(left, 1)}" y="{round(top + 11, 1)}">{escape(name)}</text>'
-                break
+        name = part.name.partition(" (")[0]
+        box = next((box for box in _places(x, y, len(name) * LETTER) if not any(_meet(box, other) for other in taken)), None)
+        if box is None:
+            continue
+        taken.append(box)
+        near = (round(min(max(x, box[0]), box[2]), 1), round(min(max(y, box[1] + 2), box[3] - 1), 1))
+        if abs(near[0] - x) + abs(near[1] - y) > NEAR:
+            yield f'<path class="tie {CLASSES[part.kind]}" d="M{x} {y}L{near[0]} {near[1]}"/>'
+        strong = " strong" if part.name == NAME else ""
+        yield f'<text class="part {kind}{strong}" x="{round(box[0] + 1, 1)}" y="{round(box[1] + 11, 1)}">{escape(name)}</text>'
+
+
+def _places(x: float, y: float, wide: float) -> Iterator[tuple[float, float, float, float]]:
+    """Boxes for a name, the best first: right, left, above, below its point, then farther and farther off; all within the picture."""
+    for off in OFFS:
+        for across, upwards in ((1, 0), (-1, 0), (0, -1), (0, 1), (1, -1), (-1, -1), (1, 1), (-1, 1)):
+            left = x + across * (6 + off) - (wide if across < 0 else 0 if across else wide / 2)
+            top = y - LINE / 2 + upwards * (LINE / 2 + 5 + off)
+            if left > LEFT and left + wide < WIDTH and TOP + 22 < top < HEIGHT - BOTTOM - LINE:
+                yield _box(left, top, wide, LINE)
 
 
 def _box(left: float, top: float, wide: float, tall: float) -> tuple[float, float, float, float]:
