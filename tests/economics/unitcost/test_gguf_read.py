@@ -41,7 +41,7 @@ def written(arch: Architecture, family: str) -> tuple[dict[str, str | int | floa
         facts[f"{family}.expert_used_count"] = arch.experts.active
     made = [Tensor("token_embd.weight", (arch.hidden, arch.vocabulary)), Tensor("output_norm.weight", (arch.hidden,), "F32")]
     made += [] if arch.tied else [Tensor("output.weight", (arch.hidden, arch.vocabulary))]
-    every = {"gemma3": 6, "gpt-oss": 2}.get(family, 0)
+    every = {"gemma3": 6, "gpt-oss": 2, "olmo2": 4}.get(family, 0)
     left = {group: group.count for group in arch.groups}
     for index in range(arch.layers):
         far = every and (index + 1) % every == 0
@@ -124,7 +124,7 @@ def test_a_mixture_made_here() -> None:
     ("name", "family"),
     [
         ("llama-3.1-8b", "llama"), ("qwen3-4b", "qwen3"), ("qwen3-30b-a3b", "qwen3moe"), ("gemma-3-27b", "gemma3"), ("gpt-oss-20b", "gpt-oss"),
-        ("deepseek-v3", "deepseek2"), ("deepseek-v2-lite", "deepseek2"), ("glm-4.5-air", "glm4moe"), ("mixtral-8x7b", "llama"),
+        ("deepseek-v3", "deepseek2"), ("deepseek-v2-lite", "deepseek2"), ("olmo-3-7b", "olmo2"), ("command-r", "command-r"), ("mixtral-8x7b", "llama"),
     ],
 )  # fmt: skip
 def test_a_file_tells_what_the_configuration_tells(name: str, family: str) -> None:

@@ -29,11 +29,11 @@ class Tensor(Protocol):
     def size_bytes(self) -> int: ...
 
 
-_EVERY = {"gemma2": 2, "gemma3": 6, "gpt-oss": 2, "cohere2": 4, "olmo3": 4}
+_EVERY = {"gemma2": 2, "gemma3": 6, "gpt-oss": 2, "cohere2": 4, "olmo2": 4}
 """Of these families one layer in so many sees everything, the others a window (llama.cpp, llama_hparams::set_swa_pattern)."""
-_PLAIN = frozenset(
-    "llama qwen2 qwen3 qwen2moe qwen3moe gemma phi3 command-r olmo olmo2 granite starcoder2 gptneox deepseek2 glm4moe".split()
-)
+_WITHOUT = frozenset({"olmo2"})
+"""Of them those that have windows only if the file says how wide: Olmo 3, not Olmo 2."""
+_PLAIN = frozenset("llama qwen2 qwen3 qwen2moe qwen3moe gemma phi3 command-r olmo granite starcoder2 gptneox deepseek2".split())
 """Every layer alike but for its tensors."""
 _KINDS: dict[str, Kind] = {
     "attn_q": "attention", "attn_k": "attention", "attn_v": "attention", "attn_qkv": "attention", "attn_output": "attention",
@@ -88,9 +88,9 @@ def bytes_by_type(tensors: Iterable[Tensor]) -> dict[Kind, dict[str, int]]:
     for tensor in every:
         sizes = found[_kind(tensor.name, tied)]
         sizes[tensor.type] = sizes.get(tensor.type, 0) + tensor.size_bytes
-    if not found["dense"].keys() - {"F32"} and found["experts"]:  # norms of layers that have no dense feed-forward
-        for kind, size in found["dense"].items():
-            found["router"][kind] = found["router"].get(kind, 0) + size
+    if not any(tensor.name.endswith(".ffn_down.weight") for tensor in every):  # norms alone: they stand before the router
+        for type_, size in found["dense"].items():
+            found["router"][type_] = found["router"].get(type_, 0) + size
         found["dense"] = {}
     return found
 
@@ -128,7 +128,7 @@ def _mixer(facts: Mapping[str, object], family: str, index: int, shapes: Mapping
     kv_heads = (shapes["attn_qkv"][1] - out) // (2 * head_dim) if "attn_qkv" in shapes else shapes["attn_k"][1] // head_dim
     window = _optional(facts, family, "attention.sliding_window")
     every = _EVERY.get(family)
-    if every and not window:
+    if every and not window and family not in _WITHOUT:
         raise UnknownFact(
             f"the file does not say how wide the windows are: its fact {family}.attention.sliding_window is missing"
         )
