@@ -14,6 +14,7 @@ import msgspec
 from jevons import __version__
 from jevons.cli import tables
 from jevons.cli.audit import audit
+from jevons.cli.build_or_buy import build_or_buy
 from jevons.cli.cache import cache
 from jevons.cli.capture import capture
 from jevons.cli.dashboard import dashboard
@@ -145,6 +146,7 @@ for command in (
     capture,
     hw,
     synergy,
+    build_or_buy,
     students,
 ):
     commands.add_command(command)

@@ -80,7 +80,7 @@ def _table(found: "Synergy") -> None:
     for end, cost, levers in ((found.start, found.costs[0], ()), (found.end, found.costs[1], LEVERS)):
         placed = found.corners[frozenset(levers)].placed
         ends.add_row(
-            f"{end.model.name}, {100 * end.cached:.0f} % cached", f"{placed.on.devices} x {end.part.name}", f"{placed.speed.batch:,.0f}",
+            f"{placed.model.name}, {100 * end.cached:.0f} % cached", f"{placed.on.devices} x {end.part.name}", f"{placed.speed.batch:,.0f}",
             f"{placed.speed.user_tok_s:,.0f}", f"{placed.speed.device_tok_s:,.0f}", short_usd(cost.mid), f"{short_usd(cost.low)} to {short_usd(cost.high)}",
         )  # fmt: skip
     tables.whole(ends)

@@ -26,9 +26,11 @@ from jevons.economics.break_even import HOURS_A_MONTH, BreakEven, Replica, break
 from jevons.economics.unitcost.cost import Hourly, Interval, Quantiles, electricity_per_million, exactly, quotient
 from jevons.economics.unitcost.efficiency import Efficiencies
 from jevons.economics.unitcost.errors import UnitCostError, UnknownFact
+from jevons.economics.unitcost.known import find, known
 from jevons.economics.unitcost.part import Part
 from jevons.economics.unitcost.placing import DEVICES, Model, Placed, place
 from jevons.economics.unitcost.serving import Load, serve
+from jevons.economics.unitcost.weights import cache_precision, precision
 from jevons.economics.workload import Tokens, Workload
 from jevons.meter.pricebook import PriceBook
 
@@ -37,6 +39,9 @@ PEAK_BUSY = 0.7
 """Share of the busiest hour for which devices may be busy: above it queues grow (M/M/1: a wait of 2.3 times the work). An assumption."""
 OURS = frozenset({"local", "student"})
 """Providers of the price book that are no hosts."""
+PUBLISHED = {"gpt_oss": "mxfp4", "deepseek_v3": "fp8", "deepseek_v32": "fp8", "minimax_m2": "fp8"}
+"""Families whose makers publish fewer bits than 16: quantization_config in the config.json of openai/gpt-oss-120b, deepseek-ai/DeepSeek-V3,
+deepseek-ai/DeepSeek-V3.2, MiniMaxAI/MiniMax-M2."""
 
 
 class Way(NamedTuple):
@@ -177,6 +182,13 @@ def compare(
         None if joules is None else round(electricity_per_million(float(joules)) * work.sums.output / work.sums.all),
         _notes(work, model.arch.name, uneven),
     )
+
+
+def model_of(name: str, numbers: str | None = None) -> tuple[Model, tuple[str, ...]]:
+    """An open model and what hosts call it; `numbers` None: those of its maker's checkpoint (`PUBLISHED`). Raises UnknownFact."""
+    arch = known(name)
+    numbers = numbers or PUBLISHED.get(arch.family, "bf16")
+    return Model(arch, precision(numbers, arch), cache_precision("bf16")), (arch.name, find(name).hub)
 
 
 def load_of(work: Workload) -> Load:

@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 from jevons.economics.history import best_score
 from jevons.economics.shapley import Set, Split, shares, split, subsets
 from jevons.economics.unitcost import synergy_picture
+from jevons.economics.unitcost.architecture import Architecture
 from jevons.economics.unitcost.cost import UTILISATION, Hourly, Interval, Quantiles, rented, stated
 from jevons.economics.unitcost.efficiency import Efficiencies
 from jevons.economics.unitcost.errors import DoesNotFit, UnitCostError
@@ -54,7 +55,9 @@ class End(NamedTuple):
 
     part: Part
     hourly: Hourly
-    model: Model
+    arch: Architecture
+    numbers: str
+    """Of its weights; what that is of a model, its family's own checkpoints say."""
     cached: float
     """Share of each prompt that is found in a cache, 0 to 1."""
     batch: int | None
@@ -116,7 +119,7 @@ class Synergy(NamedTuple):
     @property
     def models(self) -> tuple[str, str]:
         """Names at the start and at the end."""
-        return self.start.model.arch.name, self.end.model.arch.name
+        return self.start.arch.name, self.end.arch.name
 
     def cost(self, *levers: str) -> int:
         """Nano-dollars per million output tokens with just these."""
@@ -183,7 +186,7 @@ def end_of(text: str, among: Sequence[Part], cached: float, batch: int | None) -
         if isinstance(error, UnitCostError):
             raise
         raise UnitCostError(f"{rest[2]!r} is no price of an hour in dollars") from None
-    return End(part, hourly, Model(arch, precision(rest[0], arch), cache_precision(KV)), cached, batch)
+    return End(part, hourly, arch, precision(rest[0], arch).name, cached, batch)
 
 
 def picture(found: Synergy) -> str:
@@ -230,7 +233,8 @@ def _corner(start: End, end: End, task: Task, efficiencies: Efficiencies, utilis
     def of(lever: str) -> End:
         return end if lever in levers else start
 
-    model = Model(of(SPARSITY).model.arch, of(PRECISION).model.precision, of(PRECISION).model.kv)
+    arch = of(SPARSITY).arch
+    model = Model(arch, precision(of(PRECISION).numbers, arch), cache_precision(KV))
     cached = round(task.prompt * of(CACHE).cached)
     load = Load(prompt=max(1, task.prompt - cached), output=task.output, cached=cached, batch=of(BATCH).batch)
     try:
@@ -292,7 +296,7 @@ def _where(end: End) -> str:
 
 
 def _said(end: End) -> str:
-    return f"{end.model.arch.name}, {end.model.precision.name}"
+    return f"{end.arch.name}, {end.numbers}"
 
 
 def _range(found: Interval) -> dict[str, float]:
@@ -301,8 +305,8 @@ def _range(found: Interval) -> dict[str, float]:
 
 def _end(end: End) -> dict[str, Any]:
     return {
-        "model": end.model.arch.name,
-        "precision": end.model.precision.name,
+        "model": end.arch.name,
+        "precision": end.numbers,
         "part": end.part.name,
         "cached_share": end.cached,
         "batch": end.batch,

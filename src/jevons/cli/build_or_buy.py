@@ -1,0 +1,195 @@
+"""`jevons build-or-buy`: a month of what the ledger holds, at APIs, at a host of an open model, rented, owned, and here."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from jevons.cli import tables
+from jevons.cli.options import NewFile, as_json, check_key, show
+from jevons.config import home_path
+from jevons.core.money import short_usd
+from jevons.ledger.errors import LedgerError
+from jevons.ledger.home import Home
+from jevons.ledger.rollup import DAY_MS
+
+if TYPE_CHECKING:
+    from jevons.economics.break_even import BreakEven
+    from jevons.economics.build_or_buy import Comparison
+    from jevons.economics.unitcost.cost import Hourly
+    from jevons.economics.unitcost.errors import UnknownFact
+    from jevons.economics.unitcost.part import Part
+
+MEASURE = "not measured: `jevons hw measure` measures this machine, `jevons hw local MODEL` what a model makes on it"
+
+
+class Dollars(click.ParamType["tuple[float, float, float]"]):
+    """Dollars as one number, or LOW:TYPICAL:HIGH."""
+
+    name = "usd"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, float, float]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            numbers = [float(number.removeprefix("$")) for number in str(value).split(":")]
+        except ValueError:
+            numbers = []
+        if len(numbers) == 1:
+            return numbers[0], numbers[0], numbers[0]
+        if len(numbers) != 3:
+            self.fail(f"{value!r} is no price; write 2.50, or LOW:TYPICAL:HIGH as 1.90:2.50:6.88", param, ctx)
+        return numbers[0], numbers[1], numbers[2]
+
+
+@click.command("build-or-buy", short_help="A month of your work at an API, rented, owned, or here.")
+@click.option("--model", "name", required=True, help="The open model that would do the work.")
+@click.option("--on", "part_name", required=True, help="The part that it would run on; `jevons hw list` shows all.")
+@click.option("--precision", help="Of its weights. Default: 16 bits, or what its maker publishes.")
+@click.option("--days", type=click.IntRange(1, 3_660), default=30, show_default=True, help="Of the ledger, up to now.")
+@click.option("--key", help="Only this key's calls.")
+@click.option("--agent", help="Only this agent's.")
+@click.option("--of", "of_model", metavar="PATTERN", help="Only calls of models that match, as 'anthropic/*' or 'gpt-5*'.")
+@click.option(
+    "--floor", type=click.FloatRange(0, 10_000), default=20.0, show_default=True, help="Tokens/s that each user sees at least."
+)
+@click.option(
+    "--usd-per-hour", type=Dollars(), help="Rent of one device, USD or LOW:TYPICAL:HIGH. Default: quotes of the catalogue."
+)
+@click.option("--purchase-usd", type=click.FloatRange(0, min_open=True), help="Price of one device with its share of the server.")
+@click.option("--years", type=click.FloatRange(0.5, 20), default=4.0, show_default=True, help="Over which it is written off.")
+@click.option("--electricity", type=click.FloatRange(0, 10), default=0.08, show_default=True, help="$/kWh.")
+@click.option(
+    "--pue", type=click.FloatRange(1, 5), default=1.2, show_default=True, help="Power of the building over its computers'."
+)
+@click.option("--busiest-over-mean", "uneven", type=click.FloatRange(1, 1_000), help="Default: as the ledger's hours have it.")
+@click.option("--svg", type=NewFile(), help="Write the picture.")
+@as_json
+def build_or_buy(
+    name: str, part_name: str, precision: str | None, days: int, key: str | None, agent: str | None, of_model: str | None, floor: float,
+    usd_per_hour: tuple[float, float, float] | None, purchase_usd: float | None, years: float, electricity: float, pue: float,
+    uneven: float | None, svg: Path | None, json: bool,
+) -> None:  # fmt: skip
+    """What a month of the ledger's work costs bought and built, and from how many tokens a month on building is cheaper.
+
+    Sums are of the ledger's rows; a month is projected from them. The open model is another model than those that did the work: what is
+    compared is the price of as many tokens. docs/build-or-buy.md says how each figure comes about.
+
+    Example: jevons build-or-buy --model gpt-oss-120b --on H100-SXM-80GB
+    """
+    from jevons.economics import build_or_buy as economics
+    from jevons.economics.build_or_buy_picture import picture
+    from jevons.economics.unitcost.cost import Owning
+    from jevons.economics.unitcost.efficiency import shipped
+    from jevons.economics.unitcost.hardware import find, parts
+    from jevons.economics.workload import workload
+    from jevons.meter.pricebook import open_book
+
+    home = Home(home_path())
+    check_key(home.ledger, key)
+    now_ms = int(time.time() * 1000)
+    work = workload(home.ledger, now_ms - days * DAY_MS, now_ms, key=key, agent=agent, model=of_model)
+    if work is None:
+        raise LedgerError(_empty(days, agent, of_model))
+    among = parts(home.path)
+    part = find(part_name, among)
+    model, names = economics.model_of(name, precision)
+    found = economics.compare(
+        work, model, part, shipped(), rented=_rented(part, among, usd_per_hour),
+        owned=_owned(part, purchase_usd, Owning(years=years, electricity_usd_kwh=electricity, pue=pue)), here=MEASURE,
+        book=open_book(home.path), names=names, floor_tok_s=floor, uneven=uneven,
+    )  # fmt: skip
+    show(json, found.document(), lambda: _table(found))
+    if svg is not None:
+        svg.write_text(picture(found), encoding="utf-8")
+        click.echo(f"Wrote {svg}.", err=True)
+
+
+def _empty(days: int, agent: str | None, of_model: str | None) -> str:
+    if agent is None and of_model is None:
+        return f"The ledger has no calls with tokens in the last {days} days. `jevons import --local` reads logs you have; or try --days."
+    return f"No call with tokens in the last {days} days is of that agent or model; `jevons bill --by model` shows what was used."
+
+
+def _rented(part: "Part", among: "tuple[Part, ...]", usd: tuple[float, float, float] | None) -> "Hourly | UnknownFact":
+    from jevons.economics.unitcost.cost import rented, stated
+    from jevons.economics.unitcost.errors import UnknownFact
+
+    try:
+        return rented(part, among) if usd is None else stated(*usd)
+    except UnknownFact as missing:
+        return missing
+
+
+def _owned(part: "Part", purchase_usd: float | None, terms: Any) -> "Hourly | UnknownFact":
+    from jevons.economics.unitcost.cost import owned
+    from jevons.economics.unitcost.errors import UnknownFact
+
+    try:
+        return owned(part, purchase_usd, terms)
+    except UnknownFact as missing:
+        return missing
+
+
+def _table(found: "Comparison") -> None:
+    from jevons.economics.build_or_buy import per_million
+    from jevons.economics.build_or_buy_picture import volume
+
+    say, work, on = tables.console.print, found.work, found.placed.on
+    tokens = work.tokens_a_month
+    say(
+        f"{work.sums.requests:,} calls in {work.days:.0f} days: {work.sums.computed:,} tokens computed, {work.sums.cached:,} cached, "
+        f"{work.sums.output:,} written; [bold]{volume(tokens)} tokens a month[/].",
+        soft_wrap=True,
+    )
+    table = tables.plain("", "a month", "90 %", "a million", "tokens/s, user", "devices", "busy", title=None)
+    for way in found.ways:
+        if way.monthly is None:
+            table.add_row(way.title, "", "", "", "", "", "")
+            continue
+        number = f"{way.replicas[0].needed(tokens) * way.replicas[0].devices}" if way.replicas else ""
+        table.add_row(
+            way.title, short_usd(way.monthly.mid), _spread(way.monthly.low, way.monthly.high), short_usd(per_million(way.monthly, tokens).mid),
+            "" if way.tok_s_user is None else f"{way.tok_s_user:,.0f}", number, "" if way.utilisation is None else _share(way.utilisation),
+        )  # fmt: skip
+    tables.whole(table)
+    _crossings(found)
+    for way in found.ways:
+        say(f"{way.title}: {way.says}.", markup=False, soft_wrap=True)
+    if found.electricity_nusd_per_million is not None:
+        say(
+            f"Electricity alone: {short_usd(found.electricity_nusd_per_million)} a million tokens on {on.part.name}.",
+            soft_wrap=True,
+        )
+    for note in found.notes:
+        say(note, markup=False, soft_wrap=True)
+
+
+def _crossings(found: "Comparison") -> None:
+    if not found.crossings:
+        return
+    table = tables.plain("cheaper from, tokens a month", "", "90 %", "times now", "never", "for good from", title="")
+    for one in found.crossings:
+        table.add_row(
+            f"{found.way(one.build).title}, against {found.way(one.buy).title}", *_volumes(one, found.work.tokens_a_month)
+        )
+    tables.whole(table)
+
+
+def _volumes(one: "BreakEven", now: float) -> tuple[str, ...]:
+    from jevons.economics.build_or_buy_picture import volume
+
+    if one.tokens is None:
+        return "never", "", "", _share(one.never), ""
+    high = "never" if one.tokens.high == float("inf") else volume(one.tokens.high)
+    good = "" if one.for_good is None else volume(one.for_good)
+    return volume(one.tokens.mid), f"{volume(one.tokens.low)} to {high}", f"{one.tokens.mid / now:,.1f}", _share(one.never), good
+
+
+def _spread(low: int, high: int) -> str:
+    return "" if low == high else f"{short_usd(low)} to {short_usd(high)}"
+
+
+def _share(of: float) -> str:
+    return f"{100 * of:.1f} %" if 0 < of < 0.1 else f"{100 * of:.0f} %"
