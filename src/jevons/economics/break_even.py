@@ -50,7 +50,7 @@ class Replica(NamedTuple):
     def for_good(self, nusd_per_token: float) -> float:
         """From here on the line is above every step, at the middle: at the end of step k - 1 it is above step k."""
         step, full = self.monthly_nusd / nusd_per_token, self.month.mid
-        return inf if step >= full else (max(2, ceil(full / (full - step))) - 1) * step
+        return inf if step >= full else (max(2, ceil(full / (full - step) - 1e-9)) - 1) * step
 
     def _drawn(self) -> Iterator[tuple[float, float]]:
         """Nano-dollars a month, tokens a month."""
