@@ -11,12 +11,13 @@ import pytest
 
 from jevons.cli.main import commands
 from jevons.config import load
+from jevons.economics.unitcost.hardware import parts
 from jevons.meter.overrides import parse_overrides
 from tests.docs.pages import NAMES, ROOT, anchors, blocks, inline, links
 
 TESTED = {
     "sh": {"", "make", "by-hand", "restore"},
-    "toml": {"", "prices", "codex"},
+    "toml": {"", "prices", "codex", "hardware"},
     **{language: {""} for language in ("console", "python", "sql", "json", "yaml", "text")},
 }
 """Language of a block -> what may follow it."""
@@ -43,6 +44,9 @@ def test_configurations_are_loaded(page: str, tmp_path: Path) -> None:
     for block in blocks(page, "toml"):
         if block.note == "prices":
             assert parse_overrides(block.text, block.place)
+        elif block.note == "hardware":
+            (tmp_path / "hardware.toml").write_text(block.text)
+            assert parts(tmp_path)
         elif block.note == "codex":
             client = tomllib.loads(block.text)
             assert client["model_providers"][client["model_provider"]]["base_url"].endswith("/v1"), block.place

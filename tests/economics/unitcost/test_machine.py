@@ -64,6 +64,11 @@ def test_what_its_owner_knows_better_is_put_over_it(tmp_path: Path) -> None:
     FOUND.save(tmp_path)
     (tmp_path / "hardware.toml").write_text('[[part]]\nname = "this-machine"\nprice_typical_usd_h = 0.02\n')
     assert part("here", tmp_path).price_typical_usd_h == 0.02
+    assert part("here", tmp_path).bandwidth() == 34e9
+    (tmp_path / "machine.json").unlink()
+    unmeasured = part("here", tmp_path)
+    assert (unmeasured.price_typical_usd_h, unmeasured.kind) == (0.02, "cpu")
+    assert "not measured yet" in unmeasured.note
 
 
 def test_rates_by_type_tokens_and_threads() -> None:

@@ -131,6 +131,8 @@ class _Entry:
         base = next((one for one in found.values() if plain(name) in map(plain, (one.name, *one.aliases))), None)
         values: dict[str, Any] = {figure: self._number(figure) for figure in FIGURES if figure in self.table}
         sources = self._sources(values)
+        if base is None and plain(name) in map(plain, (machine.UNMEASURED.name, *machine.UNMEASURED.aliases)):
+            base = machine.UNMEASURED
         if base is None:
             base = Part(name=name, vendor=self._word("vendor"), kind=self._one_of("kind", get_args(Kind)), sources={})
         if "aliases" in self.table:

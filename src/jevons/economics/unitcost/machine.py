@@ -16,10 +16,18 @@ from jevons.ledger.home import write_private
 FILE = "machine.json"
 NAME = "this-machine"
 """In the catalogue."""
+AGAIN = "run: jevons hw measure"
+UNMEASURED = Part(
+    name=NAME,
+    aliases=("this machine", "here", "local"),
+    vendor="this machine",
+    kind="cpu",
+    note=f"not measured yet; {AGAIN}",
+    sources={},
+)
+"""What its owner may state figures of before it was measured."""
 VERSION = 1
 HOURS_PER_YEAR = 8760
-AGAIN = "run: jevons hw measure"
-
 Place = Literal["memory", "l3"]
 Pattern = Literal["read", "triad"]
 
@@ -158,7 +166,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
         said = f"stated: {self.stated}"
         return Part(
             name=NAME,
-            aliases=("this machine", "here", "local"),
+            aliases=UNMEASURED.aliases,
             vendor=self.processor.name,
             kind="cpu",
             f32_tflops=_tera(self.peak("f32")),
