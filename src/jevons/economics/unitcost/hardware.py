@@ -173,8 +173,10 @@ class _Entry:
 
     def _disputes(self) -> tuple[Dispute, ...]:
         try:
-            said = [Dispute(one["figure"], float(one["value"]), str(one["source"])) for one in self.table["disputes"]]
-            return tuple(dispute for dispute in said if FIGURES[dispute.figure])
+            said = [(str(one["figure"]), float(one["value"]), str(one["source"])) for one in self.table["disputes"]]
+            for figure, _, _ in said:
+                assert FIGURES[figure]
+            return tuple(Dispute(*one) for one in said)
         except (TypeError, KeyError, ValueError):
             raise self.bad('write disputes = [{ figure = "bandwidth_gb_s", value = 7700, source = "…" }]') from None
 
