@@ -41,6 +41,7 @@ from jevons.cli.runs import runs
 from jevons.cli.savings import savings
 from jevons.cli.students import students
 from jevons.cli.synergy import synergy
+from jevons.cli.unit_cost import unit_cost
 from jevons.config import ConfigError, first_config, found_keys, home_path, load
 from jevons.core.entry import parse_request_text
 from jevons.core.money import format_usd, parse_usd
@@ -146,6 +147,7 @@ for command in (
     capture,
     hw,
     synergy,
+    unit_cost,
     build_or_buy,
     students,
 ):

@@ -67,7 +67,9 @@ def account(
 def prefilling() -> tuple[System, Load]:
     """A unit that reads prompts: their hits are kept already. Whatever it answers is made elsewhere."""
     cached = round(CACHED_SHARE * PROMPT_TOKENS)
-    return System(part("H800"), 1, PREFILL_DEVICES, spread=True, hides=True), Load(PROMPT_TOKENS - cached, ANSWER_TOKENS, cached, batch=1.0)
+    return System(part("H800"), 1, PREFILL_DEVICES, spread=True, hides=True), Load(
+        PROMPT_TOKENS - cached, ANSWER_TOKENS, cached, batch=1.0
+    )
 
 
 def decoding() -> tuple[System, Load]:

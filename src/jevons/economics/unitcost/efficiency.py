@@ -32,7 +32,9 @@ class Prior(NamedTuple):
 
 
 PRIORS: dict[str, Prior] = {
-    "dense": Prior(0.6, 0.3, "share of peak FLOP/s, 16-bit, large matrices (BLIS: 0.45 of a whole prefill on H100, attention included)"),
+    "dense": Prior(
+        0.6, 0.3, "share of peak FLOP/s, 16-bit, large matrices (BLIS: 0.45 of a whole prefill on H100, attention included)"
+    ),
     "fp8": Prior(0.85, 0.2, "times that, in 8 bits"),
     "fp4": Prior(0.7, 0.3, "times that again, in 4 bits"),
     "experts": Prior(0.6, 0.4, "times that, experts' matrices"),
@@ -46,7 +48,11 @@ PRIORS: dict[str, Prior] = {
     "link": Prior(0.6, 0.4, "share of a link's peak"),
     "overlap": Prior(2.0, 0.4, "power of the norm in which computing and reading overlap"),
     "tile": Prior(32.0, 0.7, "tokens that an expert's are padded by, in the mean (half of a tile of 64)"),
-    "skew": Prior(0.7, 0.4, "tokens choosing evenly that take as many different experts as one that chooses as routers do (below 1: assumption)"),
+    "skew": Prior(
+        0.7,
+        0.4,
+        "tokens choosing evenly that take as many different experts as one that chooses as routers do (below 1: assumption)",
+    ),
     "message_s": Prior(15e-6, 0.6, "seconds of a collective without payload (Epoch: 6 to 12 microseconds)"),
     "kernel_s": Prior(4e-6, 0.6, "seconds of a kernel without work (AIConfigurator: 3 microseconds)"),
     "step_s.vllm": Prior(1.5e-3, 0.7, "seconds of a step outside of kernels"),
@@ -64,7 +70,8 @@ CLASSES = ("bf16", "fp8", "fp4")
 
 def engine(framework: str) -> str:
     """The engine by the name a table gives its framework: "TensorRT-LLM 1.0 (PyTorch backend)" -> "tensorrt-llm"; "" for another."""
-    return next((name for name in ENGINES if framework.lower().startswith((name, name.replace("-", " ")))), "")
+    plain = framework.lower().replace(" ", "-")
+    return "vllm" if "vllm" in plain else "tensorrt-llm" if "tensorrt" in plain or "trt" in plain else ""
 
 
 def rates(parameters: Mapping[str, Any], overheads: str = "") -> Rates:
@@ -171,7 +178,9 @@ class Efficiencies:
         for kind in ("dense", "experts"):
             for label in LABELS:
                 own = [getattr(rates(one), kind)[label] for one in (self.parameters, *self.resamples)]
-                reads = [rates(one).read if kind == "dense" else rates(one).experts_read for one in (self.parameters, *self.resamples)]
+                reads = [
+                    rates(one).read if kind == "dense" else rates(one).experts_read for one in (self.parameters, *self.resamples)
+                ]
                 parent = self.parent(label, experts=kind == "experts")
                 wider = WIDER_PARENT if parent else 1.0
                 for phase, of, values in (("prefill", "peak FLOP/s", own), ("decode", "peak bandwidth", reads)):
@@ -241,7 +250,7 @@ def written(found: Efficiencies) -> str:
     ]
     for name, prior in PRIORS.items():
         low, high = found.interval(name)
-        lines += ["", f'# {prior.says}', f'[parameters."{name}"]', f"value = {found.parameters[name]:.5g}"]
+        lines += ["", f"# {prior.says}", f'[parameters."{name}"]', f"value = {found.parameters[name]:.5g}"]
         lines += [f"low = {low:.5g}", f"high = {high:.5g}", f"prior = {prior.median:.5g}"]
     lines += ["", "# The fit on every resample of models; the order is that of the parameters above.", "[resamples]", "draws = ["]
     lines += ["  [" + ", ".join(f"{draw[name]:.4g}" for name in PRIORS) + "]," for draw in found.resamples]

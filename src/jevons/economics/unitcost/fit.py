@@ -81,7 +81,10 @@ def stacked(points: Sequence[Point]) -> Rows:
     def column(name: str) -> Any:
         values = [getattr(step, name) for step in steps]
         if isinstance(values[0], dict):
-            return {label: np.array([value.get(label, 0.0) for value in values]) for label in sorted({key for value in values for key in value} | set(CLASSES))}
+            return {
+                label: np.array([value.get(label, 0.0) for value in values])
+                for label in sorted({key for value in values for key in value} | set(CLASSES))
+            }
         return np.array(values, float)
 
     names = [engine(point.framework) for point in points]
@@ -101,7 +104,9 @@ def _rates(rows: Rows, parameters: dict[str, Any]) -> Rates:
     chosen = {}
     for name in ("step_s", "sequence_s"):
         mean = getattr(shared, name)
-        chosen[name] = mean + rows.vllm * (parameters[f"{name}.vllm"] - mean) + rows.trt * (parameters[f"{name}.tensorrt-llm"] - mean)
+        chosen[name] = (
+            mean + rows.vllm * (parameters[f"{name}.vllm"] - mean) + rows.trt * (parameters[f"{name}.tensorrt-llm"] - mean)
+        )
     return replace(shared, **chosen)
 
 
@@ -142,7 +147,9 @@ def minimum(rows: Rows) -> Any:
     return _descend(middle, residuals, cost, weight, middle, spread)
 
 
-def _descend(logs: Any, residuals: Callable[[Any], Any], cost: Callable[[Any], float], weight: Any, middle: Any, spread: Any) -> Any:
+def _descend(
+    logs: Any, residuals: Callable[[Any], Any], cost: Callable[[Any], float], weight: Any, middle: Any, spread: Any
+) -> Any:
     np = numpy()
     damping, best = 1e-2, cost(logs)
     for _ in range(STEPS):
@@ -203,7 +210,9 @@ def _counts(rows: Rows) -> dict[str, int]:
     found = {}
     for kind, column in (("dense", rows.demand.dense), ("experts", rows.demand.experts)):
         for label, values in column.items():
-            found[f"{kind} {label}"] = int((values > 0.05 * sum(column.values())).sum()) if kind == "experts" else _led(rows.demand.dense, label)
+            found[f"{kind} {label}"] = (
+                int((values > 0.05 * sum(column.values())).sum()) if kind == "experts" else _led(rows.demand.dense, label)
+            )
     return found
 
 
@@ -221,7 +230,7 @@ def _power(rows: Rows, seconds: Any) -> tuple[Power, float]:
     """Least squares on power over rated power, held by priors; without rows the priors. The spread is of its logarithm."""
     np = numpy()
     compute, memory = busy(rows.demand, seconds)
-    known = [row for row, point in enumerate(rows.points) if point.joules_per_token and point.on.part.tdp_w]
+    known = [row for row, point in enumerate(rows.points) if point.joules_per_token and point.on.part.tdp_w and not point.wall]
     middle, spread = np.array(POWER_PRIORS).T
     if not known:
         return Power(*map(float, middle)), 0.3
@@ -231,6 +240,10 @@ def _power(rows: Rows, seconds: Any) -> tuple[Power, float]:
     found = np.linalg.solve(curvature, features.T @ shares / POWER_NOISE**2 + middle / spread**2).clip(0)
     left = np.log(np.minimum(1, features @ found) / shares)
     return Power(*map(float, found)), 1.4826 * float(np.median(np.abs(left)))
+
+
+SERVER_SHARE = 0.45
+"""What a server's processors, memory, fans and losses add at the wall, over its devices' rated power: an assumption."""
 
 
 def _share(point: Point) -> float:
@@ -243,6 +256,9 @@ def joules(rows: Rows, efficiencies: Efficiencies) -> Any:
     np = numpy()
     seconds = np.exp(predicted(rows, np.log([efficiencies.parameters[name] for name in PRIORS])))
     compute, memory = busy(rows.demand, seconds)
-    share = np.minimum(1, efficiencies.power.idle + efficiencies.power.compute * compute + efficiencies.power.memory * memory)
+    server = np.array([SERVER_SHARE * point.wall for point in rows.points])
+    share = server + np.minimum(
+        1, efficiencies.power.idle + efficiencies.power.compute * compute + efficiencies.power.memory * memory
+    )
     watts = np.array([(point.on.part.tdp_w or float("nan")) * point.on.devices for point in rows.points])
     return watts * share * seconds / np.array([cycle.tokens for cycle in rows.cycles])

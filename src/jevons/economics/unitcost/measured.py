@@ -49,7 +49,9 @@ TASKS: dict[str, Task] = {
     "audio-chat": Task(500, None, "assumption: a clip of some ten seconds, a short question"),
     "llama2-70b": Task(290, 294, "MLPerf: OpenOrca, answers of 294.45 tokens in the mean; prompts about as long (assumption)"),
     "mixtral-8x7b": Task(290, 145, "MLPerf: OpenOrca, GSM8K and MBXP, answers of 144.84 tokens in the mean; prompts: assumption"),
-    "llama3.1-8b": Task(780, 128, "MLPerf v5.1: CNN/DailyMail, articles of about 780 tokens (assumption), 128 tokens of answer at most"),
+    "llama3.1-8b": Task(
+        780, 128, "MLPerf v5.1: CNN/DailyMail, articles of about 780 tokens (assumption), 128 tokens of answer at most"
+    ),
     "llama3.1-405b": Task(9400, 684, "MLPerf v5.0: LongBench and others, prompts of 9,400, answers of 684 tokens in the mean"),
     "deepseek-r1": Task(800, 3880, "MLPerf v5.1: prompts of 800, answers of 3,880 tokens in the mean"),
 }
@@ -83,6 +85,8 @@ class Point:
     tok_s: float
     """Of answers, all devices together."""
     joules_per_token: float | None
+    wall: bool
+    """Power was measured at the wall, not of devices alone: MLPerf's is."""
     estimated: tuple[str, ...]
     """Assumptions that went into it."""
 
@@ -126,10 +130,10 @@ def points(found: list[dict[str, str]]) -> tuple[list[Point], list[Unjudged]]:
 
 
 def _point(name: str, row: Mapping[str, str]) -> Point:
-    if not row["metric"].startswith("output_tokens"):
-        raise UnitCostError(f"the metric {row['metric']!r} is not output_tokens")
+    if not row["metric"].startswith(("output_tokens", "total_tokens")):
+        raise UnitCostError(f"the metric {row['metric']!r} is neither output_tokens nor total_tokens")
     arch = known(row["model"])
-    piece = part(row["hardware"])
+    piece = hardware(row["hardware"])
     weights = precision(MADE_IN.get(arch.family, row["weight_precision"]), arch)
     devices, each = _number(row, "n_accelerators"), _number(row, "tokens_per_s_per_accelerator")
     if not devices or devices != int(devices):
@@ -140,6 +144,9 @@ def _point(name: str, row: Mapping[str, str]) -> Point:
     estimated: list[str] = []
     kv = _cache(row, piece, estimated)
     load = _load(row, estimated)
+    if row["metric"].startswith("total_tokens"):
+        tok_s *= load.output / (load.prompt + load.output)
+        estimated.append("total_tokens: the share of answers in all tokens")
     unit = max((int(degree) for degree in re.findall(r"(?:EP|TP)(\d+)", row["parallelism"].upper())), default=0)
     if unit > devices:
         tok_s, devices = tok_s / devices * unit, float(unit)
@@ -149,8 +156,42 @@ def _point(name: str, row: Mapping[str, str]) -> Point:
         on = replicas(arch, weights, kv, piece, int(devices), load)
         estimated.append(f"parallelism: {on.data} of {on.tensor} devices each, the fewest that keep 10 GB free each")
     joules = _number(row, "joules_per_token")
-    named = (row["model"], row["weight_precision"], row["hardware"], row["n_accelerators"], row["parallelism"], row["framework"], row["scenario"])
-    return Point(name, row["model"], " | ".join(named), row["framework"], arch, weights, kv, on, load, tok_s, joules, tuple(estimated))
+    named = (
+        row["model"],
+        row["weight_precision"],
+        row["hardware"],
+        row["n_accelerators"],
+        row["parallelism"],
+        row["framework"],
+        row["scenario"],
+    )
+    return Point(
+        name,
+        row["model"],
+        " | ".join(named),
+        row["framework"],
+        arch,
+        weights,
+        kv,
+        on,
+        load,
+        tok_s,
+        joules,
+        "mlperf" in row["scenario"].lower(),
+        tuple(estimated),
+    )
+
+
+def hardware(name: str) -> Part:
+    """The part a table means: also where it says how many of them, how much memory or power one has. Raises UnknownFact."""
+    plain = re.sub(r"^\d+\s*x\s*", "", name.strip(), flags=re.IGNORECASE)
+    shorter = re.sub(r"[\s_-]+(\d+(\.\d+)?\s*(gb|w)|hbm\w*|oam|cts|aarch64\w*|x86\w*)\b", "", plain, flags=re.IGNORECASE)
+    for candidate in (plain, shorter):
+        try:
+            return part(candidate)
+        except UnknownFact:
+            continue
+    return part(name)
 
 
 def _number(row: Mapping[str, str], column: str) -> float | None:
@@ -177,7 +218,9 @@ def _load(row: Mapping[str, str], estimated: list[str]) -> Load:
         output = task.output
         estimated.append(f"answers of {task.output} tokens: {task.says}")
     if prompt is None or output is None:
-        raise UnknownFact(f"the length of {'prompts (isl)' if prompt is None else 'answers (osl)'} is not given, and not known of {row['scenario']!r}")
+        raise UnknownFact(
+            f"the length of {'prompts (isl)' if prompt is None else 'answers (osl)'} is not given, and not known of {row['scenario']!r}"
+        )
     lengths = round(prompt), max(1, round(output))
     requests = RUNS.get(lengths) if engine(row["framework"]) == "tensorrt-llm" and "offline max" in row["scenario"] else None
     return Load(*lengths, batch=batch, requests=requests)

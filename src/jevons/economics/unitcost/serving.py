@@ -91,7 +91,9 @@ class Cycle:
         return self.batch * self.produced
 
 
-def steady(arch: Architecture, precision: Precision, kv: CachePrecision, on: System, load: Load, *, prompts: bool = True) -> Cycle:
+def steady(
+    arch: Architecture, precision: Precision, kv: CachePrecision, on: System, load: Load, *, prompts: bool = True
+) -> Cycle:
     """Of a load on a system; without `prompts` of answers alone. Raises DoesNotFit, UnknownFact."""
     if load.prompt < 1 or load.output < 1 or load.cached < 0:
         raise UnitCostError("a load needs at least one new token of a prompt and one of an answer")
@@ -174,7 +176,13 @@ class Speed:
 
 
 def serve(
-    arch: Architecture, precision: Precision, kv: CachePrecision, on: System, load: Load, efficiencies: Efficiencies, engine: str = ""
+    arch: Architecture,
+    precision: Precision,
+    kv: CachePrecision,
+    on: System,
+    load: Load,
+    efficiencies: Efficiencies,
+    engine: str = "",
 ) -> Speed:
     """Speed under a load. `engine` is a framework's name; "" = the mean of those known. Raises DoesNotFit, UnknownFact, UnitCostError."""
     if load.batch is not None:
@@ -220,7 +228,14 @@ def _reading(arch: Architecture, precision: Precision, kv: CachePrecision, on: S
 
 
 def _kept(
-    arch: Architecture, precision: Precision, kv: CachePrecision, on: System, load: Load, many: float, reading_s: float, rates: Any
+    arch: Architecture,
+    precision: Precision,
+    kv: CachePrecision,
+    on: System,
+    load: Load,
+    many: float,
+    reading_s: float,
+    rates: Any,
 ) -> float | None:
     """Rate at which kept tokens go by: the time they add to reading the new ones. None where that is nothing."""
     without = time(_reading(arch, precision, kv, on, replace(load, cached=0), many), rates).total_s

@@ -51,24 +51,29 @@ class System:
 
 def system(part: Part, devices: int, parallelism: str = "") -> System:
     """From a name as tables write it: TP4, EP8 or DEP8 (attention by sequences, experts spread), TP1/EP8 (attention cut over the same 8
-    devices), DP2, PP2, "TP2,PP2"; in words tp, ep, dep, dp, pp; nothing = tensor parallelism. Raises UnitCostError."""
+    devices, as vLLM's expert parallelism does), DP2, PP2, "TP2,PP2"; in words tp, ep, dep, dp, pp; nothing = tensor parallelism. Raises UnitCostError."""
     degrees: dict[str, int] = {}
     for kind, number in re.findall(r"\b(tp|dep|ep|dp|pp)\s*(\d*)", parallelism.lower()):
         degrees[kind] = int(number) if number else devices
     if parallelism and not degrees:
-        raise UnitCostError(f"parallelism {parallelism!r} is not understood: write tp, ep, dep, dp or pp with a number of devices, as TP4 or TP2,PP2")
+        raise UnitCostError(
+            f"parallelism {parallelism!r} is not understood: write tp, ep, dep, dp or pp with a number of devices, as TP4 or TP2,PP2"
+        )
+    if any(degree < 1 for degree in degrees.values()):
+        raise UnitCostError(f"parallelism {parallelism!r}: a number of devices is 1 or more")
     stages = degrees.get("pp", 1)
-    if stages < 1 or devices % stages:
+    if devices % stages:
         raise UnitCostError(f"{devices} devices cannot make {stages} stages")
     group = devices // stages
-    if "ep" in degrees and "tp" in degrees and "dp" not in degrees:
-        return System(part, group, 1, stages, spread=True)
-    if "dep" in degrees or "ep" in degrees:
-        return System(part, 1, group, stages, spread=True)
-    copies = degrees.get("dp", 1)
-    if copies < 1 or group % copies:
-        raise UnitCostError(f"{group} devices cannot make {copies} copies")
-    return System(part, group // copies, copies, stages)
+    spread = degrees.get("ep", degrees.get("dep", 1)) > 1
+    tensor = degrees.get("tp", group // degrees.get("dp", 1))
+    if "dep" in degrees or ("ep" in degrees and "tp" not in degrees):
+        tensor = 1
+    elif tensor == 1 and spread and "dp" not in degrees:
+        tensor = group
+    if tensor < 1 or group % tensor:
+        raise UnitCostError(f"{group} devices cannot be divided as {parallelism!r} says")
+    return System(part, tensor, group // tensor, stages, spread)
 
 
 NOTHING_S = 1e-30
@@ -138,7 +143,11 @@ def time(demand: Demand, rates: "Rates") -> StepTime:
     cache, passed = demand.cache / rates.cache, demand.passed / rates.read
     network = demand.sent / rates.link + demand.messages * rates.message_s
     overhead = rates.step_s + demand.kernels * rates.kernel_s + demand.sequences * rates.sequence_s
-    kernels = norm(dense, dense_read, rates.overlap) + norm(experts, experts_read, rates.overlap) + norm(attention, cache, rates.overlap)
+    kernels = (
+        norm(dense, dense_read, rates.overlap)
+        + norm(experts, experts_read, rates.overlap)
+        + norm(attention, cache, rates.overlap)
+    )
     return StepTime(
         dense + experts + attention,
         dense_read + experts_read + cache + passed,
