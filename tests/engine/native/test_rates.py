@@ -6,6 +6,7 @@ np = pytest.importorskip("numpy")
 
 from jevons.engine.native import rates  # noqa: E402
 from jevons.engine.native.apart import apart  # noqa: E402
+from jevons.engine.native.graph import source  # noqa: E402
 from jevons.engine.native.library import Library  # noqa: E402
 from jevons.engine.native.package import NativeError  # noqa: E402
 
@@ -16,11 +17,11 @@ ERRORS = {"f32": 1e-6, "f16": 1e-3, "bf16": 5e-3, "q8_0": 1e-2, "q4_0": 5e-2, "q
 @pytest.mark.parametrize(("kind", "error"), ERRORS.items())
 def test_the_kernels_multiply_what_they_were_given(library: Library, kind: str, error: float) -> None:
     with rates.Products(library, kind, 128, 512, 3, 1 << 18) as products:
-        products.compute()
-        found = products.output()
+        products.round()
+        found = products.first()
         assert products.count >= 1
-    weights = np.resize(rates.source(64, 512), (128, 512))
-    expected = rates.source(3, 512) @ weights.T
+    weights = np.resize(source(64, 512), (128, 512))
+    expected = source(3, 512) @ weights.T
     assert np.abs(found - expected).max() < error * np.abs(expected).max()
 
 

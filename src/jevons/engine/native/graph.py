@@ -6,8 +6,7 @@ Source: ggml/include/{ggml.h,ggml-backend.h} at the commit that `layout` names. 
 `select_weight_buft` (src/llama-model-loader.cpp): the first of the CPU's own that takes the product, else the plain one.
 """
 
-import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from ctypes import CFUNCTYPE, POINTER, Structure, c_bool, c_char_p, c_float, c_int32, c_int64, c_size_t, c_void_p
 from types import TracebackType
 from typing import Any, Self
@@ -16,17 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jevons.engine.gguf import BLOCKS
-from jevons.engine.native.layout import F16, F32, I32, Tensor
+from jevons.engine.native.layout import F16, F32, I32, TYPES, Tensor
 from jevons.engine.native.library import Library, declare
 from jevons.engine.native.package import NativeError
-from jevons.engine.native.rates import CPU, source, type_number
 
+CPU = 0
+"""GGML_BACKEND_DEVICE_TYPE_CPU."""
 NODES_MAX = 512
 """Tensors and operations of one context."""
 TENSOR_BYTES = 1024
 """Generous: what ggml keeps of one of them, without its values."""
 EPSILON = 1e-5
 """Of a norm: any that is not 0."""
+SOURCE_ROWS = 64
+"""Rows of random weights that are made; the rest repeats them, since no kernel's speed depends on what they are."""
 
 
 class _Init(Structure):
@@ -62,7 +64,10 @@ BASE: dict[str, tuple[Any, list[Any]]] = {
     "ggml_backend_buft_alloc_buffer": (_P, [_P, c_size_t]),
     "ggml_backend_buffer_free": (None, [_P]),
     "ggml_backend_alloc_ctx_tensors_from_buft": (_P, [_P, _P]),
+    "ggml_backend_buffer_name": (c_char_p, [_P]),
     "ggml_backend_tensor_set": (None, [_P, _P, c_size_t, c_size_t]),
+    "ggml_backend_tensor_get": (None, [_P, _P, c_size_t, c_size_t]),
+    "ggml_graph_node": (_P, [_P, c_int32]),
     "ggml_backend_graph_compute": (c_int32, [_P, _P]),
     "ggml_backend_free": (None, [_P]),
 }
@@ -78,10 +83,14 @@ class Graphs:
         self._back_end = self.base.ggml_backend_dev_init(self._device, None)
         if not self._back_end:
             raise NativeError(f"the CPU back end cannot be opened: {library.last_words()}")
-        self._entry("ggml_backend_set_n_threads", None, _P, c_int32)(self._back_end, threads)
+        self.set_threads(threads)
         self._plain: int = self.base.ggml_backend_dev_buffer_type(self._device)
         self._contexts: list[int] = []
         self._buffers: list[int] = []
+
+    def set_threads(self, threads: int) -> None:
+        """How many compute from now on."""
+        self._entry("ggml_backend_set_n_threads", None, _P, c_int32)(self._back_end, threads)
 
     def weights(self, kind: str, width: int, rows: int, count: int, experts: int = 0) -> list[int]:
         """`count` matrices of one type (by its name, whatever the case) with random weights, each in memory of its own, in the layout
@@ -148,7 +157,7 @@ class Graphs:
         values, other = self._tensor(context, F32, width, rows), self._tensor(context, F32, width, rows)
         weight, places = self._tensor(context, F32, width), self._tensor(context, I32, rows)
         heads = self._tensor(context, F32, min(64, width), width // min(64, width), rows)
-        make = {
+        make: Callable[[], int] = {
             "norm": lambda: base.ggml_mul(context, base.ggml_rms_norm(context, values, EPSILON), weight),
             "add": lambda: base.ggml_add(context, values, other),
             "gate": lambda: base.ggml_swiglu_split(context, values, other),
@@ -165,6 +174,17 @@ class Graphs:
     def compute(self, graph: int) -> None:
         if self.base.ggml_backend_graph_compute(self._back_end, graph):
             raise NativeError("a graph could not be computed")
+
+    def output(self, graph: int) -> NDArray[np.float32]:
+        """What its first operation came to: of a product float32[vectors, rows of the weights]."""
+        tensor = self.base.ggml_graph_node(graph, 0)
+        values = np.empty(tuple(Tensor.from_address(tensor).ne)[1::-1], np.float32)
+        self.base.ggml_backend_tensor_get(tensor, values.ctypes.data, 0, values.nbytes)
+        return values
+
+    def held(self, weight: int) -> str:
+        """ggml's name of a weight's layout: "CPU" as in the file, "CPU_REPACK" or "AMX" rearranged when loaded."""
+        return str(self.base.ggml_backend_buffer_name(Tensor.from_address(weight).buffer).decode())
 
     def _entry(self, name: str, result: Any, *arguments: Any) -> Any:
         """A function of the CPU back end that is asked for by name."""
@@ -226,7 +246,7 @@ class Graphs:
 
     def _stored(self, number: int, width: int, rows: int) -> NDArray[np.uint8]:
         """Random weights in the blocks of a type, uint8[bytes]; rows repeat, as no kernel's speed depends on them."""
-        values = source(min(rows, 64), width)
+        values = source(min(rows, SOURCE_ROWS), width)
         _, weights, size = BLOCKS[number]
         some = np.empty(values.size // weights * size, np.uint8)
         written = self.base.ggml_quantize_chunk(
@@ -245,3 +265,16 @@ class Graphs:
         for buffer in self._buffers:
             self.base.ggml_backend_buffer_free(buffer)
         self.base.ggml_backend_free(self._back_end)
+
+
+def source(rows: int, columns: int) -> NDArray[np.float32]:
+    """Random values, always the same."""
+    return np.random.default_rng(8).standard_normal((rows, columns), np.float32)
+
+
+def type_number(name: str) -> int:
+    """enum ggml_type of a type's name, whatever its case. Raises NativeError."""
+    try:
+        return [known.lower() for known in TYPES].index(name.lower())
+    except ValueError:
+        raise NativeError(f"there is no weight type {name!r}; there are {', '.join(t for t in TYPES if t != '-')}") from None
