@@ -1,8 +1,10 @@
-"""Whether a model and its caches fit into memory, and how many sequences at once.
+"""Whether a model and its caches fit into memory, and how many sequences at once; if not, what would.
 
-Comes in: an architecture, precisions, bytes of a device's memory, a context. Goes out: a `Fit`. Does not know: parts, speed, how an engine
-pages its cache.
+Comes in: an architecture, precisions, bytes of a device's memory, a context, how the model is divided. Goes out: a `Fit`. Does not know:
+parts, speed, how an engine pages its cache.
 """
+
+from typing import Protocol
 
 import msgspec
 
@@ -12,28 +14,58 @@ from jevons.economics.unitcost.weights import CachePrecision, Precision, mean_bi
 from jevons.economics.unitcost.work import sequence_bytes
 
 RESERVE = 0.1
-"""Share of memory that is kept for activations, graphs and fragments: engines' own default (vLLM 0.15: gpu_memory_utilization 0.9;
-TensorRT-LLM 1.2: free_gpu_memory_fraction 0.9)."""
+"""Share of what weights leave free that is kept back for graphs and fragments: TensorRT-LLM's own default (free_gpu_memory_fraction 0.9);
+vLLM's is 0.9 of the whole memory, weights included."""
+DEVICES_MOST = 1024
+"""More are not proposed."""
 _GB = 1e9
 
 
-class Fit(msgspec.Struct, frozen=True):
-    """In bytes of all devices together."""
-
-    memory_bytes: float
-    reserve_bytes: float
-    weight_bytes: float
-    sequence_bytes: float
-    """Keys, values and states of one sequence at its full context, with the copies that dividing the model makes."""
-    token_bytes: float
-    """Of them what the context's last token added; layers with a full window add nothing."""
-    batch: int
-    """Sequences of the full context that fit at once; at least 1."""
+class Divided(Protocol):
+    """How a model is divided among devices, as serving systems are (steps.System)."""
 
     @property
-    def free_bytes(self) -> float:
-        """For caches."""
-        return self.memory_bytes - self.reserve_bytes - self.weight_bytes
+    def tensor(self) -> int:
+        """Devices between which every matrix, and the heads of keys, are divided."""
+
+    @property
+    def data(self) -> int:
+        """Groups that hold attention and dense matrices in whole, each for its own sequences."""
+
+    @property
+    def pipeline(self) -> int:
+        """Stages of layers."""
+
+    @property
+    def spread(self) -> bool:
+        """Experts are divided among all devices of a stage, instead of being in every group."""
+
+
+class Division(msgspec.Struct, frozen=True):
+    """The plainest `Divided`."""
+
+    tensor: int = 1
+    data: int = 1
+    pipeline: int = 1
+    spread: bool = False
+
+
+class Fit(msgspec.Struct, frozen=True):
+    """In bytes of one device."""
+
+    memory_bytes: float
+    weight_bytes: float
+    activation_bytes: float
+    reserve_bytes: float
+    sequence_bytes: float
+    """Its part of the keys, values and states of one sequence at its full context. A head of keys is not divided: with more devices than
+    heads (one, where the cache is compressed) it is kept more than once."""
+    sequences: float
+    """Of the full context that fit at once on all devices together; at least one on each group."""
+
+    @property
+    def batch(self) -> int:
+        return int(self.sequences)
 
 
 def fit(
@@ -42,51 +74,66 @@ def fit(
     kv: CachePrecision,
     memory_bytes: float,
     context: int,
-    devices: int = 1,
+    on: Divided | None = None,
+    activation_bytes: float = 0.0,
     reserve: float = RESERVE,
-    copies: int = 1,
 ) -> Fit:
-    """A model divided among `devices` of `memory_bytes` each.
+    """`memory_bytes`: of one device. `activation_bytes`: what a pass over the largest batch needs on it, beside weights and caches.
 
-    `copies`: how often a token's keys and values are kept: devices over heads of keys where tensor parallelism has more devices than the
-    model has such heads (`Architecture.kv_heads`; a compressed cache counts as one), else 1.
+    free = (memory − weights − activations) × (1 − reserve), and sequences = free / bytes of a sequence on a device × groups.
     Raises DoesNotFit if not even one sequence of `context` tokens fits.
     """
-    memory = memory_bytes * devices
-    weights = sum(weight_bytes(arch, precision).values())
-    sequence = copies * sequence_bytes(arch, kv, context)
-    token = sequence - copies * sequence_bytes(arch, kv, context - 1)
-    free = memory * (1 - reserve) - weights
-    if free < sequence:
-        raise DoesNotFit(_why(arch, precision, kv, memory_bytes, context, devices, reserve, copies))
-    return Fit(memory, memory * reserve, weights, sequence, max(0.0, token), int(free // sequence) if sequence else 1)
+    on = on or Division()
+    found = _fit(arch, precision, kv, memory_bytes, context, on, activation_bytes, reserve)
+    if found.sequences < on.data:
+        raise DoesNotFit(_why(arch, precision, kv, context, on, found, reserve))
+    return found
 
 
-def _why(
+def _fit(
     arch: Architecture,
     precision: Precision,
     kv: CachePrecision,
-    each: float,
+    memory: float,
     context: int,
-    devices: int,
+    on: Divided,
+    activations: float,
     reserve: float,
-    copies: int,
+) -> Fit:
+    """`sequences` are 0 or less if the weights alone are too many."""
+    held = weight_bytes(arch, precision)
+    among = on.tensor * on.data if on.spread else on.tensor
+    rest = sum(size for kind, size in held.items() if kind != "experts")
+    weights = (rest / on.tensor + held["experts"] / among) / on.pipeline
+    left = memory - weights - activations
+    sequence = sequence_bytes(arch, kv, context) / min(on.tensor, arch.kv_heads) / on.pipeline
+    return Fit(memory, weights, activations, left * reserve, sequence, left * (1 - reserve) / sequence * on.data)
+
+
+def _why(
+    arch: Architecture, precision: Precision, kv: CachePrecision, context: int, on: Divided, found: Fit, reserve: float
 ) -> str:
-    """How much of each there is, and every change that alone would do."""
-    weights, usable = sum(weight_bytes(arch, precision).values()), each * (1 - reserve)
-    sequence = copies * sequence_bytes(arch, kv, context)
-    need, have = weights + sequence, usable * devices
-    ways = [f"{-(-need // usable):.0f} such devices"]
-    bits = 8 * (have - sequence) / arch.params_total
+    """How much of each there is, and every change that would do by itself."""
+    ways = []
+    wider = Division(on.tensor, on.data, on.pipeline, on.spread)
+    while wider.tensor * wider.data * wider.pipeline < DEVICES_MOST:
+        wider = msgspec.structs.replace(wider, tensor=2 * wider.tensor)
+        if _fit(arch, precision, kv, found.memory_bytes, context, wider, found.activation_bytes, reserve).sequences >= wider.data:
+            ways.append(f"{wider.tensor} devices in tensor parallelism instead of {on.tensor}")
+            break
+    room = found.memory_bytes - found.activation_bytes - found.sequence_bytes / (1 - reserve)
+    bits = mean_bits(arch, precision) * room / found.weight_bytes
     if bits >= 1:
         ways.append(f"weights of {int(10 * bits) / 10} bits instead of {mean_bits(arch, precision):.1f}")
-    shorter = _longest(arch, kv, (have - weights) / copies, context)
+    free = (found.memory_bytes - found.weight_bytes - found.activation_bytes) * (1 - reserve)
+    shorter = _longest(arch, kv, free * min(on.tensor, arch.kv_heads) * on.pipeline, context)
     if shorter:
         ways.append(f"a context of {shorter:,} tokens")
+    kept = max(0.0, found.reserve_bytes) + found.activation_bytes
     return (
-        f"{arch.name} in {precision.name} does not fit into {devices} × {each / _GB:.1f} GB: its weights take {weights / _GB:.2f} GB, keys and "
-        f"values of {context:,} tokens in {kv.name} {sequence / _GB:.2f} GB, and {devices * each * reserve / _GB:.2f} GB are kept back "
-        f"({reserve:.0%}). What would fit: {'; '.join(ways)}"
+        f"{arch.name} in {precision.name} does not fit: of the {found.memory_bytes / _GB:.1f} GB of each of {on.tensor * on.data * on.pipeline} "
+        f"devices weights take {found.weight_bytes / _GB:.2f} GB, keys and values of one sequence of {context:,} tokens in {kv.name} "
+        f"{found.sequence_bytes / _GB:.2f} GB, and {kept / _GB:.2f} GB are kept back. What would fit: {'; '.join(ways) or 'another model'}"
     )
 
 
