@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from jevons.economics.unitcost.architecture import Attention, Dense, Experts, Latent, Layers
-from jevons.economics.unitcost.config_read import from_config
+from jevons.economics.unitcost.config_read import from_config, stored_as
 from jevons.economics.unitcost.errors import UnknownFact
+from jevons.economics.unitcost.weights import precision
 
 LLAMA: dict[str, Any] = {
     "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 64, "num_hidden_layers": 4, "num_attention_heads": 8,
@@ -154,3 +155,46 @@ def test_what_is_not_understood_is_refused_by_name(config: dict[str, Any], says:
 def test_fields_that_are_off_say_nothing() -> None:
     off = {"cross_attention_layers": [], "num_global_layers": None, "use_hyper_connections": False, "per_layer_inputs": 0}
     assert from_config(LLAMA | off) == from_config(LLAMA)
+
+
+W4 = {"num_bits": 4, "type": "int", "group_size": 32}
+
+
+@pytest.mark.parametrize(
+    ("config", "name"),
+    [
+        ({"torch_dtype": "bfloat16"}, "bf16"),
+        ({"torch_dtype": "float32", "text_config": {"dtype": "float16"}}, "fp16"),
+        ({"quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 128]}}, "fp8"),
+        ({"quantization_config": {"quant_method": "mxfp4", "modules_to_not_convert": ["lm_head"]}}, "mxfp4"),
+        ({"quantization_config": {"quant_method": "awq", "bits": 4, "group_size": 128}}, "int4"),
+        ({"quantization_config": {"quant_method": "modelopt", "quant_algo": "NVFP4"}}, "nvfp4"),
+        (
+            {
+                "text_config": {
+                    "quantization_config": {"quant_method": "compressed-tensors", "config_groups": {"group_0": {"weights": W4}}}
+                }
+            },
+            "int4",
+        ),
+    ],
+)
+def test_numbers_that_weights_are_stored_in(config: dict[str, Any], name: str) -> None:
+    assert precision(stored_as(config)).name == name
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        ({}, "does not say in what numbers"),
+        (
+            {"quantization_config": {"quant_method": "gptq", "bits": 3}},
+            "quantization_config is not known: .*gptq.*say in what numbers",
+        ),
+        ({"quantization_config": {"quant_method": "compressed-tensors", "config_groups": {}}}, "is not known"),
+        ({"quantization_config": "fp8"}, "is not known: 'fp8'"),
+    ],
+)
+def test_numbers_that_are_not_known_are_refused(config: dict[str, Any], says: str) -> None:
+    with pytest.raises(UnknownFact, match=says):
+        stored_as(config)

@@ -5,6 +5,7 @@ import pytest
 from jevons.economics.unitcost.architecture import Architecture, Attention, Latent, Recurrence
 from jevons.economics.unitcost.errors import UnknownFact
 from jevons.economics.unitcost.known import Known, find, known, models
+from jevons.economics.unitcost.weights import precision
 
 
 def as_published(params: int, said: str) -> bool:
@@ -20,6 +21,12 @@ def test_every_model_has_the_parameters_that_its_maker_publishes(model: Known) -
     assert (model.active_b is None) == (arch.experts is None)
     if model.active_b:  # some count the embedding that a token only looks up, some do not
         assert any(as_published(params, model.active_b) for params in (arch.params_active, arch.params_multiplied))
+
+
+def test_numbers_in_which_makers_publish_are_known() -> None:
+    assert [find(name).stored for name in ("gpt-oss-120b", "deepseek-r1", "llama-3.1-8b")] == ["mxfp4", "fp8", "bf16"]
+    for model in models():
+        assert precision(model.stored, known(model.name)).name == model.stored
 
 
 def test_names_are_unique_and_have_sources() -> None:

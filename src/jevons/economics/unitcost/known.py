@@ -43,6 +43,8 @@ class Known(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     active_b: str | None = None
     """None = a dense model, or not published."""
     aliases: tuple[str, ...] = ()
+    stored: str = "bf16"
+    """In what numbers its maker publishes the weights, as weights.precision takes it."""
 
     @property
     def source(self) -> str:
