@@ -28,10 +28,12 @@ def ledger(path: Path, ops: list[Op]) -> Path:
     return path
 
 
-def call(at_ms: int, lasts_ms: int, *, key_id: int = 1, agent: str = "", target: str = "small", **changes: object) -> list[Op]:
+def call(
+    at_ms: int, lasts_ms: int, nusd: int = 1_000, *, key_id: int = 1, agent: str = "", target: str = "small", **changes: object
+) -> list[Op]:
     hold = make_hold(first_id_of_ms(at_ms), key_id=key_id, agent=agent, target=target)
     fields: dict[str, object] = {"usage": CALL, "settled_ms": at_ms + lasts_ms, "first_byte_ms": 1_000}
-    return [Opened(hold), Posted(make_entry(hold, 1_000, **(fields | changes)))]
+    return [Opened(hold), Posted(make_entry(hold, nusd, **(fields | changes)))]
 
 
 @pytest.fixture

@@ -1,0 +1,175 @@
+"""Bought and built are compared on the ledger's own sums; what is missing is said, and nothing crosses where it does not."""
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from jevons.core.saving import Saving, SavingKind
+from jevons.core.usage import Usage
+from jevons.economics.build_or_buy import Comparison, Here, compare, load_of, model_of
+from jevons.economics.build_or_buy_picture import picture, volume
+from jevons.economics.unitcost.cost import Interval, exactly, owned, rented, stated
+from jevons.economics.unitcost.efficiency import shipped
+from jevons.economics.unitcost.errors import DoesNotFit, UnitCostError, UnknownFact
+from jevons.economics.unitcost.hardware import part
+from jevons.economics.workload import Workload, workload
+from jevons.ledger.ops import Op
+from jevons.ledger.rollup import DAY_MS, HOUR_MS
+from jevons.meter.pricebook import PriceBook, open_book
+from tests.economics.test_workload import DAY0, call, ledger
+
+H100 = part("H100-SXM-80GB")
+MISSING = UnknownFact("nobody knows its price")
+AGENT = Usage(input=500, cache_read=3_500, cache_write_5m=1_000, output=200)
+NUSD = 20_000_000
+
+
+def work_of(path: Path, calls: int = 40, **changes: object) -> Workload:
+    """Ten days, four calls in one hour of each."""
+    ops: list[Op] = []
+    for number in range(calls):
+        at_ms = DAY0 + number // 4 * DAY_MS + 9 * HOUR_MS + number
+        fields = {"usage": AGENT, "savings": (Saving(SavingKind.ROUTE, NUSD // 2, 0, False),), "billed_nusd": NUSD // 2}
+        ops += call(at_ms, 12_000, NUSD, **(fields | changes))
+    found = workload(ledger(path / "ledger.db", ops), DAY0, DAY0 + 10 * DAY_MS)
+    assert found is not None
+    return found
+
+
+def compared(work: Workload, **changes: object) -> Comparison:
+    model, names = model_of("gpt-oss-120b")
+    asked = {"rented": rented(H100), "owned": owned(H100), "here": "not measured", "names": names}
+    return compare(work, model, H100, shipped(), **(asked | changes))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Workload:
+    return work_of(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def book(tmp_path_factory: pytest.TempPathFactory) -> PriceBook:
+    return open_book(tmp_path_factory.mktemp("home"))
+
+
+def test_what_was_bought_is_the_ledgers_sum(work: Workload, book: PriceBook) -> None:
+    found = compared(work, book=book)
+    spans = {way.name: way.span_nusd for way in found.ways if way.span_nusd is not None}
+    money = work.money
+    assert spans == {
+        "api_list": money.baseline_nusd,
+        "api_caches": money.list_nusd + money.ours_nusd,
+        "api_billed": money.billed_nusd,
+    }
+    assert money.ours_nusd == 40 * NUSD // 2 and money.billed_nusd == 40 * NUSD // 2
+    monthly = found.way("api_billed").monthly
+    assert monthly is not None and monthly.mid == round(money.billed_nusd / 10 * 365.25 / 12)
+    host = found.way("api_open")
+    assert host.monthly is not None and host.monthly.low < host.monthly.mid < host.monthly.high
+    per_million = host.document(work.tokens_a_month)["per_million"]
+    assert per_million["p50_nusd"] == pytest.approx(host.per_token_nusd * 1e6, abs=1)  # type: ignore[operator]
+
+
+def test_the_mean_request_and_its_peak_decide_how_much_is_built(work: Workload) -> None:
+    load = load_of(work)
+    assert (load.prompt, load.cached, load.output) == (1_500, 3_500, 200)
+    found = compared(work, uneven=5.0)
+    rent, own = found.way("rented"), found.way("owned")
+    assert [way.replicas[0].devices for way in (rent, own)] == [1, 1]  # it fits one, and one does it
+    assert rent.monthly is not None and rent.monthly.mid == pytest.approx(2.5 * 730.5 * 1e9)
+    assert rent.tok_s_user is not None and rent.tok_s_user > 50  # alone on the device, not at the floor
+    assert rent.utilisation is not None and 0 < rent.utilisation < 0.01
+    busier = compared(work, uneven=10.0)
+    assert busier.way("rented").replicas[0].month.mid == pytest.approx(rent.replicas[0].month.mid / 2)
+    # In the ledger: all of a day's work in one hour of 24.
+    assert compared(work).way("rented").replicas[0].month.mid == pytest.approx(rent.replicas[0].month.mid * 5 / 24)
+
+
+def test_at_the_break_even_both_cost_the_same(work: Workload, book: PriceBook) -> None:
+    found = compared(work, book=book)
+    assert {(one.build, one.buy) for one in found.crossings} == {
+        (build, buy) for build in ("rented", "owned") for buy in ("api_list", "api_caches", "api_billed", "api_open")
+    }
+    for one in found.crossings:
+        if one.tokens is not None:
+            built, bought = found.way(one.build).at(one.tokens.mid), found.way(one.buy).at(one.tokens.mid)
+            assert built == pytest.approx(bought)
+            before = one.tokens.mid * 0.99
+            assert (found.way(one.build).at(before) or 0) > (found.way(one.buy).at(before) or 0)
+    listed, billed = (
+        (next(one for one in found.crossings if (one.build, one.buy) == ("rented", buy))) for buy in ("api_list", "api_billed")
+    )
+    assert listed.tokens is not None and billed.tokens is not None and listed.tokens.mid < billed.tokens.mid
+
+
+def test_this_machine_by_what_was_measured_on_it(work: Workload) -> None:
+    here = Here("gpt-oss-120b", Interval(900.0, 1_000.0, 1_100.0), exactly(100.0), 100.0, 0.05, "measured")
+    way = compared(work, here=here, uneven=1.0).way("here")
+    seconds = 1_500 / 1_000 + 200 / 100  # of one call
+    assert way.replicas[0].month.mid == pytest.approx(0.7 * 730.5 * 3600 / seconds * 5_200)
+    assert way.replicas[0].month.low < way.replicas[0].month.mid < way.replicas[0].month.high
+    assert way.monthly is not None and way.monthly.mid == pytest.approx(0.05 * 730.5 * 1e9) and way.tok_s_user == 100
+    none = compared(work).way("here")
+    assert (none.monthly, none.at(1e9), none.says) == (None, None, "not measured")
+
+
+def test_what_is_missing_is_said_beside_what_is_not(work: Workload) -> None:
+    found = compared(work, rented=MISSING, owned=stated(1, 2, 3))
+    assert found.way("rented").monthly is None and "nobody knows" in found.way("rented").says
+    assert {one.build for one in found.crossings} == {"owned"}
+    assert "is not the models" in found.notes[0]
+    assert json.dumps(found.document())
+    hostless = compared(work, book=None)
+    assert all(way.name != "api_open" for way in hostless.ways)
+
+
+def test_a_model_that_no_host_sells(work: Workload, book: PriceBook) -> None:
+    found = compared(work, book=book, names=("no-such-model-anywhere",))
+    assert found.way("api_open").monthly is None and "prices update" in found.way("api_open").says
+
+
+def test_nothing_billed_is_no_price_to_beat(tmp_path: Path) -> None:
+    found = compared(work_of(tmp_path, billed_nusd=0, savings=()))
+    assert {one.buy for one in found.crossings} == {"api_list", "api_caches"}
+    assert sum("Nothing was billed" in note or "No saving of ours" in note for note in found.notes) == 2
+
+
+def test_sums_of_days_have_no_busiest_hour(tmp_path: Path) -> None:
+    work = work_of(tmp_path, source="buckets", settled_ms=DAY0 + 20 * DAY_MS)
+    with pytest.raises(UnknownFact, match="--busiest-over-mean"):
+        compared(work)
+    assert any("is stated: 4 times" in note for note in compared(work, uneven=4.0).notes)
+    with pytest.raises(UnitCostError, match="less than 1"):
+        compared(work, uneven=0.5)
+
+
+def test_what_does_not_fit_or_is_too_slow_ends_it(work: Workload) -> None:
+    model, _ = model_of("llama-3.1-405b")
+    prices = {"rented": stated(1, 1, 1), "owned": MISSING, "here": ""}
+    with pytest.raises(DoesNotFit, match="GB"):
+        compare(work, model, part("L4"), shipped(), **prices)  # type: ignore[arg-type]
+    with pytest.raises(UnitCostError, match="cannot be met"):
+        compared(work, floor_tok_s=9_000.0)
+
+
+def test_the_picture_shows_lines_steps_and_crossings(work: Workload, book: PriceBook) -> None:
+    found = compared(work, book=book)
+    svg = ElementTree.fromstring(picture(found))
+    circles = [element for element in svg.iter() if element.tag.endswith("circle")]
+    assert len(circles) == sum(one.tokens is not None and one.buy != "api_caches" for one in found.crossings)
+    text = " ".join("".join(element.itertext()) for element in svg.iter() if element.tag.endswith(("text", "desc")))
+    assert volume(work.tokens_a_month) in text and "H100-SXM-80GB, rented" in text
+    unbuilt = compared(work, rented=MISSING, owned=MISSING)
+    assert ElementTree.fromstring(picture(unbuilt)) is not None
+    assert [volume(tokens) for tokens in (12.0, 1_500.0, 2.5e6, 3.52e9, 1e12)] == ["12", "1.5 k", "2.5 M", "3.52 B", "1 T"]
+
+
+def test_a_model_has_the_bits_that_its_maker_publishes() -> None:
+    assert [model_of(name)[0].precision.name for name in ("gpt-oss-120b", "deepseek-v3", "llama-3.1-70b")] == [
+        "mxfp4",
+        "fp8",
+        "bf16",
+    ]
+    assert model_of("llama-3.1-70b", "fp8")[0].precision.name == "fp8"
