@@ -16,7 +16,6 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jevons.economics.forecast.blend import FEWEST
 from jevons.meter.lineages import lineage_of
 
 ROOT = Path(__file__).parents[2]
@@ -63,6 +62,8 @@ TABLES = (
 )
 LENGTHS = (8, 12, 18, 26, 40, 60, 104)
 """Points of the past that a forecast gets of a long series: what a ledger has after some weeks, months, years."""
+EARLIEST = 8
+"""Points of the shortest past: AutoETS refuses six and fewer, and gives infinite intervals to seven."""
 LONG = 30
 """Points up to which every origin is taken."""
 
@@ -87,7 +88,7 @@ class Usage(NamedTuple):
         """First and last (exclusive) point of every past that is forecast from: every origin of a short series, some windows of a long one."""
         count = len(self.values)
         if count <= LONG:
-            yield from ((0, origin) for origin in range(FEWEST, count))
+            yield from ((0, origin) for origin in range(EARLIEST, count))
             return
         fitting = [length for length in LENGTHS if length + self.horizon <= count]
         for number, length in enumerate(fitting, 1):
@@ -125,7 +126,7 @@ def openrouter(path: Path) -> Iterator[Usage]:
                     known[of, measure][week] += amount
     for (of, measure), weeks in sorted(known.items()):
         values = tuple(weeks.get(week) for week in range(min(weeks), max(weeks) + 1))
-        if len(weeks) > FEWEST:
+        if len(weeks) > EARLIEST:
             yield Usage("openrouter", f"{of}: {measure}", None, values, HORIZON[None], held_out=True)
 
 

@@ -1,4 +1,4 @@
-"""Where a short series of usage goes next, as quantiles: a few plain models together, their width calibrated on their own past errors.
+"""Where a short series of usage goes next, as quantiles: structural models mixed, their widths from many series, AutoETS beside them.
 
 Comes in: values of one series at even steps, oldest first, and how many steps ahead. Goes out: `Quantiles`, a row per step. Raises
 `TooShort` where the past is too short to say anything: the caller then has only priors. Does not know: dates, prices, why usage grows.
@@ -6,6 +6,8 @@ Comes in: values of one series at even steps, oldest first, and how many steps a
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
+
+from jevons.economics.forecast import baselines, intervals, structural
 
 if TYPE_CHECKING:
     from numpy import float64
@@ -15,6 +17,11 @@ LEVELS = (50, 80, 95)
 """Central intervals, in percent, that scores and pictures use."""
 FEWEST = 6
 """Points below which nothing is said: five steps are too few to tell a trend from its scatter."""
+
+
+LONGEST = 104
+"""The newest points that are looked at: eight years of months, two of weeks, fifteen weeks of days. Older ones cost time and say little of the next steps."""
+LIGHT = "without AutoETS: statsforecast is not installed"
 
 
 class TooShort(ValueError):
@@ -29,7 +36,7 @@ class Quantiles(NamedTuple):
     values: "NDArray[float64]"
     """[horizon, probability], ascending in a row; in the units of the series."""
     models: tuple[str, ...]
-    """What was blended. One that begins with "light" says that statsforecast is not installed."""
+    """What was blended; `LIGHT` stands there where AutoETS would have been."""
 
     @property
     def median(self) -> "NDArray[float64]":
@@ -51,25 +58,36 @@ def probabilities(levels: Sequence[float]) -> tuple[float, ...]:
 def forecast(
     values: Sequence[float], horizon: int, levels: Sequence[float] = LEVELS, season: int | None = None, positive: bool = True
 ) -> Quantiles:
-    """The next `horizon` steps of a series at even steps, oldest first, without gaps (`series.Series` makes such).
+    """The next `horizon` steps of a series at even steps, oldest first, without gaps (`series.Series.filled` makes such).
 
-    `season` is the length of a cycle in steps (7 of days, 12 of months), None for none; it counts where two whole cycles are there.
-    `positive` says that the series cannot fall below zero: the forecast then does not either. The same values give the same quantiles.
+    `season` is the length of a cycle in steps (7 of days, 12 of months), None for none. `positive` says that the series cannot fall below
+    zero: the forecast then does not either. The same values give the same quantiles. Raises `TooShort`; ValueError for what is no series.
+
+    Several hundred structural models are mixed by how well each tells the past (`structural`). Where three whole cycles are there, AutoETS
+    is averaged in, quantile by quantile; where no whole cycle is, intervals are widened. data/forecast_prior.toml holds these figures.
     """
-    import numpy as np
+    import numpy as np  # noqa: PLC0415 - an extra
 
-    past = np.asarray(values, dtype=float)
+    past = np.asarray(values, dtype=float)[-LONGEST:]
+    chances = probabilities(levels)
     if past.size < FEWEST:
         raise TooShort(f"{past.size} points are too few for a forecast: it takes {FEWEST}")
-    raise_log = positive and bool((past > 0).all())
-    scale = np.log(past) if raise_log else past
-    steps = np.diff(scale)
-    ahead = np.arange(1, horizon + 1)
-    from statistics import NormalDist
-
-    chances = probabilities(levels)
-    z = np.array([NormalDist().inv_cdf(chance) for chance in chances])
-    spread = steps.std(ddof=1) * np.sqrt(ahead)
-    found = (scale[-1] + 0.5 * steps.mean() * ahead)[:, None] + spread[:, None] * z
-    found = np.exp(found) if raise_log else found
-    return Quantiles(chances, np.maximum(found, 0) if positive else found, ("light drift",))
+    if not np.isfinite(past).all() or (positive and (past < 0).any()):
+        raise ValueError("a forecast takes numbers" + (", none of them below zero" if positive else ""))
+    if horizon < 1 or (season is not None and season < 2):
+        raise ValueError(f"no forecast goes {horizon} steps ahead with a season of {season}")
+    if not past.any():
+        return Quantiles(chances, np.zeros((horizon, len(chances))), ("nothing was used",))
+    known = structural.prior()
+    found = structural.fit(past, horizon, season, known)
+    width = known.unseen_width if season is None or past.size <= season else 1.0
+    rows = intervals.of_mixture(found, structural.log_shares(known, season), known, chances, width=width, positive=positive)
+    if season is None or past.size < known.cycles * season:
+        return Quantiles(chances, rows, ("structural",))
+    try:
+        beside = baselines.quantiles("AutoETS", past, horizon, levels, season, positive=positive)
+    except ModuleNotFoundError:
+        return Quantiles(chances, rows, ("structural", LIGHT))
+    except baselines.NoForecast:
+        return Quantiles(chances, rows, ("structural",))
+    return Quantiles(chances, intervals.averaged((rows, beside), (1 - known.autoets, known.autoets)), ("structural", "AutoETS"))
