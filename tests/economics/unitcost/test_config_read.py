@@ -169,6 +169,7 @@ W4 = {"num_bits": 4, "type": "int", "group_size": 32}
         ({"quantization_config": {"quant_method": "mxfp4", "modules_to_not_convert": ["lm_head"]}}, "mxfp4"),
         ({"quantization_config": {"quant_method": "awq", "bits": 4, "group_size": 128}}, "int4"),
         ({"quantization_config": {"quant_method": "modelopt", "quant_algo": "NVFP4"}}, "nvfp4"),
+        ({"quantization_config": {"quant_algo": "FP8", "producer": {"name": "modelopt"}}}, "fp8"),
         (
             {
                 "text_config": {

@@ -54,7 +54,7 @@ def stored_as(config: Mapping[str, Any]) -> str:
         return str(said)
     found = None
     if isinstance(packed, Mapping):
-        method = str(packed.get("quant_method", ""))
+        method = str(packed.get("quant_method") or ("modelopt" if "quant_algo" in packed else ""))
         if method == "compressed-tensors":
             groups = [group["weights"] for group in packed.get("config_groups", {}).values() if group.get("weights")]
             kinds = {(weights.get("num_bits"), weights.get("type"), weights.get("group_size")) for weights in groups}
