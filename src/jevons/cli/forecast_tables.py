@@ -74,6 +74,9 @@ def _prices(found: "Forecast") -> None:
             short_usd(one.floor_input_nusd_per_mtok), short_usd(one.floor_output_nusd_per_mtok),
         )  # fmt: skip
     whole(table)
+    for least in (least for least in found.floors if least.of.endswith("worked out")):
+        amounts = short_usd(least.input_nusd_per_mtok), short_usd(least.output_nusd_per_mtok)
+        _say(f"Floor of {least.model}: {amounts[0]} in, {amounts[1]} out ({least.of}).")
     for change in found.announced:
         _say(
             f"Announced for {change.date}: {change.model} × {change.input_factor:g} in, × {change.output_factor:g} out ({change.source})."

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from jevons.economics.forecast.floors import electricity_nusd, floor
+from jevons.economics.forecast.floors import electricity_nusd, floor, floor_of, worked_out
+from jevons.economics.forecast.formula import Rates
 from jevons.economics.forecast.price_paths import announced, pace, rates_of
 from jevons.economics.forecast.priors import priors
 from jevons.economics.history import price_rows, series
@@ -104,3 +105,13 @@ def test_hardly_anybody_sells_below_the_floor_of_its_tier() -> None:
         assert len(rows) > 30
         below += [row.model for row in rows if row.input_nusd < least.input_nusd or row.output_nusd < least.output_nusd]
     assert below == ["llama-3.1-8b"]
+
+
+def test_an_open_model_has_the_floor_of_its_own_cost_unless_it_is_sold_for_less() -> None:
+    known = priors()
+    tier = floor(known.floor["commodity"], known.electricity)
+    own = worked_out("openai/gpt-oss-120b")
+    assert own is not None and own.model.endswith("worked out") and own.input_nusd < own.output_nusd
+    assert floor_of("gpt-oss-120b", Rates(350, None, None, 750), tier) == own
+    assert floor_of("gpt-oss-120b", Rates(350, None, None, 1), tier) == tier  # somebody makes it cheaper than we know how
+    assert worked_out("claude-opus-5") is None and floor_of("claude-opus-5", Rates(5_000, None, None, 25_000), tier) == tier

@@ -19,7 +19,7 @@ from tests.economics.forecast.using import NOW, SONNET, TODAY, company, runs
 from tests.economics.planting import write
 
 STILL = Pace("still", 1.0, (), (), 0.0, 0.0, "")
-FREE = dict.fromkeys(("frontier", "commodity"), Rates(0.0, 0.0, 0.0, 0.0))
+FREE: dict[str, Rates] = {}
 YEAR = NOW + 364
 GOOGLE = (
     (date(2024, 5, 15), 9.7e12),
@@ -83,8 +83,8 @@ def test_use_that_stood_still_for_long_is_held_for_longer(tmp_path: Path) -> Non
     assert float(np.median(volume[:, 51])) == pytest.approx(exp(log(1.5) * 52 / 112), rel=0.1)  # the prior has 52 parts of 112
 
 
-def test_the_same_seed_draws_the_same_and_another_does_not(past: History) -> None:
-    one, same, other = drawn(past), drawn(past), drawn(past, seed=7)
+def test_the_same_seed_draws_the_same_and_another_does_not(past: History, usual: Paths) -> None:
+    one, same, other = usual, drawn(past), drawn(past, seed=7)
     assert np.array_equal(one.volume, same.volume) and not np.array_equal(one.volume, other.volume)
 
 
@@ -99,10 +99,10 @@ def test_a_line_more_changes_no_other_lines_prices(past: History) -> None:
 
 
 def test_prices_step_at_the_pace(past: History) -> None:
-    steps = drawn(past, pace=Pace("moving", 2.0, (-0.5, 0.3, -0.4), (), 0.0, 1.0, ""), paths=20_000).prices["anthropic/sonnet"]
+    steps = drawn(past, pace=Pace("moving", 2.0, (-0.5, 0.3, -0.4), (), 0.0, 1.0, ""), paths=8_000).prices["anthropic/sonnet"]
     changed = np.abs(np.diff(np.log(steps), axis=1, prepend=0)) > 1e-9
-    assert float(changed.sum(axis=1).mean()) == pytest.approx(1.5 * 364 / 365.25, rel=0.03)  # three in two line-years
-    assert float(np.log(steps[:, -1]).mean()) == pytest.approx(-0.3, abs=0.02)
+    assert float(changed.sum(axis=1).mean()) == pytest.approx(1.5 * 364 / 365.25, rel=0.04)  # three in two line-years
+    assert float(np.log(steps[:, -1]).mean()) == pytest.approx(-0.3, abs=0.03)
 
 
 def test_an_announced_rise_is_in_every_path(past: History) -> None:
@@ -118,36 +118,35 @@ def test_no_price_falls_below_its_floor_and_one_that_is_below_stays(past: Histor
     falling = drawn(past, pace=Pace("falling", 1.0, (-3.0,) * 5, (), 0.0, 1.0, ""))
     part = past.parts[0]
     flat = falling._replace(volume=np.ones_like(falling.volume), tokens_per_task=np.ones_like(falling.volume))
-    half = {part.tier: Rates(*(rate / 2 if rate else 0.0 for rate in part.terms.rates[:4]))}  # type: ignore[arg-type]
+    half = {part.model: Rates(*(rate / 2 if rate else 0.0 for rate in part.terms.rates[:4]))}  # type: ignore[arg-type]
     assert float(bill([part], flat, half)[part.segment].min()) == pytest.approx(bill_a_day(part.terms) / 2)
-    above = {part.tier: Rates(1e9, 1e9, 1e9, 1e9)}
+    above = {part.model: Rates(1e9, 1e9, 1e9, 1e9)}
     assert float(bill([part], flat, above)[part.segment].max()) == pytest.approx(bill_a_day(part.terms))
     assert float(bill([part], flat, FREE)[part.segment, :, -1].min()) < 1e-3 * bill_a_day(part.terms)
 
 
-def test_today_is_todays_point(past: History) -> None:
-    paths = drawn(past)
-    now = paths._replace(**{name: np.ones_like(paths.volume) for name in ("volume", "tokens_per_task", "depth")})
+def test_today_is_todays_point(past: History, usual: Paths) -> None:
+    now = usual._replace(**{name: np.ones_like(usual.volume) for name in ("volume", "tokens_per_task", "depth")})
     assert bill(past.parts, now, FREE).sum(axis=0)[0, 0] == pytest.approx(sum(bill_a_day(part.terms) for part in past.parts))
     assert tokens(past.parts, now)[0, 0] == pytest.approx(sum(part.terms.tokens for part in past.parts))
 
 
-def test_a_scenario_takes_the_place_of_prices_and_depth(past: History) -> None:
+def test_a_scenario_takes_the_place_of_prices_and_depth(usual: Paths) -> None:
     ends = date.fromordinal(TODAY.toordinal() + 182)
     scenario = Scenario(
         unit_cost=0.1, since=TODAY, by=ends, tokens_per_task=(10.0, 10.0), pass_through=1.0, source="", reading=""
     )
-    paths = under(scenario, drawn(past), priors())
+    paths = under(scenario, usual, priors())
     assert np.allclose(paths.prices["anthropic/sonnet"][:, -1], 0.1) and np.allclose(paths.tokens_per_task[..., -1], 10)
     assert np.allclose(paths.prices["anthropic/sonnet"] * paths.tokens_per_task[0], 1)  # what breaks even does so all the way
-    assert np.array_equal(paths.volume, drawn(past).volume)
-    half = under(msgspec.structs.replace(scenario, pass_through=0.5), drawn(past), priors())
+    assert np.array_equal(paths.volume, usual.volume)
+    half = under(msgspec.structs.replace(scenario, pass_through=0.5), usual, priors())
     assert np.allclose(half.prices["anthropic/sonnet"][:, -1], 0.55)
-    drawn_share = under(msgspec.structs.replace(scenario, pass_through=None, tokens_per_task=None), drawn(past), priors())
+    drawn_share = under(msgspec.structs.replace(scenario, pass_through=None, tokens_per_task=None), usual, priors())
     assert (
         0.1 <= drawn_share.prices["anthropic/sonnet"][:, -1].min() < drawn_share.prices["anthropic/sonnet"][:, -1].max() <= 0.82
     )
-    assert np.array_equal(drawn_share.tokens_per_task, drawn(past).tokens_per_task)
+    assert np.array_equal(drawn_share.tokens_per_task, usual.tokens_per_task)
 
 
 def test_segments_move_together_as_they_did(tmp_path: Path) -> None:

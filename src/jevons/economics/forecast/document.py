@@ -87,6 +87,17 @@ class TierPace(msgspec.Struct, frozen=True):
     floor_source: str
 
 
+class ModelFloor(msgspec.Struct, frozen=True):
+    """The least that a model's price falls to."""
+
+    model: str
+    input_nusd_per_mtok: int
+    output_nusd_per_mtok: int
+    of: str
+    """Whose cost it is: the model's own, worked out, or that of its tier's reference."""
+    source: str
+
+
 class LeverSlope(msgspec.Struct, frozen=True):
     """d bill / d lever at today's point, nano-dollars a mean month for one percentage point (steps: for one per cent more steps a task)."""
 
@@ -187,6 +198,8 @@ class Forecast(msgspec.Struct, frozen=True):
     total_tokens: Fan
     segments: tuple[SegmentNow, ...]
     prices: tuple[TierPace, ...]
+    floors: tuple[ModelFloor, ...]
+    """Of every model in use, and of those that levers bring in."""
     announced: tuple[Change, ...]
     slopes: tuple[LeverSlope, ...]
     levers: tuple[LeverPath, ...]

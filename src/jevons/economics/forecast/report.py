@@ -21,14 +21,15 @@ from jevons.economics.forecast.document import (
     Forecast,
     LeverPath,
     LeverSlope,
+    ModelFloor,
     Month,
     Past,
     ScenarioPath,
     SegmentNow,
     TierPace,
-)  # fmt: skip
+)
 from jevons.economics.forecast.exhaustion import Per, budgets, exhaustion, recorded, whole
-from jevons.economics.forecast.floors import MILLION, Floor, floor
+from jevons.economics.forecast.floors import Floor, floor, floor_of
 from jevons.economics.forecast.formula import Rates
 from jevons.economics.forecast.formula import bill as bill_a_day
 from jevons.economics.forecast.price_paths import Announced, Pace, announced, pace, rates_of
@@ -45,8 +46,6 @@ from jevons.meter.pricebook import PriceBook
 TIERS: tuple[Tier, ...] = ("frontier", "commodity")
 CHANCES = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
 """Ends of the central intervals of 95, 80 and 50 per cent, and the median."""
-NO_FLOOR = {str(tier): Rates(0.0, 0.0, 0.0, 0.0) for tier in TIERS}
-"""Of scenarios: what they move is the cost of making a token itself."""
 MONTH_DAYS = 365.25 / 12
 """A derivative is told for a mean month."""
 
@@ -82,8 +81,9 @@ def forecast(
     changes = _changes([*past.parts, *(part for found in variants.values() for part in found)], book, today, day_of(starts[-1]))
     paces = {str(tier): pace(tier, known.price[tier], today) for tier in TIERS}
     drawn = draw(past, known, paces, changes, calendar(past, starts[-1]), paths=paths, seed=seed)
-    floors = {str(tier): floor(known.floor[tier], known.electricity) for tier in TIERS}
-    least = {tier: _rates(of) for tier, of in floors.items()}
+    tiers = {str(tier): floor(known.floor[tier], known.electricity) for tier in TIERS}
+    floors = {part.model: floor_of(part.model, part.terms.rates, tiers[part.tier]) for part in changes}
+    least = {model: of.rates for model, of in floors.items()}
     spent, used = recorded(ledger, today.replace(day=1), today, past.cost)
     sums = _Sums(past, drawn, starts)
     by_segment = bill(past.parts, drawn, least)
@@ -97,11 +97,12 @@ def forecast(
         weeks_wanted=caveats.wanted(past, starts[-1]), paths=paths, seed=seed, correlation=round(drawn.correlation, 3),
         past=tuple(_past(past)), months=tuple(_months(past, starts, spent, base, tokens_used)),
         total_nusd=fan(base[:, 1:].sum(axis=1)), total_tokens=fan(tokens_used[:, 1:].sum(axis=1)),
-        segments=tuple(_segments(past, sums, by_segment)), prices=tuple(_prices(paces, floors)),
+        segments=tuple(_segments(past, sums, by_segment)), prices=tuple(_prices(paces, tiers)), floors=tuple(_floors(floors)),
         announced=tuple(_announced(changes)), slopes=tuple(_slopes(past, asked, targets)),
         levers=tuple(_lever(name, found, past, base, sums.bill(bill(found, drawn, least), spent)) for name, found in variants.items()),
+        # Without floors: what a scenario moves is the cost of making a token itself.
         scenarios=tuple(
-            _scenario(name, of, known, today, sums.bill(bill(past.parts, under(of, drawn, known, seed), NO_FLOOR), spent))
+            _scenario(name, of, known, today, sums.bill(bill(past.parts, under(of, drawn, known, seed), {}), spent))
             for name, of in wanted.items()
         ),
         exhaustion=tuple(exhaustion(one, by_segment, past.fixed_nusd, drawn.calendar.borders, starts[-1]) for one in accounts),
@@ -195,11 +196,6 @@ def _changes(parts: Sequence[Part], book: PriceBook | None, today: date, until: 
     return found
 
 
-def _rates(of: Floor) -> Rates:
-    """A floor by the token; a read from the cache has none."""
-    return Rates(of.input_nusd / MILLION, 0.0, of.input_nusd / MILLION, of.output_nusd / MILLION)
-
-
 def _past(past: History) -> Iterator[Past]:
     for span, nusd, used in zip(past.spans, past.spent, past.tokens, strict=True):
         yield Past(day_of(span.first).isoformat(), day_of(span.after - 1).isoformat(), nusd, used)
@@ -234,6 +230,11 @@ def _prices(paces: Mapping[str, Pace], floors: Mapping[str, Floor]) -> Iterator[
             tier, round(of.own_a_year + of.succeeded_a_year, 2), round(exp(of.drift), 3), len(of.own) + len(of.succeeded),
             round(of.line_years, 1), round(of.weight, 2), of.source, least.input_nusd, least.output_nusd, least.model, least.source,
         )  # fmt: skip
+
+
+def _floors(of: Mapping[str, Floor]) -> Iterator[ModelFloor]:
+    for model, least in sorted(of.items()):
+        yield ModelFloor(model, least.input_nusd, least.output_nusd, least.model, least.source)
 
 
 def _announced(changes: Mapping[Part, Sequence[Announced]]) -> list[Change]:

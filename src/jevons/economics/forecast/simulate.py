@@ -40,6 +40,9 @@ PAIRS_MIN = 12
 QUANTITIES = ("tasks", "depth", "size")
 
 
+NO_FLOOR = Rates(0.0, 0.0, 0.0, 0.0)
+
+
 class Calendar(NamedTuple):
     """The periods ahead: days [borders[i], borders[i + 1]) since 1970."""
 
@@ -111,14 +114,14 @@ def draw(
 
 
 def bill(parts: Sequence[Part], paths: Paths, floors: Mapping[str, Rates]) -> Array:
-    """Nano-USD a day, [segment, path, period]. `floors`: by tier, nano-USD a token; a price that is below already stays."""
+    """Nano-USD a day, [segment, path, period]. `floors`: by model, nano-USD a token; a price that is below already stays."""
     found = np.zeros_like(paths.volume)
     for part in parts:
         *kinds, fees = step(part.terms)
         rates = part.terms.rates[:4]
         prices = paths.announced[part.line, part.model][:, None, :] * paths.prices[part.line]
         cost = np.zeros(paths.volume.shape[1:])
-        for kind, (nusd, rate, least) in enumerate(zip(kinds, rates, floors[part.tier][:4], strict=True)):
+        for kind, (nusd, rate, least) in enumerate(zip(kinds, rates, floors.get(part.model, NO_FLOOR)[:4], strict=True)):
             if nusd and rate:
                 cost += nusd * np.maximum(prices[kind], min(1.0, (least or 0.0) / rate))
         volume, depth = paths.volume[part.segment], paths.depth[part.segment]
