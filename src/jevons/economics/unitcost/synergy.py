@@ -45,7 +45,7 @@ FEW = 8
 KV = "bf16"
 """Numbers of keys and values, at both ends."""
 SEED = 1865
-DRAWS = 200
+DRAWS = 120
 NUSD = 10**9
 MILLION = 10**6
 
