@@ -38,6 +38,11 @@ def past(tmp_path_factory: pytest.TempPathFactory) -> History:
     return found
 
 
+@pytest.fixture(scope="module")
+def usual(past: History) -> Paths:
+    return drawn(past)
+
+
 def drawn(
     past: History,
     known: Priors | None = None,
