@@ -19,6 +19,7 @@ from jevons.cli.cache import cache
 from jevons.cli.capture import capture
 from jevons.cli.dashboard import dashboard
 from jevons.cli.demo import demo, is_demo
+from jevons.cli.energy import energy
 from jevons.cli.engine import engine
 from jevons.cli.experts import experts
 from jevons.cli.explain import explain
@@ -140,6 +141,7 @@ for command in (
     replay,
     park,
     experts,
+    energy,
     models,
     engine,
     levers,
