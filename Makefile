@@ -14,7 +14,7 @@ EMBED_LOCK := src/jevons/embed/requirements.txt
 # Byte code is written at once, also where PYTHONDONTWRITEBYTECODE is set: without it every start takes seconds longer.
 COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/(pip|setuptools|pkg_resources|pygments)/' .venv/lib
 
-.PHONY: help run demo test test-agents check lint types imports coverage bench-gateway bench-governor bench-loops bench-faults bench-breaks bench-import bench-explain bench-planted bench-replay bench-answers bench-park-trace bench-promptcache bench-engine bench-park bench-turboquant bench-similar bench-semantic bench-routing bench-students bench-making bench-everyday bench-weights bench-quants train-twins bench-twins bench-kv-quality lock clean
+.PHONY: help run demo test test-agents check lint types imports coverage bench-gateway bench-governor bench-loops bench-faults bench-breaks bench-import bench-explain bench-planted bench-replay bench-answers bench-park-trace bench-promptcache bench-engine bench-park bench-turboquant bench-similar bench-semantic bench-routing bench-students bench-making bench-everyday bench-weights bench-quants train-twins bench-twins bench-kv-quality bench-unitcost lock clean
 
 help: ## this list
 	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -122,6 +122,9 @@ bench-twins: .venv/test.stamp .venv/native.stamp ## the mixture against its dens
 
 bench-kv-quality: .venv/test.stamp .venv/native.stamp ## parked contexts in 4.25 to 2.5 bits beside llama.cpp's q8_0 and q4_0: KLD, perplexity, needles (JEVONS_DATA; options: BENCH_ARGS)
 	@$(BIN)/python -m bench.kv_quality $(BENCH_ARGS)
+
+bench-unitcost: .venv/test.stamp .venv/native.stamp ## speed and energy of models that the fit has not seen, DeepSeek's figures, the local engine (JEVONS_DATA; options: BENCH_ARGS)
+	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m bench.unitcost $(BENCH_ARGS)
 
 bench-park-trace: .venv/test.stamp ## a recorded hour of conversations through the park's policy: hit rates of LRU and of ours (JEVONS_DATA; options: BENCH_ARGS)
 	@$(BIN)/python -m bench.park_trace $(BENCH_ARGS)

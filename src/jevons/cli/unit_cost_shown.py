@@ -251,8 +251,8 @@ def checked(found: "Check", efficiencies: Efficiencies) -> None:
     )
     groups = plain("", "rows", "median error, %", title="")
     for name in ("hardware", "framework", "precision"):
-        for key, (rows, error) in found.by(name).items():
-            groups.add_row(key, f"{rows}", f"{error:.1f}")
+        for key, (count, apart) in found.by(name).items():
+            groups.add_row(key, f"{count}", f"{apart:.1f}")
     console.print(groups)
     worst = plain("farthest off", "model", "part", "measured", "predicted", "%", title="")
     for verdict in sorted(found.verdicts, key=lambda verdict: -abs(verdict.error))[:WORST]:

@@ -53,7 +53,11 @@ PRIORS: dict[str, Prior] = {
         0.4,
         "tokens choosing evenly that take as many different experts as one that chooses as routers do (below 1: assumption)",
     ),
-    "message_s": Prior(15e-6, 0.6, "seconds of a collective without payload (Epoch: 6 to 12 microseconds)"),
+    "message_s": Prior(
+        15e-6,
+        0.6,
+        "seconds of a message without payload; a collective is log2(devices) of them (Epoch: 6 to 12 microseconds a collective)",
+    ),
     "kernel_s": Prior(4e-6, 0.6, "seconds of a kernel without work (AIConfigurator: 3 microseconds)"),
     "step_s.vllm": Prior(1.5e-3, 0.7, "seconds of a step outside of kernels"),
     "step_s.tensorrt-llm": Prior(1.5e-3, 0.7, "seconds of a step outside of kernels"),
@@ -123,7 +127,7 @@ class Power(NamedTuple):
     def share(self, demand: Demand, total_s: float) -> float:
         """In a step: at most 1, what the board's limit allows."""
         compute, memory = busy(demand, total_s)
-        return min(1.0, self.idle + self.compute * compute + self.memory * memory)
+        return float(min(1.0, self.idle + self.compute * compute + self.memory * memory))
 
 
 def busy(demand: Demand, total_s: Any) -> tuple[Any, Any]:
@@ -187,7 +191,10 @@ class Efficiencies:
                     low, high = _ends(values, wider)
                     rows = (self.rows or {}).get(f"{kind} {label}", 0)
                     found.append(
-                        {"numbers": label, "matrices": kind, "phase": phase, "of": of, "share": values[0], "low": low, "high": high, "rows": rows, "from": parent}
+                        {
+                            "numbers": label, "matrices": kind, "phase": phase, "of": of,
+                            "share": values[0], "low": low, "high": high, "rows": rows, "from": parent,
+                        }
                     )  # fmt: skip
         return found
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from jevons.economics.unitcost.efficiency import CLASSES, PRIORS, Efficiencies, Power, busy, engine, rates
+from jevons.economics.unitcost.efficiency import CLASSES, PRIORS, Z90, Efficiencies, Power, busy, engine, rates
 from jevons.economics.unitcost.errors import UnitCostError
 from jevons.economics.unitcost.measured import Point
 from jevons.economics.unitcost.serving import Cycle, steady
@@ -38,7 +38,7 @@ FEWEST_MODELS = 3
 def numpy() -> Any:
     """Raises UnitCostError where it is missing."""
     try:
-        import numpy
+        import numpy  # noqa: PLC0415 - no dependency of the core
     except ImportError:
         raise UnitCostError('fitting needs numpy: pip install "jevons[semantic]"') from None
     return numpy
@@ -172,8 +172,9 @@ def _descend(
     return logs
 
 
-def fitted(rows: Rows, *, resamples: int = 0, seed: int = 0, on: str = "", source: str = "") -> Efficiencies:
-    """Efficiencies of these rows. `resamples` of whole models, drawn with replacement, give the intervals. Raises UnitCostError for too few."""
+def fitted(rows: Rows, *, resamples: int = 0, spread: bool = True, seed: int = 0, on: str = "", source: str = "") -> Efficiencies:
+    """Efficiencies of these rows. `resamples` of whole models, drawn with replacement, give the parameters' intervals; leaving out every
+    model in turn the spread of predictions (without `spread`: `NOISE`). Raises UnitCostError for too few models."""
     np = numpy()
     models = sorted({point.model for point in rows.points})
     if len(models) < FEWEST_MODELS:
@@ -185,10 +186,26 @@ def fitted(rows: Rows, *, resamples: int = 0, seed: int = 0, on: str = "", sourc
     for _ in range(resamples):
         drawn = chance.choice(models, len(models))
         draws.append(_named(minimum(rows.of([row for model in drawn for row in members[model]]))))
-    left = rows.log_s - predicted(rows, logs)
-    between, within = _spreads(rows.points, left)
+    between = _quantile_spread(_unseen(rows, members)) if spread else NOISE
+    within = _within(rows.points, rows.log_s - predicted(rows, logs))
     power, power_spread = _power(rows, np.exp(predicted(rows, logs)))
     return Efficiencies(_named(logs), power, between, within, power_spread, tuple(draws), _counts(rows), on, source)
+
+
+def _unseen(rows: Rows, members: dict[str, list[int]]) -> Any:
+    """Log errors of every model's rows by a fit to all others: how far a model is off that was never seen."""
+    np = numpy()
+    found = []
+    for model, own in members.items():
+        rest = [row for other, chosen in members.items() if other != model for row in chosen]
+        found.append(rows.of(own).log_s - predicted(rows.of(own), minimum(rows.of(rest))))
+    return np.concatenate(found)
+
+
+def _quantile_spread(left: Any) -> float:
+    """Standard deviation of the normal distribution whose central 90 % hold 90 % of these errors."""
+    np = numpy()
+    return float(np.quantile(np.abs(left), 0.9)) / Z90
 
 
 def _named(logs: Any) -> dict[str, float]:
@@ -196,31 +213,27 @@ def _named(logs: Any) -> dict[str, float]:
     return dict(zip(PRIORS, map(float, np.exp(logs)), strict=True))
 
 
-def _spreads(points: Sequence[Point], left: Any) -> tuple[float, float]:
-    """Standard deviations of the residuals, robust (1.4826 x the median of their size): of all, and about their system's median."""
+def _within(points: Sequence[Point], left: Any) -> float:
+    """Standard deviation of the residuals about their system's median, robust (1.4826 x the median of their size)."""
     np = numpy()
     systems = defaultdict(list)
     for point, value in zip(points, left, strict=True):
         systems[point.system].append(float(value))
     inside = [value - float(np.median(values)) for values in systems.values() if len(values) > 2 for value in values]
-    return 1.4826 * float(np.median(np.abs(left))), 1.4826 * float(np.median(np.abs(inside))) if inside else NOISE
+    return 1.4826 * float(np.median(np.abs(inside))) if inside else NOISE
 
 
 def _counts(rows: Rows) -> dict[str, int]:
+    np = numpy()
     found = {}
-    for kind, column in (("dense", rows.demand.dense), ("experts", rows.demand.experts)):
+    for kind, column, share in (("dense", rows.demand.dense, MOSTLY), ("experts", rows.demand.experts, 0.0)):
         for label, values in column.items():
-            found[f"{kind} {label}"] = (
-                int((values > 0.05 * sum(column.values())).sum()) if kind == "experts" else _led(rows.demand.dense, label)
-            )
+            found[f"{kind} {label}"] = int(np.sum(values > share * sum(column.values())))
     return found
 
 
-def _led(column: dict[str, Any], label: str) -> int:
-    """Rows in which most of dense products are made in these numbers."""
-    return int((column[label] > 0.5 * sum(column.values())).sum())
-
-
+MOSTLY = 0.5
+"""A row counts for the numbers in which most of its dense products are made; the output layer's are others."""
 POWER_PRIORS = ((0.3, 0.1), (0.6, 0.3), (0.4, 0.2))
 """Mean and standard deviation before any row: floor, computing at its peak, moving at its peak; shares of rated power."""
 POWER_NOISE = 0.08
@@ -238,8 +251,7 @@ def _power(rows: Rows, seconds: Any) -> tuple[Power, float]:
     features = np.stack([np.ones(len(known)), compute[known], memory[known]], axis=1)
     curvature = features.T @ features / POWER_NOISE**2 + np.diag(1 / spread**2)
     found = np.linalg.solve(curvature, features.T @ shares / POWER_NOISE**2 + middle / spread**2).clip(0)
-    left = np.log(np.minimum(1, features @ found) / shares)
-    return Power(*map(float, found)), 1.4826 * float(np.median(np.abs(left)))
+    return Power(*map(float, found)), _quantile_spread(np.log(np.minimum(1, features @ found) / shares))
 
 
 SERVER_SHARE = 0.45

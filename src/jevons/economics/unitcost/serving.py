@@ -18,7 +18,7 @@ from jevons.economics.unitcost.efficiency import PEAK, Z90, Efficiencies, busy
 from jevons.economics.unitcost.errors import DoesNotFit, UnitCostError
 from jevons.economics.unitcost.steps import Demand, StepTime, System, demand, time
 from jevons.economics.unitcost.weights import CachePrecision, Precision, weight_bytes
-from jevons.economics.unitcost.work import Speculation, drafting, sequence_bytes
+from jevons.economics.unitcost.work import Speculation, sequence_bytes
 
 RESERVED = 0.07
 """Share of a device's free memory that is left: between vLLM's 0.1 and the 0.05 of TensorRT-LLM's published runs."""

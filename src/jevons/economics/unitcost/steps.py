@@ -10,8 +10,8 @@ reading overlap: the norm (c^p + m^p)^(1/p), which is the roofline's max for lar
 
 import re
 from dataclasses import dataclass
-from math import log, sqrt
-from typing import NamedTuple
+from math import log, log2, sqrt
+from typing import Any, NamedTuple
 
 from jevons.economics.unitcost.architecture import Architecture, Experts
 from jevons.economics.unitcost.errors import UnitCostError, UnknownFact
@@ -77,8 +77,8 @@ def system(part: Part, devices: int, parallelism: str = "") -> System:
 
 
 NOTHING_S = 1e-30
-Seconds = float
-"""Or an array of them: all that is done with a demand is elementwise, so that a fit times all its rows at once."""
+Seconds = Any
+"""A float, or an array of them: all that is done with a demand is elementwise, so that a fit times all its rows at once."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class Demand:
     sent: Seconds
     """Payloads over links."""
     messages: float
-    """Collectives in a row."""
+    """In a row."""
     kernels: float
     waited: float
     """1 = sending goes before or after computing, 0 = it goes meanwhile."""
@@ -284,19 +284,20 @@ def _uneven(arch: Architecture, group: int, tokens: float, taken: float) -> tupl
 
 
 def _sent(arch: Architecture, on: System, works: list[tuple[float, Work]]) -> tuple[float, float]:
-    """Seconds of payload at the link's peak, and messages in a row. A ring's all-reduce sends 2 (t - 1) / t of its payload (Patarasuk and
-    Yuan 2009); a token goes once to a device, however many of its experts are there."""
+    """Seconds of payload at the link's peak, and messages in a row: log2 of the devices for every collective, as deep as a tree of them is.
+    A ring's all-reduce sends 2 (t - 1) / t of its payload (Patarasuk and Yuan 2009); a token goes once to a device, however many of its
+    experts are there."""
     seconds = messages = 0.0
     if on.tensor > 1:
         payload = sum(share * work.exchange.reduce_bytes * work.exchange.reduces for share, work in works) / on.data
         seconds += 2 * (on.tensor - 1) / on.tensor * payload / on.part.link()
-        messages += max(work.exchange.reduces for _, work in works)
+        messages += log2(on.tensor) * max(work.exchange.reduces for _, work in works)
     mixture = arch.experts
     if on.sends and mixture:
         group = on.tensor * on.data
         payload = sum(share * work.exchange.scatter_bytes * work.exchange.scatters for share, work in works) / group
         seconds += payload * min(1.0, group / mixture.active) * (group - 1) / group / on.part.link()
-        messages += max(work.exchange.scatters for _, work in works)
+        messages += log2(group) * max(work.exchange.scatters for _, work in works)
     if on.pipeline > 1:
         seconds += on.pipeline * sum(share * work.exchange.hop_bytes for share, work in works) / on.tensor / on.part.link()
         messages += on.pipeline
