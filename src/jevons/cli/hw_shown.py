@@ -20,6 +20,8 @@ COLUMNS = (
     "FLOP/byte", "$ per PFLOP/s-h", "$ per TB/s-h",
 )  # fmt: skip
 """Throughputs in TFLOP/s; the last three are of 16 bit at the typical rent."""
+QUIET_SHARE = 0.25
+"""Of the cores: with more at work when it begins, a measurement is told to be one of a busy machine."""
 DISPUTED = ("part", "figure", "we use", "others say", "who")
 
 
@@ -177,6 +179,11 @@ def machine(found: Machine | None) -> None:
     _priced(found)
     for line in found.missing:
         console.print(Text(f"Not measured: {line}"), soft_wrap=True)
+    if found.load is not None and found.load > QUIET_SHARE * here.cores:
+        console.print(
+            "Others were at work: threads waited for them, and figures are lower than the machine's. Measure again when it is quiet.",
+            soft_wrap=True,
+        )
 
 
 def _product(p: Product) -> list[str]:

@@ -4,6 +4,7 @@ import pytest
 
 np = pytest.importorskip("numpy")
 
+from jevons.engine.levers.energy import read_counters  # noqa: E402
 from jevons.engine.native import rates  # noqa: E402
 from jevons.engine.native.apart import apart  # noqa: E402
 from jevons.engine.native.graph import source  # noqa: E402
@@ -40,3 +41,8 @@ def test_what_cannot_be_multiplied_is_said(library: Library) -> None:
         rates.Products(library, "q4", 64, 256, 1, 1)
     with pytest.raises(NativeError, match="q4_K needs columns that are a multiple of 256, not 64"):
         rates.Products(library, "q4_K", 64, 64, 1, 1)
+
+
+def test_power_is_read_or_unknown(library: Library) -> None:
+    found = apart(rates.watts, "q8_0", 4, 1, 0.01)
+    assert found is None if not read_counters() else found
