@@ -3,7 +3,7 @@
 Comes in: a CSV with the columns of `COLUMNS`, one run a row. Goes out: a `Point` for every row that can be judged, an `Unjudged` with the
 reason for every other. Does not know: efficiencies, predictions.
 
-What tables leave out is filled from public descriptions of the same benchmarks (`TASKS`, `RUNS`, `cache_numbers`, `replicas`), never from a
+What tables leave out is filled from public descriptions of the same benchmarks (`TASKS`, `RUNS`, `_cache`, `division`), never from a
 row's own figure. Assumptions are marked as such.
 """
 
@@ -11,19 +11,18 @@ import csv
 import io
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from jevons.economics.unitcost.architecture import Architecture
-from jevons.economics.unitcost.efficiency import engine
+from jevons.economics.unitcost.efficiency import PRIORS, engine, rates
 from jevons.economics.unitcost.errors import DoesNotFit, UnitCostError, UnknownFact
 from jevons.economics.unitcost.hardware import part
 from jevons.economics.unitcost.known import known
 from jevons.economics.unitcost.part import Part
-from jevons.economics.unitcost.serving import Load, capacity
+from jevons.economics.unitcost.serving import Load, capacity, steady
 from jevons.economics.unitcost.steps import System, system
 from jevons.economics.unitcost.weights import CachePrecision, Precision, cache_precision, precision
-from jevons.economics.unitcost.work import sequence_bytes
 
 COLUMNS = (
     "id", "model", "weight_precision", "kv_precision", "hardware", "n_accelerators", "parallelism", "framework", "scenario",
@@ -64,6 +63,8 @@ RUNS: dict[tuple[int, int], int] = {
 """Requests of a run of trtllm-bench by prompt and answer: "Number of Requests" of TensorRT-LLM's perf-overview.md."""
 
 
+SERVER_BATCH = 128
+"""Of a processor whose memory no data sheet gives: an assumption."""
 MADE_IN = {"gpt_oss": "mxfp4"}
 """Families whose makers publish quantised weights alone: a table's "fp8" is what is computed in, and no other weights exist."""
 
@@ -104,8 +105,8 @@ def rows(text: str) -> list[dict[str, str]]:
     missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
     if missing:
         raise UnitCostError(
-            f"this is no table of measured throughput: the column{'s' * (len(missing) > 1)} {', '.join(missing)} "
-            f"{'are' if len(missing) > 1 else 'is'} missing. A table has a header line with {', '.join(COLUMNS)}"
+            f"this is no table of measured throughput: {len(missing)} of {len(COLUMNS)} columns are missing, the first is {missing[0]}. "
+            f"A table is a CSV with a header line; its columns are {', '.join(COLUMNS)}"
         )
     try:
         found = [{name: (row[name] or "").strip() for name in COLUMNS} for row in reader]
@@ -144,6 +145,9 @@ def _point(name: str, row: Mapping[str, str]) -> Point:
     estimated: list[str] = []
     kv = _cache(row, piece, estimated)
     load = _load(row, estimated)
+    if piece.memory_gb is None and load.batch is None:
+        load = replace(load, batch=float(SERVER_BATCH))
+        estimated.append(f"a batch of {SERVER_BATCH}: a server's memory is what it was bought with (assumption)")
     if row["metric"].startswith("total_tokens"):
         tok_s *= load.output / (load.prompt + load.output)
         estimated.append("total_tokens: the share of answers in all tokens")
@@ -153,8 +157,10 @@ def _point(name: str, row: Mapping[str, str]) -> Point:
     if row["parallelism"]:
         on = system(piece, int(devices), row["parallelism"])
     else:
-        on = replicas(arch, weights, kv, piece, int(devices), load)
-        estimated.append(f"parallelism: {on.data} of {on.tensor} devices each, the fewest that keep 10 GB free each")
+        on = division(arch, weights, kv, piece, int(devices), load)
+        copies, tok_s = devices / on.devices, tok_s * on.devices / devices
+        how = "experts apart" if on.spread else "tensor parallelism"
+        estimated.append(f"parallelism: {copies:.0f} copies on {on.devices} devices each, {how}: the fastest by usual rates")
     joules = _number(row, "joules_per_token")
     named = (
         row["model"],
@@ -247,20 +253,25 @@ def _cache(row: Mapping[str, str], piece: Part, estimated: list[str]) -> CachePr
     return cache_precision(kv)
 
 
-ROOM_BYTES = 10e9
-"""On every device, for keys and values: trtllm-bench warns below it ("performance may be undesirable")."""
+COPY_DEVICES = (1, 2, 4, 8)
+"""Of one copy of a model, where a run does not say how it is divided; and all of them together, for a mixture."""
 
 
-def replicas(arch: Architecture, weights: Precision, kv: CachePrecision, piece: Part, devices: int, load: Load) -> System:
-    """How a run is divided that does not say: copies on the fewest devices that keep `ROOM_BYTES` free each. Raises DoesNotFit."""
-    context = load.prompt + load.output
-    for tensor in (count for count in range(1, devices + 1) if devices % count == 0):
-        on = System(piece, tensor, devices // tensor)
+def division(arch: Architecture, weights: Precision, kv: CachePrecision, piece: Part, devices: int, load: Load) -> System:
+    """One copy of a run that does not say how it is divided: who submits a run takes the fastest, so the fastest by the rates that parameters
+    have before any row (`PRIORS`). Raises DoesNotFit if the model fits on none."""
+    usual = rates({name: prior.median for name, prior in PRIORS.items()})
+    sizes = [size for size in {*COPY_DEVICES, devices} if devices % size == 0]
+    tried = [System(piece, size) for size in sizes if size in COPY_DEVICES or size == devices == 1]
+    tried += [System(piece, 1, size, spread=True) for size in sizes if arch.experts and size > 1]
+    found: dict[float, System] = {}
+    for on in tried:
         try:
-            sequences = capacity(arch, weights, kv, on, context) / on.data
+            cycle = steady(arch, weights, kv, on, load)
         except DoesNotFit:
             continue
-        if sequences * sequence_bytes(arch, kv, context) / tensor >= ROOM_BYTES or tensor == devices:
-            return on
-    capacity(arch, weights, kv, System(piece, devices), context)
-    return System(piece, devices)
+        found[cycle.tokens / cycle.seconds(usual) / on.devices] = on
+    if not found:
+        capacity(arch, weights, kv, System(piece, max(sizes)), load.prompt + load.output)
+        raise DoesNotFit(f"{arch.name} does not fit on {devices} x {piece.name}")
+    return found[max(found)]
