@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from jevons.cli.hw_local import COMMANDS
 from jevons.cli.options import NewFile, as_json, show
 from jevons.config import home_path
 from jevons.ledger.errors import LedgerError
@@ -26,6 +27,10 @@ def hw(context: click.Context, json: bool) -> None:
 
         found = load(home_path())
         show(json, hw_shown.document(found), lambda: hw_shown.machine(found))
+
+
+for command in COMMANDS:
+    hw.add_command(command)
 
 
 @hw.command("list")
