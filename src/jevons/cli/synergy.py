@@ -50,7 +50,7 @@ def synergy(
     to --cached) and the requests at once (--batch to as many as are cheapest above --floor). All 32 corners are worked out by the unit-cost model.
     docs/synergy.md says how to read it.
 
-    Example: jevons synergy --to deepseek-v3:fp8:H200-SXM-141GB
+    Example: jevons synergy --to qwen3-235b-a22b:fp8:H200-SXM-141GB --floor 10
     """
     from jevons.economics.unitcost import synergy as economics
     from jevons.economics.unitcost.efficiency import shipped
