@@ -80,6 +80,7 @@ def test_it_measures_keeps_and_shows(jevons: Run, home: Path) -> None:
         ("triad", 2),
     }
     assert found["part"]["price_typical_nusd_h"] == round((0.065 * 0.15 + 800 / (4 * 8760)) * 1e9)
+    assert found["machine"]["versions"]["back end"] in package.VARIANTS
     assert found["part"]["int8_tops"] > 0
     assert found["part"]["bf16_tflops"] is None
     file = home / "machine.json"

@@ -51,9 +51,9 @@ def measured(threads: int | None, quick: bool, stated: Stated) -> Machine:
     watts = None
     try:
         package.find()
-        for kind in sizes.types:
-            products += _products(kind, counts, sizes)
-        versions |= {"llama.cpp": f"{package.LLAMA_VERSION} {package.COMMIT}", "ggml": package.GGML_VERSION}
+        found = [rate for kind in sizes.types for rate in _products(kind, counts, sizes)]
+        products += map(_product, found)
+        versions |= {"ggml": f"{package.GGML_VERSION} {package.COMMIT}", "back end": found[0].variant}
         watts = _watts(counts[-1], sizes)
     except NativeError as error:
         missing.append(f"products of stored weights: {error}")
@@ -87,17 +87,17 @@ def _blas(threads: int, sizes: Sizes) -> Product:
         return apart(probe.blas, threads, sizes.blas_size, sizes.blas_s)
 
 
-def _products(kind: str, counts: tuple[int, ...], sizes: Sizes) -> list[Product]:
+def _products(kind: str, counts: tuple[int, ...], sizes: Sizes) -> list[rates.Rate]:
     _tell(f"{kind} products by the engine's kernels")
-    found = apart(rates.measure, (kind,), sizes.tokens, counts, weights_bytes=sizes.weights_bytes, seconds=sizes.product_s)
-    return [
-        Product(
-            engine="ggml", type=rate.type, tokens=rate.tokens, threads=rate.threads, rows=rate.rows, columns=rate.columns,
-            packed=rate.packed, gflops=rate.gflops, gflops_low=rate.gflops_low, gflops_high=rate.gflops_high,
-            weights_gb_s=rate.weights_gb_s,
-        )
-        for rate in found
-    ]  # fmt: skip
+    return apart(rates.measure, (kind,), sizes.tokens, counts, weights_bytes=sizes.weights_bytes, seconds=sizes.product_s)
+
+
+def _product(rate: rates.Rate) -> Product:
+    return Product(
+        engine="ggml", type=rate.type, tokens=rate.tokens, threads=rate.threads, rows=rate.rows, columns=rate.columns,
+        packed=rate.packed, gflops=rate.gflops, gflops_low=rate.gflops_low, gflops_high=rate.gflops_high,
+        weights_gb_s=rate.weights_gb_s,
+    )  # fmt: skip
 
 
 def _watts(threads: int, sizes: Sizes) -> float | None:

@@ -170,8 +170,16 @@ def machine(found: Machine | None) -> None:
         place = "memory" if s.place == "memory" else "last cache"
         table.add_row(f"{place}, {s.pattern}", f"{s.threads}", f"{s.gb_s:.1f}", f"{s.gb_s_low:.1f} – {s.gb_s_high:.1f}")
     whole(table)
+    back_end = found.versions.get("back end", UNKNOWN)
     table = plain(
-        "weights", "tokens", "threads", "GFLOP/s", "half of the rounds", "GB/s of weights", "held as", title="\nMatrix products"
+        "weights",
+        "tokens",
+        "threads",
+        "GFLOP/s",
+        "half of the rounds",
+        "GB/s of weights",
+        "held as",
+        title=f"\nMatrix products; ggml's back end: {back_end}",
     )
     for p in found.products:
         table.add_row(*_product(p))

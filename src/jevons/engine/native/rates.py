@@ -51,6 +51,8 @@ class Rate(NamedTuple):
     weights_gb_s: float
     """10^9 bytes of stored weights used a second; the median."""
     rounds: int
+    variant: str
+    """The CPU back end: the one that ggml ranks first on this processor."""
 
 
 def measure(
@@ -92,6 +94,7 @@ class Products(Graphs):
         if columns % block:
             raise NativeError(f"{kind} needs columns that are a multiple of {block}, not {columns}")
         super().__init__(library, 1)
+        self._variant = library.variant
         one = rows * columns // block * size
         self.count = min(max(1, weights_bytes // one), MATRICES_MAX)
         self.bytes = self.count * one
@@ -122,5 +125,5 @@ class Products(Graphs):
         giga = self.operations / 1e9
         return Rate(
             *(kind, tokens, threads, rows, columns, self.bytes, held),
-            *(giga / middle, giga / slow, giga / fast, self.bytes / 1e9 / middle, len(spent)),
+            *(giga / middle, giga / slow, giga / fast, self.bytes / 1e9 / middle, len(spent), self._variant),
         )
