@@ -10,7 +10,7 @@ from jevons.core.saving import Saving, SavingKind
 from jevons.core.usage import Usage
 from jevons.economics.build_or_buy import Comparison, Here, compare, load_of, model_of
 from jevons.economics.build_or_buy_picture import picture, volume
-from jevons.economics.unitcost.cost import Interval, exactly, owned, rented, stated
+from jevons.economics.unitcost.cost import owned, rented, stated
 from jevons.economics.unitcost.efficiency import shipped
 from jevons.economics.unitcost.errors import DoesNotFit, UnitCostError, UnknownFact
 from jevons.economics.unitcost.hardware import part
@@ -105,12 +105,12 @@ def test_at_the_break_even_both_cost_the_same(work: Workload, book: PriceBook) -
 
 
 def test_this_machine_by_what_was_measured_on_it(work: Workload) -> None:
-    here = Here("gpt-oss-120b", Interval(900.0, 1_000.0, 1_100.0), exactly(100.0), 100.0, 0.05, "measured")
+    here = Here("small", 1_000.0, 35_000.0, 100.0, 50.0, 1.15, 0.05, "measured")
     way = compared(work, here=here, uneven=1.0).way("here")
-    seconds = 1_500 / 1_000 + 200 / 100  # of one call
+    seconds = 1_500 / 1_000 + 3_500 / 35_000 + 200 / 100  # of one call
     assert way.replicas[0].month.mid == pytest.approx(0.7 * 730.5 * 3600 / seconds * 5_200)
-    assert way.replicas[0].month.low < way.replicas[0].month.mid < way.replicas[0].month.high
-    assert way.monthly is not None and way.monthly.mid == pytest.approx(0.05 * 730.5 * 1e9) and way.tok_s_user == 100
+    assert way.replicas[0].month.high == pytest.approx(1.15 * way.replicas[0].month.mid)
+    assert way.monthly is not None and way.monthly.mid == pytest.approx(0.05 * 730.5 * 1e9) and way.tok_s_user == 50
     none = compared(work).way("here")
     assert (none.monthly, none.at(1e9), none.says) == (None, None, "not measured")
 

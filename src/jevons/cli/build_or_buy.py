@@ -16,12 +16,16 @@ from jevons.ledger.rollup import DAY_MS
 
 if TYPE_CHECKING:
     from jevons.economics.break_even import BreakEven
-    from jevons.economics.build_or_buy import Comparison
+    from jevons.economics.build_or_buy import Comparison, Here
     from jevons.economics.unitcost.cost import Hourly
     from jevons.economics.unitcost.errors import UnknownFact
     from jevons.economics.unitcost.part import Part
+    from jevons.economics.workload import Workload
 
-MEASURE = "not measured: `jevons hw measure` measures this machine, `jevons hw local MODEL` what a model makes on it"
+LOCAL_BATCHES = (8, 4, 2, 1)
+"""Conversations that the local engine answers together; the most that leave each the floor."""
+LOCAL_OFF = 1.15
+"""Predicted speeds of the local engine are held to 15 % (docs/local-cost.md)."""
 
 
 class Dollars(click.ParamType["tuple[float, float, float]"]):
@@ -97,7 +101,7 @@ def build_or_buy(
     model, names = economics.model_of(name, precision)
     found = economics.compare(
         work, model, part, shipped(), rented=_rented(part, among, usd_per_hour),
-        owned=_owned(part, purchase_usd, Owning(years=years, electricity_usd_kwh=electricity, pue=pue)), here=MEASURE,
+        owned=_owned(part, purchase_usd, Owning(years=years, electricity_usd_kwh=electricity, pue=pue)), here=_here(home.path, work, floor),
         book=open_book(home.path), names=names, floor_tok_s=floor, uneven=uneven,
     )  # fmt: skip
     show(json, found.document(), lambda: _table(found))
@@ -130,6 +134,33 @@ def _owned(part: "Part", purchase_usd: float | None, terms: Any) -> "Hourly | Un
         return owned(part, purchase_usd, terms)
     except UnknownFact as missing:
         return missing
+
+
+def _here(home: Path, work: "Workload", floor: float) -> "Here | str":
+    """The model that is served on this machine, as `jevons hw calibrate` found it; or what is missing."""
+    from jevons.cli.hw_local import on_this_machine
+    from jevons.economics.build_or_buy import Here, load_of
+    from jevons.economics.unitcost.errors import UnitCostError
+    from jevons.economics.unitcost.local_price import Turn, speed
+    from jevons.economics.unitcost.machine import Stated, load
+    from jevons.engine.native.package import NativeError
+
+    asked = load_of(work)
+    try:
+        path, model, saved = on_this_machine()
+        turns = [Turn(asked.prompt + asked.cached, asked.cached, asked.output, batch) for batch in LOCAL_BATCHES]
+        speeds = [(turn.batch, speed(model, turn, saved.restore_element_s)) for turn in turns]
+    except (UnitCostError, NativeError) as error:
+        return str(error)
+    batch, found = next((one for one in speeds if one[1].decode_tok_s / one[0] >= floor), speeds[-1])
+    machine = load(home)
+    stated = machine.stated if machine is not None else Stated()
+    slow = "" if found.decode_tok_s / batch >= floor else f"; under {floor:g} tokens/s for each user"
+    says = f"{path.name}, another model again, as calibrated {saved.measured}{slow}; {stated}{'' if machine else ', assumed'}"
+    return Here(
+        *(path.stem, found.prefill_tok_s, found.cached_tok_s, found.decode_tok_s, found.decode_tok_s / batch),
+        *(LOCAL_OFF, stated.usd_per_hour, says),
+    )
 
 
 def _table(found: "Comparison") -> None:

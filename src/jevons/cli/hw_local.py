@@ -96,10 +96,8 @@ def calibrate(model: Path | None, threads: int | None, rounds: int, json: bool) 
 @as_json
 def local(model: Path | None, json: bool) -> None:
     """Predict the local engine's speed with a file, by batch and context. MODEL: a GGUF file (default: the one that is served)."""
-    from jevons.economics.unitcost.local_saved import calibration
-
-    saved, served = calibration(home_path()), _served(model, None)
-    document = _document(_model(served.path, saved.rates), served.path, saved)
+    path, predicted, saved = on_this_machine(model)
+    document = _document(predicted, path, saved)
     show(json, document, lambda: _table(document))
 
 
@@ -196,6 +194,14 @@ def local_price(
 
 
 COMMANDS = (calibrate, local, local_price)
+
+
+def on_this_machine(path: Path | None = None) -> tuple[Path, "LocalModel", "Calibration"]:
+    """A file (default: the one that is served), its speed here, and what that was measured by. Raises UnknownFact, NativeError."""
+    from jevons.economics.unitcost.local_saved import calibration
+
+    saved, served = calibration(home_path()), _served(path, None)
+    return served.path, _model(served.path, saved.rates), saved
 
 
 def _served(path: Path | None, threads: int | None) -> Served:

@@ -23,7 +23,7 @@ import msgspec
 from jevons.core.price import PriceTier, UnpricedKind, charge
 from jevons.core.usage import Usage
 from jevons.economics.break_even import HOURS_A_MONTH, BreakEven, Replica, break_even
-from jevons.economics.unitcost.cost import Hourly, Interval, Quantiles, electricity_per_million, exactly, quotient
+from jevons.economics.unitcost.cost import Hourly, Interval, Quantiles, electricity_per_million, exactly
 from jevons.economics.unitcost.efficiency import Efficiencies
 from jevons.economics.unitcost.errors import UnitCostError, UnknownFact
 from jevons.economics.unitcost.known import find, known
@@ -87,13 +87,17 @@ class Way(NamedTuple):
 
 
 class Here(NamedTuple):
-    """A model on this machine, measured."""
+    """A model on this machine, as measured."""
 
     name: str
-    prefill_tok_s: Interval
-    decode_tok_s: Interval
+    prefill_tok_s: float
+    cached_tok_s: float | None
+    """At which kept tokens are put back and looked at; None: the work has none."""
+    decode_tok_s: float
     """Of all sequences together, as many as are served at once."""
     tok_s_user: float
+    off: float
+    """By what factor the rates may be off, either way, with 90 %."""
     usd_per_hour: float
     """Of a machine that is on, whether it is busy or not."""
     says: str
@@ -320,9 +324,10 @@ def _here(work: Workload, here: Here | str, peak: float) -> Way:
     """As many machines like this one as the busiest hour needs."""
     if isinstance(here, str):
         return Way("here", "this machine", None, here)
-    prompt, answer = (quotient(exactly(tokens), rate) for tokens, rate in _rates(work.sums, here))
-    busy = [a + b for a, b in zip(prompt, answer, strict=True)]
-    low, mid, high = (work.sums.all / seconds * PEAK_BUSY / peak * HOURS_A_MONTH * 3600 for seconds in reversed(busy))
+    kept = work.sums.cached / here.cached_tok_s if here.cached_tok_s else 0.0
+    seconds = work.sums.computed / here.prefill_tok_s + kept + work.sums.output / here.decode_tok_s
+    mid = work.sums.all / seconds * PEAK_BUSY / peak * HOURS_A_MONTH * 3600
+    low, high = mid / here.off, mid * here.off
     replica = Replica(1, exactly(here.usd_per_hour), Interval(low, mid, high))
     return Way(
         *("here", f"this machine, {here.name}", replica.monthly(work.tokens_a_month), here.says),
@@ -334,11 +339,6 @@ def _here(work: Workload, here: Here | str, peak: float) -> Way:
 
 def _busy(work: Workload, replica: Replica, peak: float) -> float:
     return work.tokens_a_month / (replica.needed(work.tokens_a_month) * replica.month.mid) * PEAK_BUSY / peak
-
-
-def _rates(sums: Tokens, here: Here) -> tuple[tuple[float, Interval], tuple[float, Interval]]:
-    """What is computed of prompts, and answers, each with its rate; what is kept is put back in no time."""
-    return (max(1.0, float(sums.computed)), here.prefill_tok_s), (max(1.0, float(sums.output)), here.decode_tok_s)
 
 
 def _uneven(work: Workload, placed: Placed, stated: float | None) -> float:
