@@ -7,6 +7,7 @@ import click
 import msgspec
 
 from jevons.cli import tables
+from jevons.cli.doctor import count
 from jevons.cli.options import Day, NewFile, as_json, check_days, check_key, show
 from jevons.config import home_path
 from jevons.ledger.home import Home
@@ -109,7 +110,7 @@ def _table(found: "Energy") -> None:
     _others(found)
     for missing in found.unknown:
         print_(
-            f"Unknown: {missing.model}, {missing.calls:,} calls, {missing.tokens:,} tokens, in no sum. {missing.why}",
+            f"Unknown: {missing.model}, {count(missing.calls, 'call')}, {count(missing.tokens, 'token')}, in no sum. {missing.why}",
             markup=False,
             soft_wrap=True,
         )

@@ -4,6 +4,7 @@ Comes in: the provider whose price it has and its name, the operator's own energ
 model that nobody has classified nothing is assumed. Does not know: joules, tokens.
 """
 
+import re
 import tomllib
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -15,12 +16,14 @@ import msgspec
 
 from jevons.economics.unitcost.architecture import Architecture
 from jevons.economics.unitcost.errors import UnitCostError, UnknownFact
-from jevons.economics.unitcost.known import find, known
+from jevons.economics.unitcost.known import Known, find, known
 from jevons.meter.lineages import lineage_of, lines
 
 FILE = "energy.toml"
 LOCAL = ("local", "student")
 """Providers of the price book that are this machine."""
+
+_RELEASE = re.compile(r"(?<!\d)\d{4}(?!\d)")
 
 Basis = Literal["architecture", "stated", "class", "this machine"]
 Pair = tuple[float, float]
@@ -135,16 +138,24 @@ def facts(provider: str, model: str, own: tuple[Size, ...] = ()) -> Facts:
             return _sized("stated", size, line, model)
     if provider in LOCAL:
         return Facts("this machine", provider, provider, "its own time and watts")
-    try:
-        return Facts("architecture", find(model).name, line, find(model).source, architecture=known(model))
-    except UnknownFact:
-        pass  # closed, or not in the list
+    if (named := _known(model)) is not None:
+        return Facts("architecture", named.name, line, named.source, architecture=known(model))
     if lineage in {one.lineage for one in lines()}:
         place = f"{line}/{lineage.tier}"
         for size in assumed().classes:
             if any(fnmatchcase(place, pattern) for pattern in size.match):
                 return _sized("class", size, line, model)
     raise _nothing(model, "nobody has classified it")
+
+
+def _known(model: str) -> Known | None:
+    """An open model; None if it is closed, not in the list, or of another release than the one there: Mistral Large 2407 is dense, 2512 is not."""
+    try:
+        found = find(model)
+    except UnknownFact:
+        return None
+    spellings = " ".join((found.name, found.hub, *found.aliases))
+    return found if all(release in spellings for release in _RELEASE.findall(model)) else None
 
 
 def _sized(basis: Basis, size: Size, line: str, model: str) -> Facts:

@@ -142,7 +142,8 @@ def _energy(step: Demand, on: System, efficiencies: Efficiencies) -> float:
 def _fitting(arch: Architecture, form: Precision, kv: CachePrecision, name: str, batch: int) -> System:
     """The fewest devices, 1, 2, 4, 8 or 16, that hold the weights and `batch` sequences. Raises DoesNotFit."""
     for devices in DEVICES:
-        on = System(part(name), tensor=devices)
+        # What heads cannot divide, a compressed cache, is not read by every device: each keeps the caches of its own sequences.
+        on = System(part(name), data=devices, spread=True) if arch.kv_heads == 1 else System(part(name), tensor=devices)
         try:
             if capacity(arch, form, kv, on, ROOM) >= batch:
                 return on

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from html import escape
 from math import ceil, floor, log10
 
-from jevons.economics.energy.report import Energy, Row
+from jevons.economics.energy.report import IN_ORDER, Energy, Row
 from jevons.economics.waterfall import STYLE, WIDTH
 
 LEFT, RIGHT, TOP, ROW, ROWS_MAX = 210, 150, 62, 38, 12
@@ -23,7 +23,7 @@ LEAST = 1.06
 def picture(found: Energy) -> str | None:
     """Of the rows with most energy, and of all."""
     shown = [row for row in found.rows if row.wh_high > 0]
-    shown = sorted(shown, key=lambda row: -row.wh)[:ROWS_MAX] if found.by not in ("day", "run", "call") else shown[-ROWS_MAX:]
+    shown = sorted(shown, key=lambda row: -row.wh)[:ROWS_MAX] if found.by not in IN_ORDER else shown[-ROWS_MAX:]
     if not shown:
         return None
     rows = [*shown, found] if len(found.rows) > 1 else shown

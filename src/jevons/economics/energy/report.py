@@ -26,9 +26,11 @@ from jevons.ledger.errors import Unknown
 
 By = Literal["model", "org", "team", "key", "agent", "day", "run", "call"]
 WAYS: tuple[By, ...] = get_args(By)
+IN_ORDER: tuple[By, ...] = ("day", "call")
+"""Parts that follow each other."""
 J_PER_WH = 3600.0
 CALLS_MAX = 100_000
-"""Rows of a report: a call each is asked for at most so many."""
+"""Rows that are read: by call, there may be more than anybody reads."""
 
 _ORG = "coalesce(settings ->> 'org', 'default')"
 _TEAM = "coalesce(settings ->> 'team', '')"
@@ -113,7 +115,7 @@ class Energy(Row, kw_only=True):
 
     by: str
     rows: list[Row]
-    """The most energy first; days, runs and calls in their order."""
+    """The most energy first; days and calls in their order."""
     grid: str
     grid_gco2e_per_kwh: tuple[float, ...]
     """At 5, 50 and 95 %."""
@@ -194,9 +196,7 @@ def _added_up(found: list[tuple[Any, ...]], by: By, place: Grid, own: tuple[Size
         whole.append(sums)
         _say(row, sums, grams)
     _say(everything, scenarios.total(whole), grams)
-    everything.rows = (
-        list(rows.values()) if by in ("day", "run", "call") else sorted(rows.values(), key=lambda row: (-row.wh, row.label))
-    )
+    everything.rows = list(rows.values()) if by in IN_ORDER else sorted(rows.values(), key=lambda row: (-row.wh, row.label))
     everything.models, everything.unknown = known.sources(), list(known.missing.values())
     return everything
 
