@@ -75,6 +75,7 @@ def test_windows_are_the_published_ones() -> None:
     assert shape(known("gemma-2-9b")) == [(21, 4096), (21, None)]
     assert shape(known("gpt-oss-120b")) == [(18, 128), (18, None)]
     assert shape(known("llama-4-scout")) == [(36, 8192), (12, None)]
+    assert shape(known("gemma-4-31b")) == [(50, 1024), (10, None)]
     assert shape(known("mistral-7b-v0.1")) == [(32, 4096)] and shape(known("mistral-7b")) == [(32, None)]
     assert shape(known("olmo-3-7b")) == [(24, 4096), (8, None)]
 
@@ -90,6 +91,12 @@ def test_layers_that_keep_a_state_are_counted_apart() -> None:
 def test_a_compressed_cache_cannot_be_divided_by_heads() -> None:
     assert isinstance(known("deepseek-r1").attention, Latent)
     assert (known("deepseek-r1").kv_heads, known("deepseek-r1").heads, known("llama-3.1-70b").kv_heads) == (1, 128, 8)
+
+
+def test_keys_and_values_made_by_one_matrix_are_both_kept() -> None:
+    far = known("gemma-4-31b").groups[1].mixer
+    assert isinstance(far, Attention)
+    assert far.params(5376) == 5376 * (16_384 + 2_048 + 16_384) and far.cache_elements == 2 * 2_048
 
 
 def test_layers_found_by_search_differ_among_themselves() -> None:

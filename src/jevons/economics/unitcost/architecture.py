@@ -29,9 +29,12 @@ class Attention(msgspec.Struct, frozen=True, tag=True):
     """The window begins anew at every multiple of itself (Llama 4), instead of sliding."""
     gated: bool = False
     """The queries' matrix makes a gate of the output too (Qwen3-Next)."""
+    one_matrix: bool = False
+    """Keys and values are made by one matrix, and normed apart (Gemma 4's far layers): both are kept."""
 
     def params(self, hidden: int) -> int:
-        return hidden * self.head_dim * (self.heads * (3 if self.gated else 2) + 2 * self.kv_heads)
+        made = self.heads * (3 if self.gated else 2) + self.kv_heads * (1 if self.one_matrix else 2)
+        return hidden * self.head_dim * made
 
     @property
     def cache_elements(self) -> int:

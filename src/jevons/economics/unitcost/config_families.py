@@ -253,6 +253,24 @@ def _llama4(fields: Fields) -> list[Layer]:
     return [(near if near_ones[index] else far, mixture if index in chosen else dense) for index in range(layers)]
 
 
+def _gemma4(fields: Fields) -> list[Layer]:
+    """Five near layers to a far one, whose heads are wider and fewer, and may make keys and values by one matrix. Experts, if there are any,
+    stand beside the dense feed-forward, which all tokens take. The models for phones set fields that are not known here."""
+    layers = _count(fields)
+    types = fields.listed("layer_types", layers)
+    far = [kind == "full_attention" for kind in types] if types else [(index + 1) % 6 == 0 for index in range(layers)]
+    near = _attention(fields, fields.whole("sliding_window"))
+    one = fields.flag("attention_k_eq_v")
+    wide, fewer = fields.whole("global_head_dim", default=near.head_dim), fields.optional("num_global_key_value_heads")
+    full = Attention(near.heads, fewer if one and fewer else near.kv_heads, wide, one_matrix=one)
+    width = fields.whole("intermediate_size")
+    feed: FeedForward = Dense(width)
+    if fields.flag("enable_moe_block"):
+        active = fields.whole("top_k_experts", "num_experts_per_tok")
+        feed = Experts(fields.whole("num_experts"), active, fields.whole("moe_intermediate_size"), width)
+    return [(full if is_far else near, feed) for is_far in far]
+
+
 def _nemotron_hybrid(fields: Fields) -> list[Layer]:
     """A layer is a mixer or a feed-forward alone: M Mamba 2, * attention, - dense, E experts."""
     letters = {"mamba": "M", "attention": "*", "mlp": "-", "moe": "E"}
@@ -336,6 +354,7 @@ FAMILIES: dict[str, Family] = {
     "gemma": Family(_dense(), tied=True),
     "gemma2": Family(_dense(_alternate(2)), tied=True, defaults=_GEMMA2),
     "gemma3": Family(_dense(_alternate(6)), tied=True, defaults=_GEMMA3),
+    "gemma4": Family(_gemma4, tied=True),
     "cohere": Family(_dense(), tied=True),
     "cohere2": Family(_dense(_alternate(4)), tied=True),
     "granite": Family(_dense()),

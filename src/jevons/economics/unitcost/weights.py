@@ -92,6 +92,12 @@ _OWN: dict[tuple[str, str], _Format] = {
     ),
     ("deepseek_v32", "nvfp4"): _Format(4.5, "fp4", _LESS_ATTENTION, "nvidia/DeepSeek-V3.2-NVFP4, hf_quant_config.json, as V3.1"),
     ("minimax_m2", "nvfp4"): _Format(4.5, "fp4", _LESS_ATTENTION, "nvidia/MiniMax-M2.5-NVFP4, hf_quant_config.json"),
+    ("gemma4", "nvfp4"): _Format(
+        4.5,
+        "fp4",
+        _LESS_ATTENTION | {"shared"},
+        "nvidia/Gemma-4-31B-IT-NVFP4 and nvidia/Gemma-4-26B-A4B-NVFP4, hf_quant_config.json",
+    ),
     ("qwen3_5_moe", "nvfp4"): _Format(
         4.5, "fp4", _LESS_ATTENTION | {"shared"}, "nvidia/Qwen3.5-397B-A17B-NVFP4, hf_quant_config.json"
     ),
