@@ -20,7 +20,7 @@ from jevons.economics.unitcost.errors import DoesNotFit, UnitCostError, UnknownF
 from jevons.economics.unitcost.hardware import part
 from jevons.economics.unitcost.known import known
 from jevons.economics.unitcost.part import Part
-from jevons.economics.unitcost.serving import Load, capacity, steady
+from jevons.economics.unitcost.serving import Load, steady
 from jevons.economics.unitcost.steps import System, system
 from jevons.economics.unitcost.weights import CachePrecision, Precision, cache_precision, precision
 
@@ -259,19 +259,20 @@ COPY_DEVICES = (1, 2, 4, 8)
 
 def division(arch: Architecture, weights: Precision, kv: CachePrecision, piece: Part, devices: int, load: Load) -> System:
     """One copy of a run that does not say how it is divided: who submits a run takes the fastest, so the fastest by the rates that parameters
-    have before any row (`PRIORS`). Raises DoesNotFit if the model fits on none."""
+    have before any row (`PRIORS`). Raises DoesNotFit, UnknownFact if there is no division that can be worked out."""
     usual = rates({name: prior.median for name, prior in PRIORS.items()})
     sizes = [size for size in {*COPY_DEVICES, devices} if devices % size == 0]
     tried = [System(piece, size) for size in sizes if size in COPY_DEVICES or size == devices == 1]
     tried += [System(piece, 1, size, spread=True) for size in sizes if arch.experts and size > 1]
     found: dict[float, System] = {}
+    failed: UnitCostError | None = None
     for on in tried:
         try:
             cycle = steady(arch, weights, kv, on, load)
-        except DoesNotFit:
+        except (DoesNotFit, UnknownFact) as error:
+            failed = error
             continue
         found[cycle.tokens / cycle.seconds(usual) / on.devices] = on
-    if not found:
-        capacity(arch, weights, kv, System(piece, max(sizes)), load.prompt + load.output)
-        raise DoesNotFit(f"{arch.name} does not fit on {devices} x {piece.name}")
+    if failed and not found:
+        raise failed
     return found[max(found)]

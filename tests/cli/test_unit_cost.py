@@ -1,0 +1,112 @@
+"""`jevons unit-cost`: a prediction from a name, a config.json and a file of weights; a check and a fit of a table; messages."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from jevons.economics.unitcost.efficiency import shipped
+from jevons.engine.models import find_model
+from tests.cli.conftest import Run
+from tests.economics.unitcost.test_measured import made, table
+
+
+def test_a_prediction(jevons: Run) -> None:
+    line = ("unit-cost", "predict", "llama-3.3-70b", "--on", "H100", "--devices", "2", "--weights", "fp8", "--cached", "0.5")
+    shown = jevons(*line).out
+    for words in ("tokens/s a user", "plain roofline", "joules a token", "prompts, kept", "takes the most time", "rented"):
+        assert words in shown
+    found = jevons(*line, "--json").json
+    assert found["batch"] == found["batch_fits"]
+    assert found["device_tok_s"]["low"] < found["device_tok_s"]["value"] < found["device_tok_s"]["high"]
+    assert found["cost"]["output_per_million"]["p50_nusd"] > found["cost"]["input_per_million"]["p50_nusd"] > 0
+    assert found["answer_per_million"]["p50_nusd"] > found["cost"]["output_per_million"]["p50_nusd"]
+    assert (found["prompt"], found["cached"]) == (500, 500)
+    assert found["from_parents"] == []
+
+
+def test_the_best_batch_above_a_floor(jevons: Run) -> None:
+    line = (
+        "unit-cost",
+        "predict",
+        "deepseek-r1",
+        "--on",
+        "H200",
+        "--devices",
+        "8",
+        "--parallel",
+        "dep",
+        "--weights",
+        "fp8",
+        "--best",
+    )
+    found = jevons(*line, "--floor", "30", "--speculative", "1:0.8", "--usd-per-hour", "1:2:3", "--json").json
+    assert found["user_tok_s"]["value"] >= 30
+    assert found["experts_apart"]
+    refused = jevons(*line, "--floor", "9000")
+    assert "cannot be met" in refused.err
+    assert "--best needs --floor" in jevons(*line).err
+
+
+def test_a_model_as_a_file(jevons: Run, tmp_path: Path) -> None:
+    config = tmp_path / "mine" / "config.json"
+    config.parent.mkdir()
+    llama = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
+    config.write_text(json.dumps({"model_type": "llama", "intermediate_size": 128, "vocab_size": 1000, **llama}))
+    found = jevons("unit-cost", "predict", str(config), "--on", "L4", "--batch", "1", "--weights", "int8", "--json").json
+    assert found["model"] == "mine"
+    assert found["cost"] is None
+    assert "no rent of L4 is known" in found["price_unknown"]
+    assert found["from_parents"] == ["dense int8: no measured rows; taken from dense fp8, so wider than shown"]
+    shown = jevons("unit-cost", "predict", str(config), "--on", "L4", "--batch", "1", "--weights", "int8").out
+    assert "no measured rows" in shown
+    packaged = jevons("unit-cost", "predict", str(find_model().path), "--on", "H100", "--batch", "1", "--json").json
+    assert packaged["weight_bytes"] < 200e6
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (("nothing.json",), "cannot be read as a config.json"),
+        (("nothing.gguf",), "cannot be read"),
+        (("no-such-model",), "architecture of 'no-such-model' is not known"),
+        (("llama-3.3-70b", "--parallel", "sideways"), "not understood"),
+        (("llama-3.1-8b", "--kv", "int3"), "int3"),
+        (("llama-3.3-70b",), "More devices, fewer bits"),
+        (("llama-3.1-8b", "--speculative", "lots"), "not DRAFTED:ACCEPTANCE"),
+        (("llama-3.1-8b", "--speculative", "3:1.5"), "0 to 1"),
+        (("llama-3.1-8b", "--speculative", "3:0.5:no-such-model"), "not known"),
+    ],
+)
+def test_what_cannot_be_predicted_is_said(jevons: Run, line: tuple[str, ...], said: str) -> None:
+    refused = jevons("unit-cost", "predict", *line, "--on", "H100")
+    assert refused.status
+    assert said in " ".join(refused.err.split())
+    assert "Traceback" not in refused.err
+
+
+def test_no_config_but_a_list(jevons: Run, tmp_path: Path) -> None:
+    file = tmp_path / "list.json"
+    file.write_text("[1]")
+    assert "holds no object" in jevons("unit-cost", "predict", str(file), "--on", "H100").err
+
+
+def test_a_check_and_a_fit(jevons: Run, tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text(made(shipped()) + table({"model": "no-such-model"}).splitlines()[1] + "\n")
+    found = jevons("unit-cost", "check", str(file), "--json").json
+    assert found["median_ape_spec_pct"] == 0
+    assert (found["rows"], found["judged"], found["unjudged"]) == (46, 45, 1)
+    assert found["not_judged"][0]["id"] == "R0"
+    assert len(found["points"]) == 45
+    shown = jevons("unit-cost", "check", str(file)).out
+    assert "1 rows could not be judged" in shown
+    target = tmp_path / "mine.toml"
+    fitted = jevons("unit-cost", "fit", str(file), "--resamples", "1", "--to", str(target), "--json").json
+    assert fitted["source"] == "rows.csv: 45 of 46 rows, 5 models"
+    assert "Written by" in target.read_text()
+    assert "before any row" in jevons("unit-cost", "fit", str(file), "--resamples", "0").out
+    file.write_text("a,b\n1,2\n")
+    assert "no table of measured throughput" in jevons("unit-cost", "check", str(file)).err
+    file.write_bytes(b"\xff\xfe\x00")
+    assert "cannot be read as a table" in jevons("unit-cost", "check", str(file)).err

@@ -1,0 +1,208 @@
+"""Rows of a table as systems under loads: what is filled in, what is refused and why, a fit that finds what made the rows, a check of all."""
+
+import csv
+import io
+from dataclasses import replace
+from math import exp, log
+
+import pytest
+
+from jevons.economics.unitcost.check import check, median_ape
+from jevons.economics.unitcost.efficiency import PRIORS, Efficiencies, engine, read, shipped, written
+from jevons.economics.unitcost.errors import UnitCostError
+from jevons.economics.unitcost.fit import errors, fitted, joules, stacked
+from jevons.economics.unitcost.measured import COLUMNS, Point, points, rows
+from jevons.economics.unitcost.serving import steady
+
+ROW = {
+    "id": "A", "model": "llama-3.1-8b", "weight_precision": "fp8", "hardware": "NVIDIA H100-SXM-80GB", "n_accelerators": "1",
+    "parallelism": "TP1", "framework": "TensorRT-LLM 1.0 (PyTorch backend)", "scenario": "offline max throughput", "isl": "1000",
+    "osl": "1000", "metric": "output_tokens", "tokens_per_s_total": "15220.0",
+}  # fmt: skip
+CHAT = {
+    "framework": "vLLM",
+    "scenario": "ML.ENERGY v3 lm-arena-chat",
+    "batch_or_concurrency": "63.9",
+    "isl": "",
+    "osl": "400",
+    "weight_precision": "bf16",
+}
+MLPERF = {"scenario": "MLPerf v5.1 closed Offline", "isl": "", "osl": "", "parallelism": "", "n_accelerators": "8"}
+
+
+def table(*changes: dict[str, str]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, (*COLUMNS, "note"))
+    writer.writeheader()
+    writer.writerows({**ROW, "id": f"R{number}", **change} for number, change in enumerate(changes))
+    return text.getvalue()
+
+
+def one(**change: str) -> Point:
+    judged, unjudged = points(rows(table(change)))
+    assert not unjudged, unjudged
+    return judged[0]
+
+
+def refused(**change: str) -> str:
+    judged, unjudged = points(rows(table(change)))
+    assert not judged
+    return unjudged[0].reason
+
+
+def test_what_a_row_says() -> None:
+    found = one()
+    assert (found.load.prompt, found.load.output, found.load.batch, found.load.requests) == (1000, 1000, None, 3000)
+    assert (found.on.devices, found.kv.name, found.precision.name, found.tok_s) == (1, "fp8", "fp8", 15220)
+    assert found.estimated == ("keys and values in fp8: the framework's habit",)
+
+
+def test_what_a_row_leaves_out_is_filled_in_and_said() -> None:
+    chat = one(**CHAT)
+    assert (chat.load.prompt, chat.load.batch, chat.kv.name) == (200, 63.9, "bf16")
+    assert any("prompts of 200 tokens: assumption" in line for line in chat.estimated)
+    offline = one(**{**MLPERF, "model": "llama2-70b", "hardware": "AMD Instinct MI300X-192GB-750W"})
+    assert (offline.load.prompt, offline.load.output, offline.on.part.name, offline.wall) == (290, 294, "MI300X", True)
+    assert offline.tok_s == pytest.approx(15220 * offline.on.devices / 8)  # of one copy
+    assert any("copies" in line for line in offline.estimated)
+    mixture = one(**{**MLPERF, "model": "deepseek-r1", "hardware": "B200", "weight_precision": "fp4"})
+    assert mixture.on.spread
+    host = one(**{**MLPERF, "n_accelerators": "2", "hardware": "2x Intel Xeon 6980P", "weight_precision": "int8"})
+    assert host.load.batch == 128
+
+
+def test_units_of_a_table() -> None:
+    each = one(tokens_per_s_total="", tokens_per_s_per_accelerator="100", n_accelerators="8", parallelism="TP8")
+    assert each.tok_s == 800
+    both = one(metric="total_tokens", isl="3000")
+    assert both.tok_s == 15220 / 4
+    unit = one(model="deepseek-r1", hardware="H800", n_accelerators="8", parallelism="decode EP144 (18-node unit)")
+    assert (unit.on.devices, unit.tok_s) == (144, 15220 / 8 * 144)
+    assert one(model="gpt-oss-20b").precision.name == "mxfp4"  # no others were published
+    assert one(kv_precision="bf16").kv.name == "bf16"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"model": "no-such-model"}, "architecture of 'no-such-model' is not known"),
+        ({"hardware": "Banana 9000"}, "no part 'Banana 9000'"),
+        ({"weight_precision": "int3"}, "int3"),
+        ({"metric": "requests"}, "neither output_tokens nor total_tokens"),
+        ({"osl": ""}, "length of answers (osl) is not given"),
+        ({"isl": ""}, "length of prompts (isl) is not given"),
+        ({"isl": "many"}, "isl is 'many', not a number"),
+        ({"tokens_per_s_total": "-3"}, "not above zero"),
+        ({"tokens_per_s_total": ""}, "tokens_per_s_total is not given"),
+        ({"n_accelerators": ""}, "n_accelerators is not given"),
+        ({"parallelism": "sideways"}, "not understood"),
+    ],
+)
+def test_a_row_that_cannot_be_judged_says_why(change: dict[str, str], said: str) -> None:
+    assert said in refused(**change)
+
+
+def test_what_is_no_table_is_said() -> None:
+    with pytest.raises(UnitCostError, match="17 of 17 columns are missing, the first is id"):
+        rows("a,b\n1,2\n")
+    with pytest.raises(UnitCostError, match="no rows"):
+        rows(table())
+    with pytest.raises(UnitCostError, match="columns are missing"):
+        rows("")
+
+
+def test_engines_by_the_names_of_tables() -> None:
+    names = {"vLLM": "vllm", "TensorRT-LLM 1.0 (PyTorch backend)": "tensorrt-llm", "TRT-LLM": "tensorrt-llm", "SGLang": ""}
+    assert {name: engine(name) for name in names} == names
+
+
+def made(efficiencies: Efficiencies, off: float = 1.0) -> str:
+    """A table of runs that do exactly as `efficiencies` say, `off` by a factor."""
+    changes: list[dict[str, str]] = []
+    for model in ("llama-3.1-8b", "qwen3-14b", "qwen3-30b-a3b", "gpt-oss-20b", "gemma-3-27b"):
+        changes += [{**CHAT, "model": model, "batch_or_concurrency": str(batch)} for batch in (2, 8, 32, 64, 90)]
+        changes += [
+            {"model": model, "isl": str(prompt), "osl": str(output)}
+            for prompt, output in ((128, 2048), (5000, 500), (2048, 128), (9000, 9))
+        ]
+    judged, unjudged = points(rows(table(*changes)))
+    assert not unjudged
+    for change, point in zip(changes, judged, strict=True):
+        cycle = steady(point.arch, point.precision, point.kv, point.on, point.load)
+        seconds = cycle.seconds(efficiencies.rates(point.framework))
+        change["tokens_per_s_total"] = repr(off * cycle.tokens / seconds)
+        if point.framework == "vLLM":
+            change["joules_per_token"] = repr(700 * efficiencies.power.share(cycle.step, seconds) * seconds / cycle.tokens)
+    return table(*changes)
+
+
+TRUE = replace(
+    shipped(), parameters={**shipped().parameters, "read": 0.7, "dense": 0.5, "sequence_s.vllm": 3e-5, "cache": 0.5}, resamples=()
+)  # fmt: skip
+
+
+def test_a_fit_finds_what_made_the_rows() -> None:
+    judged, _ = points(rows(made(TRUE)))
+    found = stacked(judged)
+    fit = fitted(found, resamples=2, on="2026-11-22", source="made")
+    assert abs(errors(found, fit)).max() < 0.1
+    assert fit.parameters["read"] == pytest.approx(0.7, rel=0.1)
+    assert fit.parameters["sequence_s.vllm"] == pytest.approx(3e-5, rel=0.3)
+    measured = [
+        (told, point.joules_per_token) for told, point in zip(joules(found, fit), judged, strict=True) if point.joules_per_token
+    ]
+    assert len(measured) == 25
+    assert all(told == pytest.approx(was, rel=0.2) for told, was in measured)
+    assert fit.spread < 0.1
+    assert len(fit.draws()) == 2
+    low, high = fit.interval("read")
+    assert low <= high
+    again = read(written(fit))
+    assert again.parameters["read"] == pytest.approx(fit.parameters["read"], rel=1e-4)
+    assert (again.fitted, again.source, again.rows) == ("2026-11-22", "made", fit.rows)
+
+
+def test_a_fit_needs_models() -> None:
+    judged, _ = points(rows(table({}, {"isl": "500"})))
+    with pytest.raises(UnitCostError, match="rows of 3 models or more"):
+        fitted(stacked(judged))
+
+
+def test_a_check_of_rows_that_do_as_predicted() -> None:
+    found = check(made(shipped()), shipped())
+    figures = found.figures
+    assert figures["judged"] == figures["rows"] == 45
+    assert figures["median_ape_spec_pct"] == figures["median_ape_calibrated_pct"] == figures["median_ape_joules_pct"] == 0
+    assert figures["inside_90_pct"] == 100
+    assert figures["plain_roofline_ape_pct"] > 20  # type: ignore[operator]
+    assert figures["calibrated_rows"] == 5 * (2 + 1)  # three of five and three of four are known
+    assert found.by("framework")["vLLM"] == (25, 0)
+
+
+def test_three_points_tell_what_is_off_everywhere() -> None:
+    found = check(made(shipped(), off=0.6), shipped()).figures
+    assert found["median_ape_spec_pct"] == pytest.approx(66.7, abs=0.1)
+    assert found["median_ape_calibrated_pct"] < 5  # type: ignore[operator]
+
+
+def test_no_row_is_dropped() -> None:
+    text = table({}, {"model": "no-such-model"}, {"model": "llama-3.1-405b", "weight_precision": "bf16"}, {"isl": "500"})
+    found = check(text, shipped())
+    assert [row.id for row in found.unjudged] == ["R1", "R2"]
+    assert "GB of weights on each" in found.unjudged[1].reason
+    assert found.figures["rows"] == 4
+    nothing = check(table({"model": "no-such-model"}), shipped())
+    assert nothing.figures["median_ape_spec_pct"] is None
+    assert nothing.figures["inside_90_pct"] is None
+
+
+def test_classes_without_rows_name_their_parents() -> None:
+    classes = {(row["numbers"], row["matrices"], row["phase"]): row for row in shipped().classes()}
+    assert classes["fp8", "dense", "prefill"]["from"] is None
+    taken, own = classes["int8", "dense", "prefill"], classes["fp8", "dense", "prefill"]
+    assert (taken["from"], taken["share"]) == ("dense fp8", own["share"])
+    assert log(taken["high"] / taken["low"]) > log(own["high"] / own["low"])
+    assert set(shipped().parameters) == set(PRIORS)
+    assert median_ape([log(1.1), None, log(0.9), log(1.5)]) == pytest.approx(10, abs=0.01)
+    assert median_ape([]) is None
+    assert all(row["low"] <= row["share"] <= max(row["high"], row["share"]) <= exp(0) for row in classes.values())
