@@ -37,13 +37,13 @@ class Served(NamedTuple):
 @click.command()
 @MODEL
 @click.option("--threads", type=click.IntRange(1, 64), help="Default: those that the engine uses.")
-@click.option("--rounds", type=click.IntRange(1, 100), default=5, show_default=True, help="Of everything; the median counts.")
+@click.option("--quick", is_flag=True, help="Only the types of that file, and one round of five: a few seconds, and rougher.")
 @as_json
-def calibrate(model: Path | None, threads: int | None, rounds: int, json: bool) -> None:
+def calibrate(model: Path | None, threads: int | None, quick: bool, json: bool) -> None:
     """Measure what the local engine's operations take here, in under a minute: then its speed with any file can be predicted.
 
     MODEL: a GGUF file (default: the one that is served). Its types of weights are measured beside the common ones, and three whole steps of it.
-    What is found is kept in JEVONS_HOME/local_rates.json.
+    It wants the machine for itself, and 1.5 GB of memory. What is found is kept in JEVONS_HOME/local_rates.json.
     """
     from jevons.economics.unitcost.local import calibrated, with_layers
     from jevons.economics.unitcost.local_saved import FILE, Calibration, Point
@@ -54,7 +54,7 @@ def calibrate(model: Path | None, threads: int | None, rounds: int, json: bool) 
 
     served = _served(model, threads)
     click.echo(f"Measuring {served.path.name}, back end {served.variant}, threads: {served.threads} …", err=True)
-    found = apart(measure, served.path, served.threads, variant=served.variant, kv_type=served.kv_type, rounds=rounds)
+    found = apart(measure, served.path, served.threads, variant=served.variant, kv_type=served.kv_type, quick=quick)
     rates = _rates(found.kernels)
     rates = with_layers(rates, _model(DENSE, rates), found.tiny_s, _model(STORED, rates), found.mixture_s)
     predicted = _model(served.path, rates)

@@ -18,6 +18,7 @@ from jevons.engine.rates.steps import Observed, opened
 
 KEPT, NEW = 128, 256
 TINY_KEPT, TINY_STEPS = 32, 12
+ROUNDS = 5
 COMMON = ("F16", "Q8_0", "Q4_0", "Q4_1", "Q4_K", "Q5_K", "Q6_K")
 """Types that are always measured: most files are made of these."""
 
@@ -43,11 +44,11 @@ def types(path: Path) -> tuple[list[str], list[str]]:
     return sorted({tensor.type for tensor in matrices if "_exps." not in tensor.name}), sorted(stacks)
 
 
-def calibrate(path: Path, threads: int, *, variant: str | None = None, kv_type: str = "f16", rounds: int = 5) -> Calibrated:
-    """About four seconds a round, and what it takes to load the model. Raises NativeError, gguf.NotGguf, OSError."""
+def calibrate(path: Path, threads: int, *, variant: str | None = None, kv_type: str = "f16", quick: bool = False) -> Calibrated:
+    """In half a minute. `quick`: the types of the file alone, and one round. Raises NativeError, gguf.NotGguf, OSError."""
     library = open_library(variant=variant)
     asked = [types(file) for file in (path, DENSE, STORED)]
-    matrices = sorted({*COMMON, *(kind for found, _ in asked for kind in found)})
+    matrices = sorted({*(() if quick else COMMON), *(kind for found, _ in asked for kind in found)})
     stacks = sorted({kind for _, found in asked for kind in found})
     phases = [(1, 1), (1, LOCAL_SLOTS), (NEW, 1)]
     seconds: dict[tuple[int, int], list[float]] = {phase: [] for phase in phases}
@@ -58,7 +59,7 @@ def calibrate(path: Path, threads: int, *, variant: str | None = None, kv_type: 
         opened(path, threads, sequences=LOCAL_SLOTS, context_tokens=KEPT + NEW, kv_type=kv_type, library=library) as steps,
     ):
         state = steps.fill(KEPT)
-        for _ in range(rounds):
+        for _ in range(1 if quick else ROUNDS):
             bench.round()
             for new, batch in phases:
                 seconds[new, batch].append(steps.decode(batch, KEPT) if new == 1 else steps.prefill(new, KEPT))
