@@ -8,9 +8,10 @@ from jevons.cli.tables import console, plain, whole
 from jevons.core.money import short_usd
 
 if TYPE_CHECKING:
-    from jevons.economics.forecast.document import Exhaustion, Fan, Forecast
+    from jevons.economics.forecast.document import Exhaustion, Fan, Forecast, Within
 
 TIMES_DIGITS = 3
+CHANCE_SHOWN_MIN = 0.01
 UNITS = ((10**12, " T"), (10**9, " B"), (10**6, " M"))
 
 
@@ -147,14 +148,18 @@ def _budgets(found: "Forecast") -> None:
     title = "\nBudgets: by when they are used up with so much probability (— = not before the last month ends)"
     table = plain("budget", "of", "limit", "so far", "10 %", "50 %", "90 %", "ever", "this window", "the next", title=title)
     for one in found.exhaustion:
-        windows = [
-            f"{100 * within.probability:.0f} %{f' ({within.median_day})' if within.median_day else ''}" for within in one.windows
-        ]
+        windows = [_window(within) for within in one.windows]
         table.add_row(
             one.name, one.subject, f"{short_usd(one.limit_nusd)}/{one.per}", short_usd(one.posted_nusd), *_days(one),
             f"{100 * one.probability:.0f} %", *[*windows, "", ""][:2],
         )  # fmt: skip
     whole(table)
+
+
+def _window(of: "Within") -> str:
+    """The median day is of the paths on which it comes to that: of hardly any it says nothing."""
+    chance = f"{100 * of.probability:.0f} %"
+    return f"{chance} ({of.median_day})" if of.median_day and of.probability >= CHANCE_SHOWN_MIN else chance
 
 
 def _days(one: "Exhaustion") -> list[str]:
