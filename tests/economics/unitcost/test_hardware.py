@@ -124,6 +124,9 @@ def test_a_file_of_the_users_own_overrides_and_adds(tmp_path: Path) -> None:
         ('[[part]]\nname = "H100-SXM-80GB"\naliases = "H1"', "write aliases ="),
         ('[[part]]\nname = "H100-SXM-80GB"\ndisputes = [{ figure = "tdp_w" }]', "write disputes ="),
         ('[[part]]\nname = "H100-SXM-80GB"\nsource = 1', "write source ="),
+        ('[[part]]\nname = "H100-SXM-80GB"\nsources = "x"', "write source ="),
+        ('[[part]]\nname = "H100-SXM-80GB"\ndisputes = [{ figure = "speed", value = 1, source = "x" }]', "write disputes ="),
+        ('[[part]]\nname = "H100-SXM-80GB"\ndisputes = 3', "write disputes ="),
     ],
 )  # fmt: skip
 def test_a_bad_file_is_named_with_its_place(tmp_path: Path, text: str, said: str) -> None:

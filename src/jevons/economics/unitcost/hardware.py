@@ -182,9 +182,9 @@ class _Entry:
 
     def _sources(self, values: Iterable[str]) -> dict[str, str]:
         """Ours: `sources` by group or figure, beginning with codes of the file's [sources]. The user's: one `source` for the entry."""
-        if "sources" in self.table:
-            return {str(key): str(text) for key, text in self.table["sources"].items()}
-        text = self.table.get("source", f"stated in your {FILE}")
-        if not isinstance(text, str):
+        given, text = self.table.get("sources", {}), self.table.get("source", f"stated in your {FILE}")
+        if not isinstance(text, str) or not isinstance(given, dict):
             raise self.bad('write source = "where you have it from"')
+        if given:
+            return {str(key): str(said) for key, said in given.items()}
         return dict.fromkeys(values, text)
