@@ -4,9 +4,13 @@ import time
 from pathlib import Path
 from xml.etree import ElementTree
 
+import msgspec
 import pytest
 
 from jevons.core.usage import Usage
+from jevons.economics.unitcost.local import Rates
+from jevons.economics.unitcost.local_saved import FILE, Calibration
+from jevons.engine.experts.routing import DENSE
 from jevons.ledger.rollup import HOUR_MS
 from tests.cli.conftest import Run
 from tests.economics.test_workload import call, ledger
@@ -44,6 +48,18 @@ def test_a_month_bought_and_built(jevons: Run, used: Path, tmp_path: Path) -> No
     assert ElementTree.parse(tmp_path / "cross.svg").getroot().tag.endswith("svg")
     said = jevons(*ASK, "--agent", "codex", "--of", "sm*", "--usd-per-hour", "2", "--purchase-usd", "30000").out
     assert "H100-SXM-80GB, rented" in said and "is not the models" in said and "$1,461.00" in said and "bought at $30,000" in said
+
+
+def test_this_machine_with_the_model_that_it_serves(jevons: Run, used: Path) -> None:
+    line, small = {512: [(1, 1e-10), (128, 1e-8)]}, dict.fromkeys(("norm", "add", "gate", "rope"), (1e-7, 1e-10))
+    rates = Rates(1, "haswell", "f16", {"F32": line, "Q8_0": line}, {}, {64: (1e-8, 1e-9, 0.0)}, small)
+    (used.parent / FILE).write_bytes(msgspec.json.encode(Calibration(rates, "a.gguf", "EPYC", "2026-11-22T19:02Z", [], 1e-10)))
+    (used.parent / "jevons.toml").write_text(f'[engine]\nmodel = "{DENSE}"\n')
+    here = jevons(*ASK, "--json").json["ways"][6]
+    assert here["monthly"]["p50_nusd"] > 20 * 10**9 and here["tok_s_user"] > 20
+    assert "another model again, as calibrated 2026-11-22T19:02Z" in here["says"] and "assumed" in here["says"]
+    slow = jevons(*ASK, "--floor", "90", "--json").json["ways"][6]
+    assert slow["tok_s_user"] >= here["tok_s_user"]
 
 
 def test_what_is_missing_is_said_to_whom_can_give_it(jevons: Run, used: Path, tmp_path: Path) -> None:

@@ -156,7 +156,7 @@ def _here(home: Path, work: "Workload", floor: float) -> "Here | str":
     machine = load(home)
     stated = machine.stated if machine is not None else Stated()
     slow = "" if found.decode_tok_s / batch >= floor else f"; under {floor:g} tokens/s for each user"
-    says = f"{path.name}, another model again, as calibrated {saved.measured}{slow}; {stated}{'' if machine else ', assumed'}"
+    says = f"another model again, as calibrated {saved.measured}{slow}; {stated}{'' if machine else ', assumed'}"
     return Here(
         *(path.stem, found.prefill_tok_s, found.cached_tok_s, found.decode_tok_s, found.decode_tok_s / batch),
         *(LOCAL_OFF, stated.usd_per_hour, says),

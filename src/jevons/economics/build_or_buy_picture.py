@@ -142,7 +142,7 @@ def _names(scale: _Scale, ways: Sequence[Way]) -> Iterator[str]:
 
 
 def _cut(title: str) -> str:
-    return title if len(title) <= 30 else title[:29] + "…"
+    return title if len(title) <= 25 else title[:24] + "…"
 
 
 def _aloud(found: Comparison, ways: Sequence[Way]) -> str:

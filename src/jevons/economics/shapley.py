@@ -11,8 +11,9 @@ A lever's value is what it does by itself (`Split.own`) and half of each of its 
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from functools import lru_cache
 from itertools import combinations
-from math import factorial
+from math import factorial, fsum
 from typing import NamedTuple
 
 from jevons.core.money import allot
@@ -35,24 +36,24 @@ def shares(cost: Callable[[Set], int], names: Sequence[str]) -> dict[str, int]:
 
     Shares are exact fractions first; what rounding leaves goes to the largest remainders.
     """
-    exact = {name: _value(lambda levers: -Fraction(cost(levers)), name, names) for name in names}
-    scale = factorial(len(names))
-    total, parts = allot([int(exact[name] * scale) for name in names], scale)
+    everyone, scale = tuple(names), factorial(len(names))
+    exact = [-sum(weight * cost(levers) for levers, weight in _weights(everyone, (name,)).items()) for name in names]
+    total, parts = allot([int(share * scale) for share in exact], scale)
     assert total == cost(frozenset()) - cost(frozenset(names))
     return dict(zip(names, parts, strict=True))
 
 
 def split(value: Callable[[Set], float], names: Sequence[str]) -> Split:
     """Of numbers; logarithms, where levers multiply. They sum to the change but for rounding in the last places."""
-    exact = {levers: Fraction(value(levers)) for levers in subsets(names)}
-    values = {name: _value(exact.__getitem__, name, names) for name in names}
-    pairs = {pair: _interaction(exact.__getitem__, pair, names) for pair in combinations(names, 2)}
+    everyone = tuple(names)
+
+    def of(*together: str) -> float:
+        return fsum(float(weight) * value(levers) for levers, weight in _weights(everyone, together).items())
+
+    values = {name: of(name) for name in names}
+    pairs = {pair: of(*pair) for pair in combinations(names, 2)}
     own = {name: values[name] - sum(found for pair, found in pairs.items() if name in pair) / 2 for name in names}
-    return Split(
-        {name: float(found) for name, found in values.items()},
-        {name: float(found) for name, found in own.items()},
-        {pair: float(found) for pair, found in pairs.items()},
-    )
+    return Split(values, own, pairs)
 
 
 def subsets(names: Sequence[str]) -> list[Set]:
@@ -60,28 +61,16 @@ def subsets(names: Sequence[str]) -> list[Set]:
     return [frozenset(chosen) for size in range(len(names) + 1) for chosen in combinations(names, size)]
 
 
-def _value(value: Callable[[Set], Fraction], name: str, names: Sequence[str]) -> Fraction:
-    """The mean, over all orders, of what `name` adds when it comes after those before it."""
-    others = [other for other in names if other != name]
-    return sum(
-        (_weight(len(before), len(names)) * (value(before | {name}) - value(before)) for before in subsets(others)), Fraction(0)
-    )
-
-
-def _interaction(value: Callable[[Set], Fraction], pair: tuple[str, str], names: Sequence[str]) -> Fraction:
-    """As if the pair were one of the players: what it does beyond its two, in the mean over all orders of the rest."""
-    one, other = ({name} for name in pair)
-    rest = [name for name in names if name not in pair]
-    return sum(
-        (
-            _weight(len(before), len(names) - 1)
-            * (value(before | one | other) - value(before | one) - value(before | other) + value(before))
-            for before in subsets(rest)
-        ),
-        Fraction(0),
-    )
-
-
-def _weight(before: int, players: int) -> Fraction:
-    """The share of all orders of `players` in which just these come before a given one."""
-    return Fraction(factorial(before) * factorial(players - before - 1), factorial(players))
+@lru_cache(maxsize=256)
+def _weights(names: tuple[str, ...], together: tuple[str, ...]) -> dict[Set, Fraction]:
+    """What `together` do beyond all smaller sets of them, as a weighted sum over the values of all sets: Shapley's value of one, the
+    interaction of two. The mean over all orders in which they come as one player among the others.
+    """
+    rest = [name for name in names if name not in together]
+    players = len(rest) + 1
+    found = {}
+    for before in subsets(rest):
+        share = Fraction(factorial(len(before)) * factorial(players - len(before) - 1), factorial(players))
+        for some in subsets(together):
+            found[before | some] = share * (-1) ** (len(together) - len(some))
+    return found
