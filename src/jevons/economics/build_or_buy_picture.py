@@ -57,8 +57,8 @@ def picture(found: Comparison) -> str:
             f'<text class="head" x="0" y="20">{escape(title)}</text>',
             '<text class="quiet" x="0" y="39">Dollars a month by tokens a month, prompts and answers; both axes logarithmic. Projected.</text>',
             *_grid(scale),
-            f'<path class="rule" style="stroke-width:1.5" d="M{scale.x(today)} {TOP - 8}V{HEIGHT - BOTTOM}"/>',
-            f'<text class="strong" style="text-anchor:middle" x="{scale.x(today)}" y="{TOP - 12}">now {volume(today)}</text>',
+            f'<path class="rule" d="M{scale.x(today)} {TOP - 8}V{HEIGHT - BOTTOM}"/>',
+            f'<text class="strong" text-anchor="middle" x="{scale.x(today)}" y="{TOP - 12}">now {volume(today)}</text>',
             *(part for place, way in reversed(list(enumerate(ways))) for part in _line(scale, place, way)),
             *_crossings(scale, found, ways),
             *_names(scale, ways),
@@ -94,7 +94,7 @@ def _grid(scale: _Scale) -> Iterator[str]:
     for power in range(int(scale.left), int(scale.right) + 1):
         x = scale.x(10.0**power)
         yield f'<path class="grid" d="M{x} {TOP}V{HEIGHT - BOTTOM}"/>'
-        yield f'<text class="quiet" style="text-anchor:middle" x="{x}" y="{HEIGHT - BOTTOM + 18}">{volume(10.0**power)}</text>'
+        yield f'<text class="quiet" text-anchor="middle" x="{x}" y="{HEIGHT - BOTTOM + 18}">{volume(10.0**power)}</text>'
     yield f'<text class="quiet" x="{LEFT}" y="{HEIGHT - 12}">Circles: from here on building is cheaper.</text>'
 
 

@@ -174,7 +174,7 @@ def _grid(scale: _Scale, ticks: Sequence[float], found: Forecast) -> Iterator[st
     every = max(1, ceil(len(months) / 6))
     for month in months[::every]:
         x = scale.x(_middle(month.month))
-        yield f'<text class="quiet" x="{x}" y="{HEIGHT - BOTTOM + 18}" style="text-anchor:middle">{month.month}</text>'
+        yield f'<text class="quiet" x="{x}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{month.month}</text>'
     weight = round(100 * found.months[-1].history_weight)
     said = f"{found.weeks:g} weeks of history; growth until {months[-1].month}: {weight} % history, {100 - weight} % priors"
     yield f'<text class="quiet" x="0" y="{HEIGHT - 10}">{said}</text>'

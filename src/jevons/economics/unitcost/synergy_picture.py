@@ -172,7 +172,7 @@ def _cell(value: float, x: int, y: int, *, strong: bool) -> str:
     fill = (
         ""
         if strong
-        else f'<rect class="{colour}" style="opacity:{depth:.2f}" x="{x}" y="{y}" width="{CELL - 4}" height="21" rx="2"/>'
+        else f'<rect class="{colour}" opacity="{depth:.2f}" x="{x}" y="{y}" width="{CELL - 4}" height="21" rx="2"/>'
     )
     return (
         f'{fill}<rect class="box" x="{x}" y="{y}" width="{CELL - 4}" height="21" rx="2"/>'
