@@ -1,6 +1,7 @@
 """Bought and built are compared on the ledger's own sums; what is missing is said, and nothing crosses where it does not."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -128,6 +129,20 @@ def test_what_is_missing_is_said_beside_what_is_not(work: Workload) -> None:
 def test_a_model_that_no_host_sells(work: Workload, book: PriceBook) -> None:
     found = compared(work, book=book, names=("no-such-model-anywhere",))
     assert found.way("api_open").monthly is None and "prices update" in found.way("api_open").says
+
+
+def test_work_that_writes_nothing_is_read_all_the_same(tmp_path: Path) -> None:
+    found = compared(work_of(tmp_path, usage=Usage(input=1_500)))
+    replica, speed = found.way("rented").replicas[0], found.placed.speed
+    assert replica.month.mid == pytest.approx(0.7 / 24 * 730.5 * 3600 * replica.devices * speed.device_tok_s * 1_500)
+    assert speed.device_tok_s * 1_500 < 1.01 * speed.prefill_tok_s
+
+
+def test_what_is_announced_is_marked(work: Workload) -> None:
+    h100 = replace(H100, status="announced", announced="soon")
+    model, _ = model_of("gpt-oss-120b")
+    found = compare(work, model, h100, shipped(), rented=MISSING, owned=MISSING, here="")
+    assert any("announced (soon)" in note for note in found.notes)
 
 
 def test_nothing_billed_is_no_price_to_beat(tmp_path: Path) -> None:

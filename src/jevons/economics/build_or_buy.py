@@ -183,8 +183,10 @@ def compare(
     joules = best.speed.joules_per_token
     return Comparison(
         *(work, best, [*ways, *built], crossings),
-        None if joules is None else round(electricity_per_million(float(joules)) * work.sums.output / work.sums.all),
-        _notes(work, model.arch.name, uneven),
+        None
+        if joules is None
+        else round(electricity_per_million(float(joules)) * best.load.output * work.sums.requests / work.sums.all),
+        _notes(work, model.arch.name, part, uneven),
     )
 
 
@@ -197,7 +199,7 @@ def model_of(name: str, numbers: str | None = None) -> tuple[Model, tuple[str, .
 
 def load_of(work: Workload) -> Load:
     """The mean request."""
-    calls = max(1, work.sums.requests)
+    calls = work.sums.requests
     cached = work.sums.cached // calls
     return Load(prompt=max(1, work.sums.computed // calls), output=max(1, work.sums.output // calls), cached=cached)
 
@@ -221,14 +223,14 @@ def _places(model: Model, part: Part, load: Load, efficiencies: Efficiencies, fl
 def _month(work: Workload, placed: Placed, peak: float) -> Interval:
     """Tokens a month of one replica."""
     low, high = placed.speed.interval(placed.speed.device_tok_s)
-    all_tokens = placed.on.devices * work.sums.all / max(1, work.sums.output)
+    all_tokens = placed.on.devices * work.sums.all / work.sums.requests / placed.load.output
     output_s = Interval(float(low), float(placed.speed.device_tok_s), float(high))
     return output_s.times(all_tokens * PEAK_BUSY / peak * HOURS_A_MONTH * 3600)
 
 
 def _user_tok_s(work: Workload, placed: Placed, efficiencies: Efficiencies, peak: float, devices: int) -> float:
     """In the busiest hour, with as many requests at once as there then are: Little's law, L = rate x time, until it holds."""
-    output_s = work.sums.output / (work.days * 86_400) * peak * placed.on.devices / devices
+    output_s = placed.load.output * work.sums.requests / (work.days * 86_400) * peak * placed.on.devices / devices
     batch, most = 1.0, float(placed.speed.batch)
     for _ in range(8):
         speed = serve(*placed.model, placed.on, replace(placed.load, batch=batch), efficiencies)
@@ -359,13 +361,15 @@ def _uneven(work: Workload, placed: Placed, stated: float | None) -> float:
     return max(1.0, seconds(work.busiest) / (seconds(work.sums) / (work.days * 24)))
 
 
-def _notes(work: Workload, called: str, uneven: float | None) -> list[str]:
+def _notes(work: Workload, called: str, part: Part, uneven: float | None) -> list[str]:
     models = "the models that did this work"
     notes = [
         f"{called} is not {models}. Whether it does the work as well, in as many tokens, is not said here: shadow it first (docs/routing.md).",
         f"A month is projected from {work.days:.1f} days; devices are rented by the whole month, and busy at most {PEAK_BUSY:.0%} of the busiest hour.",
         "Without the people who run it.",
     ]
+    if part.status == "announced":
+        notes.append(f"{part.name} is announced ({part.announced}) and cannot be had yet: its figures are its vendor's.")
     if not work.money.ours_nusd:
         notes.append(
             "No saving of ours is on record in this time: `jevons savings` says what can be turned on before anything is built."

@@ -81,6 +81,7 @@ def test_owning_is_capital_power_and_a_place() -> None:
     # All-in power has cooling in it already.
     allin = owned(replace(BARE, allin_kw=2.0, tdp_w=500.0, purchase_usd=20_000.0), terms=terms).usd
     assert allin.mid == pytest.approx(20_000 / 5 / HOURS_A_YEAR + 2 * 0.10 + 2 / 1.5 * 1_200 / HOURS_A_YEAR)
+    assert owned(replace(BARE, tdp_w=500.0), 20_000).estimated and not owned(replace(BARE, allin_kw=2.0), 20_000).estimated
     published = owned(part("H100-SXM-80GB"))
     assert (published.usd.low, published.usd.high) == (1.3, 1.69) and "published" in published.how
 

@@ -129,7 +129,7 @@ def rented(part: Part, among: Iterable[Part] = ()) -> Hourly:
     quotes = part.hourly()
     if quotes.typical is None:
         raise UnknownFact(
-            f"no rent of {part.name} is known. State what you pay or were offered with --usd-per-hour LOW:TYPICAL:HIGH (or one number), or "
+            f"no rent of {part.name} is known. State what you pay or were offered with --usd-per-hour (jevons synergy: as a fourth part, :USD), or "
             f"for good:\n{_how_to_give(part)}"
         )
     down, up = _usual_spread(among)
@@ -162,9 +162,13 @@ def owned(part: Part, purchase_usd: float | None = None, terms: Owning | None = 
         capital = price / (terms.years * HOURS_A_YEAR)
         place = kw / terms.pue * terms.colocation_usd_kw_month * 12 / HOURS_A_YEAR
         running = kw * terms.electricity_usd_kwh + place
-        how = f"bought at ${price:,.0f} for {terms.years:g} years, {kw:.2g} kW at ${terms.electricity_usd_kwh:g}/kWh, a place for it at ${place:.2f}/h"
+        bare = "" if part.allin_kw is not None else " (its own alone: what its server draws is not known)"
+        how = (
+            f"bought at ${price:,.0f} for {terms.years:g} years, {kw:.2g} kW{bare} at ${terms.electricity_usd_kwh:g}/kWh, "
+            f"a place for it at ${place:.2f}/h"
+        )
         source = part.source("purchase_usd") if purchase_usd is None else "the price as stated"
-        return Hourly(usd=exactly(capital + running), how=how, source=source)
+        return Hourly(usd=exactly(capital + running), how=how, source=source, estimated=bool(bare))
     low, high = part.tco_hyperscaler_usd_h, part.tco_neocloud_usd_h
     if low is None or high is None:
         raise UnknownFact(

@@ -308,6 +308,7 @@ def _end(end: End) -> dict[str, Any]:
         "model": end.arch.name,
         "precision": end.numbers,
         "part": end.part.name,
+        "part_status": end.part.status,
         "cached_share": end.cached,
         "batch": end.batch,
         "nusd_per_hour": dict(zip(("p5", "p50", "p95"), (round(value * NUSD) for value in end.hourly.usd), strict=True)),
