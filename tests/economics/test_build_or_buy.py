@@ -188,3 +188,9 @@ def test_a_model_has_the_bits_that_its_maker_publishes() -> None:
         "bf16",
     ]
     assert model_of("llama-3.1-70b", "fp8")[0].precision.name == "fp8"
+
+
+def test_hosts_are_asked_for_the_model_itself_and_not_for_its_kin() -> None:
+    """Llama 3.1 and 3.3 of 70 billion share one configuration, not one price."""
+    assert not any("3.3" in name for name in model_of("llama-3.1-70b")[1])
+    assert "openai/gpt-oss-120b" in model_of("gpt-oss-120b")[1]

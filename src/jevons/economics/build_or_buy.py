@@ -194,7 +194,14 @@ def model_of(name: str, numbers: str | None = None) -> tuple[Model, tuple[str, .
     """An open model and what hosts call it; `numbers` None: those of its maker's checkpoint (`PUBLISHED`). Raises UnknownFact."""
     arch = known(name)
     numbers = numbers or PUBLISHED.get(arch.family, "bf16")
-    return Model(arch, precision(numbers, arch), cache_precision("bf16")), (arch.name, find(name).hub)
+    return Model(arch, precision(numbers, arch), cache_precision("bf16")), _called(arch.name, find(name).hub)
+
+
+def _called(name: str, hub: str) -> tuple[str, ...]:
+    """A model at hosts, by its own name and its maker's. Its configuration may stand at the hub under a kin's, which is another model."""
+    plain = [name, f"{name}-instruct"]
+    maker = hub.partition("/")[0]
+    return (*plain, *(f"{maker}/{one}" for one in plain), *([hub] if name.lower() in hub.lower() else []))
 
 
 def load_of(work: Workload) -> Load:
