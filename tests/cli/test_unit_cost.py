@@ -100,7 +100,7 @@ def test_a_check_and_a_fit(jevons: Run, tmp_path: Path) -> None:
     assert found["not_judged"][0]["id"] == "R0"
     assert len(found["points"]) == 45
     shown = jevons("unit-cost", "check", str(file)).out
-    assert "1 rows could not be judged" in shown
+    assert "Not judged: 1" in shown
     target = tmp_path / "mine.toml"
     fitted = jevons("unit-cost", "fit", str(file), "--resamples", "1", "--to", str(target), "--json").json
     assert fitted["source"] == "rows.csv: 45 of 46 rows, 5 models"

@@ -272,7 +272,7 @@ def checked(found: "Check", efficiencies: Efficiencies) -> None:
 
 def _unjudged(rows: "Sequence[Unjudged]") -> None:
     if rows:
-        console.print(f"{len(rows)} rows could not be judged:")
+        console.print(f"Not judged: {len(rows)}")
     for row in rows:
         console.print(f"  {row.id}: {row.reason}", markup=False, soft_wrap=True)
 
