@@ -7,12 +7,13 @@ import pytest
 
 from jevons.core.entry import Outcome, request_text
 from jevons.core.usage import Usage
+from jevons.economics.energy import report
 from jevons.economics.energy.beside import version
 from jevons.economics.energy.facts import facts
 from jevons.economics.energy.joules import joules, overhead
 from jevons.economics.energy.report import Energy, energy
 from jevons.economics.energy.scenarios import interval
-from jevons.economics.unitcost.errors import UnknownFact
+from jevons.economics.unitcost.errors import UnitCostError, UnknownFact
 from jevons.ledger.errors import LedgerError
 from tests.economics.energy.recorded import DAY_MS, record
 from tests.ledger.making import NOON_MS
@@ -134,6 +135,14 @@ def test_what_is_not_there_is_said(ledger: Path) -> None:
             energy(ledger, **asked)
     with pytest.raises(UnknownFact, match="grid"):
         energy(ledger, in_grid="atlantis")
+
+
+def test_too_many_calls_one_by_one_are_refused(ledger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record(ledger, *[(SONNET, CALL, {})] * 3)
+    monkeypatch.setattr(report, "CALLS_MAX", 2)
+    with pytest.raises(UnitCostError, match="3 calls; 2 are listed"):
+        energy(ledger, by="call")
+    assert energy(ledger).calls == 3
 
 
 @pytest.mark.skipif(version() is None, reason="pip install 'ecologits>=0.11'")

@@ -7,7 +7,8 @@ of the industry for all models. So the interval of a thousand calls is a thousan
 adds nothing to the sums, and stands in `unknown` with the tokens that it made.
 """
 
-from collections import defaultdict
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -18,8 +19,8 @@ from jevons.economics.energy import beside, scenarios
 from jevons.economics.energy.facts import Facts, Pair, Size, assumed, facts
 from jevons.economics.energy.grids import WORLD, Grid, grid
 from jevons.economics.energy.joules import joules, overhead
-from jevons.economics.energy.scenarios import Draws, lognormal
-from jevons.economics.unitcost.errors import UnknownFact
+from jevons.economics.energy.scenarios import SCENARIOS, Draws, lognormal
+from jevons.economics.unitcost.errors import UnitCostError, UnknownFact
 from jevons.ledger import runs
 from jevons.ledger.bill import reading
 from jevons.ledger.errors import Unknown
@@ -29,8 +30,9 @@ WAYS: tuple[By, ...] = get_args(By)
 IN_ORDER: tuple[By, ...] = ("day", "call")
 """Parts that follow each other."""
 J_PER_WH = 3600.0
-CALLS_MAX = 100_000
-"""Rows that are read: by call, there may be more than anybody reads."""
+CALLS_MAX = 10_000
+"""Calls that are listed one by one; each takes some milliseconds."""
+NOTHING: Draws = (0.0,) * SCENARIOS
 
 _ORG = "coalesce(settings ->> 'org', 'default')"
 _TEAM = "coalesce(settings ->> 'team', '')"
@@ -56,7 +58,7 @@ SELECT {{group}} AS label, upstream, target, substr(price_row, 1, instr(price_ro
 FROM entries JOIN keys ON keys.id = key_id
 WHERE entries.id >= :first AND entries.id < :after AND outcome NOT IN ('void', 'free', 'cached', 'unreachable')
     AND (:key IS NULL OR keys.name = :key) AND (:runs IS NULL OR run_id IN (SELECT value FROM json_each(:runs)))
-GROUP BY 1, 2, 3, 4, 5 ORDER BY 1 LIMIT {CALLS_MAX}
+GROUP BY 1, 2, 3, 4, 5 ORDER BY 1
 """
 
 
@@ -146,7 +148,8 @@ def energy(
     """Of the calls that some upstream worked on.
 
     `run` with the runs that it started; `request` is a public id. `own`: the operator's sizes of models (`facts.stated`). `watts` of this machine,
-    busy: 5 and 95 %; None = as data/energy.toml states. Raises LedgerError, UnknownFact for a grid that is not known.
+    busy: 5 and 95 %; None = as data/energy.toml states. Raises LedgerError; UnknownFact for a grid that is not known, UnitCostError for too many
+    calls one by one.
     """
     place = grid(in_grid)
     asked: dict[str, Any] = {
@@ -165,6 +168,10 @@ def energy(
         asked |= {"first": first, "after": first + (1 << ATTEMPT_BITS)}
     with reading(ledger) as db:
         found: list[tuple[Any, ...]] = db.execute(_COUNTS.format(group=_GROUPS[by]), asked).fetchall()
+    if by == "call" and len(found) > CALLS_MAX:
+        raise UnitCostError(
+            f"These are {len(found):,} calls; {CALLS_MAX:,} are listed one by one at most. Choose days, a key or a run."
+        )
     if request is not None and not found:
         raise Unknown(f"There is no call {request} that an upstream worked on.")
     return _added_up(found, by, place, own, watts)
@@ -173,30 +180,28 @@ def energy(
 def _added_up(found: list[tuple[Any, ...]], by: By, place: Grid, own: tuple[Size, ...], watts: Pair | None) -> Energy:
     known = _Known(own, watts)
     grams = lognormal(f"grid {place.name}", place.g_per_kwh.low, place.g_per_kwh.high)
-    rows: dict[Any, Row] = defaultdict(Row)
-    drawn: dict[Any, list[Draws]] = defaultdict(list)
     everything = Energy(
         by=by, rows=[], grid=place.label, grid_gco2e_per_kwh=tuple(place.g_per_kwh), grid_source=place.source, models=[], unknown=[],
         ecologits=beside.version(),
     )  # fmt: skip
-    for label, upstream, target, provider, ours, *counts in found:
-        work = _Work(upstream, target, provider or upstream, bool(ours), *counts)
-        wh = known.watt_hours(work)
-        other = beside.estimate(
-            work.provider, target, work.output / work.calls, work.seconds / work.calls if ours else None, place
-        )
-        for row in (rows[label], everything):
+    whole = NOTHING
+    for label, group in groupby(found, key=itemgetter(0)):
+        row = Row(label=request_text(label) if by == "call" else str(label))
+        drawn = NOTHING
+        for _, upstream, target, provider, ours, *counts in group:
+            work = _Work(upstream, target, provider or upstream, bool(ours), *counts)
+            wh = known.watt_hours(work)
+            seconds = work.seconds / work.calls if ours else None
+            other = beside.estimate(work.provider, target, work.output / work.calls, seconds, place)
             _add(row, work, wh, other)
-        if wh is not None:
-            drawn[label].append(wh)
-    whole: list[Draws] = []
-    for label, row in rows.items():
-        row.label = request_text(label) if by == "call" else str(label)
-        sums = scenarios.total(drawn[label])
-        whole.append(sums)
-        _say(row, sums, grams)
-    _say(everything, scenarios.total(whole), grams)
-    everything.rows = list(rows.values()) if by in IN_ORDER else sorted(rows.values(), key=lambda row: (-row.wh, row.label))
+            _add(everything, work, wh, other)
+            drawn = scenarios.total([drawn, wh]) if wh is not None else drawn
+        whole = scenarios.total([whole, drawn])
+        _say(row, drawn, grams)
+        everything.rows.append(row)
+    _say(everything, whole, grams)
+    if by not in IN_ORDER:
+        everything.rows.sort(key=lambda row: (-row.wh, row.label))
     everything.models, everything.unknown = known.sources(), list(known.missing.values())
     return everything
 
