@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from jevons.core.saving import Saving, SavingKind
+from jevons.core.saving import Break, Saving, SavingKind
 from jevons.core.usage import Usage
 from jevons.economics.build_or_buy import Comparison, Here, compare, load_of, model_of
 from jevons.economics.build_or_buy_picture import picture, volume
@@ -149,6 +149,11 @@ def test_nothing_billed_is_no_price_to_beat(tmp_path: Path) -> None:
     found = compared(work_of(tmp_path, billed_nusd=0, savings=()))
     assert {one.buy for one in found.crossings} == {"api_list", "api_caches"}
     assert sum("Nothing was billed" in note or "No saving of ours" in note for note in found.notes) == 2
+
+
+def test_what_could_yet_be_saved_is_said(tmp_path: Path) -> None:
+    found = compared(work_of(tmp_path, broke=Break(1, "user", "changed", 100, 25_000_000)))
+    assert any("$3.04 a month was lost to broken prefixes" in note for note in found.notes)  # 40 x $0.025 in ten days
 
 
 def test_sums_of_days_have_no_busiest_hour(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from jevons.core.entry import Outcome, first_id_of_ms
-from jevons.core.saving import Saving, SavingKind
+from jevons.core.saving import Break, Saving, SavingKind
 from jevons.core.usage import Usage
 from jevons.economics.workload import DAYS_A_MONTH, Tokens, workload
 from jevons.ledger.bill import reading
@@ -44,7 +44,7 @@ def calls(tmp_path: Path) -> Path:
         tmp_path / "ledger.db",
         [
             *call(DAY0, 11_000),
-            *call(DAY0 + 5_000, 21_000, agent="codex"),
+            *call(DAY0 + 5_000, 21_000, agent="codex", broke=Break(2, "user", "changed", 900, 77)),
             *call(DAY0 + 10_999, 5_000, target="large"),
             *call(DAY0 + HOUR_MS, 11_000),
             *call(DAY0 + DAY_MS, 3_000, key_id=2, **saved),
@@ -65,6 +65,7 @@ def test_sums_are_those_of_the_rows(calls: Path) -> None:
     assert found.tok_s_user == 10
     assert found.days == 2 and found.tokens_a_month == pytest.approx(5_500 / 2 * DAYS_A_MONTH)
     assert (found.money.list_nusd, found.money.ours_nusd, found.money.baseline_nusd) == (7_000, 500, 7_500)
+    assert found.prefix_lost_nusd == found.document()["prefix_lost_nusd"] == 77
     with reading(calls) as db:
         again = db.execute(found.sql).fetchone()
     assert again is not None and again[:6] == (5, 5, 3_000, 1_500, 500, 500)
@@ -76,6 +77,7 @@ def test_a_part_of_the_calls(calls: Path) -> None:
     assert whole is not None and sum(part.sums.all for part in parts if part) == whole.sums.all
     agent, model = workload(calls, DAY0, UNTIL, agent="codex"), workload(calls, DAY0, UNTIL, model="openai/l*")
     assert agent is not None and model is not None and agent.entries == model.entries == 1
+    assert (agent.prefix_lost_nusd, model.prefix_lost_nusd) == (77, 0)
     second = workload(calls, 0, UNTIL, key="key-2")
     assert (
         second is not None and second.since_ms == DAY0 + DAY_MS and second.days == 1

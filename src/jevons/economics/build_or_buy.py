@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from jevons.core.money import short_usd
 from jevons.core.price import PriceTier, UnpricedKind, charge
 from jevons.core.usage import Usage
 from jevons.economics.break_even import HOURS_A_MONTH, BreakEven, Replica, break_even
@@ -380,6 +381,11 @@ def _notes(work: Workload, called: str, part: Part, uneven: float | None) -> lis
     if not work.money.ours_nusd:
         notes.append(
             "No saving of ours is on record in this time: `jevons savings` says what can be turned on before anything is built."
+        )
+    if work.prefix_lost_nusd:
+        notes.append(
+            f"Of it, {short_usd(round(work.prefix_lost_nusd / work.months))} a month was lost to broken prefixes, an estimate: "
+            "`jevons cache doctor` says what to mend."
         )
     if not work.money.billed_nusd:
         notes.append("Nothing was billed (a subscription, or free calls): break-even is against list prices alone.")

@@ -39,6 +39,9 @@ SELECT output * 1000.0 / (settled_ms - (entries.id >> 18) - first_byte_ms) {_CAL
 AND source = '' AND stream AND outcome = 'ok' AND output >= 32 AND settled_ms - (entries.id >> 18) > first_byte_ms
 """
 """Tokens a second after the first: of streamed answers that are long enough to tell."""
+_LOST = f"""
+SELECT coalesce(sum(lost_nusd), 0) FROM prefix_breaks WHERE entry_id IN (SELECT entries.id {_CALLS})
+"""
 
 
 class Tokens(NamedTuple):
@@ -90,6 +93,8 @@ class Workload(NamedTuple):
     open_most: int | None
     tok_s_user: float | None
     """Tokens a second that a caller saw, the median of streamed answers."""
+    prefix_lost_nusd: int
+    """What broken prefixes cost above reading them from the provider's cache, as estimated when they broke (`jevons cache doctor`)."""
     money: Saved
 
     @property
@@ -134,6 +139,7 @@ class Workload(NamedTuple):
             "baseline_nusd": self.money.baseline_nusd,
             "saved_nusd": self.money.saved_nusd,
             "saved_by_us_nusd": self.money.ours_nusd,
+            "prefix_lost_nusd": self.prefix_lost_nusd,
             "sql": self.sql,
         }
 
@@ -155,6 +161,7 @@ def workload(
         hours = [(hour, Tokens(*found)) for hour, *found in db.execute(_HOURS, asked)]
         since_ms = max(since_ms, admitted_ms(first_id) // DAY_MS * DAY_MS)
         open_mean, open_most = _open(db.execute(_OPEN, asked), until_ms - since_ms)
+        lost_nusd = int(db.execute(_LOST, asked).get or 0)
         speeds = [speed for (speed,) in db.execute(_SPEED, asked)]
     # An hour is the busiest only if hours are known of most of the work.
     told = 2 * sum(found.all for _, found in hours) > sums.all
@@ -163,6 +170,7 @@ def workload(
     return Workload(
         *(since_ms, until_ms, key, agent, model, entries, sums, busiest, busiest_hour, open_mean, open_most),
         median(speeds) if speeds else None,
+        lost_nusd,
         money,
     )
 
