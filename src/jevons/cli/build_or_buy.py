@@ -17,9 +17,6 @@ from jevons.ledger.rollup import DAY_MS
 if TYPE_CHECKING:
     from jevons.economics.break_even import BreakEven
     from jevons.economics.build_or_buy import Comparison, Here
-    from jevons.economics.unitcost.cost import Hourly
-    from jevons.economics.unitcost.errors import UnknownFact
-    from jevons.economics.unitcost.part import Part
     from jevons.economics.workload import Workload
 
 LOCAL_BATCHES = (8, 4, 2, 1)
@@ -84,7 +81,7 @@ def build_or_buy(
     """
     from jevons.economics import build_or_buy as economics
     from jevons.economics.build_or_buy_picture import picture
-    from jevons.economics.unitcost.cost import Owning
+    from jevons.economics.unitcost.cost import Owning, offers
     from jevons.economics.unitcost.efficiency import shipped
     from jevons.economics.unitcost.hardware import find, parts
     from jevons.economics.workload import workload
@@ -99,9 +96,10 @@ def build_or_buy(
     among = parts(home.path)
     part = find(part_name, among)
     model, names = economics.model_of(name, precision)
+    rent, own = offers(part, among, usd_per_hour, purchase_usd, Owning(years=years, electricity_usd_kwh=electricity, pue=pue))
     found = economics.compare(
-        work, model, part, shipped(), rented=_rented(part, among, usd_per_hour),
-        owned=_owned(part, purchase_usd, Owning(years=years, electricity_usd_kwh=electricity, pue=pue)), here=_here(home.path, work, floor),
+        work, model, part, shipped(), rented=rent,
+        owned=own, here=_here(home.path, work, floor),
         book=open_book(home.path), names=names, floor_tok_s=floor, uneven=uneven,
     )  # fmt: skip
     show(json, found.document(), lambda: _table(found))
@@ -114,26 +112,6 @@ def _empty(days: int, agent: str | None, of_model: str | None) -> str:
     if agent is None and of_model is None:
         return f"The ledger has no calls with tokens in the last {days} days. `jevons import --local` reads logs you have; or try --days."
     return f"No call with tokens in the last {days} days is of that agent or model; `jevons bill --by model` shows what was used."
-
-
-def _rented(part: "Part", among: "tuple[Part, ...]", usd: tuple[float, float, float] | None) -> "Hourly | UnknownFact":
-    from jevons.economics.unitcost.cost import rented, stated
-    from jevons.economics.unitcost.errors import UnknownFact
-
-    try:
-        return rented(part, among) if usd is None else stated(*usd)
-    except UnknownFact as missing:
-        return missing
-
-
-def _owned(part: "Part", purchase_usd: float | None, terms: Any) -> "Hourly | UnknownFact":
-    from jevons.economics.unitcost.cost import owned
-    from jevons.economics.unitcost.errors import UnknownFact
-
-    try:
-        return owned(part, purchase_usd, terms)
-    except UnknownFact as missing:
-        return missing
 
 
 def _here(home: Path, work: "Workload", floor: float) -> "Here | str":

@@ -8,11 +8,13 @@ import pytest
 
 from jevons.economics.unitcost.cost import (
     HOURS_A_YEAR,
+    Hourly,
     Interval,
     Owning,
     Pace,
     electricity_per_million,
     exactly,
+    offers,
     owned,
     per_million,
     quotient,
@@ -99,6 +101,15 @@ def test_what_is_missing_is_said(ask: object, says: str) -> None:
     assert callable(ask)
     with pytest.raises(UnknownFact, match=f"(?s){says}"):
         ask()
+
+
+def test_offers_are_made_as_far_as_prices_are_known() -> None:
+    rent, own = offers(BARE)
+    assert isinstance(rent, UnknownFact) and isinstance(own, UnknownFact)
+    rent, own = offers(BARE, usd=(1.0, 2.0, 3.0))
+    assert isinstance(rent, Hourly) and rent.usd == Interval(1.0, 2.0, 3.0) and isinstance(own, UnknownFact)
+    rent, own = offers(part("H100-SXM-80GB"), purchase_usd=30_000)
+    assert isinstance(rent, Hourly) and isinstance(own, Hourly) and own.how.startswith("bought at $30,000")
 
 
 @pytest.mark.parametrize("utilisation", [0.0, -0.1, 1.01])

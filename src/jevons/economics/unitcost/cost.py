@@ -180,6 +180,27 @@ def owned(part: Part, purchase_usd: float | None = None, terms: Owning | None = 
     return Hourly(usd=Interval(low, (low * high) ** 0.5, high), how=how, source=part.source("tco_neocloud_usd_h"))
 
 
+def offers(
+    part: Part,
+    among: Iterable[Part] = (),
+    usd: tuple[float, float, float] | None = None,
+    purchase_usd: float | None = None,
+    terms: Owning | None = None,
+) -> tuple[Hourly | UnknownFact, Hourly | UnknownFact]:
+    """Rented (at `usd`, low, typical, high, where it is stated) and owned; or what is missing. Raises UnitCostError for a statement that cannot be."""
+    rent: Hourly | UnknownFact
+    own: Hourly | UnknownFact
+    try:
+        rent = rented(part, among) if usd is None else stated(*usd)
+    except UnknownFact as missing:
+        rent = missing
+    try:
+        own = owned(part, purchase_usd, terms)
+    except UnknownFact as missing:
+        own = missing
+    return rent, own
+
+
 def per_million(pace: Pace, hourly: Hourly, utilisation: float = UTILISATION) -> Cost:
     """A million tokens of each kind. `utilisation` in (0, 1]: the share of paid hours in which there is work. Raises UnitCostError."""
     if not 0 < utilisation <= 1:
