@@ -36,14 +36,14 @@ from jevons.engine.rates.kernels import Bench, measure
 from jevons.engine.rates.steps import Steps, opened
 
 PACKAGED, FASTEST = "Q4_1", "Q4_0"
-TYPES = ("F16", "Q8_0", "Q5_K_M", PACKAGED, "Q4_K_M", FASTEST, "IQ4_NL", "Q2_K")
+TYPES = ("F16", "Q8_0", "Q5_K_M", PACKAGED, "Q4_K_M", FASTEST, "Q2_K")
 QUICK = ("Q8_0", PACKAGED, FASTEST)
 BATCHES = (1, 2, 4, 8)
 KEPT = (4000, 1500, 512, 128)
 """From many to few: what is kept is cut off, not computed again."""
-NEW = 256
+NEW = 128
 """Prompt tokens of a cell, after those kept."""
-WHOLE = 1024
+WHOLE = 512
 """Tokens of a prompt that is computed from its beginning to its end."""
 ROOM = max(KEPT) + NEW
 CALIBRATION = (("decode", 1, 128), ("decode", 8, 128), ("prefill", NEW, 128))
@@ -73,7 +73,7 @@ class Observations:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, default=1, help="of the engine (default 1)")
-    parser.add_argument("--rounds", type=int, default=3, help="of every cell (default 3)")
+    parser.add_argument("--rounds", type=int, default=2, help="of every cell (default 2)")
     parser.add_argument("--variant", help="CPU back end of the native library (default: the one that ggml ranks first)")
     parser.add_argument("--quick", action="store_true", help="three files, one round")
 
