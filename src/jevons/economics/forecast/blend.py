@@ -64,7 +64,7 @@ def forecast(
     zero: the forecast then does not either. The same values give the same quantiles. Raises `TooShort`; ValueError for what is no series.
 
     Several hundred structural models are mixed by how well each tells the past (`structural`). Where three whole cycles are there, AutoETS
-    is averaged in, quantile by quantile; where no whole cycle is, intervals are widened. data/forecast_prior.toml holds these figures.
+    is averaged in, quantile by quantile; where no whole cycle is, intervals are widened. data/series_prior.toml holds these figures.
     """
     import numpy as np  # noqa: PLC0415 - an extra
 

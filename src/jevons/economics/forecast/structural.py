@@ -6,7 +6,7 @@ weights. numpy only. Does not know other methods, dates, or what the series is.
 A model is a Gaussian process (Rasmussen and Williams 2006, chapter 2) with the covariance of a structural time series (Harvey 1989,
 chapter 2) on one of Box and Cox's scales: logarithm, square root, as it is. Its overall variance is integrated out against an
 inverse gamma prior, which makes forecasts Student's t (Rasmussen and Williams, section 9.9). What a short past cannot say comes
-from the prior: how often series of usage had which noise, trend and season (data/forecast_prior.toml, which says how that was found).
+from the prior: how often series of usage had which noise, trend and season (data/series_prior.toml, which says how that was found).
 """
 
 import tomllib
@@ -59,7 +59,7 @@ class Season(msgspec.Struct, frozen=True):
 
 
 class Prior(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """data/forecast_prior.toml; the file's comments explain every field."""
+    """data/series_prior.toml; the file's comments explain every field."""
 
     spread: float
     degrees: int
@@ -91,7 +91,7 @@ class Mixture(NamedTuple):
 @lru_cache(maxsize=1)
 def prior() -> Prior:
     """As shipped."""
-    text = resources.files("jevons.economics").joinpath("data/forecast_prior.toml").read_text(encoding="utf-8")
+    text = resources.files("jevons.economics").joinpath("data/series_prior.toml").read_text(encoding="utf-8")
     return msgspec.convert(tomllib.loads(text), Prior)
 
 
