@@ -19,6 +19,11 @@ MEASURED = {
     "NVIDIA H800": "H800-SXM-80GB",
     "NVIDIA RTX PRO 6000 Blackwell Server Edition": "RTX-PRO-6000-Blackwell-Server",
     "amd instinct mi300x": "MI300X",
+    "AMD Instinct MI325X 256GB HBM3E": "MI325X",
+    "NVIDIA GB300-288GB_aarch64": "GB300-NVL72 (per GPU)",
+    "NVIDIA B300-SXM-270GB": "B300-SXM",
+    "NVIDIA GH200 Grace Hopper Superchip 144GB": "GH200-144GB",
+    "INTEL(R) XEON(R) 6787P": "Xeon 6787P",
     "Google TPU v6e": "TPU v6e (Trillium)",
     "2-vCPU x86 server (AMX-capable Xeon)": "2-vCPU x86 server (AMX-capable Xeon)",
 }
@@ -82,6 +87,11 @@ def test_what_is_unknown_is_said_with_how_to_give_it() -> None:
         rubin.usd_per_tb_s_hour()
     with pytest.raises(UnknownFact, match="no throughput in 'int4'; there are f32"):
         rubin.flops("int4")
+
+
+def test_a_part_of_another_size_is_another_part() -> None:
+    with pytest.raises(UnknownFact, match="no part 'MI300X 64GB'"):
+        part("MI300X 64GB")
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:

@@ -46,7 +46,7 @@ def part(name: str, home: Path | None = None) -> Part:
 def find(name: str, among: Iterable[Part]) -> Part:
     """See `part`."""
     names = {plain(called): part for part in among for called in (*part.aliases, part.name)}
-    found = names.get(plain(name))
+    found = names.get(plain(name)) or _by_size(name, names)
     if found is None:
         close = get_close_matches(plain(name), names, n=9, cutoff=0.0)
         nearest = list(dict.fromkeys(names[called].name for called in close))[:3]
@@ -54,6 +54,24 @@ def find(name: str, among: Iterable[Part]) -> Part:
             f"there is no part {name!r}; nearest: {', '.join(nearest)}. `jevons hw list` shows all; your own go into {FILE} in "
             f"JEVONS_HOME as [[part]] with name, vendor, kind and the figures you know"
         )
+    return found
+
+
+_SIZE = re.compile(r"(?<![a-z0-9])(\d+) ?gb(?![a-z0-9])")
+_BESIDE = re.compile(r"(?<![a-z0-9])(hbm\d?e?|aarch64|x86_64|cts|max-?q|grace ?hopper|superchip)(?![a-z0-9])")
+"""What tables of measurements write beside a part's name: its memory, the host's processor, how it was set."""
+SIZES_APART = 0.08
+"""Memory as makers and as drivers count it: a B300 has 288 or 270 GB."""
+
+
+def _by_size(name: str, names: Mapping[str, Part]) -> Part | None:
+    """The part whose name is followed by its memory's size and kind ("MI300X 192GB HBM3"), if it has so much."""
+    lower = name.lower().replace("_aarch64", " aarch64")
+    said = _SIZE.findall(lower)
+    found = names.get(plain(_BESIDE.sub(" ", _SIZE.sub(" ", lower))))
+    sizes = [float(size) for size in said]
+    if found is None or any(found.memory_gb is None or abs(size / found.memory_gb - 1) > SIZES_APART for size in sizes):
+        return None
     return found
 
 
