@@ -14,7 +14,7 @@ EMBED_LOCK := src/jevons/embed/requirements.txt
 # Byte code is written at once, also where PYTHONDONTWRITEBYTECODE is set: without it every start takes seconds longer.
 COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/(pip|setuptools|pkg_resources|pygments)/' .venv/lib
 
-.PHONY: help run demo test test-agents check lint types imports coverage bench-gateway bench-governor bench-loops bench-faults bench-breaks bench-import bench-explain bench-planted bench-replay bench-answers bench-park-trace bench-promptcache bench-engine bench-park bench-turboquant bench-similar bench-forecast bench-semantic bench-routing bench-students bench-making bench-everyday bench-weights bench-quants train-twins bench-twins bench-kv-quality bench-unitcost lock clean
+.PHONY: help run demo test test-agents check lint types imports coverage bench-gateway bench-governor bench-loops bench-faults bench-breaks bench-import bench-explain bench-planted bench-replay bench-answers bench-park-trace bench-promptcache bench-engine bench-park bench-turboquant bench-similar bench-forecast bench-fan bench-semantic bench-routing bench-students bench-making bench-everyday bench-weights bench-quants train-twins bench-twins bench-kv-quality bench-unitcost lock clean
 
 help: ## this list
 	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -88,6 +88,9 @@ bench-similar: .venv/test.stamp bench/out/neighbours.stamp bench/out/similar.sta
 
 bench-forecast: .venv/test.stamp bench/out/forecast.stamp ## forecasts of real usage beside AutoETS and AutoTheta, rolling origin (JEVONS_DATA; options: BENCH_ARGS)
 	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m bench.forecast $(BENCH_ARGS)
+
+bench-fan: .venv/test.stamp ## the forecast of a whole bill held against the weeks that came (JEVONS_DATA)
+	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m bench.fan
 
 bench-semantic: .venv/test.stamp ## answers to similar requests under an error bound, in arrival order, beside fixed thresholds (JEVONS_DATA; options: BENCH_ARGS)
 	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m bench.semantic $(BENCH_ARGS)

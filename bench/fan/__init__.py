@@ -1,0 +1,1 @@
+"""The forecast of a whole bill, held against what came."""
