@@ -86,12 +86,14 @@ class Usage(NamedTuple):
     horizon: int
     held_out: bool
     """No constant of the product was fitted on it."""
+    every: bool = False
+    """Every origin is taken, however long it has become."""
 
     def cuts(self) -> Iterator[tuple[int, int]]:
         """First and last (exclusive) point of every past that is forecast from: every origin of a short series, some windows of a long one."""
         count = len(self.values)
-        if count <= LONG:
-            yield from ((0, origin) for origin in range(EARLIEST, count))
+        if self.every or count <= LONG:
+            yield from ((max(0, origin - LENGTHS[-1]), origin) for origin in range(EARLIEST, count))
             return
         fitting = [length for length in LENGTHS if length + self.horizon <= count]
         for number, length in enumerate(fitting, 1):
@@ -145,7 +147,7 @@ def openrouter(path: Path) -> Iterator[Usage]:
     for (of, measure), weeks in sorted(known.items()):
         values = tuple(weeks.get(week) for week in range(min(weeks), max(weeks) + 1))
         if len(weeks) > EARLIEST:
-            yield Usage("openrouter", f"{of}: {measure}", None, values, HORIZON[None], held_out=True)
+            yield Usage("openrouter", f"{of}: {measure}", None, values, HORIZON[None], held_out=True, every=True)
 
 
 def measures(row: Mapping[str, str]) -> dict[str, float]:
