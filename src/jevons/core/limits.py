@@ -361,6 +361,10 @@ LIVE_RUNS_MAX = 40
 """Latest live runs that are shown, with their trees."""
 EXPLANATIONS_KEPT = 8
 """Latest explanations of the bill page, so that what is opened in one sums to it; some hundred segments each."""
+PAGE_ANSWERS_KEPT = 16
+"""Forecasts and comparisons that the pages keep; some hundred kilobytes each."""
+PAGE_ANSWER_KEPT_S = 60.0
+"""How long: a forecast is a second of one processor, and moves by the day."""
 PAGE_ROWS_MAX = 100
 """Rows of a table on a page; what more there is, is said with its sum, and listed by the command line."""
 

@@ -14,13 +14,19 @@ from jevons.dashboard import static
 from jevons.dashboard.aside import aside
 from jevons.dashboard.session import PATH
 from jevons.dashboard.show import STYLE, Templates, style_hash
+from jevons.economics.chart import LINES_STYLE
+from jevons.economics.energy.picture import OWN_STYLE as ENERGY_STYLE
+from jevons.economics.forecast.fan import FAN_STYLE
+from jevons.economics.unitcost.synergy_picture import FALL_STYLE
 from jevons.economics.waterfall import STYLE as WATERFALL_STYLE
 from jevons.gateway.approvals import PREFIX as APPROVALS
 
+STYLES = (STYLE, *(WATERFALL_STYLE + own for own in ("", LINES_STYLE, FALL_STYLE, ENERGY_STYLE, FAN_STYLE)))
+"""Of the pages, and of each kind of picture in them."""
 HEADERS = {
     "cache-control": "no-store",
     "content-security-policy": (
-        f"default-src 'none'; script-src 'self'; style-src {style_hash(STYLE)} {style_hash(WATERFALL_STYLE)}; img-src 'self';"
+        f"default-src 'none'; script-src 'self'; style-src {' '.join(map(style_hash, STYLES))}; img-src 'self';"
         " connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
     ),
     "referrer-policy": "same-origin",

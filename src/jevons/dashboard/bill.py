@@ -17,8 +17,6 @@ from jevons.dashboard.answers import Answers
 from jevons.dashboard.aside import aside
 from jevons.dashboard.guard import Handler
 from jevons.dashboard.rows import BY, Part, Period, day_text
-from jevons.dashboard.session import PATH
-from jevons.dashboard.show import query
 from jevons.dashboard.why import Why
 from jevons.economics.routing import routing
 from jevons.economics.savings import REASONS, savings
@@ -60,7 +58,7 @@ class BillPages:
             raise LedgerError(f"A bill is read by {', '.join(BY)}; not by {by!r}")
         found = await aside(self._read, by, period, base)
         return await self._page(
-            request, "bill", by=by, ways=BY, reasons=REASONS, presets=_presets(), **_said(period, base), **found
+            request, "bill", by=by, ways=BY, reasons=REASONS, presets=presets(), **said(period, base), **found
         )
 
     def _read(self, by: str, period: Period, base: Period) -> dict[str, Any]:
@@ -82,28 +80,28 @@ class BillPages:
         """The explanation: it may take a while, so the page asks for it when it stands."""
         period, base = periods(request)
         found = await aside(self._whys.explanation, period, base)
-        return await self._page(request, "why", **_said(period, base), **found)
+        return await self._page(request, "why", **said(period, base), **found)
 
     async def _segments(self, request: Request) -> Response:
         """What one effect is made of."""
         period, base = periods(request)
         effect = await aside(self._whys.effect, period, base, request.query_params.get("effect", ""))
-        return await self._page(request, "segments", effect=effect, **_said(period, base))
+        return await self._page(request, "segments", effect=effect, **said(period, base))
 
     async def _runs(self, request: Request) -> Response:
         (period, base), part = periods(request), _part(request)
         found = await aside(rows.runs_of, self._ledger, period, part)
-        return await self._page(request, "runs", runs=found, part=part.asked(), **_said(period, base))
+        return await self._page(request, "runs", runs=found, part=part.asked(), **said(period, base))
 
     async def _entries(self, request: Request) -> Response:
         (period, base), part = periods(request), _part(request)
         found = await aside(rows.entries_of, self._ledger, period, part)
-        return await self._page(request, "entries", entries=found, part=part.asked(), **_said(period, base))
+        return await self._page(request, "entries", entries=found, part=part.asked(), **said(period, base))
 
     async def _corrections(self, request: Request) -> Response:
         period, base = periods(request)
         found = await aside(rows.corrections_of, self._ledger, period)
-        return await self._page(request, "corrections", found=found, **_said(period, base))
+        return await self._page(request, "corrections", found=found, **said(period, base))
 
     async def _run(self, request: Request) -> Response:
         """One run with those that it started, and its calls, whatever the period."""
@@ -151,7 +149,7 @@ def _part(request: Request) -> Part:
     return Part(**{name: request.query_params.get(name) for name in Part.__struct_fields__})
 
 
-def _said(period: Period, base: Period) -> dict[str, Any]:
+def said(period: Period, base: Period) -> dict[str, Any]:
     """The periods as templates need them: for people, for links, for the command line (where --to is the day after the last)."""
     link = {"first": day_text(period.first), "last": day_text(period.last)}
     if base != period.before():
@@ -167,8 +165,8 @@ def _said(period: Period, base: Period) -> dict[str, Any]:
     }
 
 
-def _presets() -> list[tuple[str, str]]:
-    """Periods that people ask for, with their addresses."""
+def presets() -> list[tuple[str, str, str]]:
+    """Periods that people ask for: name, first day, last day."""
     today = datetime.now(UTC).date()
     day = (today - date(1970, 1, 1)).days
     month = day - today.day + 1
@@ -180,4 +178,4 @@ def _presets() -> list[tuple[str, str]]:
         ("Last month", month_before, month - 1),
         ("90 days", day - 89, day),
     )
-    return [(name, query(f"{PATH}/bill", first=day_text(first), last=day_text(last))) for name, first, last in named]
+    return [(name, day_text(first), day_text(last)) for name, first, last in named]

@@ -1,11 +1,12 @@
-"""The pages as one ASGI application: *Now* with its live line and its brakes, *Bill* and what lies beneath it, scripts, signing in.
+"""The pages as one ASGI application: *Now* with its live line and brakes, *Bill* and what lies beneath it, *Cost*, *Forecast*, signing in.
 
-Comes in: the running ledger, a secret, the admin token. Goes out: everything under /ui. Does not know: how figures are found or drawn.
+Comes in: the running ledger and its folder, a secret, the admin token. Goes out: everything under /ui. Does not know: how figures are found or drawn.
 """
 
 import logging
 import time
 from glob import escape as literally
+from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -17,6 +18,8 @@ from jevons.dashboard import now, static
 from jevons.dashboard.answers import HEADERS, Answers
 from jevons.dashboard.aside import aside
 from jevons.dashboard.bill import BillPages
+from jevons.dashboard.cost import CostPages
+from jevons.dashboard.forecast import ForecastPages
 from jevons.dashboard.guard import Guard, fields
 from jevons.dashboard.live import Fragments, Live, TooMany
 from jevons.dashboard.session import PATH
@@ -32,8 +35,10 @@ NOW = ("questions", "rate", "runs", "budgets", "kills")
 class Pages:
     """Everything under /ui, over the running ledger."""
 
-    def __init__(self, ledger: Ledger, secret: bytes, admin_token: str) -> None:
+    def __init__(self, ledger: Ledger, home: Path, secret: bytes, admin_token: str) -> None:
+        """`home`: the folder JEVONS_HOME, for what is stated and measured there."""
         self._ledger = ledger
+        self._home = home
         self._answers = Answers()
         self._guard = Guard(secret, admin_token, self._answers)
         self.live = Live(ledger.path, self._fragments)
@@ -45,6 +50,8 @@ class Pages:
             ("/live", self._stream),
             ("/kill", self._ask_kill),
             *BillPages(self._ledger.path, self._answers).doors(),
+            *CostPages(self._ledger.path, self._home, self._answers).doors(),
+            *ForecastPages(self._ledger, self._home, self._answers).doors(),
         )
         done = (("/kills", self._kill), ("/kills/{id:int}/lift", self._lift))
         return Starlette(
