@@ -124,10 +124,10 @@ def past(home: Home) -> dict[str, str]:
     store.apply(made)
     for day in range(DAY - 5, DAY + 5):
         later = day >= DAY
-        _spend(store, day, 1, "claude-opus-4-5" if later else "claude-sonnet-4-5", f"refactor-{day}", "claude-code", 6, 9_000)
-        _spend(store, day, 2, "gpt-5", None, "", 4 if later else 2, 2_000)
-        _spend(store, day, 3, HOSTILE, HOSTILE_RUN, HOSTILE, 1, 1_000)
-        _spend(store, day, 5, "claude-haiku-4-5", f"imported-{day}", "claude-code", 1, 3_000, source="claude-code")
+        spend(store, day, 1, "claude-opus-4-5" if later else "claude-sonnet-4-5", f"refactor-{day}", "claude-code", 6, 9_000)
+        spend(store, day, 2, "gpt-5", None, "", 4 if later else 2, 2_000)
+        spend(store, day, 3, HOSTILE, HOSTILE_RUN, HOSTILE, 1, 1_000)
+        spend(store, day, 5, "claude-haiku-4-5", f"imported-{day}", "claude-code", 1, 3_000, source="claude-code")
     store.apply([Adjusted(1, -20_000_000, HOSTILE, (DAY + 1) * DAY_MS)])
     store.close()
     return secrets
@@ -138,7 +138,7 @@ ROUTED = Routed(
 )
 
 
-def _spend(
+def spend(
     store: SqliteStore,
     day: int,
     key_id: int,

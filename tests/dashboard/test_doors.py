@@ -24,7 +24,8 @@ from tests.provider import Provider
 from tests.running import Jevons, upstream
 
 PAGES = ("/ui/", "/ui/live", "/ui/bill", "/ui/bill/why", "/ui/bill/segments?effect=mix", "/ui/runs", "/ui/entries", "/ui/corrections",
-         "/ui/run?run=x", "/ui/request?id=x", "/ui/kill?kind=everything", "/ui/session")  # fmt: skip
+         "/ui/run?run=x", "/ui/request?id=x", "/ui/kill?kind=everything", "/ui/session", "/ui/cost", "/ui/cost/made", "/ui/forecast",
+         "/ui/forecast/found")  # fmt: skip
 FORMS = ("/ui/kills", "/ui/kills/1/lift", "/ui/logout")
 NOW_MS = 1_790_000_000_000
 
@@ -150,6 +151,24 @@ def test_a_slip_in_the_address_is_a_sentence(desk: Desk, question: str) -> None:
     assert "That did not work" in answer.text
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "cost?uneven=x",
+        "cost?uneven=0.5",
+        "cost?uneven=nan",
+        "forecast?months=0",
+        "forecast?months=²",
+        "forecast?per=moon",
+        "forecast?budget=-1",
+    ],
+)
+def test_a_slip_in_what_is_tried_is_a_sentence(desk: Desk, address: str) -> None:
+    answer = desk.page(f"/ui/{address}")
+    assert answer.status == 400
+    assert "That did not work" in answer.text
+
+
 def test_a_form_that_is_too_long_changes_nothing(desk: Desk) -> None:
     answer = desk.ask("POST", "/ui/login", {"origin": desk.jevons.url}, {"token": "x" * PAGE_FORM_BYTES_MAX})
     assert answer.status == 413
@@ -245,7 +264,8 @@ def test_a_session_outlives_a_restart_and_ends_with_its_secret(
         desk = Desk(jevons, {})
         empty = desk.page("/ui/").text
         assert "No traffic yet" in empty and "jevons import --local" in empty
-        assert "jevons import --local" in desk.page("/ui/bill").text
+        for path in ("/ui/bill", "/ui/cost", "/ui/cost?whole=1", "/ui/forecast", "/ui/forecast?whole=1"):
+            assert "jevons import --local" in desk.page(path).text
         jevons.stop()
         jevons.start()
         assert desk.page("/ui/").status == 200

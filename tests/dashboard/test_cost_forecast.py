@@ -1,0 +1,149 @@
+"""The pages Cost and Forecast, over a past that ended yesterday: figures are those of the ledger and of the command line; what lacks is said."""
+
+import re
+import time
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from jevons.dashboard import missing
+from jevons.ledger.home import Home
+from jevons.ledger.rollup import DAY_MS
+from jevons.ledger.sqlite import SqliteStore
+from tests.dashboard.desk import HOSTILE, RATES, Desk, past, spend
+from tests.provider import Provider
+from tests.running import Jevons, upstream
+
+DAYS = 60
+LEVERS = "months=3&cache=20&steps=50&budget=100&per=month"
+COMMAND = ("forecast", "--months", "3", "--lever", "cache=+20", "--lever", "steps=50", "--budget", "100", "--per", "month")
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """Two months of calls until yesterday, of closed models and of an open one."""
+    home = Home(tmp_path_factory.mktemp("desk") / "home")
+    secrets = past(home)
+    today = int(time.time() * 1000) // DAY_MS
+    store = SqliteStore(home.ledger, audit_key=home.secret("audit"), backups=home.backups)
+    for day in range(today - DAYS, today):
+        spend(store, day, 1, "claude-sonnet-4-5", f"late-{day}", "claude-code", 5, 9_000)
+        spend(store, day, 2, "gpt-oss-120b", None, "", 2, 2_000)
+        spend(store, day, 3, HOSTILE, None, HOSTILE, 1, 100)
+    store.close()
+    with Provider() as provider, Jevons(home.path, upstream("openai", provider.openai_url, models=("gpt-*",))) as jevons:
+        yield Desk(jevons, secrets)
+        assert "Traceback" not in jevons.log(), jevons.log()[-5000:]
+
+
+@pytest.fixture(scope="module")
+def cost(desk: Desk) -> str:
+    """All of the page at once, as a browser without scripts has it."""
+    page = desk.page("/ui/cost?whole=1")
+    assert page.status == 200
+    return page.text
+
+
+def cell(text: str, table: str, label: str, name: str) -> str:
+    """What a cell holds."""
+    rows = text.partition(f'id="{table}"')[2].partition("</table>")[0].split("<tr")
+    [row] = [row for row in rows if f'data-label="{label}"' in row]
+    found = re.search(rf'data-name="{name}">(.*?)</td>', row, re.DOTALL)
+    assert found, row
+    return found[1]
+
+
+def value(markup: str) -> int:
+    return int(re.search(r'<data[^>]* value="(-?\d+)"', markup)[1])  # type: ignore[index]
+
+
+def test_what_was_paid_for_a_million_tokens_of_each_kind_is_the_rate(cost: str) -> None:
+    for kind, rate in (("input", "input"), ("cache write", "cache_write_5m"), ("cache read", "cache_read"), ("output", "output")):
+        assert value(cell(cost, "kinds", "anthropic/claude-sonnet-4-5", kind)) == RATES[rate] * 10**6
+
+
+def test_an_open_model_has_a_cost_to_make_and_a_closed_one_has_none(cost: str) -> None:
+    made = [
+        int(number) for number in re.findall(r' value="(\d+)"', cell(cost, "kinds", "anthropic/gpt-oss-120b", "to make: input"))
+    ]
+    middle, low, high = made
+    assert 0 < low < middle < high < RATES["input"] * 10**6
+    assert "not known" in cell(cost, "kinds", "anthropic/claude-sonnet-4-5", "to make")
+    assert "its maker keeps its architecture to itself" in cost
+
+
+def test_build_or_buy_is_that_of_the_command_line(cost: str, desk: Desk) -> None:
+    sums = desk.json("build-or-buy", "--model", "gpt-oss-120b", "--on", "H100-SXM-80GB", "--days", "29")
+    told = {way["name"]: way["monthly"]["p50_nusd"] for way in sums["ways"] if way["monthly"]}
+    for name, nusd in told.items():
+        assert value(cell(cost, "ways", name, "a month")) == pytest.approx(nusd, rel=0.1)
+
+
+def test_what_this_machine_costs_says_how_to_measure_it(cost: str) -> None:
+    assert "jevons hw measure" in cost and "jevons hw calibrate" in cost
+
+
+@pytest.mark.parametrize(
+    ("question", "says"), [("model=gpt-9", "nearest are"), ("part=H900", "H900"), ("grid=atlantis", "atlantis")]
+)
+def test_what_is_not_known_is_said_in_its_place(desk: Desk, question: str, says: str) -> None:
+    page = desk.page(f"/ui/cost?whole=1&{question}")
+    assert page.status == 200
+    assert says in page.text and 'id="synergy"' in page.text
+
+
+def test_a_lever_that_is_none_is_said_in_its_place(desk: Desk) -> None:
+    page = desk.page("/ui/forecast?whole=1&route=200")
+    assert page.status == 200 and "is no lever" in page.text
+
+
+def test_the_forecast_is_that_of_the_command_line(desk: Desk) -> None:
+    page = desk.page(f"/ui/forecast?whole=1&{LEVERS}").text
+    told = desk.json(*COMMAND)
+    total = page.partition('id="total">')[2]
+    assert value(total) == told["total_nusd"]["p50"]
+    for lever in told["levers"]:
+        assert value(cell(page, "pulled", lever["lever"], "change")) == lever["change_nusd"]["p50"]
+    for month in told["months"]:
+        assert value(cell(page, "months", month["month"], "median")) == month["bill_nusd"]["p50"]
+    [budget] = [one for one in told["exhaustion"] if one["name"] == "budget"]
+    assert f"{100 * budget['probability']:.0f}%" in cell(page, "budgets", "budget", "ever")
+    assert "10 ×" in cell(page, "scenarios", "rubin-10x", "break-even")
+    assert 'id="short"' in page and "History is short" in page
+
+
+def test_both_pages_draw_themselves_under_the_policy_of_pages(browser: Browser, desk: Desk) -> None:
+    context = browser.new_context(viewport={"width": 400, "height": 800}, color_scheme="dark")
+    page, complaints = context.new_page(), list[str]()
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+    page.on("request", lambda request: complaints.append(request.url) if not request.url.startswith(desk.jevons.url) else None)
+    page.goto(desk.link())
+    page.wait_for_url(desk.jevons.url + "/ui/")
+    page.goto(f"{desk.jevons.url}/ui/cost")
+    for place in ("buy", "energy", "synergy"):
+        page.wait_for_selector(f"#{place} svg.waterfall")
+    unharmed(page)
+    page.locator("#kinds a", has_text="claude-sonnet-4-5").click()
+    page.wait_for_url("**/ui/runs?**")
+    assert page.locator("#rows tbody tr").count() > 1
+    page.goto(f"{desk.jevons.url}/ui/forecast?months=3")
+    page.locator("input[name=cache]").fill("20")
+    page.get_by_role("button", name="Try").click()
+    page.wait_for_selector("#pulled tr[data-label='cache=+20']")
+    page.wait_for_selector("#fan svg.fan")
+    unharmed(page)
+    assert complaints == []
+    context.close()
+
+
+def unharmed(page: Page) -> None:
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
+    assert page.locator("img").count() == 0 and "owned" not in page.title()
+
+
+def test_a_missing_extra_is_a_command() -> None:
+    assert "-m pip install numpy" in missing.said(ModuleNotFoundError(name="numpy"))
+    with pytest.raises(ModuleNotFoundError):
+        missing.said(ModuleNotFoundError(name="jevons.typo"))
