@@ -158,7 +158,7 @@ def test_a_slip_in_the_address_is_a_sentence(desk: Desk, question: str) -> None:
         "cost?uneven=0.5",
         "cost?uneven=nan",
         "forecast?months=0",
-        "forecast?months=²",
+        "forecast?months=%C2%B2",
         "forecast?per=moon",
         "forecast?budget=-1",
     ],
