@@ -16,6 +16,7 @@ from tests.provider import Provider
 from tests.running import Jevons, upstream
 
 DAYS = 60
+PAGE_BYTES_MAX = 100_000
 LEVERS = "months=3&cache=20&steps=50&budget=100&per=month"
 COMMAND = ("forecast", "--months", "3", "--lever", "cache=+20", "--lever", "steps=50", "--budget", "100", "--per", "month")
 
@@ -121,9 +122,14 @@ def test_both_pages_draw_themselves_under_the_policy_of_pages(browser: Browser, 
     page.on("request", lambda request: complaints.append(request.url) if not request.url.startswith(desk.jevons.url) else None)
     page.goto(desk.link())
     page.wait_for_url(desk.jevons.url + "/ui/")
+    network, sizes = context.new_cdp_session(page), list[float]()
+    network.send("Network.enable")
+    network.send("Network.setCacheDisabled", {"cacheDisabled": True})
+    network.on("Network.loadingFinished", lambda event: sizes.append(event["encodedDataLength"]))
     page.goto(f"{desk.jevons.url}/ui/cost")
     for place in ("buy", "energy", "synergy"):
         page.wait_for_selector(f"#{place} svg.waterfall")
+    assert 10_000 < sum(sizes) < PAGE_BYTES_MAX
     unharmed(page)
     page.locator("#kinds a", has_text="claude-sonnet-4-5").click()
     page.wait_for_url("**/ui/runs?**")

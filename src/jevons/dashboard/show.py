@@ -66,6 +66,12 @@ def when(at_ms: int, how: str = "minute") -> Markup:
     return Markup('<time datetime="{:%Y-%m-%dT%H:%M:%S}Z" data-how="{}">{:%Y-%m-%d %H:%M} UTC</time>').format(at, how, at)
 
 
+def coded(text: str) -> Markup:
+    """A sentence with its `commands` as code."""
+    parts = enumerate(text.split("`"))
+    return Markup("").join(Markup("<code>{}</code>").format(part) if place % 2 else escape(part) for place, part in parts)
+
+
 def percent(part: int, of: int) -> str:
     """A share, to a tenth of a percent where that is all there is."""
     if of == 0:
@@ -155,7 +161,7 @@ class Templates:
             lstrip_blocks=True,
             auto_reload=False,
         )
-        filters = (usd, exact, change, whole, tokens, amount, when, combine, without, rows_of)
+        filters = (usd, exact, change, whole, tokens, amount, when, coded, combine, without, rows_of)
         self._jinja.filters.update({one.__name__: one for one in filters})
         self._jinja.globals.update(
             known, percent=percent, bar=bar, columns=columns, query=query, style=Markup(STYLE), escape=escape, min=min, max=max
