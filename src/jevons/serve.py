@@ -110,7 +110,7 @@ async def _serve(config: Config, home: Home, *, greet: bool) -> None:
         governor = Governor(ledger, home.secret("installation"), config.governor, config.access)
         governor.address = config.governor.public_url or address
         governor.recall(_now_ms())
-        pages = Pages(ledger, home.path, home.secret(SECRET), home.admin_token())
+        pages = Pages(ledger, home.path, home.secret(SECRET), home.admin_token(), config.engine.model)
         if greet and config.cache.semantic.enabled:
             welcome.preparing()
         embedder = await _embedder(config)

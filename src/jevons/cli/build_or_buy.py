@@ -19,11 +19,6 @@ if TYPE_CHECKING:
     from jevons.economics.build_or_buy import Comparison, Here
     from jevons.economics.workload import Workload
 
-LOCAL_BATCHES = (8, 4, 2, 1)
-"""Conversations that the local engine answers together; the most that leave each the floor."""
-LOCAL_OFF = 1.15
-"""Predicted speeds of the local engine are held to 15 % (docs/local-cost.md)."""
-
 
 class Dollars(click.ParamType["tuple[float, float, float]"]):
     """Dollars as one number, or LOW:TYPICAL:HIGH."""
@@ -117,28 +112,16 @@ def _empty(days: int, agent: str | None, of_model: str | None) -> str:
 def _here(home: Path, work: "Workload", floor: float) -> "Here | str":
     """The model that is served on this machine, as `jevons hw calibrate` found it; or what is missing."""
     from jevons.cli.hw_local import on_this_machine
-    from jevons.economics.build_or_buy import Here, load_of
+    from jevons.economics import build_or_buy as economics
     from jevons.economics.unitcost.errors import UnitCostError
-    from jevons.economics.unitcost.local_price import Turn, speed
-    from jevons.economics.unitcost.machine import Stated, load
+    from jevons.economics.unitcost.machine import load
     from jevons.engine.native.package import NativeError
 
-    asked = load_of(work)
     try:
         path, model, saved = on_this_machine()
-        turns = [Turn(asked.prompt + asked.cached, asked.cached, asked.output, batch) for batch in LOCAL_BATCHES]
-        speeds = [(turn.batch, speed(model, turn, saved.restore_element_s)) for turn in turns]
+        return economics.on_this_machine(path.stem, model, saved, load(home), work, floor)
     except (UnitCostError, NativeError) as error:
         return str(error)
-    batch, found = next((one for one in speeds if one[1].decode_tok_s / one[0] >= floor), speeds[-1])
-    machine = load(home)
-    stated = machine.stated if machine is not None else Stated()
-    slow = "" if found.decode_tok_s / batch >= floor else f"; under {floor:g} tokens/s for each user"
-    says = f"another model again, as calibrated {saved.measured}{slow}; {stated}{'' if machine else ', assumed'}"
-    return Here(
-        *(path.stem, found.prefill_tok_s, found.cached_tok_s, found.decode_tok_s, found.decode_tok_s / batch),
-        *(LOCAL_OFF, stated.usd_per_hour, says),
-    )
 
 
 def _table(found: "Comparison") -> None:

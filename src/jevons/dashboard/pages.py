@@ -35,10 +35,11 @@ NOW = ("questions", "rate", "runs", "budgets", "kills")
 class Pages:
     """Everything under /ui, over the running ledger."""
 
-    def __init__(self, ledger: Ledger, home: Path, secret: bytes, admin_token: str) -> None:
-        """`home`: the folder JEVONS_HOME, for what is stated and measured there."""
+    def __init__(self, ledger: Ledger, home: Path, secret: bytes, admin_token: str, local_model: str) -> None:
+        """`home`: the folder JEVONS_HOME, for what is stated and measured there. `local_model`: the engine's own file, if it is not the packaged one."""
         self._ledger = ledger
         self._home = home
+        self._local_model = local_model
         self._answers = Answers()
         self._guard = Guard(secret, admin_token, self._answers)
         self.live = Live(ledger.path, self._fragments)
@@ -50,7 +51,7 @@ class Pages:
             ("/live", self._stream),
             ("/kill", self._ask_kill),
             *BillPages(self._ledger.path, self._answers).doors(),
-            *CostPages(self._ledger.path, self._home, self._answers).doors(),
+            *CostPages(self._ledger.path, self._home, self._local_model, self._answers).doors(),
             *ForecastPages(self._ledger, self._home, self._answers).doors(),
         )
         done = (("/kills", self._kill), ("/kills/{id:int}/lift", self._lift))

@@ -28,6 +28,10 @@ from jevons.economics.unitcost.cost import Hourly, Interval, Quantiles, electric
 from jevons.economics.unitcost.efficiency import Efficiencies
 from jevons.economics.unitcost.errors import UnitCostError, UnknownFact
 from jevons.economics.unitcost.known import find, known
+from jevons.economics.unitcost.local import LocalModel
+from jevons.economics.unitcost.local_price import Turn, speed
+from jevons.economics.unitcost.local_saved import Calibration
+from jevons.economics.unitcost.machine import Machine, Stated
 from jevons.economics.unitcost.part import Part
 from jevons.economics.unitcost.placing import DEVICES, Model, Placed, place
 from jevons.economics.unitcost.serving import Load, serve
@@ -38,6 +42,10 @@ from jevons.meter.pricebook import PriceBook
 MILLION = 10**6
 PEAK_BUSY = 0.7
 """Share of the busiest hour for which devices may be busy: above it queues grow (M/M/1: a wait of 2.3 times the work). An assumption."""
+LOCAL_BATCHES = (8, 4, 2, 1)
+"""Conversations that the local engine answers together; the most that leave each the floor."""
+LOCAL_OFF = 1.15
+"""Predicted speeds of the local engine are held to 15 % (docs/local-cost.md)."""
 OURS = frozenset({"local", "student"})
 """Providers of the price book that are no hosts."""
 PUBLISHED = {"gpt_oss": "mxfp4", "deepseek_v3": "fp8", "deepseek_v32": "fp8", "minimax_m2": "fp8"}
@@ -203,6 +211,23 @@ def _called(name: str, hub: str) -> tuple[str, ...]:
     plain = [name, f"{name}-instruct"]
     maker = hub.partition("/")[0]
     return (*plain, *(f"{maker}/{one}" for one in plain), *([hub] if name.lower() in hub.lower() else []))
+
+
+def on_this_machine(
+    name: str, model: LocalModel, saved: Calibration, machine: Machine | None, work: Workload, floor_tok_s: float = 20.0
+) -> Here:
+    """A file of the local engine under this work, as calibrated. `machine` None: what it costs is assumed. Raises UnitCostError."""
+    asked = load_of(work)
+    turns = [Turn(asked.prompt + asked.cached, asked.cached, asked.output, batch) for batch in LOCAL_BATCHES]
+    speeds = [(turn.batch, speed(model, turn, saved.restore_element_s)) for turn in turns]
+    batch, found = next((one for one in speeds if one[1].decode_tok_s / one[0] >= floor_tok_s), speeds[-1])
+    stated = machine.stated if machine is not None else Stated()
+    slow = "" if found.decode_tok_s / batch >= floor_tok_s else f"; under {floor_tok_s:g} tokens/s for each user"
+    says = f"another model again, as calibrated {saved.measured}{slow}; {stated}{'' if machine else ', assumed'}"
+    return Here(
+        *(name, found.prefill_tok_s, found.cached_tok_s, found.decode_tok_s, found.decode_tok_s / batch),
+        *(LOCAL_OFF, stated.usd_per_hour, says),
+    )
 
 
 def load_of(work: Workload) -> Load:
