@@ -148,6 +148,7 @@ def spend(
     calls: int,
     tokens: int,
     source: str = "",
+    free: bool = False,
 ) -> None:
     done: list[Op] = []
     for call in range(calls):
@@ -164,7 +165,7 @@ def spend(
         )  # fmt: skip
         estimate = Estimate.SEEN if call == 1 else Estimate.NONE
         entry = Entry(
-            hold, Outcome.OK, 200, usage, lines, nusd, nusd, estimate, at_ms + 900, finish="end_turn", source=source,
+            hold, Outcome.OK, 200, usage, lines, nusd, 0 if free else nusd, estimate, at_ms + 900, finish="end_turn", source=source,
             savings=_savings(usage, nusd, check=call == 2),
             routed=ROUTED if call == 3 else None,
         )  # fmt: skip

@@ -4,10 +4,14 @@ import re
 import time
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 from playwright.sync_api import Browser, Page
 
 from jevons.dashboard import missing
+from jevons.economics.unitcost.local import Rates
+from jevons.economics.unitcost.local_price import Terms
+from jevons.economics.unitcost.local_saved import FILE, Calibration, Point
 from jevons.ledger.home import Home
 from jevons.ledger.rollup import DAY_MS
 from jevons.ledger.sqlite import SqliteStore
@@ -16,6 +20,7 @@ from tests.provider import Provider
 from tests.running import Jevons, upstream
 
 DAYS = 60
+DAY = r"\d{4}-\d\d-\d\d"
 PAGE_BYTES_MAX = 100_000
 LEVERS = "months=3&cache=20&steps=50&budget=100&per=month"
 COMMAND = ("forecast", "--months", "3", "--lever", "cache=+20", "--lever", "steps=50", "--budget", "100", "--per", "month")
@@ -31,6 +36,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     for day in range(today - DAYS, today):
         spend(store, day, 1, "claude-sonnet-4-5", f"late-{day}", "claude-code", 5, 9_000)
         spend(store, day, 2, "gpt-oss-120b", None, "", 2, 2_000)
+        spend(store, day, 4, "gpt-oss-20b", None, "", 1, 1_000, free=True)
         spend(store, day, 3, HOSTILE, None, HOSTILE, 1, 100)
     store.close()
     with Provider() as provider, Jevons(home.path, upstream("openai", provider.openai_url, models=("gpt-*",))) as jevons:
@@ -81,8 +87,39 @@ def test_build_or_buy_is_that_of_the_command_line(cost: str, desk: Desk) -> None
         assert value(cell(cost, "ways", name, "a month")) == pytest.approx(nusd, rel=0.1)
 
 
+def test_energy_is_that_of_the_command_line_and_free_calls_have_a_shadow_price(cost: str, desk: Desk) -> None:
+    [(first, until)] = re.findall(rf"jevons energy --from ({DAY}) --to ({DAY})", cost)
+    for row in desk.json("energy", "--from", first, "--to", until)["rows"]:
+        if row["label"] != f"anthropic/{HOSTILE}":
+            assert cell(cost, "energies", row["label"], "Wh") == three_digits(row["wh"])
+    free = value(cell(cost, "shadow", "anthropic/gpt-oss-20b", "would have cost"))
+    told = desk.json("bill", "--by", "model", "--from", first, "--to", until)["rows"]
+    assert [free] == [row["list_nusd"] for row in told if row["model"] == "anthropic/gpt-oss-20b"]
+    assert value(cell(cost, "kinds", "anthropic/gpt-oss-20b", "paid in all")) == 0
+
+
+def three_digits(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def test_what_this_machine_costs_says_how_to_measure_it(cost: str) -> None:
     assert "jevons hw measure" in cost and "jevons hw calibrate" in cost
+
+
+def test_a_calibrated_local_model_has_its_cost(desk: Desk) -> None:
+    """A prompt of 256 tokens a second, and eight conversations that get twenty tokens each: at the terms that are assumed."""
+    rates = Rates(2, "haswell", "f16", {}, {}, {64: (1e-8, 1e-9, 0.0)}, {})
+    points = [Point(256, 1, 0, 1.0, 1.0), Point(1, 8, 128, 0.05, 0.05)]
+    file = desk.jevons.home / FILE
+    file.write_bytes(msgspec.json.encode(Calibration(rates, "a.gguf", "EPYC", "2026-11-22T19:02Z", points, 1e-10)))
+    try:
+        page = desk.page("/ui/cost/machine").text
+    finally:
+        file.unlink()
+    prompt, output = (int(nusd) for nusd in re.findall(r' value="(\d+)"', page.partition('id="local"')[2])[:2])
+    assert prompt == round(Terms().busy_second_usd() / 256 * 10**15)
+    assert output == round(Terms().busy_second_usd() / 160 * 10**15)
+    assert "256 tokens/s read, 160 written in 8 conversations together" in page
 
 
 @pytest.mark.parametrize(

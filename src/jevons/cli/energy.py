@@ -13,14 +13,9 @@ from jevons.config import home_path
 from jevons.ledger.home import Home
 
 if TYPE_CHECKING:
-    from jevons.economics.energy.facts import Pair
     from jevons.economics.energy.report import By, Energy, Row
 
 WAYS = ("model", "org", "team", "key", "agent", "day", "run", "call")
-WATTS_OFF = 1.5
-"""How far a stated power may be from the true one, to either side; nobody measured it."""
-WATTS_MEASURED_OFF = 1.15
-"""The same where the processor counts its own: without memory, fans and the supply's losses."""
 
 
 @click.command(short_help="Energy and carbon of your calls, as intervals.")
@@ -47,12 +42,14 @@ def energy(
         return
     from jevons.economics.energy import report
     from jevons.economics.energy.facts import stated
+    from jevons.economics.unitcost.machine import load
 
     home = Home(home_path())
     if request is not None and (run, key, since_ms, until_ms) != (None, None, None, None):
         raise click.UsageError("REQUEST names the calls; --run, --key, --from and --to go without it.")
     check_days(since_ms, until_ms)
     check_key(home.ledger, key)
+    machine = load(home.path)
     found = report.energy(
         home.ledger,
         by=by or ("call" if request else "model"),
@@ -63,22 +60,11 @@ def energy(
         request=request,
         in_grid=grid_name,
         own=stated(home.path),
-        watts=_watts(home.path),
+        watts=machine.busy_watts if machine is not None else None,
     )
     show(json, msgspec.to_builtins(found), lambda: _table(found))
     if svg is not None:
         _draw(svg, found)
-
-
-def _watts(home: Path) -> "Pair | None":
-    """Of this machine as it was measured or stated (`jevons hw`); None if it was not."""
-    from jevons.economics.unitcost.machine import load
-
-    machine = load(home)
-    if machine is None:
-        return None
-    watts, off = (machine.stated.watts, WATTS_OFF) if machine.watts is None else (machine.watts, WATTS_MEASURED_OFF)
-    return watts / off, watts * off
 
 
 def _draw(file: Path, found: "Energy") -> None:

@@ -191,8 +191,10 @@ class CostPages:
             return f"{path} cannot be read: {error.strerror}"
 
     def _energy(self, asked: Asked) -> dict[str, Any]:
+        here = machine.load(self._home)
         found = energy(
-            self._ledger, since_ms=asked.period.since_ms, until_ms=asked.period.until_ms, in_grid=asked.grid, own=stated_sizes(self._home)
+            self._ledger, since_ms=asked.period.since_ms, until_ms=asked.period.until_ms, in_grid=asked.grid,
+            own=stated_sizes(self._home), watts=None if here is None else here.busy_watts,
         )  # fmt: skip
         return {
             "found": found,

@@ -30,6 +30,10 @@ VERSION = 1
 HOURS_PER_YEAR = 8760
 Place = Literal["memory", "l3"]
 Pattern = Literal["read", "triad"]
+WATTS_OFF = 1.5
+"""How far a stated power may be from the true one, to either side; nobody measured it."""
+WATTS_MEASURED_OFF = 1.15
+"""The same where the processor counts its own: without memory, fans and the supply's losses."""
 
 
 class Processor(msgspec.Struct, frozen=True, kw_only=True):
@@ -158,6 +162,12 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     def peak(self, type: str) -> float | None:  # noqa: A002
         """10^9 operations a second of the fastest products of that type that were seen; None if none were."""
         return max((p.gflops for p in self.products if p.type.lower() == type.lower()), default=None)
+
+    @property
+    def busy_watts(self) -> tuple[float, float]:
+        """5 and 95 % of its power while it is busy."""
+        watts, off = (self.stated.watts, WATTS_OFF) if self.watts is None else (self.watts, WATTS_MEASURED_OFF)
+        return watts / off, watts * off
 
     def part(self) -> Part:
         """This machine beside the others: its rates are reached, not promised, and its price is stated."""
