@@ -5,14 +5,17 @@
 Segments, growth, price steps and floors as the command has them; nothing that came after a cut is seen, prices neither. A table, and as the last
 line one JSON object: the share of weeks within the 50, 80 and 95 % bands, of the bill and of tokens, and beside it the same of a forecast
 that holds today's level with the scatter of its own weeks (the baseline). It is a market, not an organisation: models enter it that were not there.
+Its weeks overlap: cuts a week apart are held against the same threefold rise, so that they are one episode and not so many points.
 """
 
+import csv
 import json
 import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from datetime import date, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
@@ -49,7 +52,9 @@ def main() -> None:
         sys.exit(f"bench-fan: {FILE} is not there; set JEVONS_DATA to the folder that has it")
     with tempfile.TemporaryDirectory(prefix="jevons-fan-") as folder:
         environ = {**os.environ, "JEVONS_HOME": folder}
-        command = [sys.executable, "-m", "jevons", "import", "trace", str(source)]
+        weekly = Path(folder) / FILE
+        even(source, weekly)
+        command = [sys.executable, "-m", "jevons", "import", "trace", str(weekly)]
         subprocess.run(command, env=environ, check=True, stdout=subprocess.DEVNULL)
         ledger = Path(folder) / "ledger.db"
         weeks = [week for cut in _cuts(ledger) for week in _after(ledger, cut)]
@@ -67,6 +72,22 @@ def main() -> None:
             }
             print(f"{what:10}{band:>5}%{100 * ours:>7.0f}%{100 * still:>9.0f}%")
     print(json.dumps({"points": len(weeks), **found, "paths": PATHS, "seed": SEED, "machine": machine.facts()}))
+
+
+def even(source: Path, weekly: Path) -> None:
+    """Writes the table with its weeks a whole number of weeks apart.
+
+    They end on Sundays, later on Mondays: as they are, a week of seven days would be empty and the next four weeks of history hold three sums.
+    """
+    with source.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    first = min(date.fromisoformat(row["week_ending"]) for row in rows)
+    with weekly.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        for row in rows:
+            weeks = round((date.fromisoformat(row["week_ending"]) - first).days / WEEK_DAYS)
+            writer.writerow({**row, "week_ending": (first + timedelta(days=WEEK_DAYS * weeks)).isoformat()})
 
 
 def _within(draws: Array, came: float, low: float, high: float) -> bool:
