@@ -1,14 +1,16 @@
 """Days on which budgets are used up, worked out by hand on paths that are known."""
 
 from datetime import date
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from jevons.economics.forecast.exhaustion import Budget, exhaustion
-from jevons.economics.forecast.segments import days_since_1970
+from jevons.economics.forecast.exhaustion import Budget, budgets, exhaustion
+from jevons.economics.forecast.segments import days_since_1970, history
 from jevons.economics.forecast.simulate import Array
-from tests.economics.forecast.using import NOW
+from tests.economics.forecast.using import NOW, SONNET, TODAY, runs
+from tests.economics.planting import write
 
 UNTIL = days_since_1970(date(2027, 3, 1))
 BORDERS = tuple(range(NOW, UNTIL + 7, 7))
@@ -58,3 +60,26 @@ def test_weeks_begin_on_mondays_and_a_year_that_is_cut_off_is_left_out(per: str,
 def test_what_is_used_up_already_is_so_today() -> None:
     found = exhaustion(total(100, posted=100), paths(0.0), 0.0, BORDERS, UNTIL)
     assert found.exhausted and found.dates[0] == "2026-11-22"
+
+
+def test_today_counts_once() -> None:
+    # 50 of today's 100 are posted: 950 and a whole day are 1050, a day before they are not.
+    account = Budget("b", "x", "total", 1_051, 1_000, (1.0,), today_nusd=50)
+    assert exhaustion(account, paths(100.0), 0.0, BORDERS, UNTIL).dates[0] == "2026-11-23"
+    # A day that had more than was expected of it has had it.
+    already = account._replace(limit_nusd=1_000)
+    assert exhaustion(already, paths(10.0), 0.0, BORDERS, UNTIL).dates[0] == "2026-11-22"
+
+
+def test_of_an_account_todays_calls_are_known_and_a_keys_total_is_billed_money(tmp_path: Path) -> None:
+    works = runs(range(NOW - 28, NOW + 1), "s", "agent", SONNET)
+    write(tmp_path / "ledger.db", works)
+    a_day = sum(work.nusd for work in works) // 29
+    key = {"subject": "key:s", "limit_nusd": 10**12, "posted_nusd": 29 * a_day, "mode": "enforce"}
+    standing = {"limits": [], "keys": [key]}
+    billed, listed = (history(tmp_path / "ledger.db", TODAY, cost) for cost in ("billed", "list"))
+    assert billed is not None and listed is not None
+    [account], notes = budgets(standing, tmp_path / "ledger.db", billed)
+    assert (account.today_nusd, account.shares, notes) == (a_day, (1.0,), [])
+    none, [note] = budgets(standing, tmp_path / "ledger.db", listed)
+    assert none == [] and "key:s (usd in total)" in note

@@ -5,19 +5,21 @@ subject's part of each segment is taken to stay what it was. Goes out: `Exhausti
 nothing of an hour. Days are whole and UTC. Does not know: where limits are kept.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
 
+from jevons.core.price import HELD
 from jevons.core.usage import TOKEN_KINDS
 from jevons.economics.forecast.document import Exhaustion, Within
 from jevons.economics.forecast.segments import RECENT_DAYS, History, day_of, days_since_1970
 from jevons.economics.forecast.simulate import Array
-from jevons.economics.frames import Cost
+from jevons.economics.frames import Cost, Span
 from jevons.ledger.bill import reading
 from jevons.ledger.ops import KeySettings
 from jevons.ledger.rollup import DAY_MS
@@ -45,6 +47,8 @@ class Budget(NamedTuple):
     fixed: float = 0.0
     """The part of the money without tokens."""
     enforced: bool = True
+    today_nusd: int = 0
+    """Of what is posted, today's: the forecast has today as a whole day."""
 
 
 def exhaustion(budget: Budget, segments: Array, fixed_nusd: float, borders: Sequence[int], until: int) -> Exhaustion:
@@ -54,11 +58,13 @@ def exhaustion(budget: Budget, segments: Array, fixed_nusd: float, borders: Sequ
     days = np.arange(borders[0], until)
     place = np.searchsorted(np.array(borders), days, side="right") - 1
     daily = rate[:, place]
+    daily[:, 0] = np.maximum(daily[:, 0], budget.today_nusd)
     never = until
     first = np.full(len(daily), never)
     shown = []
     for number, (begins, start, after) in enumerate(_windows(budget.per, borders[0], until)):
-        spent = (budget.posted_nusd if number == 0 else 0) + np.cumsum(daily[:, start - borders[0] : after - borders[0]], axis=1)
+        before = budget.posted_nusd - budget.today_nusd if number == 0 else 0
+        spent = before + np.cumsum(daily[:, start - borders[0] : after - borders[0]], axis=1)
         hit = spent >= budget.limit_nusd
         day = np.where(hit.any(axis=1), start + hit.argmax(axis=1), never)
         first = np.minimum(first, day)
@@ -76,7 +82,9 @@ def exhaustion(budget: Budget, segments: Array, fixed_nusd: float, borders: Sequ
 
 def budgets(standing: Mapping[str, Any], ledger: Path, history: History) -> tuple[list[Budget], list[str]]:
     """Of every account of a limit in money that is forecast, and notes of those that are not. Raises LedgerError."""
-    rows = _rows(ledger, history)
+    after = history.spans[-1].after
+    recent = _rows(ledger, history, Span(max(history.spans[0].first, after - RECENT_DAYS), after))
+    today = _rows(ledger, history, Span(history.start, history.start + 1))
     found, left = [], set()
     for one in standing["limits"]:
         rules = rules_of(msgspec.convert({**one["settings"], "mode": "enforce"}, Limit))
@@ -85,12 +93,14 @@ def budgets(standing: Mapping[str, Any], ledger: Path, history: History) -> tupl
                 left.add(f"{one['name']} ({rule.measure} per {rule.window.name})")
                 continue
             for account in (a for a in one["accounts"] if a["measure"] == rule.measure and a["limit_nusd"] is not None):
-                of = [row for row in rows if _counts(rule, row, account["subject"])]
-                found.append(_budget(one["name"], account, rule.window.name, of, rows, history))
+                counts = partial(_counts, rule, account["subject"])
+                found.append(_budget(one["name"], account, rule.window.name, counts, recent, today, history))
     for account in standing["keys"]:
         if account["limit_nusd"] is not None:
-            of = [row for row in rows if f"key:{row.who.key}" == account["subject"]]
-            found.append(_budget("key", account, "total", of, rows, history))
+            if history.cost != "billed":  # what a key may spend is money that is billed
+                left.add(f"{account['subject']} ({MEASURE['billed']} in total)")
+                continue
+            found.append(_budget("key", account, "total", partial(_of_key, account["subject"]), recent, today, history))
     notes = (
         [
             f"Limits that are not forecast (a window below a week, a run's, or another cost than this forecast's): {', '.join(sorted(left))}."
@@ -109,29 +119,31 @@ def whole(amount_nusd: int, per: Per, posted_nusd: int, history: History) -> Bud
 class _Row(NamedTuple):
     who: Who
     model: str
-    segment: int
+    segment: int | None
+    """None: of none, as a charged hold or what began today."""
     nusd: int
     governed: bool
 
 
-def _rows(ledger: Path, history: History) -> list[_Row]:
-    """What was spent lately by key, agent and model, each with its segment."""
+def _rows(ledger: Path, history: History, span: Span) -> list[_Row]:
+    """What was spent in a span by key, agent and model, each with its segment."""
     column = "billed_nusd" if history.cost == "billed" else "list_nusd"
-    query = f"SELECT key_id, agent, upstream, target, sum({column}) FROM rollup_day WHERE day >= ? AND day < ? AND tariff <> 'held' GROUP BY 1, 2, 3, 4"
-    after = history.spans[-1].after
+    query = (
+        f"SELECT key_id, agent, upstream, target, tariff = '{HELD}', sum({column}) FROM rollup_day"
+        " WHERE day >= ? AND day < ? GROUP BY 1, 2, 3, 4, 5"
+    )
     found = []
     with reading(ledger) as db:
         keys = {
             key_id: (name, msgspec.json.decode(settings, type=KeySettings))
             for key_id, name, settings in db.execute("SELECT id, name, settings FROM keys")
         }
-        for key_id, agent, upstream, target, nusd in db.execute(query, (max(history.spans[0].first, after - RECENT_DAYS), after)):
+        for key_id, agent, upstream, target, held, nusd in db.execute(query, span):
             name, settings = keys[key_id]
             lineage = lineage_of(upstream, target)
-            segment = _segment(history, (settings.org, settings.team, agent), f"{lineage.vendor}/{lineage.line}", lineage.tier)
-            if segment is not None:
-                who = Who(settings.org, settings.team, key_id, name, agent)
-                found.append(_Row(who, target, segment, nusd, not settings.source))
+            group, line = (settings.org, settings.team, agent), f"{lineage.vendor}/{lineage.line}"
+            segment = None if held else _segment(history, group, line, lineage.tier)
+            found.append(_Row(Who(*group[:2], key_id, name, agent), target, segment, nusd, not settings.source))
     return found
 
 
@@ -141,7 +153,11 @@ def _segment(history: History, group: tuple[str, ...], line: str, tier: str) -> 
     return min(there, key=lambda n: len(history.segments[n].groups) + len(history.segments[n].lines), default=None)
 
 
-def _counts(rule: Rule, row: _Row, account: str) -> bool:
+def _of_key(account: str, row: _Row) -> bool:
+    return f"key:{row.who.key}" == account
+
+
+def _counts(rule: Rule, account: str, row: _Row) -> bool:
     return (
         row.governed
         and rule.scope not in (Scope.RUN, Scope.CHILD)
@@ -151,16 +167,18 @@ def _counts(rule: Rule, row: _Row, account: str) -> bool:
 
 
 def _budget(
-    name: str, account: Mapping[str, Any], per: str, of: Sequence[_Row], rows: Sequence[_Row], history: History
-) -> Budget:
+    name: str, account: Mapping[str, Any], per: str, counts: Callable[[_Row], bool], recent: Sequence[_Row], today: Sequence[_Row],
+    history: History,
+) -> Budget:  # fmt: skip
     totals, own = [0] * len(history.segments), [0] * len(history.segments)
-    for row in rows:
-        totals[row.segment] += row.nusd
-    for row in of:
-        own[row.segment] += row.nusd
+    for row in recent:
+        if row.segment is not None:
+            totals[row.segment] += row.nusd
+            own[row.segment] += row.nusd if counts(row) else 0
     shares = tuple(part / total if total > 0 else 0.0 for part, total in zip(own, totals, strict=True))
     limit, posted = account["limit_nusd"], account["posted_nusd"]
-    return Budget(name, account["subject"], per, limit, posted, shares, 0.0, account["mode"] == "enforce")  # type: ignore[arg-type]
+    so_far = min(posted, sum(row.nusd for row in today if counts(row)))
+    return Budget(name, account["subject"], per, limit, posted, shares, 0.0, account["mode"] == "enforce", so_far)  # type: ignore[arg-type]
 
 
 def _windows(per: Per, first: int, until: int) -> Iterator[tuple[int, int, int]]:
