@@ -2,15 +2,18 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from jevons.economics.forecast.formula import Rates, bill
-from jevons.economics.forecast.levers import Pull, Target, cached, moved, parse, pulled, run_lengths, slopes, swap_slope
+from jevons.economics.forecast.levers import NO_RUNS, Pull, Target, cached, moved, parse, pulled, runs_of, slopes, swap_slope
 from jevons.economics.forecast.segments import History, history
 from jevons.economics.frames import Span
 from jevons.economics.unitcost.errors import UnitCostError, UnknownFact
+from jevons.ledger.ops import Imported, ImportRow, Key, KeyCreated, KeySettings
+from jevons.ledger.sqlite import SqliteStore
 from tests.economics.forecast.using import NOW, SONNET, TODAY, company, runs
-from tests.economics.planting import write
+from tests.economics.planting import row, write
 
 HAIKU = Target("anthropic", "claude-haiku-4-5", "anthropic/haiku", "commodity", Rates(1_000, 100, 1_250, 5_000))
 EPSILON = 1e-4
@@ -34,7 +37,7 @@ def targets(name: str) -> Target:
 
 
 def total(parts: object) -> float:
-    return sum(bill(part.terms) for part in parts)  # type: ignore[attr-defined]
+    return sum(bill(part.terms) for part in parts)  # type: ignore[attr-defined,misc]
 
 
 def test_derivatives_are_finite_differences(past: History) -> None:
@@ -44,13 +47,13 @@ def test_derivatives_are_finite_differences(past: History) -> None:
     assert found["cache"] == pytest.approx((more - base) / EPSILON, rel=1e-6) and found["cache"] < 0
     deeper = total(part._replace(terms=part.terms._replace(depth=part.terms.depth * (1 + EPSILON))) for part in parts)
     assert found["steps"] == pytest.approx((deeper - base) / EPSILON, rel=1e-6)
-    routed = total(pulled(Pull("route", "route", EPSILON), parts, past.segments, targets, {}))
+    routed = total(pulled(Pull("route", "route", EPSILON), parts, past.segments, targets, NO_RUNS))
     assert found["route"] == pytest.approx((routed - base) / EPSILON, rel=1e-6) and found["route"] < 0
     swap = Pull("swap", "swap", 1.0, "claude-*", HAIKU.model)
     little = total(moved(parts, EPSILON, HAIKU, lambda part: part.model == SONNET.name, dearer=True))
     assert swap_slope(swap, parts, targets).nusd_a_day == pytest.approx((little - base) / EPSILON, rel=1e-6)
     assert base + swap_slope(swap, parts, targets).nusd_a_day == pytest.approx(
-        total(pulled(swap, parts, past.segments, targets, {}))
+        total(pulled(swap, parts, past.segments, targets, NO_RUNS))
     )
 
 
@@ -68,11 +71,32 @@ def test_a_cap_cuts_what_is_beyond_it(tmp_path: Path) -> None:
     write(tmp_path / "ledger.db", [*runs(days, "support", "agent", SONNET, a_day=3, calls=10), *long])
     found = history(tmp_path / "ledger.db", TODAY)
     assert found is not None
-    lengths = run_lengths(tmp_path / "ledger.db", Span(NOW - 28, NOW))
-    assert lengths == {("default", "support", "agent"): [(10, 84), (90, 28)]}
-    capped = pulled(parse("steps=50"), found.parts, found.segments, targets, lengths)
+    known = runs_of(tmp_path / "ledger.db", Span(NOW - 28, NOW))
+    support = ("default", "support", "agent")
+    assert known.lengths == {support: [(10, 84), (90, 28)]}
+    assert known.steps == {(support, "anthropic/sonnet"): (28 * 120, 0)}
+    capped = pulled(parse("steps=50"), found.parts, found.segments, targets, known)
     assert total(capped) / total(found.parts) == pytest.approx((30 + 50) / 120)
-    assert total(pulled(parse("steps=90"), found.parts, found.segments, targets, lengths)) == pytest.approx(total(found.parts))
+    assert total(pulled(parse("steps=90"), found.parts, found.segments, targets, known)) == pytest.approx(total(found.parts))
+
+
+def test_a_cap_leaves_calls_outside_runs_alone(tmp_path: Path) -> None:
+    days = range(NOW - 28, NOW)
+    agent = runs(days, "support", "agent", SONNET, a_day=1, calls=90)
+    rows = [row(place, work, 1) for place, work in enumerate(agent)]
+    for place, work in enumerate(agent, len(agent)):
+        told = row(place, work, 1)
+        hold = msgspec.structs.replace(told.entry.hold, run_id=None)
+        rows.append(ImportRow(told.digest, msgspec.structs.replace(told.entry, hold=hold)))
+    settings = KeySettings(team="support", source="litellm")
+    store = SqliteStore(tmp_path / "ledger.db", synchronous="OFF")
+    store.apply([KeyCreated(Key(1, "support", bytes(32), "", 0, settings=settings)), Imported(tuple(rows))])
+    store.close()
+    found = history(tmp_path / "ledger.db", TODAY)
+    assert found is not None
+    known = runs_of(tmp_path / "ledger.db", Span(NOW - 28, NOW))
+    capped = pulled(parse("steps=45"), found.parts, found.segments, targets, known)
+    assert total(capped) / total(found.parts) == pytest.approx((45 + 90) / 180)
 
 
 def test_what_is_dearer_is_not_routed_to_but_may_be_swapped_for(past: History) -> None:
@@ -91,12 +115,12 @@ def test_what_is_no_lever_is_told_how_to_write_one(text: str) -> None:
 
 def test_models_that_nobody_knows_are_named(past: History) -> None:
     with pytest.raises(UnitCostError, match=r"gpt-9 is not in use; there are: claude-sonnet-4-5, gemini-2\.5-flash"):
-        pulled(parse("swap=gpt-9:claude-haiku-4-5"), past.parts, past.segments, targets, {})
+        pulled(parse("swap=gpt-9:claude-haiku-4-5"), past.parts, past.segments, targets, NO_RUNS)
     with pytest.raises(UnknownFact, match="gpt-9"):
-        pulled(parse("route=10%:gpt-9"), past.parts, past.segments, targets, {})
+        pulled(parse("route=10%:gpt-9"), past.parts, past.segments, targets, NO_RUNS)
     reader = [part for part in past.parts if part.tier == "commodity"]
     with pytest.raises(UnknownFact, match="name one: route=30%:MODEL"):
-        pulled(parse("route=10%"), reader, past.segments, targets, {})
+        pulled(parse("route=10%"), reader, past.segments, targets, NO_RUNS)
     assert [slope.name for slope in slopes(reader, targets)] == ["cache", "steps"]
     bare = Target("x", "bare", "x/bare", "commodity", Rates(1, None, None, 1))
     with pytest.raises(UnknownFact, match="bare has tokens of claude-sonnet-4-5"):

@@ -7,7 +7,8 @@
 
 The bill is a product of sums of these, so that derivatives are exact; of `steps` the path needs how long runs are, which the ledger says. The
 work is taken to stay as it is: another model may need other tokens for it, and the steps that a cap cuts are counted at a mean step's cost (later
-ones have more context: the saving is rather more). Comes in: parts, rates of targets, lengths of runs. Goes out: `Pull`s, slopes, parts.
+ones have more context: the saving is rather more) and shared alike by the lines that a group's runs use: how long a run is is known of its group,
+not of a line. Comes in: parts, rates of targets, lengths of runs. Goes out: `Pull`s, slopes, parts.
 Does not know: paths, days.
 """
 
@@ -22,6 +23,7 @@ from jevons.economics.frames import Span
 from jevons.economics.unitcost.errors import UnitCostError, UnknownFact
 from jevons.ledger.bill import reading
 from jevons.ledger.rollup import DAY_MS
+from jevons.meter.lineages import lineage_of
 
 Name = Literal["cache", "route", "steps", "swap"]
 NAMES = ("cache", "route", "steps", "swap")
@@ -64,8 +66,20 @@ class Slope(NamedTuple):
     said: str
 
 
-Lengths = Mapping[tuple[str, ...], Sequence[tuple[int, int]]]
-"""Group (org, team, agent) -> (steps, runs that had so many)."""
+Labels = tuple[str, ...]
+"""Of a group: org, team, agent."""
+
+
+class Runs(NamedTuple):
+    """How much of the work is in runs, and how long these are."""
+
+    lengths: Mapping[Labels, Sequence[tuple[int, int]]]
+    """Group -> (steps, runs that had so many)."""
+    steps: Mapping[tuple[Labels, str], tuple[int, int]]
+    """Group and line -> steps, those of them outside any run."""
+
+
+NO_RUNS = Runs({}, {})
 
 
 def parse(text: str) -> Pull:
@@ -95,13 +109,13 @@ def _checked(pull: Pull) -> Pull:
     return pull
 
 
-def pulled(pull: Pull, parts: Sequence[Part], segments: Sequence[Segment], targets: Targets, lengths: Lengths) -> list[Part]:
+def pulled(pull: Pull, parts: Sequence[Part], segments: Sequence[Segment], targets: Targets, runs: Runs) -> list[Part]:
     """The parts of the bill with the lever pulled. Raises UnknownFact for a model or a rate that nobody knows, UnitCostError if it moves nothing."""
     match pull.name:
         case "cache":
             found = [part._replace(terms=cached(part.terms, pull.amount)) for part in parts]
         case "steps":
-            left = [_left(segments[part.segment], lengths, int(pull.amount)) for part in parts]
+            left = [_left(segments[part.segment], part.line, runs, int(pull.amount)) for part in parts]
             found = [
                 part._replace(terms=part.terms._replace(depth=part.terms.depth * share))
                 for part, share in zip(parts, left, strict=True)
@@ -164,17 +178,28 @@ def swap_slope(pull: Pull, parts: Sequence[Part], targets: Targets) -> Slope:
     return Slope("swap", gain, f"a share of the steps of {pull.old} goes to {target.model}")
 
 
-def run_lengths(ledger: Path, span: Span) -> Lengths:
-    """How many steps runs had that were begun in a span. Raises LedgerError."""
-    query = (
-        "SELECT coalesce(settings ->> 'org', 'default'), coalesce(settings ->> 'team', ''), agent, steps, count(*) FROM runs"
-        " JOIN keys ON keys.id = key_id WHERE first_ms >= ? AND first_ms < ? AND steps > 0 GROUP BY 1, 2, 3, 4"
+def runs_of(ledger: Path, span: Span) -> Runs:
+    """Runs that were begun in a span, and the steps in it. Raises LedgerError."""
+    who = "coalesce(settings ->> 'org', 'default'), coalesce(settings ->> 'team', ''), agent"
+    begun = (
+        f"SELECT {who}, steps, count(*) FROM runs JOIN keys ON keys.id = key_id"
+        " WHERE first_ms >= ? AND first_ms < ? AND steps > 0 GROUP BY 1, 2, 3, 4"
     )
-    found: dict[tuple[str, ...], list[tuple[int, int]]] = {}
+    made = (
+        f"SELECT {who}, upstream, target, sum(steps), sum(loose) FROM rollup_day JOIN keys ON keys.id = key_id"
+        " WHERE day >= ? AND day < ? GROUP BY 1, 2, 3, 4, 5"
+    )
+    lengths: dict[Labels, list[tuple[int, int]]] = {}
+    used: dict[tuple[Labels, str], tuple[int, int]] = {}
     with reading(ledger) as db:
-        for org, team, agent, steps, runs in db.execute(query, (span.first * DAY_MS, span.after * DAY_MS)):
-            found.setdefault((org, team, agent), []).append((steps, runs))
-    return found
+        for *group, steps, runs in db.execute(begun, (span.first * DAY_MS, span.after * DAY_MS)):
+            lengths.setdefault(tuple(group), []).append((steps, runs))
+        for *group, upstream, target, steps, loose in db.execute(made, span):
+            lineage = lineage_of(upstream, target)
+            where = (tuple(group), f"{lineage.vendor}/{lineage.line}")
+            before = used.get(where, (0, 0))
+            used[where] = (before[0] + steps, before[1] + loose)
+    return Runs(lengths, used)
 
 
 def with_cached_rates(history: History, known: Callable[[Part], Rates | None]) -> History:
@@ -195,11 +220,17 @@ def _cache_slope(terms: Terms) -> float:
     return terms.steps * terms.context * (rates.cached - rates.input)
 
 
-def _left(segment: Segment, lengths: Lengths, cap: int) -> float:
-    """Share of a segment's steps that a cap leaves: Σ min(n, cap) / Σ n over its runs; calls outside runs are not capped."""
-    runs = [one for group in segment.groups for one in lengths.get(group, ())]
-    steps = sum(n * count for n, count in runs)
-    return sum(min(n, cap) * count for n, count in runs) / steps if steps else 1.0
+def _left(segment: Segment, line: str, runs: Runs, cap: int) -> float:
+    """Share of the steps of a segment's line that a cap leaves: Σ min(n, cap) / Σ n of those in runs; calls outside runs stay."""
+    all_steps, cut = 0, 0.0
+    for group in segment.groups:
+        steps, loose = runs.steps.get((group, line), (0, 0))
+        lengths = runs.lengths.get(group, ())
+        in_runs = sum(n * count for n, count in lengths)
+        beyond = sum(max(0, n - cap) * count for n, count in lengths)
+        all_steps += steps
+        cut += (steps - loose) * beyond / in_runs if in_runs else 0.0
+    return 1 - cut / all_steps if all_steps else 1.0
 
 
 def _route_target(pull: Pull, parts: Sequence[Part], targets: Targets) -> Target:

@@ -76,8 +76,8 @@ def forecast(
         past = pulls.with_cached_rates(past, lambda part: rates_of(book, part.upstream, part.model, today))
     starts = _month_starts(today, months)
     targets = _targets(past, book, today)
-    lengths = pulls.run_lengths(ledger, Span(past.spans[0].first, past.start))
-    variants = {pull.text: pulls.pulled(pull, past.parts, past.segments, targets, lengths) for pull in asked}
+    runs = pulls.runs_of(ledger, Span(past.spans[0].first, past.start))
+    variants = {pull.text: pulls.pulled(pull, past.parts, past.segments, targets, runs) for pull in asked}
     changes = _changes([*past.parts, *(part for found in variants.values() for part in found)], book, today, day_of(starts[-1]))
     paces = {str(tier): pace(tier, known.price[tier], today) for tier in TIERS}
     drawn = draw(past, known, paces, changes, calendar(past, starts[-1]), paths=paths, seed=seed)
