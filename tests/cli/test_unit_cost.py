@@ -72,7 +72,7 @@ def test_a_model_as_a_file(jevons: Run, tmp_path: Path) -> None:
         (("no-such-model",), "architecture of 'no-such-model' is not known"),
         (("llama-3.3-70b", "--parallel", "sideways"), "not understood"),
         (("llama-3.1-8b", "--kv", "int3"), "int3"),
-        (("llama-3.3-70b",), "More devices, fewer bits"),
+        (("llama-3.3-70b",), "What would fit: 4 devices"),
         (("llama-3.1-8b", "--speculative", "lots"), "not DRAFTED:ACCEPTANCE"),
         (("llama-3.1-8b", "--speculative", "3:1.5"), "0 to 1"),
         (("llama-3.1-8b", "--speculative", "3:0.5:no-such-model"), "not known"),

@@ -66,6 +66,17 @@ def test_drafts_speed_up_who_is_alone() -> None:
     assert plain.user_tok_s < drafted.user_tok_s < free.user_tok_s < 4 * plain.user_tok_s
 
 
+def test_a_drafting_model_takes_memory() -> None:
+    arch, weights, on = known("llama-3.3-70b"), precision("fp8"), System(part("H200"))
+    bare = capacity(arch, weights, FP8, on, 2000)
+    with_small = capacity(arch, weights, FP8, on, 2000, Speculation(3, 0.8, known("llama-3.1-8b")))
+    assert with_small < 0.85 * bare
+    assert capacity(arch, weights, FP8, on, 2000, Speculation(3, 0.8)) == bare
+    for draft in (Speculation(3, 0.8, arch, precision("bf16")), Speculation(3, 0.8, known("gpt-oss-120b"), precision("fp8"))):
+        with pytest.raises(DoesNotFit, match="does not fit"):
+            speed(Load(1000, 1000, speculative=draft), "llama-3.3-70b", on)
+
+
 def test_the_largest_batch_above_the_floor() -> None:
     arch, weights = known("llama-3.1-8b"), precision("fp8")
     found = best_batch(arch, weights, FP8, ONE, Load(1000, 1000), shipped(), 50.0, "vllm")
@@ -76,7 +87,7 @@ def test_the_largest_batch_above_the_floor() -> None:
 
 
 def test_what_does_not_fit_is_said() -> None:
-    with pytest.raises(DoesNotFit, match=r"llama-3\.3-70b in bf16 needs 141\.1 GB of weights on each of 1 x H100"):
+    with pytest.raises(DoesNotFit, match=r"weights take 141\.\d+ GB.*What would fit: 2 devices in tensor"):
         speed(Load(1000, 1000), "llama-3.3-70b", weights="bf16")
     with pytest.raises(DoesNotFit, match="a batch of 5000 does not fit"):
         speed(Load(1000, 1000, batch=5000))

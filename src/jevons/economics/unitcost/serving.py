@@ -16,7 +16,8 @@ from typing import Any
 from jevons.economics.unitcost.architecture import Architecture
 from jevons.economics.unitcost.efficiency import PEAK, Z90, Efficiencies, busy
 from jevons.economics.unitcost.errors import DoesNotFit, UnitCostError
-from jevons.economics.unitcost.steps import Demand, StepTime, System, demand, time
+from jevons.economics.unitcost.memory import fit
+from jevons.economics.unitcost.steps import Demand, Rates, StepTime, System, demand, time
 from jevons.economics.unitcost.weights import CachePrecision, Precision, weight_bytes
 from jevons.economics.unitcost.work import Speculation, sequence_bytes
 
@@ -52,22 +53,31 @@ class Load:
     """Prompts are read by other devices, whose keys and values come over."""
 
 
-def capacity(arch: Architecture, precision: Precision, kv: CachePrecision, on: System, context: int) -> float:
-    """Sequences of `context` tokens that fit at once, all devices together. Raises DoesNotFit with what would be needed."""
-    held = weight_bytes(arch, precision)
-    shared = on.tensor * on.data if on.spread else on.tensor
-    weights = (sum(size for kind, size in held.items() if kind != "experts") / on.tensor + held["experts"] / shared) / on.pipeline
+def capacity(
+    arch: Architecture,
+    precision: Precision,
+    kv: CachePrecision,
+    on: System,
+    context: int,
+    speculative: Speculation | None = None,
+) -> float:
+    """Sequences of `context` tokens that fit at once, all devices together. A drafting model is there too: its weights are divided as the
+    model's matrices are, and it keeps keys and values of its own. Raises DoesNotFit with what would fit."""
     memory = on.part.memory()
     kept = min(ACTIVATIONS_BYTES, SMALL_DEVICE_SHARE * memory)
-    free = (memory - weights - kept) * (1 - RESERVED)
-    sequence = sequence_bytes(arch, kv, context) / min(on.tensor, arch.kv_heads) / on.pipeline
-    if free < sequence:
+    draft = speculative.draft if speculative else None
+    if speculative is None or draft is None:
+        return fit(arch, precision, kv, memory, context, on, kept, RESERVED).sequences
+    drafting = sum(weight_bytes(draft, speculative.precision or precision).values()) / on.tensor / on.pipeline
+    found = fit(arch, precision, kv, memory, context, on, kept + drafting, RESERVED)
+    own = sequence_bytes(draft, kv, context) / min(on.tensor, draft.kv_heads) / on.pipeline
+    both = found.sequences * found.sequence_bytes / (found.sequence_bytes + own)
+    if both < on.data:
         raise DoesNotFit(
-            f"{arch.name} in {precision.name} needs {weights / 1e9:.1f} GB of weights on each of {on.devices} x {on.part.name} "
-            f"({memory / 1e9:.0f} GB) and {sequence / 1e9:.2f} GB for a sequence of {context:,} tokens; "
-            f"{max(0.0, free) / 1e9:.1f} GB would be free for sequences. More devices, fewer bits or a shorter context would fit"
+            f"{arch.name} in {precision.name} with {draft.name} that drafts does not fit on {on.devices} x {on.part.name}: not one sequence "
+            f"of {context:,} tokens is left room for beside {(found.weight_bytes + drafting) / 1e9:.1f} GB of weights on each"
         )
-    return max(1.0, free / sequence) * on.data
+    return both
 
 
 @dataclass(frozen=True)
@@ -81,7 +91,7 @@ class Cycle:
     draft: Demand | None
     drafted: int
 
-    def seconds(self, rates: Any) -> Any:
+    def seconds(self, rates: Rates) -> Any:
         """Of the step and the drafts before it."""
         drafts = self.drafted * time(self.draft, rates).total_s if self.draft else 0.0
         return time(self.step, rates).total_s + drafts
@@ -114,9 +124,21 @@ def steady(
     return Cycle(batch, produced, step, draft, spec.drafted if spec else 0)
 
 
+def reading(arch: Architecture, precision: Precision, kv: CachePrecision, on: System, load: Load) -> Cycle:
+    """Passes that only read prompts, as long ones as engines make; what is counted is their tokens, those that are kept already too."""
+    prompts = load.batch or max(1.0, PREFILL_TOKENS * on.data / load.prompt)
+    return Cycle(prompts, float(load.prompt + load.cached), _reading(arch, precision, kv, on, load, prompts), None, 0)
+
+
+def running(arch: Architecture, precision: Precision, kv: CachePrecision, on: System, load: Load) -> float:
+    """Sequences that fit when they are half way, as those that run are in the mean. Raises DoesNotFit."""
+    return capacity(arch, precision, kv, on, load.cached + load.prompt + ceil(load.output / 2), load.speculative)
+
+
 def _most(arch: Architecture, precision: Precision, kv: CachePrecision, on: System, load: Load) -> float:
     """All that fits, at the full length of a sequence: engines that never evict admit no more."""
-    most = min(capacity(arch, precision, kv, on, load.cached + load.prompt + load.output), float(MOST_SEQUENCES * on.data))
+    fits = capacity(arch, precision, kv, on, load.cached + load.prompt + load.output, load.speculative)
+    most = min(fits, float(MOST_SEQUENCES * on.data))
     if load.requests is None:
         return most
     most = min(most, float(load.requests))
@@ -186,7 +208,7 @@ def serve(
 ) -> Speed:
     """Speed under a load. `engine` is a framework's name; "" = the mean of those known. Raises DoesNotFit, UnknownFact, UnitCostError."""
     if load.batch is not None:
-        fits = capacity(arch, precision, kv, on, load.cached + load.prompt + ceil(load.output / 2))
+        fits = running(arch, precision, kv, on, load)
         if load.batch > fits:
             raise DoesNotFit(
                 f"a batch of {load.batch:g} does not fit: {fits:,.0f} sequences of {load.cached + load.prompt:,} + {load.output:,} tokens "
@@ -254,14 +276,27 @@ def best_batch(
 ) -> Speed:
     """At the batch that costs least while a sequence gets `floor_tok_s`: the largest, since a step's fixed costs are shared by all. A whole
     number. Raises UnitCostError with the best that there is where one sequence alone is slower than the floor."""
-    rates = efficiencies.rates(engine)
+    batch = largest(arch, precision, kv, on, load, efficiencies.rates(engine), floor_tok_s)
+    return serve(arch, precision, kv, on, replace(load, batch=float(batch)), efficiencies, engine)
+
+
+def largest(
+    arch: Architecture,
+    precision: Precision,
+    kv: CachePrecision,
+    on: System,
+    load: Load,
+    rates: Rates,
+    floor_tok_s: float,
+) -> int:
+    """Batch at which every sequence still gets `floor_tok_s`. Raises DoesNotFit, UnitCostError as `best_batch` does."""
 
     def speed(batch: int) -> float:
         cycle = steady(arch, precision, kv, on, replace(load, batch=float(batch)))
         return float(cycle.produced / cycle.seconds(rates))
 
     high = max(1, int(_most(arch, precision, kv, on, replace(load, batch=None, requests=None))))
-    if speed(1) < floor_tok_s:
+    if not speed(1) >= floor_tok_s:
         raise UnitCostError(
             f"{floor_tok_s:g} tokens/s for each user cannot be met: {arch.name} in {precision.name} on {on.devices} x {on.part.name} gives "
             f"{speed(1):.1f} to a single one. More devices in tensor parallelism, fewer bits or speculative decoding would be faster"
@@ -270,4 +305,4 @@ def best_batch(
     while low < high:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if speed(middle) >= floor_tok_s else (low, middle - 1)
-    return serve(arch, precision, kv, on, replace(load, batch=float(low)), efficiencies, engine)
+    return low

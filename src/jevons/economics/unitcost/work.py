@@ -94,7 +94,9 @@ class Speculation(msgspec.Struct, frozen=True):
     @property
     def produced(self) -> float:
         """Expected tokens of a step, the verifier's own included: (1 − αᵞ⁺¹)/(1 − α) (equation 1)."""
-        return sum(self.acceptance**kept for kept in range(self.drafted + 1))
+        if self.acceptance == 1:
+            return float(self.drafted + 1)
+        return (1 - self.acceptance ** (self.drafted + 1)) / (1 - self.acceptance)
 
 
 def prefill(arch: Architecture, precision: Precision, kv: CachePrecision, tokens: int, cached: int = 0, batch: int = 1) -> Work:
