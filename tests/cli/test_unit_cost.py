@@ -10,6 +10,8 @@ from jevons.engine.models import find_model
 from tests.cli.conftest import Run
 from tests.economics.unitcost.test_measured import made, table
 
+SMALL = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 128}
+
 
 def test_a_prediction(jevons: Run) -> None:
     line = ("unit-cost", "predict", "llama-3.3-70b", "--on", "H100", "--devices", "2", "--weights", "fp8", "--cached", "0.5")
@@ -51,8 +53,7 @@ def test_the_best_batch_above_a_floor(jevons: Run) -> None:
 def test_a_model_as_a_file(jevons: Run, tmp_path: Path) -> None:
     config = tmp_path / "mine" / "config.json"
     config.parent.mkdir()
-    llama = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
-    config.write_text(json.dumps({"model_type": "llama", "intermediate_size": 128, "vocab_size": 1000, **llama}))
+    config.write_text(json.dumps({"model_type": "llama", "vocab_size": 1000, **SMALL}))
     found = jevons("unit-cost", "predict", str(config), "--on", "L4", "--batch", "1", "--weights", "int8", "--json").json
     assert found["model"] == "mine"
     assert found["cost"] is None
@@ -72,9 +73,12 @@ def test_a_model_as_a_file(jevons: Run, tmp_path: Path) -> None:
         (("no-such-model",), "architecture of 'no-such-model' is not known"),
         (("llama-3.3-70b", "--parallel", "sideways"), "not understood"),
         (("llama-3.1-8b", "--kv", "int3"), "int3"),
-        (("llama-3.3-70b",), "What would fit: 4 devices"),
+        (("llama-3.3-70b",), "What would fit: 2 devices"),
         (("llama-3.1-8b", "--speculative", "lots"), "not DRAFTED:ACCEPTANCE"),
         (("llama-3.1-8b", "--speculative", "3:1.5"), "0 to 1"),
+        (("llama-3.1-8b", "--speculative", "100000000:0.5"), "1 to 64 tokens"),
+        (("llama-3.1-8b", "--batch", "nan"), "are numbers"),
+        (("llama-3.1-8b", "--best", "--floor", "nan"), "are numbers"),
         (("llama-3.1-8b", "--speculative", "3:0.5:no-such-model"), "not known"),
     ],
 )
@@ -83,6 +87,16 @@ def test_what_cannot_be_predicted_is_said(jevons: Run, line: tuple[str, ...], sa
     assert refused.status
     assert said in " ".join(refused.err.split())
     assert "Traceback" not in refused.err
+
+
+def test_weights_are_as_their_maker_stores_them(jevons: Run, tmp_path: Path) -> None:
+    line = ("--on", "B200", "--batch", "1", "--json")
+    assert jevons("unit-cost", "predict", "gpt-oss-120b", *line).json["weights"] == "mxfp4"
+    assert jevons("unit-cost", "predict", "deepseek-r1", "--devices", "8", *line).json["weights"] == "fp8"
+    assert jevons("unit-cost", "predict", "llama-3.1-8b", *line).json["weights"] == "bf16"
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"model_type": "llama", "vocab_size": 1000, **SMALL}))
+    assert "in what numbers the weights are stored" in jevons("unit-cost", "predict", str(config), *line).err
 
 
 def test_no_config_but_a_list(jevons: Run, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json as text_json
 from datetime import UTC, datetime
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 GGUF = ".gguf"
 RESAMPLES = 60
+MOST_DRAFTED = 64
+"""Tokens of a step; engines draft 1 to 10."""
 
 
 @click.group("unit-cost", short_help="What a token costs to make: speed, energy, dollars of a model on a part.")
@@ -29,7 +32,9 @@ def unit_cost() -> None:
 @click.option("--on", "part_name", required=True, metavar="PART", help="A part of `jevons hw list`, or of your hardware.toml.")
 @click.option("--devices", type=click.IntRange(1, 100_000), default=1, show_default=True, help="That make one engine.")
 @click.option("--parallel", default="", metavar="HOW", help="tp, ep, dep, dp or pp; with degrees as TP2,PP2. Default: tp.")
-@click.option("--weights", "weights_name", metavar="P", help="bf16, fp8, nvfp4, mxfp4, int8, int4, …; of a .gguf file its own.")
+@click.option(
+    "--weights", "weights_name", metavar="P", help="bf16, fp8, nvfp4, mxfp4, int8, int4, …. Default: as its maker stores them."
+)
 @click.option("--kv", "kv_name", default="bf16", show_default=True, metavar="P", help="Of keys and values.")
 @click.option("--batch", type=click.FloatRange(1), help="Sequences at once. Default: as many as fit.")
 @click.option("--best", is_flag=True, help="The batch that costs least above --floor.")
@@ -80,6 +85,8 @@ def predict(
     from jevons.economics.unitcost.steps import system
     from jevons.economics.unitcost.weights import cache_precision
 
+    if any(given is not None and not isfinite(given) for given in (batch, floor)):
+        raise click.UsageError("--batch and --floor are numbers.")
     if best != (floor is not None) or (best and batch is not None):
         raise click.UsageError("--best needs --floor TOK_S, and chooses the batch itself.")
     arch, precision = _model(model, weights_name)
@@ -97,9 +104,10 @@ def predict(
 
 
 def _model(model: str, weights_name: str | None) -> "tuple[Architecture, Precision]":
-    """Raises UnitCostError, click.ClickException for a file that cannot be read."""
-    from jevons.economics.unitcost.config_read import from_config
-    from jevons.economics.unitcost.known import known
+    """In the numbers that are asked for, else in those it is stored in. Raises UnitCostError, click.ClickException for a file that cannot
+    be read."""
+    from jevons.economics.unitcost.config_read import from_config, stored_as
+    from jevons.economics.unitcost.known import find, known
     from jevons.economics.unitcost.weights import precision
 
     path = Path(model)
@@ -113,9 +121,9 @@ def _model(model: str, weights_name: str | None) -> "tuple[Architecture, Precisi
         if not isinstance(config, dict):
             raise click.ClickException(f"{path} is no config.json: it holds no object")
         arch = from_config(config, path.parent.name or path.stem)
-    else:
-        arch = known(model)
-    return arch, precision(weights_name or "bf16", arch)
+        return arch, precision(weights_name or stored_as(config), arch)
+    arch = known(model)
+    return arch, precision(weights_name or find(model).stored, arch)
 
 
 def _gguf(path: Path, weights_name: str | None) -> "tuple[Architecture, Precision]":
@@ -145,8 +153,8 @@ def _speculation(text: str | None) -> Any:
         if draft:
             raise
         raise click.UsageError(f"--speculative {text!r} is not DRAFTED:ACCEPTANCE[:MODEL], as 3:0.7: {error}") from None
-    if found.drafted < 1 or not 0 <= found.acceptance <= 1:
-        raise click.UsageError("--speculative: at least 1 token is drafted, and the acceptance is 0 to 1.")
+    if not 1 <= found.drafted <= MOST_DRAFTED or not 0 <= found.acceptance <= 1:
+        raise click.UsageError(f"--speculative: 1 to {MOST_DRAFTED} tokens are drafted, and the acceptance is 0 to 1.")
     return found
 
 
