@@ -11,9 +11,10 @@ from jevons.economics.forecast.fan import bars, fan
 from jevons.economics.forecast.report import Own, forecast
 from jevons.economics.unitcost.errors import UnitCostError, UnknownFact
 from jevons.ledger.bill import bill
+from jevons.ledger.ops import Imported, ImportRow, Key, KeyCreated, KeySettings
 from jevons.ledger.sqlite import SqliteStore
-from tests.economics.forecast.using import NOW, SONNET, TODAY, company, runs
-from tests.economics.planting import write
+from tests.economics.forecast.using import FLASH, NOW, SONNET, TODAY, company, runs
+from tests.economics.planting import row, write
 
 DAY_MS = 86_400_000
 LEVERS = ("cache=+10", "route=30%", "route=0%", "steps=5", "swap=claude-sonnet-4-5:gemini-2.5-flash")
@@ -138,6 +139,26 @@ def test_levers_and_scenarios_that_make_no_sense_are_refused(ledger: Path) -> No
         forecast(ledger, today=TODAY, levers=("route=10%:gpt-9",))
     with pytest.raises(UnknownFact, match="no scenario 'moore'"):
         forecast(ledger, today=TODAY, scenarios=("moore",))
+
+
+def test_what_a_free_tier_serves_has_its_list_price_for_what_comes_more(tmp_path: Path) -> None:
+    days = range(NOW - 28, NOW)
+    paid = [row(place, work, 1) for place, work in enumerate(runs(days, "s", "agent", SONNET))]
+    free = [row(10**6 + place, work, 1) for place, work in enumerate(runs(days, "s", "reader", FLASH, a_day=1, calls=1))]
+    settings = KeySettings(team="s", source="litellm")
+    told = tuple(ImportRow(one.digest, msgspec.structs.replace(one.entry, billed_nusd=0, tariff="billed=no")) for one in free)
+    store = SqliteStore(tmp_path / "ledger.db", synchronous="OFF")
+    store.apply([KeyCreated(Key(1, "s", bytes(32), "", 0, settings=settings)), Imported((*paid, *told))])
+    store.close()
+    swap = f"swap=claude*:{FLASH.name}"
+    made = forecast(tmp_path / "ledger.db", 1, today=TODAY, levers=(swap, "route=100%"), paths=50)
+    assert made is not None and made.cost == "billed"
+    now = sum(one.nusd_a_month for one in made.segments)
+    at_list = sum(count * rate for count, rate in zip((20_000, 60_000, 0, 4_000), FLASH.rates, strict=True))
+    a_run = sum(count * rate for count, rate in zip((20_000, 60_000, 0, 4_000), SONNET.rates, strict=True))
+    for lever in made.levers:
+        assert (now + lever.today_nusd) / now == pytest.approx(at_list / a_run, rel=1e-6)
+    assert f"Not billed (a free tier, a subscription): {FLASH.name}." in " ".join(made.notes)
 
 
 def test_pictures_stand_by_themselves(found: Forecast) -> None:

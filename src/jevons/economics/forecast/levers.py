@@ -54,7 +54,7 @@ class Pull(NamedTuple):
     old: str = ""
     """swap: a pattern of models."""
     new: str = ""
-    """route, swap: the model that takes over; "" = the cheapest of the commodity tier in use."""
+    """route, swap: the model that takes over; "" = the cheapest of the commodity tier in use that has a price."""
 
 
 class Slope(NamedTuple):
@@ -238,7 +238,8 @@ def _route_target(pull: Pull, parts: Sequence[Part], targets: Targets) -> Target
         return targets(pull.new)
     frontier = [part for part in parts if part.tier == "frontier" and part.terms.steps]
     known = [targets(part.model) for part in parts if part.tier == "commodity"]
-    able = [target for target in known if frontier and all(_able(part.terms, target) for part in frontier)]
+    priced = [target for target in known if any(target.rates)]
+    able = [target for target in priced if frontier and all(_able(part.terms, target) for part in frontier)]
     if not able:
         raise UnknownFact(f"{pull.text}: no model in use could take over from one of the frontier; name one: route=30%:MODEL.")
     return min(able, key=lambda target: sum(bill(_at(part, target).terms) for part in frontier))

@@ -158,13 +158,14 @@ def _window_start(per: Per, today: date) -> date:
 
 
 def _targets(past: History, book: PriceBook | None, today: date) -> Callable[[str], pulls.Target]:
-    """Rates of a model by name: what is paid for one that is in use, else the list."""
+    """Rates of a model by name: what is paid for one that is in use, else the list. What is free now is at list price for what comes more."""
 
     def target(name: str) -> pulls.Target:
         own = next((part for part in past.parts if part.model == name), None)
         listed = None if book is None else rates_of(book, own.upstream if own else None, name, today)
         if own is not None:
-            rates = own.terms.rates if listed is None else _filled(own.terms.rates, listed)
+            paid = past.more[own.upstream, own.model]
+            rates = paid if listed is None else _filled(paid, listed)
             return pulls.Target(own.upstream, own.model, own.line, own.tier, rates)
         if book is None or listed is None:
             raise UnknownFact(f"The price book has no price of {name!r}; prices.toml may add one (docs/prices.md).")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from jevons.core.price import HELD
-from jevons.economics.forecast.formula import Terms, bill, terms_of
+from jevons.economics.forecast.formula import Rates, Terms, bill, terms_of
 from jevons.economics.frames import (
     BILLED_NUSD,
     CALLS,
@@ -95,6 +95,8 @@ class History(NamedTuple):
     start: int
     """The first day that is forecast."""
     notes: tuple[str, ...]
+    more: dict[tuple[str, str], Rates]
+    """(upstream, model) -> what its tokens cost beyond those of now: as billed, and at list price where none of them is billed."""
 
     @property
     def days(self) -> int:
@@ -137,10 +139,11 @@ def history(ledger: Path, today: date, cost: Cost | None = None) -> History | No
     segments, parts = _segments(frames, recent, spans, recent_span.days, cost)
     kept = {HELD, UNATTRIBUTED}
     fixed = sum(nusd for aside, nusd in recent.aside.items() if aside.effect in kept) / recent_span.days
-    notes = [*_stale(stale, last), *_gone(segments, frames)]
+    free, more = _more(recent, cost)
+    notes = [*_stale(stale, last), *_gone(segments, frames), *_free(free)]
     return History(
         per, cost, spans, tuple(frame.nusd(cost) for frame in frames), tuple(_tokens(frame) for frame in frames), segments, parts, fixed,
-        now, tuple(notes),
+        now, tuple(notes), more,
     )  # fmt: skip
 
 
@@ -234,6 +237,29 @@ def _parts(number: int, keys: set[_Key], recent: Frame, days: int, cost: Cost) -
         if sums[CALLS]:
             tasks = _share(recent.tasks[group], sums[CALLS], steps[group])
             yield Part(number, upstream, model, line, tier, terms_of(sums, tasks, days, cost))
+
+
+def _more(recent: Frame, cost: Cost) -> tuple[set[str], dict[tuple[str, str], Rates]]:
+    """Models of which nothing was billed although they have a list price, and rates. A free tier or a subscription ends at its quota."""
+    used: dict[tuple[str, str], Sums] = {}
+    charged: dict[tuple[str, str], Sums] = {}
+    for leaf, sums in recent.leaves.items():
+        where = (_upstream(leaf), leaf.model)
+        used[where] = list(map(add, used[where], sums)) if where in used else sums
+        if cost == "list" or sums[BILLED_NUSD] or not sums[LIST_NUSD]:
+            charged[where] = list(map(add, charged[where], sums)) if where in charged else sums
+    more = {
+        where: terms_of(charged[where], 1, 1, cost).rates if where in charged else terms_of(sums, 1, 1, "list").rates
+        for where, sums in used.items()
+    }
+    return {model for upstream, model in used.keys() - charged.keys()}, more
+
+
+def _free(models: set[str]) -> list[str]:
+    named = ", ".join(sorted(models)[:5]) + (" and others" if len(models) > 5 else "")
+    return (
+        [f"Not billed (a free tier, a subscription): {named}. A lever that sends work there pays list price."] if models else []
+    )
 
 
 def _upstream(leaf: Leaf) -> str:
