@@ -3,7 +3,7 @@
 from math import inf
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from jevons.economics.break_even import HOURS_A_MONTH, Replica, break_even
@@ -59,5 +59,7 @@ def test_for_good_is_where_no_step_is_dearer_any_more(price: float) -> None:
     assert found.tokens is not None and found.for_good is not None
     edges = [k * 1_000 + 1e-3 for k in range(40)]  # just beyond the end of each step, where it is dearest
     assert all(steps(ONE, at) <= price * at * (1 + 1e-6) for at in edges if at >= found.for_good)
-    just_before = found.for_good * 0.999
+    edge = found.for_good // 1_000 * 1_000
+    assume(found.for_good - edge > 1e-3)
+    just_before = (edge + found.for_good) / 2  # on the same step
     assert steps(ONE, just_before) > price * just_before
