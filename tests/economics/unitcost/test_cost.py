@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from itertools import product
+from math import inf, nan
 from random import Random
 
 import pytest
@@ -80,12 +81,18 @@ def test_owning_is_capital_power_and_a_place() -> None:
     terms = Owning(years=5, electricity_usd_kwh=0.10, pue=1.5, colocation_usd_kw_month=100)
     bought = owned(replace(BARE, tdp_w=500.0), 20_000, terms).usd
     assert bought.mid == pytest.approx(20_000 / 5 / HOURS_A_YEAR + 0.75 * 0.10 + 0.5 * 1_200 / HOURS_A_YEAR)
-    # All-in power has cooling in it already.
+    # All-in power has cooling in it already, of a PUE of 1.2.
     allin = owned(replace(BARE, allin_kw=2.0, tdp_w=500.0, purchase_usd=20_000.0), terms=terms).usd
-    assert allin.mid == pytest.approx(20_000 / 5 / HOURS_A_YEAR + 2 * 0.10 + 2 / 1.5 * 1_200 / HOURS_A_YEAR)
+    assert allin.mid == pytest.approx(20_000 / 5 / HOURS_A_YEAR + 2 / 1.2 * (1.5 * 0.10 + 1_200 / HOURS_A_YEAR))
     assert owned(replace(BARE, tdp_w=500.0), 20_000).estimated and not owned(replace(BARE, allin_kw=2.0), 20_000).estimated
     published = owned(part("H100-SXM-80GB"))
     assert (published.usd.low, published.usd.high) == (1.3, 1.69) and "published" in published.how
+
+
+@pytest.mark.parametrize("name", ["H100-SXM-80GB", "A100-SXM-80GB"])
+def test_worse_cooling_is_never_cheaper(name: str) -> None:
+    of = [owned(part(name), 30_000, Owning(pue=pue)).usd.mid for pue in (1.0, 1.2, 2.0)]
+    assert of[0] < of[1] < of[2]
 
 
 @pytest.mark.parametrize(
@@ -118,7 +125,7 @@ def test_no_more_than_every_hour_can_be_worked(utilisation: float) -> None:
         per_million(Pace(exactly(1.0), exactly(1.0)), stated(1, 1, 1), utilisation)
 
 
-@pytest.mark.parametrize("prices", list(product((2.0, 0.0), (1.0,), (3.0,))))
+@pytest.mark.parametrize("prices", [*product((2.0, 0.0), (1.0,), (3.0,)), (1.0, inf, inf), (nan, 1.0, 1.0)])
 def test_prices_in_order(prices: tuple[float, float, float]) -> None:
     with pytest.raises(UnitCostError, match="low ≤ typical ≤ high"):
         stated(*prices)

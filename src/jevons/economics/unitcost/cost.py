@@ -13,9 +13,9 @@ all three. Pace and price are taken as independent: their quotient is worked out
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from math import exp, log
+from math import exp, inf, log
 from statistics import NormalDist, median
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from jevons.economics.unitcost.errors import UnitCostError, UnknownFact
 from jevons.economics.unitcost.part import Part
@@ -115,8 +115,10 @@ class Hourly:
 
 def stated(low: float, typical: float, high: float) -> Hourly:
     """As the user says, in dollars. Raises UnitCostError."""
-    if not 0 < low <= typical <= high:
-        raise UnitCostError(f"$/h must be low ≤ typical ≤ high and more than nothing; {low:g}, {typical:g}, {high:g} are not")
+    if not 0 < low <= typical <= high < inf:
+        raise UnitCostError(
+            f"$/h must be low ≤ typical ≤ high, more than nothing and finite; {low:g}, {typical:g}, {high:g} are not"
+        )
     return Hourly(usd=Interval(low, typical, high), how="as stated")
 
 
@@ -158,13 +160,13 @@ def owned(part: Part, purchase_usd: float | None = None, terms: Owning | None = 
     """
     price, terms = purchase_usd if purchase_usd is not None else part.purchase_usd, terms or Owning()
     if price is not None:
-        kw = _kw(part, terms.pue)
+        kw = _computers_kw(part)
         capital = price / (terms.years * HOURS_A_YEAR)
-        place = kw / terms.pue * terms.colocation_usd_kw_month * 12 / HOURS_A_YEAR
-        running = kw * terms.electricity_usd_kwh + place
+        place = kw * terms.colocation_usd_kw_month * 12 / HOURS_A_YEAR
+        running = kw * terms.pue * terms.electricity_usd_kwh + place
         bare = "" if part.allin_kw is not None else " (its own alone: what its server draws is not known)"
         how = (
-            f"bought at ${price:,.0f} for {terms.years:g} years, {kw:.2g} kW{bare} at ${terms.electricity_usd_kwh:g}/kWh, "
+            f"bought at ${price:,.0f} for {terms.years:g} years, {kw * terms.pue:.2g} kW{bare} at ${terms.electricity_usd_kwh:g}/kWh, "
             f"a place for it at ${place:.2f}/h"
         )
         source = part.source("purchase_usd") if purchase_usd is None else "the price as stated"
@@ -217,6 +219,22 @@ def electricity_per_million(joules_per_token: float, usd_kwh: float = ELECTRICIT
     return round(joules_per_token * pue / JOULES_A_KWH * usd_kwh * MILLION * NUSD)
 
 
+class Electricity(NamedTuple):
+    """Alone, in a million tokens."""
+
+    nusd: int
+    of: Literal["computers", "devices"]
+    """Whose: with their share of server and network, or the devices' alone where that is not known. Cooling is in both."""
+    terms: Owning
+
+
+def electricity(joules_per_token: float, part: Part, terms: Owning | None = None) -> Electricity:
+    """`joules_per_token`: of the devices, as `Speed.joules_per_token` has them."""
+    terms, beside = terms or Owning(), part.computers_over_device
+    nusd_ = electricity_per_million(joules_per_token * (beside or 1.0), terms.electricity_usd_kwh, terms.pue)
+    return Electricity(nusd_, "devices" if beside is None else "computers", terms)
+
+
 def quotient(above: Interval, below: Interval) -> Interval:
     """`above` over `below`, independent of each other."""
     tops, bottoms = _values(above), _values(below)
@@ -249,12 +267,12 @@ def _usual_spread(among: Iterable[Part]) -> tuple[float, float]:
     return median(down for down, _ in ratios), median(up for _, up in ratios)
 
 
-def _kw(part: Part, pue: float) -> float:
-    """At the building's meter: its all-in power, which has cooling in it, else what was measured or rated, times PUE."""
-    if part.allin_kw is not None:
-        return part.allin_kw
+def _computers_kw(part: Part) -> float:
+    """Before cooling: its share of server and network, else its own alone as measured or rated. Raises UnknownFact."""
+    if part.computers_kw is not None:
+        return part.computers_kw
     watts = part.measured_w if part.measured_w is not None else part.tdp_w
-    return part.figure("allin_kw") if watts is None else watts / 1000 * pue
+    return part.figure("allin_kw") if watts is None else watts / 1000
 
 
 def _how_to_give(part: Part, figure: str = "price_typical_usd_h") -> str:

@@ -21,6 +21,8 @@ Group = Literal["spec", "power", "price", "tco"]
 """Figures that mostly have one source in common."""
 
 GIGA, TERA, PETA = 1e9, 1e12, 1e15
+ALLIN_PUE = 1.2
+"""Power of the building over power of its computers, as all-in power is taken to be counted with; its sources do not say. An assumption."""
 
 
 class Figure(NamedTuple):
@@ -146,6 +148,16 @@ class Part:
     def link(self) -> float:
         """Bytes a second to its neighbours, one way. Raises UnknownFact."""
         return self.figure("link_gb_s") * GIGA
+
+    @property
+    def computers_kw(self) -> float | None:
+        """Its share of server and network, before cooling: all-in power over `ALLIN_PUE`. None where all-in power is not known."""
+        return None if self.allin_kw is None else self.allin_kw / ALLIN_PUE
+
+    @property
+    def computers_over_device(self) -> float | None:
+        """Power of its share of server and network over its own rated power; None where one of them is not known."""
+        return None if self.computers_kw is None or not self.tdp_w else self.computers_kw * 1000 / self.tdp_w
 
     def ridge(self, precision: str) -> float:
         """FLOP per byte from which on computing and not memory is the limit (Williams et al. 2009). Raises UnknownFact."""
