@@ -75,7 +75,7 @@ def test_what_is_missing_is_said_to_whom_can_give_it(jevons: Run, used: Path, tm
     ):
         refused = jevons(*ASK, *options)
         assert refused.status and says in refused.err, refused
-    assert "GB of weights" in jevons("build-or-buy", "--model", "llama-3.1-405b", "--on", "L4").err
+    assert "8 devices weights take" in jevons("build-or-buy", "--model", "llama-3.1-405b", "--on", "L4").err
 
 
 def test_an_empty_ledger_says_how_to_fill_it(jevons: Run, home: Path) -> None:

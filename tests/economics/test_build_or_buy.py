@@ -7,11 +7,13 @@ from xml.etree import ElementTree
 
 import pytest
 
+from jevons.core.entry import Outcome
+from jevons.core.routed import Role
 from jevons.core.saving import Break, Saving, SavingKind
 from jevons.core.usage import Usage
 from jevons.economics.build_or_buy import Comparison, Here, compare, load_of, model_of
 from jevons.economics.build_or_buy_picture import picture, volume
-from jevons.economics.unitcost.cost import owned, rented, stated
+from jevons.economics.unitcost.cost import Owning, owned, rented, stated
 from jevons.economics.unitcost.efficiency import shipped
 from jevons.economics.unitcost.errors import DoesNotFit, UnitCostError, UnknownFact
 from jevons.economics.unitcost.hardware import part
@@ -103,6 +105,49 @@ def test_at_the_break_even_both_cost_the_same(work: Workload, book: PriceBook) -
         (next(one for one in found.crossings if (one.build, one.buy) == ("rented", buy))) for buy in ("api_list", "api_billed")
     )
     assert listed.tokens is not None and billed.tokens is not None and listed.tokens.mid < billed.tokens.mid
+
+
+def test_dollars_are_over_the_tokens_that_they_are_of(work: Workload, tmp_path: Path, book: PriceBook) -> None:
+    """As many answers of our caches again: the list price of a million stays, what is behind the caches serves twice the tokens."""
+    path, ops = tmp_path / "twice.db", []
+    for number in range(40):
+        at_ms = DAY0 + number // 4 * DAY_MS + 9 * HOUR_MS + number
+        ops += call(at_ms, 12_000, NUSD, usage=AGENT)
+        hit = Saving(SavingKind.ANSWER_EXACT, NUSD, 5_200, True)
+        ops += call(at_ms + 4, 50, 0, usage=Usage(), outcome=Outcome.CACHED, savings=(hit,))
+    twice = workload(ledger(path, ops), DAY0, DAY0 + 10 * DAY_MS)
+    assert twice is not None and twice.tokens_a_month == 2 * work.tokens_a_month
+    here = Here("small", 1_000.0, 35_000.0, 100.0, 50.0, 1.15, 0.05, "measured")
+    once, found = compared(work, book=book, here=here), compared(twice, book=book, here=here)
+    listed, billed = found.way("api_list"), found.way("api_billed")
+    assert (listed.per_token_nusd, billed.per_token_nusd) == (NUSD / 5_200, NUSD / 10_400)
+    assert listed.monthly is not None and listed.monthly.mid == pytest.approx(listed.at(twice.tokens_a_month) or 0)
+    before = once.way("api_open").per_token_nusd
+    assert before is not None and found.way("api_open").per_token_nusd == pytest.approx(before / 2)
+    for name in ("rented", "here"):
+        assert found.way(name).replicas[0].month.mid == pytest.approx(2 * once.way(name).replicas[0].month.mid)
+    assert found.electricity is not None and once.electricity is not None
+    assert found.electricity.nusd == pytest.approx(once.electricity.nusd / 2, abs=1)
+    assert any("208,000 reached nobody" in note for note in found.notes)
+
+
+def test_what_we_asked_ourselves_is_said(tmp_path: Path) -> None:
+    found = compared(work_of(tmp_path, calls=1), uneven=1.0)
+    assert not any("of our own" in note for note in found.notes)
+    own = {"role": Role.JUDGE, "savings": (Saving(SavingKind.SHADOW, -NUSD, -5_200),)}
+    ops = [*call(DAY0, 12_000, NUSD, usage=AGENT), *call(DAY0 + 1, 12_000, NUSD, usage=AGENT, **own)]
+    judged = workload(ledger(tmp_path / "judged.db", ops), DAY0, DAY0 + 10 * DAY_MS)
+    assert judged is not None and judged.asked == 5_200 and judged.money.baseline_nusd == NUSD
+    assert any("1 calls of our own" in note and "$0.02 " in note for note in compared(judged).notes)
+
+
+def test_electricity_is_at_its_price_and_of_whole_computers_where_known(work: Workload) -> None:
+    found, dear = compared(work).electricity, compared(work, terms=Owning(electricity_usd_kwh=0.8, pue=2.4)).electricity
+    assert found is not None and dear is not None and dear.nusd == pytest.approx(20 * found.nusd, rel=1e-5)
+    model, _ = model_of("gpt-oss-120b")
+    bare = compare(work, model, replace(H100, allin_kw=None), shipped(), rented=MISSING, owned=MISSING, here="").electricity
+    assert bare is not None and (found.of, bare.of) == ("computers", "devices")
+    assert found.nusd == pytest.approx(bare.nusd * 1.73 / 1.2 / 0.7, rel=1e-5)
 
 
 def test_this_machine_by_what_was_measured_on_it(work: Workload) -> None:

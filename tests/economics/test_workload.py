@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from jevons.core.entry import Outcome, first_id_of_ms
+from jevons.core.routed import Role
 from jevons.core.saving import Break, Saving, SavingKind
 from jevons.core.usage import Usage
 from jevons.economics.workload import DAYS_A_MONTH, Tokens, workload
@@ -86,6 +87,26 @@ def test_a_part_of_the_calls(calls: Path) -> None:
         assert db.execute(second.sql).fetchone()[0] == 1  # type: ignore[index]
     assert workload(calls, DAY0, UNTIL, key="it's nobody's") is None
     assert workload(calls, UNTIL, UNTIL + DAY_MS) is None
+
+
+def test_what_our_caches_answered_is_asked_for_and_what_we_asked_ourselves_is_not(tmp_path: Path) -> None:
+    spared = [Saving(SavingKind.ANSWER_EXACT, 1_000, 1_100, True), Saving(SavingKind.TRIM, 5, 50, True)]
+    own = {"role": Role.SHADOW, "savings": (Saving(SavingKind.SHADOW, -700, -1_100),)}
+    ops = [
+        *call(DAY0, 11_000, savings=(spared[1],)),
+        *call(DAY0 + 1, 50, 0, usage=Usage(), outcome=Outcome.CACHED, savings=(spared[0],)),
+        *call(DAY0 + 2, 90_000, 700, **own),
+    ]
+    path = ledger(tmp_path / "ledger.db", ops)
+    found = workload(path, DAY0, UNTIL)
+    assert found is not None
+    assert (found.sums, found.open_most, found.tok_s_user) == (Tokens(1, 600, 300, 100, 100), 1, 10)
+    assert (found.spared, found.asked) == (1_150, 2_250) and found.tokens_a_month == 2_250 / found.months
+    assert found.money.baseline_nusd == 1_000 + 1_000 + 5 and found.money.billed_nusd == 1_700
+    assert (found.own_entries, found.own_billed_nusd) == (1, 700)
+    with reading(path) as db:
+        again = db.execute(found.sql).fetchone()
+    assert again is not None and again[2:6] == (600, 300, 100, 100)
 
 
 def test_imported_rows_do_not_say_how_long_a_call_took_nor_buckets_their_hour(tmp_path: Path) -> None:

@@ -91,11 +91,12 @@ def build_or_buy(
     among = parts(home.path)
     part = find(part_name, among)
     model, names = economics.model_of(name, precision)
-    rent, own = offers(part, among, usd_per_hour, purchase_usd, Owning(years=years, electricity_usd_kwh=electricity, pue=pue))
+    terms = Owning(years=years, electricity_usd_kwh=electricity, pue=pue)
+    rent, own = offers(part, among, usd_per_hour, purchase_usd, terms)
     found = economics.compare(
         work, model, part, shipped(), rented=rent,
         owned=own, here=_here(home.path, work, floor),
-        book=open_book(home.path), names=names, floor_tok_s=floor, uneven=uneven,
+        book=open_book(home.path), names=names, floor_tok_s=floor, uneven=uneven, terms=terms,
     )  # fmt: skip
     show(json, found.document(), lambda: _table(found))
     if svg is not None:
@@ -149,9 +150,16 @@ def _table(found: "Comparison") -> None:
     _crossings(found)
     for way in found.ways:
         say(f"{way.title}: {way.says}.", markup=False, soft_wrap=True)
-    if found.electricity_nusd_per_million is not None:
+    if found.electricity is not None:
+        nusd, of, terms = found.electricity
+        whose = (
+            "with its share of server and network"
+            if of == "computers"
+            else "the device alone: what its server draws is not known"
+        )
         say(
-            f"Electricity alone: {short_usd(found.electricity_nusd_per_million)} a million tokens on {on.part.name}.",
+            f"Electricity alone: {short_usd(nusd)} a million tokens on {on.part.name}, {whose}, at ${terms.electricity_usd_kwh:g}/kWh and a PUE "
+            f"of {terms.pue:g}.",
             soft_wrap=True,
         )
     for note in found.notes:

@@ -6,8 +6,10 @@ and all that was not spent, are projections. Does not know: how it is shown, the
 
 A replica is the model on as many devices as divide it well; of the kinds that fit one server the cheapest for the volume is taken. It makes
 
-    tokens a month = its tokens/s, busy PEAK_BUSY of the busiest hour / (busiest hour over the mean hour) x a month
+    tokens a month = its tokens/s, busy PEAK_BUSY of the busiest hour / (busiest hour over the mean hour) x a month / share that reaches it
 
+Volumes are of tokens that were asked for: what is bought as billed, at a host or built stands behind the same caches of ours, so that only
+a share of them reaches it (`Workload.sums` of `Workload.asked`).
 All volumes are of this workload's mix: as many input, cached and output tokens for each other, as uneven over the day. The open model is another
 model than those that did the work: that it would do as well, or need as many tokens, is not said here.
 """
@@ -24,7 +26,7 @@ from jevons.core.money import short_usd
 from jevons.core.price import PriceTier, UnpricedKind, charge
 from jevons.core.usage import Usage
 from jevons.economics.break_even import HOURS_A_MONTH, BreakEven, Replica, break_even
-from jevons.economics.unitcost.cost import Hourly, Interval, Quantiles, electricity_per_million, exactly
+from jevons.economics.unitcost.cost import Electricity, Hourly, Interval, Owning, Quantiles, electricity, exactly
 from jevons.economics.unitcost.efficiency import Efficiencies
 from jevons.economics.unitcost.errors import UnitCostError, UnknownFact
 from jevons.economics.unitcost.known import find, known
@@ -119,8 +121,8 @@ class Comparison(NamedTuple):
     placed: Placed
     ways: list[Way]
     crossings: list[BreakEven]
-    electricity_nusd_per_million: int | None
-    """Electricity alone, per million tokens of the mix; None where the part's power is not known."""
+    electricity: Electricity | None
+    """Alone, per million tokens of the mix; None where the part's power is not known."""
     notes: list[str]
 
     def way(self, name: str) -> Way:
@@ -146,7 +148,8 @@ class Comparison(NamedTuple):
             },
             "ways": [way.document(self.work.tokens_a_month) for way in self.ways],
             "break_even": [crossing.document() for crossing in self.crossings],
-            "electricity_nusd_per_million": self.electricity_nusd_per_million,
+            "electricity_nusd_per_million": self.electricity and self.electricity.nusd,
+            "electricity_of": self.electricity and self.electricity.of,
             "notes": self.notes,
         }
 
@@ -164,8 +167,10 @@ def compare(
     names: tuple[str, ...] = (),
     floor_tok_s: float = 20.0,
     uneven: float | None = None,
+    terms: Owning | None = None,
 ) -> Comparison:
     """`here`: measured, or how to measure. `names`: what hosts in the price book call the model. `uneven`: the busiest hour over the mean one.
+    `terms`: what electricity is priced by; what is owned has them in `owned`.
 
     Raises DoesNotFit, UnknownFact, UnitCostError.
     """
@@ -189,14 +194,8 @@ def compare(
         for buy in ways
         if build.replicas and buy.per_token_nusd
     ]
-    joules = best.speed.joules_per_token
-    return Comparison(
-        *(work, best, [*ways, *built], crossings),
-        None
-        if joules is None
-        else round(electricity_per_million(float(joules)) * best.load.output * work.sums.requests / work.sums.all),
-        _notes(work, model.arch.name, part, uneven),
-    )
+    power = _electricity(work, best, terms or Owning())
+    return Comparison(work, best, [*ways, *built], crossings, power, _notes(work, model.arch.name, part, uneven))
 
 
 def model_of(name: str, numbers: str | None = None) -> tuple[Model, tuple[str, ...]]:
@@ -254,11 +253,21 @@ def _places(model: Model, part: Part, load: Load, efficiencies: Efficiencies, fl
 
 
 def _month(work: Workload, placed: Placed, peak: float) -> Interval:
-    """Tokens a month of one replica."""
+    """Tokens asked for in a month that one replica serves."""
     low, high = placed.speed.interval(placed.speed.device_tok_s)
-    all_tokens = placed.on.devices * work.sums.all / work.sums.requests / placed.load.output
+    all_tokens = placed.on.devices * work.asked / work.sums.requests / placed.load.output
     output_s = Interval(float(low), float(placed.speed.device_tok_s), float(high))
     return output_s.times(all_tokens * PEAK_BUSY / peak * HOURS_A_MONTH * 3600)
+
+
+def _electricity(work: Workload, placed: Placed, terms: Owning) -> Electricity | None:
+    """Of a million tokens of the mix."""
+    joules = placed.speed.joules_per_token
+    return (
+        None
+        if joules is None
+        else electricity(joules * placed.load.output * work.sums.requests / work.asked, placed.on.part, terms)
+    )
 
 
 def _user_tok_s(work: Workload, placed: Placed, efficiencies: Efficiencies, peak: float, devices: int) -> float:
@@ -272,7 +281,7 @@ def _user_tok_s(work: Workload, placed: Placed, efficiencies: Efficiencies, peak
 
 
 def _buying(work: Workload) -> list[Way]:
-    """At APIs, from the ledger's own rows."""
+    """At APIs, from the ledger's own rows: dollars of what was asked for, over the tokens of it."""
     money = work.money
     said = (
         ("api_list", "API, nothing cached", money.baseline_nusd, "every token at the list price of what was asked for"),
@@ -287,7 +296,7 @@ def _buying(work: Workload) -> list[Way]:
     return [
         Way(
             *(name, title, Quantiles(*[round(nusd / work.months)] * 3), f"{says}: projected from {work.days:.0f} days"),
-            per_token_nusd=nusd / work.sums.all,
+            per_token_nusd=nusd / work.asked,
             tok_s_user=work.tok_s_user,
             span_nusd=nusd,
         )
@@ -317,7 +326,7 @@ def _hosted(work: Workload, book: PriceBook | None, names: tuple[str, ...], call
     cheapest, middle, dearest = prices[ordered[0]], median_low(prices.values()), prices[ordered[-1]]
     says = f"at list price, {len(ordered)} hosts: the cheapest {ordered[0]}, the dearest {ordered[-1]}"
     monthly = Quantiles(*(round(nusd / work.months) for nusd in (cheapest, middle, dearest)))
-    return [Way("api_open", f"{called}, at a host", monthly, says, per_token_nusd=middle / work.sums.all)]
+    return [Way("api_open", f"{called}, at a host", monthly, says, per_token_nusd=middle / work.asked)]
 
 
 def _host(work: Workload, book: PriceBook, provider: str, name: str) -> int | None:
@@ -361,7 +370,7 @@ def _here(work: Workload, here: Here | str, peak: float) -> Way:
         return Way("here", "this machine", None, here)
     kept = work.sums.cached / here.cached_tok_s if here.cached_tok_s else 0.0
     seconds = work.sums.computed / here.prefill_tok_s + kept + work.sums.output / here.decode_tok_s
-    mid = work.sums.all / seconds * PEAK_BUSY / peak * HOURS_A_MONTH * 3600
+    mid = work.asked / seconds * PEAK_BUSY / peak * HOURS_A_MONTH * 3600
     low, high = mid / here.off, mid * here.off
     replica = Replica(1, exactly(here.usd_per_hour), Interval(low, mid, high))
     return Way(
@@ -406,6 +415,16 @@ def _notes(work: Workload, called: str, part: Part, uneven: float | None) -> lis
     if not work.money.ours_nusd:
         notes.append(
             "No saving of ours is on record in this time: `jevons savings` says what can be turned on before anything is built."
+        )
+    if work.spared:
+        notes.append(
+            f"Of {work.asked:,} tokens asked for, {work.spared:,} reached nobody: our caches answered, or they were cut from prompts. The first two "
+            "ways pay for them; all others stand behind the same caches."
+        )
+    if work.own_entries:
+        notes.append(
+            f"{work.own_entries:,} calls of our own (shadows, judges, checks, first tries of cascades) are in no token here; "
+            f"{short_usd(work.own_billed_nusd)} for them is part of the bill."
         )
     if work.prefix_lost_nusd:
         notes.append(

@@ -3,6 +3,11 @@
 Comes in: a ledger file, a span, whose calls of which models. Goes out: a `Workload`. Its sums are integers of the ledger's rows (`Workload.sql`
 asks for them again; money is `economics.savings`'); its rates are these over the span. Does not know: what would make the work elsewhere.
 
+Tokens that were *asked for* are those that reached an upstream for a client and those that did not have to: answers of our caches, and what was
+cut from prompts. Dollars at list price are of all of them. Attempts of our own (shadows, judges, checks, first tries of cascades) are work that
+nobody asked for: their tokens are in no sum and their baseline is nothing, but they are part of the bill. Attempts that failed after tokens, and
+hedges, count like others: both were billed.
+
 How many calls were open at once is known of what this gateway metered: imported rows say when a call was, not how long it took. Rows that stand
 for many calls of a longer time (an import's sums by the day) have no busiest hour.
 """
@@ -16,6 +21,8 @@ from typing import Any, NamedTuple
 import apsw
 
 from jevons.core.entry import admitted_ms, first_id_of_ms
+from jevons.core.routed import Role
+from jevons.core.saving import SavingKind
 from jevons.economics.savings import OF_CALLS, Saved, savings
 from jevons.ledger.bill import reading
 from jevons.ledger.rollup import DAY_MS, HOUR_MS
@@ -24,10 +31,16 @@ DAYS_A_MONTH = 365.25 / 12
 _TOKENS = "sum(input), sum(cache_read), sum(cache_write_5m + cache_write_1h), sum(output)"
 _SENT = "outcome NOT IN ('void', 'free', 'cached', 'unreachable')"
 """Calls that some upstream worked on."""
-_CALLS = f"""
+_OWN = ", ".join(f"'{role}'" for role in (Role.SHADOW, Role.JUDGE, Role.CHECK, Role.CASCADE))
+"""Attempts that no client asked for."""
+SPARED = frozenset({SavingKind.TRIM, SavingKind.ANSWER_EXACT, SavingKind.ANSWER_SEMANTIC})
+"""Savings whose tokens were asked for and reached no upstream."""
+_SPAN = f"""
 FROM entries JOIN keys ON keys.id = key_id
 WHERE entries.id >= :first_id AND entries.id < :after_id AND {_SENT} AND {OF_CALLS}
 """
+_CALLS = f"{_SPAN} AND role NOT IN ({_OWN})"
+_OWN_SUMS = f"SELECT count(*), coalesce(sum(billed_nusd), 0) {_SPAN} AND role IN ({_OWN})"
 _SUMS = f"SELECT count(*), sum(max(1, requests)), {_TOKENS}, min(entries.id) {_CALLS}"
 _HOURS = f"""
 SELECT entries.id / {first_id_of_ms(HOUR_MS)} AS hour, sum(max(1, requests)), {_TOKENS} {_CALLS}
@@ -74,7 +87,7 @@ class Tokens(NamedTuple):
 
 
 class Workload(NamedTuple):
-    """Calls of a span that some upstream worked on."""
+    """Calls of a span that some upstream worked on for a client."""
 
     since_ms: int
     """Begin of the UTC day of the first call, not before what was asked for."""
@@ -95,7 +108,12 @@ class Workload(NamedTuple):
     """Tokens a second that a caller saw, the median of streamed answers."""
     prefix_lost_nusd: int
     """What broken prefixes cost above reading them from the provider's cache, as estimated when they broke (`jevons cache doctor`)."""
+    own_entries: int
+    """Attempts of our own beside them: shadows, judges, checks, first tries of cascades."""
+    own_billed_nusd: int
+    """What these took of the bill."""
     money: Saved
+    """Of all that was asked for, our caches' answers with it; billed is with attempts of our own."""
 
     @property
     def days(self) -> float:
@@ -106,8 +124,19 @@ class Workload(NamedTuple):
         return self.days / DAYS_A_MONTH
 
     @property
+    def spared(self) -> int:
+        """Tokens that were asked for and reached no upstream: answers of our caches, and what was cut from prompts."""
+        return sum(kind.tokens for kind in self.money.kinds if kind.kind in SPARED)
+
+    @property
+    def asked(self) -> int:
+        """Tokens that were asked for: what list prices are of."""
+        return self.sums.all + self.spared
+
+    @property
     def tokens_a_month(self) -> float:
-        return self.sums.all / self.months
+        """That were asked for."""
+        return self.asked / self.months
 
     @property
     def sql(self) -> str:
@@ -129,6 +158,8 @@ class Workload(NamedTuple):
             "model": self.model,
             "entries": self.entries,
             **self.sums.document(),
+            "spared_tokens": self.spared,
+            "asked_tokens": self.asked,
             "tokens_a_month": round(self.tokens_a_month),
             "busiest_hour": None if self.busiest is None else {"hour": self.busiest_hour, **self.busiest.document()},
             "open_mean": self.open_mean,
@@ -140,6 +171,8 @@ class Workload(NamedTuple):
             "saved_nusd": self.money.saved_nusd,
             "saved_by_us_nusd": self.money.ours_nusd,
             "prefix_lost_nusd": self.prefix_lost_nusd,
+            "own_entries": self.own_entries,
+            "own_billed_nusd": self.own_billed_nusd,
             "sql": self.sql,
         }
 
@@ -162,6 +195,7 @@ def workload(
         since_ms = max(since_ms, admitted_ms(first_id) // DAY_MS * DAY_MS)
         open_mean, open_most = _open(db.execute(_OPEN, asked), until_ms - since_ms)
         lost_nusd = int(db.execute(_LOST, asked).get or 0)
+        own_entries, own_billed_nusd = db.execute(_OWN_SUMS, asked).fetchone() or (0, 0)
         speeds = [speed for (speed,) in db.execute(_SPEED, asked)]
     # An hour is the busiest only if hours are known of most of the work.
     told = 2 * sum(found.all for _, found in hours) > sums.all
@@ -170,8 +204,7 @@ def workload(
     return Workload(
         *(since_ms, until_ms, key, agent, model, entries, sums, busiest, busiest_hour, open_mean, open_most),
         median(speeds) if speeds else None,
-        lost_nusd,
-        money,
+        *(lost_nusd, own_entries, own_billed_nusd, money),
     )
 
 
