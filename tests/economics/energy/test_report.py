@@ -77,6 +77,17 @@ def test_the_local_model_is_its_seconds(ledger: Path) -> None:
     assert 20 / 100 <= energy(ledger).wh_low < energy(ledger).wh_high < 45 * 1.1 / 100
 
 
+def test_calls_at_once_share_the_machine(ledger: Path) -> None:
+    """Eight of ten seconds each at once: ten seconds of the machine, not eighty; and each its part, asked for alone or not."""
+    together = [(LOCAL, CALL, {"ms": 10_000 - number, "after_ms": number}) for number in range(8)]
+    record(ledger, *together, (LOCAL, CALL, {"ms": 4_000, "after_ms": 60_000}))
+    watts = (100, 100)
+    found, each = energy(ledger, watts=watts), energy(ledger, by="call", watts=watts).rows
+    alone = each[-1].wh / 4
+    assert found.wh == pytest.approx(14 * alone) and [row.wh for row in each[:8]] == pytest.approx([10 / 8 * alone] * 8, rel=0.01)
+    assert energy(ledger, request=each[0].label, watts=watts).wh == pytest.approx(each[0].wh)
+
+
 def test_an_imported_sum_of_calls_is_no_long_conversation(ledger: Path) -> None:
     sums = Usage(input=1_000_000, output=100_000)
     fields = [{"requests": 1}, {"requests": 100}, {"requests": 0}]

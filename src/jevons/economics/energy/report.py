@@ -5,8 +5,12 @@ Comes in: a ledger file, which calls, a grid. Goes out: an `Energy` with a row f
 Every row is a sum of scenarios (`scenarios`), not of intervals: what is uncertain of a model is the same for all its calls, and what is uncertain
 of the industry for all models. So the interval of a thousand calls is a thousand times as wide as that of one. A model of which nothing is known
 adds nothing to the sums, and stands in `unknown` with the tokens that it made.
+
+Calls of this machine that are open at the same time share its watts, asked for or not: each has its part of every moment (`_shared`).
 """
 
+from collections import Counter
+from collections.abc import Iterable
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -14,9 +18,9 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
-from jevons.core.entry import ATTEMPT_BITS, first_id_of_ms, parse_request_text, request_text
+from jevons.core.entry import ATTEMPT_BITS, admitted_ms, first_id_of_ms, parse_request_text, request_text
 from jevons.economics.energy import beside, scenarios
-from jevons.economics.energy.facts import Facts, Pair, Size, assumed, facts
+from jevons.economics.energy.facts import LOCAL, Facts, Pair, Size, assumed, facts
 from jevons.economics.energy.grids import WORLD, Grid, grid
 from jevons.economics.energy.joules import joules, overhead
 from jevons.economics.energy.scenarios import SCENARIOS, Draws, lognormal
@@ -24,6 +28,7 @@ from jevons.economics.unitcost.errors import UnitCostError, UnknownFact
 from jevons.ledger import runs
 from jevons.ledger.bill import reading
 from jevons.ledger.errors import Unknown
+from jevons.ledger.rollup import DAY_MS
 
 By = Literal["model", "org", "team", "key", "agent", "day", "run", "call"]
 WAYS: tuple[By, ...] = get_args(By)
@@ -47,19 +52,28 @@ _GROUPS = {
     "call": "entries.id",
 }
 _NEW = "(input + cache_write_5m + cache_write_1h)"
+_PROVIDER = "substr(price_row, 1, instr(price_row || '/', '/') - 1)"
+_HERE = f"source = '' AND coalesce(nullif({_PROVIDER}, ''), upstream) IN ({', '.join(repr(one) for one in LOCAL)})"
+"""This machine did it, and we know how long it took."""
 _SECONDS = "(settled_ms - (entries.id >> 18)) / 1000.0"
 _PAIRS = "iif(source <> '' AND requests = 0, 0.0, 1.0 / max(1, requests))"
 """Over the calls that a row stands for: an import's sum of a day is no long conversation. 0 where nobody says how many they are."""
+_WORKED = "outcome NOT IN ('void', 'free', 'cached', 'unreachable')"
 _COUNTS = f"""
-SELECT {{group}} AS label, upstream, target, substr(price_row, 1, instr(price_row || '/', '/') - 1) AS provider, source = '' AS ours,
+SELECT {{group}} AS label, upstream, target, {_PROVIDER} AS provider, source = '' AS ours,
     sum(max(1, requests)), sum({_NEW}), sum(cache_read), sum(output),
     sum(output * ({_NEW} + cache_read + output / 2.0) * {_PAIRS}), sum({_NEW} * (cache_read + {_NEW} / 2.0) * {_PAIRS}),
-    sum(iif(source = '', {_SECONDS}, 0.0)), sum(list_nusd), sum(billed_nusd)
+    sum(iif(source = '', {_SECONDS}, 0.0)), sum(iif({_HERE}, seconds_here(entries.id), 0.0)), sum(list_nusd), sum(billed_nusd)
 FROM entries JOIN keys ON keys.id = key_id
-WHERE entries.id >= :first AND entries.id < :after AND outcome NOT IN ('void', 'free', 'cached', 'unreachable')
+WHERE entries.id >= :first AND entries.id < :after AND {_WORKED}
     AND (:key IS NULL OR keys.name = :key) AND (:runs IS NULL OR run_id IN (SELECT value FROM json_each(:runs)))
 GROUP BY 1, 2, 3, 4, 5 ORDER BY 1
 """
+_OPEN_HERE = f"""
+SELECT entries.id, settled_ms FROM entries
+WHERE entries.id >= :first - {first_id_of_ms(DAY_MS)} AND entries.id < :after + {first_id_of_ms(DAY_MS)} AND {_WORKED} AND {_HERE}
+"""
+"""With those of a day before and after, which may have been open beside them."""
 
 
 class Row(msgspec.Struct, kw_only=True):
@@ -167,6 +181,8 @@ def energy(
             raise Unknown(f"{request!r} is no request id; it looks like req_ and 15 digits or letters a to f.")
         asked |= {"first": first, "after": first + (1 << ATTEMPT_BITS)}
     with reading(ledger) as db:
+        here = _shared(db.execute(_OPEN_HERE, asked))
+        db.create_scalar_function("seconds_here", lambda *of: here.get(of[0], 0.0), 1)
         found: list[tuple[Any, ...]] = db.execute(_COUNTS.format(group=_GROUPS[by]), asked).fetchall()
     if by == "call" and len(found) > CALLS_MAX:
         raise UnitCostError(
@@ -175,6 +191,19 @@ def energy(
     if request is not None and not found:
         raise Unknown(f"There is no call {request} that an upstream worked on.")
     return _added_up(found, by, place, own, watts)
+
+
+def _shared(calls: Iterable[Any]) -> dict[Any, float]:
+    """Seconds of the machine that each call had, of calls as (entry, its end in ms): of every moment one in so many as were open."""
+    spans = [(entry_id, admitted_ms(entry_id), settled_ms) for entry_id, settled_ms in calls]
+    moments = sorted({at for _, begin, end in spans for at in (begin, end)})
+    change = Counter(begin for _, begin, _ in spans)
+    change.subtract(end for _, _, end in spans)
+    until, had, opened, before = {}, 0.0, 0, 0
+    for at in moments:
+        had += (at - before) / opened if opened else 0.0
+        until[at], opened, before = had, opened + change[at], at
+    return {entry_id: (until[end] - until[begin]) / 1000 for entry_id, begin, end in spans}
 
 
 def _added_up(found: list[tuple[Any, ...]], by: By, place: Grid, own: tuple[Size, ...], watts: Pair | None) -> Energy:
@@ -223,6 +252,8 @@ class _Work(msgspec.Struct, frozen=True):
     attended: float
     """Pairs of a new token of a prompt and one before it."""
     seconds: float
+    here_s: float
+    """Of this machine, shared with what else it did."""
     list_nusd: int
     billed_nusd: int
 
@@ -268,7 +299,7 @@ class _Known:
         if not work.ours:
             raise UnknownFact(f"{work.target} is a local model, and an import does not say how long it took.")
         self._names[f"{work.upstream}/{work.target}"] = self._of(work.provider, work.target)
-        return [watts * around * work.seconds / J_PER_WH for watts, around in zip(self._watts, self._here, strict=True)]
+        return [watts * around * work.here_s / J_PER_WH for watts, around in zip(self._watts, self._here, strict=True)]
 
     def _of(self, provider: str, model: str) -> Facts:
         if (provider, model) not in self._facts:
