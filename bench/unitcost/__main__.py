@@ -25,7 +25,7 @@ from jevons.economics.unitcost.efficiency import Efficiencies
 from jevons.economics.unitcost.errors import UnitCostError
 from jevons.economics.unitcost.fit import Rows, fitted, stacked
 from jevons.economics.unitcost.known import known
-from jevons.economics.unitcost.measured import Point, points, rows
+from jevons.economics.unitcost.measured import Point, material, points, rows
 from jevons.economics.unitcost.serving import best_batch, serve
 from jevons.economics.unitcost.weights import cache_precision, precision
 
@@ -58,10 +58,11 @@ def main() -> None:
         sys.exit(f"{options.data / FILE} is not there. Name the data folder: JEVONS_DATA=…")
     try:
         found, unjudged = points(rows(text))
-        stack = stacked(found)
+        stack = stacked(material(found))
     except UnitCostError as error:
         sys.exit(str(error))
-    print(f"{len(found)} rows of {len({point.model for point in found})} models; {len(unjudged)} not judged by splits:")
+    kept = len(stack.points)
+    print(f"{kept} rows of {len({point.model for point in stack.points})} models; {len(found) - kept} of a maker's own in no fit; not judged:")
     for row in unjudged:
         print(f"  {row.id}: {row.reason}")
     figures = splits(stack) | left_out(stack) | published(fitted(stack))

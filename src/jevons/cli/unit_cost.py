@@ -192,11 +192,12 @@ def fit(file: Path, target: Path | None, resamples: int, json: bool) -> None:
     from jevons.economics.unitcost import check as economics
     from jevons.economics.unitcost import fit as fitting
     from jevons.economics.unitcost.efficiency import written
-    from jevons.economics.unitcost.measured import points, rows
+    from jevons.economics.unitcost.measured import material, points, rows
 
+    fitting.numpy()
     found = rows(_text(file))
     judged, unjudged = points(found)
-    ready, failed = economics.ready(judged)
+    ready, failed = economics.ready(material(judged))
     models = len({point.model for point in ready})
     source = f"{file.name}: {len(ready)} of {len(found)} rows, {models} models"
     fitted = fitting.fitted(fitting.stacked(ready), resamples=resamples, on=f"{datetime.now(UTC):%Y-%m-%d}", source=source)

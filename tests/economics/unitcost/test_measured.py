@@ -11,7 +11,7 @@ from jevons.economics.unitcost.check import check, median_ape
 from jevons.economics.unitcost.efficiency import PRIORS, Efficiencies, engine, read, shipped, written
 from jevons.economics.unitcost.errors import UnitCostError
 from jevons.economics.unitcost.fit import errors, fitted, joules, stacked
-from jevons.economics.unitcost.measured import COLUMNS, Point, points, rows
+from jevons.economics.unitcost.measured import COLUMNS, Point, material, points, rows
 from jevons.economics.unitcost.serving import steady
 
 ROW = {
@@ -27,6 +27,7 @@ CHAT = {
     "osl": "400",
     "weight_precision": "bf16",
 }
+SERVED = {"framework": "SGLang", "scenario": "InferenceX 1k/8k", "batch_or_concurrency": "64"}
 MLPERF = {"scenario": "MLPerf v5.1 closed Offline", "isl": "", "osl": "", "parallelism": "", "n_accelerators": "8"}
 
 
@@ -88,13 +89,32 @@ def test_units_of_a_table() -> None:
         ({"model": "no-such-model"}, "architecture of 'no-such-model' is not known"),
         ({"hardware": "Banana 9000"}, "no part 'Banana 9000'"),
         ({"weight_precision": "int3"}, "int3"),
-        ({"metric": "requests"}, "neither output_tokens nor total_tokens"),
+        ({"metric": "requests"}, "is none of output_tokens, total_tokens, input_tokens"),
         ({"osl": ""}, "length of answers (osl) is not given"),
         ({"isl": ""}, "length of prompts (isl) is not given"),
         ({"isl": "many"}, "isl is 'many', not a number"),
-        ({"tokens_per_s_total": "-3"}, "not above zero"),
+        ({"tokens_per_s_total": "-3"}, "not a number above zero"),
         ({"tokens_per_s_total": ""}, "tokens_per_s_total is not given"),
-        ({"n_accelerators": ""}, "n_accelerators is not given"),
+        ({"n_accelerators": "", "parallelism": ""}, "n_accelerators is not given"),
+        ({"n_accelerators": "2.5"}, "not a whole number"),
+        ({"n_accelerators": "", "tokens_per_s_per_accelerator": "4000"}, "3.81 of them"),
+        ({"n_accelerators": "8", "tokens_per_s_per_accelerator": "15220"}, "are not 8 accelerators at 15220 each"),
+        ({"n_accelerators": "4", "parallelism": "TP8"}, "takes 8 accelerators, and n_accelerators is 4"),
+        ({"tokens_per_s_total": "24.524,9"}, "not a number"),
+        ({"tokens_per_s_total": "1e400"}, "below 1e+12"),
+        ({"isl": "1e308"}, "below 1e+12"),
+        ({"parallelism": "prefill DEP4 / decode DEP16", "n_accelerators": "20"}, "devices of their own"),
+        ({"parallelism": "", "scenario": "InferenceX disagg 1k/1k"}, "devices of their own"),
+        ({"framework": "Acme in-house"}, "its load is not known"),
+        (
+            {"model": "llama-3.1-405b", "weight_precision": "bf16", "n_accelerators": "8", "parallelism": "TP8", **SERVED},
+            "does not fit",
+        ),
+        (
+            {"n_accelerators": "8", "parallelism": "", "model": "llama-3.1-405b", "weight_precision": "bf16", **SERVED},
+            "does not fit",
+        ),
+        ({"n_accelerators": "16", "parallelism": "", **SERVED, "batch_or_concurrency": "0.5"}, "cannot be divided among copies"),
         ({"parallelism": "sideways"}, "not understood"),
     ],
 )
@@ -102,12 +122,95 @@ def test_a_row_that_cannot_be_judged_says_why(change: dict[str, str], said: str)
     assert said in refused(**change)
 
 
+def test_a_table_as_others_write_it() -> None:
+    head = " Model ,HARDWARE,metric,tokens_per_s_per_accelerator,isl,osl,more,parallelism"
+    text = f'{head}\r\nllama-3.1-8b,8x H100,output_tokens,"15,220.5",1000,1000,x,\r\n\r\nllama-3.1-8b,L40S-PCIE-48GB x2,output_tokens,99,9,9\r\n'
+    judged, unjudged = points(rows(text))
+    assert not unjudged
+    assert [point.id for point in judged] == ["row 1", "row 2"]
+    assert judged[0].tok_s == 15220.5 * judged[0].on.devices
+    assert (judged[0].precision.name, judged[1].on.part.name) == ("bf16", "L40S")
+    lost = one(joules_per_token="n/a-ish", tokens_per_s_total="0", tokens_per_s_per_accelerator="7", kv_precision="auto")
+    assert (lost.joules_per_token, lost.tok_s) == (None, 7)
+    assert any("left out: joules_per_token" in line for line in lost.estimated)
+
+
+def test_a_run_that_does_not_say_how_it_is_divided() -> None:
+    """Copies share the requests, and each must fit."""
+    served = {**SERVED, "n_accelerators": "8", "parallelism": "", "isl": "1000", "osl": "1000"}
+    small = one(**served)
+    assert small.load.batch == 64 * small.on.devices / 8
+    assert small.tok_s == 15220 * small.on.devices / 8
+    large = one(**served, model="deepseek-r1", hardware="H200")
+    assert (large.on.devices, large.load.batch) == (8, 64)
+    few = one(**{**served, "batch_or_concurrency": "2"})
+    assert few.on.devices >= 4
+    waiting = one(**{**served, "batch_or_concurrency": "9999999"})
+    assert waiting.load.batch is not None
+    assert waiting.load.batch < 5000 * waiting.on.devices
+    assert any("requests at once: no more fit" in line for line in waiting.estimated)
+
+
+def test_how_many_accelerators_a_row_means() -> None:
+    blank = {"n_accelerators": "", "tokens_per_s_total": "10000"}
+    assert one(**blank, tokens_per_s_per_accelerator="1250", parallelism="TP8").on.devices == 8
+    alone = {**SERVED, "n_accelerators": "", "tokens_per_s_total": "", "tokens_per_s_per_accelerator": "1250"}
+    tensor = one(**{**alone, "parallelism": "TP2,PP2"})
+    assert (tensor.on.devices, tensor.tok_s) == (4, 5000)
+    assert one(**{**alone, "parallelism": "TEP8", "model": "gpt-oss-120b"}).on.spread
+    assert one(**{**alone, "parallelism": "TP4/EP4 DPA", "model": "gpt-oss-120b"}).on.data == 4
+    least = one(**{**alone, "parallelism": "", "model": "llama-3.3-70b", "weight_precision": "bf16"})
+    assert (least.on.devices, least.tok_s) == (2, 2500)
+    assert any("the fewest on which it fits" in line for line in least.estimated)
+    assert (least.load.prompt, least.load.output) == (1000, 1000)  # the row's own, not the scenario's name
+    named = one(**{**alone, "parallelism": "TP1", "isl": "", "osl": ""})
+    assert (named.load.prompt, named.load.output) == (1024, 8192)
+
+
+def test_limits_on_latency_make_the_batch() -> None:
+    """MLPerf's server and interactive runs are held to a time a token."""
+    model = {"model": "llama2-70b-interactive-99", "hardware": "H200"}
+    batches = {
+        kind: one(**{**MLPERF, "scenario": f"MLPerf v5.1 closed {kind}", **model, "model": name}).load.batch
+        for kind, name in (("Server", "llama2-70b-99.9"), ("Interactive", "llama2-70b-interactive-99"))
+    }
+    assert batches["Interactive"] is not None
+    assert batches["Server"] is not None
+    assert batches["Interactive"] < batches["Server"] / 4
+    assert one(**{**MLPERF, "model": "llama2-70b"}).load.batch is None
+
+
+def test_rows_of_tokens_that_are_read() -> None:
+    reading = one(metric="input_tokens", isl="4000", osl="")
+    cycle = reading.cycle()
+    assert reading.reads
+    assert cycle.tokens / cycle.seconds(shipped().rates("trt")) > 5 * 4000
+    own = {
+        "framework": "DeepSeek in-house",
+        "model": "deepseek-r1",
+        "hardware": "H800",
+        "n_accelerators": "8",
+        "isl": "",
+        "osl": "",
+    }
+    prompts = one(**own, parallelism="prefill EP32 (4-node unit)", metric="input_tokens (56.3% cache hits included)")
+    answers = one(**own, parallelism="decode EP144 (18-node unit)")
+    assert (prompts.on.devices, answers.on.devices) == (32, 144)
+    assert prompts.tok_s == 15220 * 4
+    assert answers.load.batch is not None
+    assert material([prompts, answers, reading]) == [reading]
+    total = one(metric="total_tokens", isl="3000", joules_per_token="0.1")
+    assert total.joules_per_token == pytest.approx(0.4)
+
+
 def test_what_is_no_table_is_said() -> None:
-    with pytest.raises(UnitCostError, match="17 of 17 columns are missing, the first is id"):
+    with pytest.raises(UnitCostError, match="it has no column model"):
         rows("a,b\n1,2\n")
+    with pytest.raises(UnitCostError, match="no column tokens_per_s_total or tokens_per_s_per_accelerator"):
+        rows("model,hardware,metric\n1,2,3\n")
     with pytest.raises(UnitCostError, match="no rows"):
         rows(table())
-    with pytest.raises(UnitCostError, match="columns are missing"):
+    with pytest.raises(UnitCostError, match="no column model"):
         rows("")
 
 

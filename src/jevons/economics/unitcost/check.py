@@ -90,7 +90,8 @@ def median_ape(found: Any) -> float | None:
 
 
 def check(text: str, efficiencies: Efficiencies) -> Check:
-    """Of a table's text. Raises UnitCostError if it is no table of this format."""
+    """Of a table's text. Raises UnitCostError if it is no table of this format, or numpy is missing."""
+    numpy()
     judged, unjudged = points(rows(text))
     workable, failed = ready(judged)
     if not workable:
@@ -104,7 +105,7 @@ def ready(judged: Sequence[Point]) -> tuple[list[Point], list[Unjudged]]:
     for point in judged:
         try:
             stacked([point])
-        except UnitCostError as error:
+        except (UnitCostError, OverflowError) as error:
             failed.append(Unjudged(point.id, str(error).splitlines()[0]))
         else:
             workable.append(point)

@@ -9,14 +9,27 @@ steps with derivatives by differences: 20 parameters, all demands in arrays.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from jevons.economics.unitcost.efficiency import CLASSES, PRIORS, Z90, Efficiencies, Power, busy, engine, rates
+from jevons.economics.unitcost.efficiency import (
+    CLASSES,
+    NO_EVIDENCE,
+    PRIORS,
+    UNSEEN,
+    Z90,
+    Efficiencies,
+    Measured,
+    Power,
+    busy,
+    engine,
+    generation,
+    rates,
+)
 from jevons.economics.unitcost.errors import UnitCostError
 from jevons.economics.unitcost.measured import Point
-from jevons.economics.unitcost.serving import Cycle, steady
+from jevons.economics.unitcost.serving import Cycle
 from jevons.economics.unitcost.steps import Demand, Rates, time
 
 if TYPE_CHECKING:
@@ -75,7 +88,7 @@ def _taken(value: Any, chosen: Sequence[int]) -> Any:
 def stacked(points: Sequence[Point]) -> Rows:
     """Demands of all points. Raises DoesNotFit, UnknownFact for one that cannot be worked out."""
     np = numpy()
-    cycles = tuple(steady(point.arch, point.precision, point.kv, point.on, point.load) for point in points)
+    cycles = tuple(point.cycle() for point in points)
     steps = [cycle.step for cycle in cycles]
 
     def column(name: str) -> Any:
@@ -182,24 +195,56 @@ def fitted(rows: Rows, *, resamples: int = 0, spread: bool = True, seed: int = 0
     logs = minimum(rows)
     chance = np.random.default_rng(seed)
     members = {model: [row for row, point in enumerate(rows.points) if point.model == model] for model in models}
+    between = (_unseen(rows, "model") or NOISE) if spread else NOISE
     draws = []
     for _ in range(resamples):
         drawn = chance.choice(models, len(models))
         draws.append(_named(minimum(rows.of([row for model in drawn for row in members[model]]))))
-    between = _quantile_spread(_unseen(rows, members)) if spread else NOISE
     within = _within(rows.points, rows.log_s - predicted(rows, logs))
     power, power_spread = _power(rows, np.exp(predicted(rows, logs)))
-    return Efficiencies(_named(logs), power, between, within, power_spread, tuple(draws), _counts(rows), on, source)
+    return Efficiencies(_named(logs), power, between, within, power_spread, tuple(draws), _counts(rows), on, source, _measured(rows, between if spread else None))
 
 
-def _unseen(rows: Rows, members: dict[str, list[int]]) -> Any:
-    """Log errors of every model's rows by a fit to all others: how far a model is off that was never seen."""
+KEYS: dict[str, Callable[[Point], str]] = {
+    "model": lambda point: point.model,
+    "part": lambda point: point.on.part.name,
+    "generation": lambda point: generation(point.on.part),
+    "framework": lambda point: engine(point.framework),
+}
+
+
+def left_out(rows: Rows, *names: str) -> Iterator[tuple[list[int], list[int]]]:
+    """Places of rows that agree in all of these (`KEYS`), and of those that share none of it; where these are of too few models, nothing."""
+    keys = [tuple(KEYS[name](point) for name in names) for point in rows.points]
+    for group in sorted(set(keys)):
+        own = [row for row, key in enumerate(keys) if key == group]
+        rest = [row for row, key in enumerate(keys) if all(one != other for one, other in zip(key, group, strict=True))]
+        if len({rows.points[row].model for row in rest}) >= FEWEST_MODELS - 1:
+            yield own, rest
+
+
+def nameless(rows: Rows) -> Rows:
+    """The same under a framework that nobody knows: with the mean of the overheads."""
+    return replace(rows, vllm=0 * rows.vllm, trt=0 * rows.trt)
+
+
+def _unseen(rows: Rows, *names: str) -> float | None:
+    """Standard deviation of log errors with these left out of the fit together; None where nothing can be."""
     np = numpy()
     found = []
-    for model, own in members.items():
-        rest = [row for other, chosen in members.items() if other != model for row in chosen]
-        found.append(rows.of(own).log_s - predicted(rows.of(own), minimum(rows.of(rest))))
-    return np.concatenate(found)
+    for own, rest in left_out(rows, *names):
+        asked = rows.of(own)
+        found.append(asked.log_s - predicted(nameless(asked) if "framework" in names else asked, minimum(rows.of(rest))))
+    return _quantile_spread(np.concatenate(found)) if found else None
+
+
+def _measured(rows: Rows, between: float | None) -> Measured:
+    """`between`: the spread of a model that was left out; None = nothing else is left out either. What cannot be left out, as the only
+    part, is taken as far off as a vendor without rows."""
+    names = {name: tuple(sorted({key(point) for point in rows.points} - {""})) for name, key in KEYS.items()}
+    powered = tuple(sorted({point.on.part.name for point in rows.points if point.joules_per_token and not point.wall}))
+    unseen = between and {name: max(between, _unseen(rows, "model", *name.split(" and ")) or NO_EVIDENCE * between) for name in UNSEEN}
+    return Measured(names["part"], names["generation"], names["framework"], powered, unseen or None)
 
 
 def _quantile_spread(left: Any) -> float:

@@ -25,7 +25,7 @@ from jevons.economics.unitcost.errors import UnknownFact
 NEAREST = 3
 _PARTING = re.compile(r"[^a-z0-9.]+")
 _SAID_LAST = re.compile(
-    r"-(instruct|it|chat|hf|base|text|thinking|think|preview|qat|dynamic|static|per|tensor|tee|free|"  # tuning and hosting
+    r"-(instruct|it|chat|hf|base|text|thinking|think|preview|qat|interactive|edge|dynamic|static|per|tensor|tee|free|"  # tuning and hosting
     r"v\d+([.-]\d+)?|\d{4}|\d{2}-\d{4}|99(\.9)?|"  # release, date, MLPerf's accuracy
     r"(nv|mx)?fp(4|8|16|32)|bf16|f16|int[48]|[348]-?bit|w\d+a\d+|awq|gptq|gguf|bnb|quantized|q\d(-[k01])?(-[sml])?|iq\d-\w+)$"
 )

@@ -1,72 +1,46 @@
-"""Rows of measured throughput as systems under loads: what a table says of a run, and what it leaves out, stated here.
+"""Rows of measured throughput as systems under loads: what a table says of a run.
 
-Comes in: a CSV with the columns of `COLUMNS`, one run a row. Goes out: a `Point` for every row that can be judged, an `Unjudged` with the
-reason for every other. Does not know: efficiencies, predictions.
-
-What tables leave out is filled from public descriptions of the same benchmarks (`TASKS`, `RUNS`, `_cache`, `division`), never from a
-row's own figure. Assumptions are marked as such.
+Comes in: a CSV with columns of `COLUMNS`, one run a row. Goes out: a `Point` for every row that can be judged, an `Unjudged` with the
+reason for every other. Does not know: efficiencies, predictions; what tables leave out is filled in by `unsaid`.
 """
 
 import csv
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from jevons.economics.unitcost import deepseek, unsaid
 from jevons.economics.unitcost.architecture import Architecture
-from jevons.economics.unitcost.efficiency import PRIORS, engine, rates
-from jevons.economics.unitcost.errors import DoesNotFit, UnitCostError, UnknownFact
+from jevons.economics.unitcost.efficiency import engine
+from jevons.economics.unitcost.errors import UnitCostError, UnknownFact
 from jevons.economics.unitcost.hardware import part
-from jevons.economics.unitcost.known import known
+from jevons.economics.unitcost.known import find, known
 from jevons.economics.unitcost.part import Part
-from jevons.economics.unitcost.serving import Load, steady
-from jevons.economics.unitcost.steps import System, system
-from jevons.economics.unitcost.weights import CachePrecision, Precision, cache_precision, precision
+from jevons.economics.unitcost.serving import Cycle, Load, reading, steady
+from jevons.economics.unitcost.steps import System
+from jevons.economics.unitcost.unsaid import Model
+from jevons.economics.unitcost.weights import CachePrecision, Precision, precision
 
+NEEDED = ("model", "hardware", "metric")
+RATES = ("tokens_per_s_total", "tokens_per_s_per_accelerator")
+"""One of them is needed too."""
 COLUMNS = (
-    "id", "model", "weight_precision", "kv_precision", "hardware", "n_accelerators", "parallelism", "framework", "scenario",
-    "batch_or_concurrency", "isl", "osl", "metric", "tokens_per_s_total", "tokens_per_s_per_accelerator", "power_w_total",
-    "joules_per_token",
+    "id", *NEEDED, *RATES, "weight_precision", "kv_precision", "n_accelerators", "parallelism", "framework", "scenario",
+    "batch_or_concurrency", "isl", "osl", "joules_per_token",
 )  # fmt: skip
-
-
-class Task(NamedTuple):
-    """Mean lengths of a data set's requests, in tokens, where a table does not say."""
-
-    prompt: int
-    output: int | None
-    says: str
-
-
-TASKS: dict[str, Task] = {
-    "lm-arena-chat": Task(200, None, "assumption: chat prompts of one or few turns, LMArena human preference"),
-    "gpqa": Task(250, None, "assumption: a question of GPQA diamond with four choices and the instruction"),
-    "sourcegraph-fim": Task(1500, None, "assumption: text before and after a gap in a file of code"),
-    "image-chat": Task(1500, None, "assumption: an image of a thousand and more tokens, a short question"),
-    "video-chat": Task(6000, None, "assumption: some tens of frames"),
-    "audio-chat": Task(500, None, "assumption: a clip of some ten seconds, a short question"),
-    "llama2-70b": Task(290, 294, "MLPerf: OpenOrca, answers of 294.45 tokens in the mean; prompts about as long (assumption)"),
-    "mixtral-8x7b": Task(290, 145, "MLPerf: OpenOrca, GSM8K and MBXP, answers of 144.84 tokens in the mean; prompts: assumption"),
-    "llama3.1-8b": Task(
-        780, 128, "MLPerf v5.1: CNN/DailyMail, articles of about 780 tokens (assumption), 128 tokens of answer at most"
-    ),
-    "llama3.1-405b": Task(9400, 684, "MLPerf v5.0: LongBench and others, prompts of 9,400, answers of 684 tokens in the mean"),
-    "deepseek-r1": Task(800, 3880, "MLPerf v5.1: prompts of 800, answers of 3,880 tokens in the mean"),
-}
-"""By what a scenario's name ends in, or for MLPerf by its model."""
-RUNS: dict[tuple[int, int], int] = {
-    (128, 128): 30_000, (128, 2048): 3_000, (128, 4096): 1_500, (500, 2000): 3_000, (1000, 1000): 3_000, (1000, 2000): 1_500,
-    (2048, 128): 3_000, (2048, 2048): 1_500, (5000, 500): 1_500, (20_000, 2000): 1_000, (1024, 1024): 3_000, (1024, 8192): 1_500,
-    (1024, 32_768): 1_000, (8192, 1024): 1_500, (32_768, 1024): 1_000,
-}  # fmt: skip
-"""Requests of a run of trtllm-bench by prompt and answer: "Number of Requests" of TensorRT-LLM's perf-overview.md."""
-
-
-SERVER_BATCH = 128
-"""Of a processor whose memory no data sheet gives: an assumption."""
+METRICS = ("output_tokens", "total_tokens", "input_tokens")
 MADE_IN = {"gpt_oss": "mxfp4"}
 """Families whose makers publish quantised weights alone: a table's "fp8" is what is computed in, and no other weights exist."""
+NOTHING_SAID = ("", "n/a", "na", "none", "null", "auto", "unknown", "-", "nan")
+LARGEST = 1e12
+"""Of a figure that can be meant."""
+ROUNDED = 0.03
+"""By how much two figures of a row may differ that say the same."""
+NUMBER = re.compile(r"\d{1,3}(,\d{3})+(\.\d+)?|(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
+"""A comma parts thousands: "24.524,9" is refused, not read as 24.5."""
+APART = re.compile(r"disagg|\d+p\d+d|prefill.*decode|decode.*prefill", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -84,12 +58,19 @@ class Point:
     on: System
     load: Load
     tok_s: float
-    """Of answers, all devices together."""
+    """Of answers, or of prompts if it only `reads`; all devices of one engine together."""
     joules_per_token: float | None
+    """Of the same tokens."""
     wall: bool
     """Power was measured at the wall, not of devices alone: MLPerf's is."""
     estimated: tuple[str, ...]
     """Assumptions that went into it."""
+    reads: bool = False
+
+    def cycle(self) -> Cycle:
+        """Its steady state, before efficiencies. Raises DoesNotFit, UnknownFact."""
+        work = reading if self.reads else steady
+        return work(self.arch, self.precision, self.kv, self.on, self.load)
 
 
 class Unjudged(NamedTuple):
@@ -100,16 +81,19 @@ class Unjudged(NamedTuple):
 
 
 def rows(text: str) -> list[dict[str, str]]:
-    """Of a CSV's text. Raises UnitCostError if it is no table of this format."""
-    reader = csv.DictReader(io.StringIO(text))
-    missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-    if missing:
-        raise UnitCostError(
-            f"this is no table of measured throughput: {len(missing)} of {len(COLUMNS)} columns are missing, the first is {missing[0]}. "
-            f"A table is a CSV with a header line; its columns are {', '.join(COLUMNS)}"
-        )
+    """Of a CSV's text; a column that is not there is empty. Raises UnitCostError if it is no table of this format."""
+    lines = csv.reader(io.StringIO(text))
     try:
-        found = [{name: (row[name] or "").strip() for name in COLUMNS} for row in reader]
+        head = [name.strip().lower() for name in next(lines, [])]
+        missing = [name for name in NEEDED if name not in head]
+        if not missing and not any(name in head for name in RATES):
+            missing = [" or ".join(RATES)]
+        if missing:
+            raise UnitCostError(
+                f"this is no table of measured throughput: it has no column {missing[0]}. A table is a CSV with a header line; its columns "
+                f"are {', '.join(COLUMNS)}"
+            )
+        found = [dict.fromkeys(COLUMNS, "") | dict(zip(head, map(str.strip, line), strict=False)) for line in lines if any(line)]
     except csv.Error as error:
         raise UnitCostError(f"this table cannot be read: {error}") from error
     if not found:
@@ -125,74 +109,137 @@ def points(found: list[dict[str, str]]) -> tuple[list[Point], list[Unjudged]]:
         name = row["id"] or f"row {number}"
         try:
             judged.append(_point(name, row))
-        except (UnitCostError, ValueError) as error:
+        except (ValueError, OverflowError) as error:
             unjudged.append(Unjudged(name, str(error).splitlines()[0]))
     return judged, unjudged
 
 
+def material(found: Sequence[Point]) -> list[Point]:
+    """Those a fit may be of: not a maker's own account of its production, which is a day's mean and is predicted by the fit of all others."""
+    return [point for point in found if not _in_house(point.framework)]
+
+
+def _in_house(framework: str) -> bool:
+    return "in-house" in framework.lower()
+
+
 def _point(name: str, row: Mapping[str, str]) -> Point:
-    if not row["metric"].startswith(("output_tokens", "total_tokens")):
-        raise UnitCostError(f"the metric {row['metric']!r} is neither output_tokens nor total_tokens")
-    arch = known(row["model"])
-    piece = hardware(row["hardware"])
-    weights = precision(MADE_IN.get(arch.family, row["weight_precision"]), arch)
-    devices, each = _number(row, "n_accelerators"), _number(row, "tokens_per_s_per_accelerator")
-    if not devices or devices != int(devices):
-        raise UnknownFact("n_accelerators is not given")
-    tok_s = _number(row, "tokens_per_s_total") or (each and each * devices)
-    if not tok_s:
-        raise UnknownFact("tokens_per_s_total is not given")
+    metric = next((metric for metric in METRICS if row["metric"].startswith(metric)), None)
+    if metric is None:
+        raise UnitCostError(f"the metric {row['metric']!r} is none of {', '.join(METRICS)}")
+    if APART.search(row["parallelism"]) or APART.search(row["scenario"]):
+        raise UnitCostError("prompts and answers on devices of their own, in one row: which of them the figure is of is not said")
     estimated: list[str] = []
-    kv = _cache(row, piece, estimated)
-    load = _load(row, estimated)
-    if piece.memory_gb is None and load.batch is None:
-        load = replace(load, batch=float(SERVER_BATCH))
-        estimated.append(f"a batch of {SERVER_BATCH}: a server's memory is what it was bought with (assumption)")
-    if row["metric"].startswith("total_tokens"):
-        tok_s *= load.output / (load.prompt + load.output)
-        estimated.append("total_tokens: the share of answers in all tokens")
-    unit = max((int(degree) for degree in re.findall(r"(?:EP|TP)(\d+)", row["parallelism"].upper())), default=0)
-    if unit > devices:
-        tok_s, devices = tok_s / devices * unit, float(unit)
-    if row["parallelism"]:
-        on = system(piece, int(devices), row["parallelism"])
+    piece = hardware(row["hardware"])
+    model = _model(row, piece, estimated)
+    devices, each = _devices(row, estimated)
+    reads = metric == "input_tokens"
+    if _in_house(row["framework"]):
+        on, load = _production(model, reads, estimated)
     else:
-        on = division(arch, weights, kv, piece, int(devices), load)
-        copies, tok_s = devices / on.devices, tok_s * on.devices / devices
-        how = "experts apart" if on.spread else "tensor parallelism"
-        estimated.append(f"parallelism: {copies:.0f} copies on {on.devices} devices each, {how}: the fastest by usual rates")
-    joules = _number(row, "joules_per_token")
-    named = (
-        row["model"],
-        row["weight_precision"],
-        row["hardware"],
-        row["n_accelerators"],
-        row["parallelism"],
-        row["framework"],
-        row["scenario"],
-    )
+        on, load, said = unsaid.placed(
+            model, piece, devices, _parallelism(row), _load(row, reads, estimated), unsaid.floor(row["model"], row["scenario"])
+        )
+        estimated += [said] if said else []
+        _noted(row, on, load, devices, estimated)
+    tok_s, joules = each * on.devices, _optional(row, "joules_per_token", estimated)
+    if metric == "total_tokens":
+        share = load.output / (load.prompt + load.output)
+        tok_s, joules = tok_s * share, joules and joules / share
+        estimated.append("total_tokens: the share of answers in all tokens")
+    system = ("model", "weight_precision", "hardware", "n_accelerators", "parallelism", "framework", "scenario")
     return Point(
-        name,
-        row["model"],
-        " | ".join(named),
-        row["framework"],
-        arch,
-        weights,
-        kv,
-        on,
-        load,
-        tok_s,
-        joules,
-        "mlperf" in row["scenario"].lower(),
-        tuple(estimated),
+        name, row["model"], " | ".join(row[column] for column in system), row["framework"], *model, on, load, tok_s, joules,
+        "mlperf" in row["scenario"].lower(), tuple(estimated), reads,
+    )  # fmt: skip
+
+
+def _model(row: Mapping[str, str], piece: Part, estimated: list[str]) -> Model:
+    arch = known(row["model"])
+    weights = row["weight_precision"]
+    if weights.lower() in NOTHING_SAID:
+        weights = find(row["model"]).stored
+        estimated.append(f"weights in {weights}: as their maker stores them")
+    kv = row["kv_precision"] if row["kv_precision"].lower() not in NOTHING_SAID else ""
+    kept, said = unsaid.cache(kv, weights, row["model"], row["framework"], row["scenario"], piece)
+    estimated += [said] if said else []
+    return Model(arch, precision(MADE_IN.get(arch.family, weights), arch), kept)
+
+
+def _devices(row: Mapping[str, str], estimated: list[str]) -> tuple[int | None, float]:
+    """How many there are, None where nothing says it, and tokens a second of each. Raises UnitCostError, UnknownFact."""
+    devices, total, each = (_number(row, name) for name in ("n_accelerators", *RATES))
+    if devices and devices != int(devices):
+        raise UnitCostError(f"n_accelerators is {row['n_accelerators']!r}, not a whole number")
+    if not total and not each:
+        raise UnknownFact("tokens_per_s_total is not given")
+    counted = re.match(r"(\d+)\s*x\s", row["hardware"], re.IGNORECASE) or re.search(
+        r"\sx\s*(\d+)$", row["hardware"], re.IGNORECASE
     )
+    by_parallelism = unsaid.degrees(_parallelism(row))
+    if not devices:
+        devices = (total / each if total and each else None) or by_parallelism or (counted and int(counted[1])) or None
+        if devices and abs(devices - round(devices)) > ROUNDED * devices:
+            raise UnitCostError(f"n_accelerators is not given, and {total:g} in all at {each:g} each are {devices:.2f} of them")
+        devices = devices and float(max(1, round(devices)))
+        estimated += [f"n_accelerators: {devices:g}, by its other figures"] if devices else []
+    if total and each and devices and abs(total / each / devices - 1) > ROUNDED:
+        raise UnitCostError(f"{total:g} tokens/s in all are not {devices:g} accelerators at {each:g} each")
+    if not devices and not each:
+        raise UnknownFact("n_accelerators is not given, and tokens/s of all of them together")
+    unit = by_parallelism or 0
+    if devices and unit > devices:
+        if not re.search(r"unit|node", row["parallelism"], re.IGNORECASE):
+            raise UnitCostError(
+                f"parallelism {row['parallelism']!r} takes {unit} accelerators, and n_accelerators is {devices:g}"
+            )
+        estimated.append(f"{unit} accelerators make one unit, of which the row has {devices:g}")
+    rate = each or (total or 0.0) / (devices or 1.0)
+    return (int(max(devices, unit)) if devices else None), rate
+
+
+def _parallelism(row: Mapping[str, str]) -> str:
+    """As `steps.system` reads it: SGLang's TEP8 is TP8/EP8, and attention by sequences (DPA, ADP) with experts apart is DEP."""
+    said = re.sub(r"\btep\s*(\d+)", r"TP\1/EP\1", row["parallelism"], flags=re.IGNORECASE)
+    if said.lower() in NOTHING_SAID:
+        return ""
+    if re.search(r"\b(dpa|adp)\b", said, re.IGNORECASE) and (among := re.search(r"EP(\d+)", said, re.IGNORECASE)):
+        return f"DEP{among[1]}"
+    return said
+
+
+def _production(model: Model, reads: bool, estimated: list[str]) -> tuple[System, Load]:
+    """DeepSeek's own: the loads behind its figures are described, not in the table."""
+    if not model.arch.name.startswith("deepseek"):
+        raise UnknownFact("a maker's own production: its load is not known")
+    on, load = deepseek.prefilling() if reads else deepseek.decoding()
+    estimated.append(
+        f"prompts of {load.prompt + load.cached:,} tokens, {load.cached:,} of them kept, answers of {load.output:,}: its day's sums"
+    )
+    if reads:
+        return on, replace(load, batch=None)
+    estimated.append(f"a batch that leaves {deepseek.USER_TOK_S:g} tokens/s to each, as published")
+    return on, unsaid.admitted(model, on, load, deepseek.USER_TOK_S)
+
+
+def _noted(row: Mapping[str, str], on: System, load: Load, devices: int | None, estimated: list[str]) -> None:
+    """What a batch became."""
+    asked = _number(row, "batch_or_concurrency")
+    mine = asked and asked * on.devices / (devices or on.devices)
+    if mine and load.batch and load.batch < 0.999 * mine:
+        estimated.append(f"{load.batch:,.0f} of {mine:,.0f} requests at once: no more fit, or are quick enough")
+    elif asked is None and load.batch and on.part.memory_gb is None:
+        estimated.append(f"a batch of {load.batch:g}: a server's memory is what it was bought with (assumption)")
+    elif asked is None and load.batch:
+        estimated.append(f"a batch of {load.batch:g}: the largest within the limit on latency, by usual rates")
 
 
 def hardware(name: str) -> Part:
     """The part a table means: also where it says how many of them, how much memory or power one has. Raises UnknownFact."""
-    plain = re.sub(r"^\d+\s*x\s*", "", name.strip(), flags=re.IGNORECASE)
+    plain = re.sub(r"^\d+\s*x\s*|\s+x\s*\d+$", "", name.strip(), flags=re.IGNORECASE)
     shorter = re.sub(r"[\s_-]+(\d+(\.\d+)?\s*(gb|w)|hbm\w*|oam|cts|aarch64\w*|x86\w*)\b", "", plain, flags=re.IGNORECASE)
-    for candidate in (plain, shorter):
+    slot = re.sub(r"[\s_-]+pcie\b", "", shorter, flags=re.IGNORECASE)
+    for candidate in (plain, shorter, slot):
         try:
             return part(candidate)
         except UnknownFact:
@@ -202,77 +249,41 @@ def hardware(name: str) -> Part:
 
 def _number(row: Mapping[str, str], column: str) -> float | None:
     """None where it is empty. Raises UnitCostError for what is no positive number."""
-    if not row[column]:
+    said = row[column]
+    if said.lower() in NOTHING_SAID or (column in RATES and said.strip("0.") == ""):
         return None
-    try:
-        value = float(row[column].replace(",", ""))
-    except ValueError:
-        raise UnitCostError(f"{column} is {row[column]!r}, not a number") from None
-    if not 0 < value < float("inf"):
-        raise UnitCostError(f"{column} is {row[column]!r}, not above zero")
+    if not NUMBER.fullmatch(said):
+        raise UnitCostError(f"{column} is {said!r}, not a number above zero")
+    value = float(said.replace(",", ""))
+    if not 0 < value < LARGEST:
+        raise UnitCostError(f"{column} is {said!r}, not above zero and below {LARGEST:g}")
     return value
 
 
-def _load(row: Mapping[str, str], estimated: list[str]) -> Load:
+def _optional(row: Mapping[str, str], column: str, estimated: list[str]) -> float | None:
+    """None also for what cannot be read: a row is not lost for it."""
+    try:
+        return _number(row, column)
+    except UnitCostError as error:
+        estimated.append(f"left out: {error}")
+        return None
+
+
+def _load(row: Mapping[str, str], reads: bool, estimated: list[str]) -> Load:
     prompt, output = _number(row, "isl"), _number(row, "osl")
-    batch = _number(row, "batch_or_concurrency")
-    task = _task(row)
+    task = unsaid.task(row["model"], row["scenario"])
     if prompt is None and task:
         prompt = task.prompt
         estimated.append(f"prompts of {task.prompt} tokens: {task.says}")
     if output is None and task and task.output:
         output = task.output
         estimated.append(f"answers of {task.output} tokens: {task.says}")
+    if output is None and reads:
+        output = 1.0
     if prompt is None or output is None:
         raise UnknownFact(
             f"the length of {'prompts (isl)' if prompt is None else 'answers (osl)'} is not given, and not known of {row['scenario']!r}"
         )
-    lengths = round(prompt), max(1, round(output))
-    requests = RUNS.get(lengths) if engine(row["framework"]) == "tensorrt-llm" and "offline max" in row["scenario"] else None
-    return Load(*lengths, batch=batch, requests=requests)
-
-
-def _task(row: Mapping[str, str]) -> Task | None:
-    scenario = row["scenario"].lower()
-    if "mlperf" in scenario:
-        plain = re.sub(r"[^a-z0-9]", "", row["model"].lower())
-        return next((task for name, task in TASKS.items() if plain.startswith(re.sub(r"[^a-z0-9]", "", name))), None)
-    return next((task for name, task in TASKS.items() if scenario.endswith(name)), None)
-
-
-def _cache(row: Mapping[str, str], piece: Part, estimated: list[str]) -> CachePrecision:
-    """Where a table does not say: quantised checkpoints of TensorRT-LLM and MLPerf come with keys and values in fp8; vLLM keeps 16 bits; so
-    does TensorRT-LLM for gpt-oss on parts without fp4 (perf-overview.md: "Hopper: use auto")."""
-    if row["kv_precision"]:
-        return cache_precision(row["kv_precision"])
-    quantised = row["weight_precision"].lower() not in ("bf16", "fp16", "fp32")
-    offline = engine(row["framework"]) == "tensorrt-llm" or "mlperf" in row["scenario"].lower()
-    own = "gpt-oss" in row["model"].lower() and piece.fp4_tflops is None
-    kv = "fp8" if quantised and offline and not own and piece.fp8_tflops else "bf16"
-    estimated.append(f"keys and values in {kv}: the framework's habit")
-    return cache_precision(kv)
-
-
-COPY_DEVICES = (1, 2, 4, 8)
-"""Of one copy of a model, where a run does not say how it is divided; and all of them together, for a mixture."""
-
-
-def division(arch: Architecture, weights: Precision, kv: CachePrecision, piece: Part, devices: int, load: Load) -> System:
-    """One copy of a run that does not say how it is divided: who submits a run takes the fastest, so the fastest by the rates that parameters
-    have before any row (`PRIORS`). Raises DoesNotFit, UnknownFact if there is no division that can be worked out."""
-    usual = rates({name: prior.median for name, prior in PRIORS.items()})
-    sizes = [size for size in {*COPY_DEVICES, devices} if devices % size == 0]
-    tried = [System(piece, size) for size in sizes if size in COPY_DEVICES or size == devices == 1]
-    tried += [System(piece, 1, size, spread=True) for size in sizes if arch.experts and size > 1]
-    found: dict[float, System] = {}
-    failed: UnitCostError | None = None
-    for on in tried:
-        try:
-            cycle = steady(arch, weights, kv, on, load)
-        except (DoesNotFit, UnknownFact) as error:
-            failed = error
-            continue
-        found[cycle.tokens / cycle.seconds(usual) / on.devices] = on
-    if failed and not found:
-        raise failed
-    return found[max(found)]
+    lengths = max(1, round(prompt)), max(1, round(output))
+    offline = engine(row["framework"]) == "tensorrt-llm" and "offline max" in row["scenario"]
+    return Load(*lengths, batch=_number(row, "batch_or_concurrency"), requests=unsaid.RUNS.get(lengths) if offline else None)

@@ -17,7 +17,7 @@ from jevons.economics.unitcost.architecture import Architecture
 from jevons.economics.unitcost.efficiency import PEAK, Z90, Efficiencies, busy
 from jevons.economics.unitcost.errors import DoesNotFit, UnitCostError
 from jevons.economics.unitcost.memory import fit
-from jevons.economics.unitcost.steps import Demand, Rates, StepTime, System, demand, time
+from jevons.economics.unitcost.steps import Demand, Rates, StepTime, System, demand, time, widened
 from jevons.economics.unitcost.weights import CachePrecision, Precision, weight_bytes
 from jevons.economics.unitcost.work import Speculation, sequence_bytes
 
@@ -126,7 +126,8 @@ def steady(
 
 def reading(arch: Architecture, precision: Precision, kv: CachePrecision, on: System, load: Load) -> Cycle:
     """Passes that only read prompts, as long ones as engines make; what is counted is their tokens, those that are kept already too."""
-    prompts = load.batch or max(1.0, PREFILL_TOKENS * on.data / load.prompt)
+    most = max(1.0, PREFILL_TOKENS * on.data / load.prompt)
+    prompts = most if load.batch is None else min(most, load.batch)
     return Cycle(prompts, float(load.prompt + load.cached), _reading(arch, precision, kv, on, load, prompts), None, 0)
 
 
@@ -174,6 +175,10 @@ class Speed:
     spread: float
     """Standard deviation of the logarithm of the rates."""
     power_spread: float
+    evidence: tuple[str, ...]
+    """What the intervals rest on."""
+    widened: tuple[str, ...]
+    """Numbers that the part does not multiply in as they are."""
 
     @property
     def joules_per_token(self) -> float | None:
@@ -224,6 +229,7 @@ def serve(
     logs = [log(cycle.seconds(draw.rates(engine))) for draw in efficiencies.draws()]
     compute, bandwidth = busy(cycle.step, seconds)
     plain = time(cycle.step, PEAK)
+    evidence = efficiencies.evidence(on.part, engine)
     power = on.part.tdp_w and on.part.tdp_w * efficiencies.power.share(cycle.step, seconds)
     return Speed(
         cycle.batch,
@@ -239,8 +245,10 @@ def serve(
         compute,
         bandwidth,
         cycle.tokens / max(plain.compute_s, plain.memory_s, plain.network_s) / on.devices,
-        sqrt(efficiencies.spread**2 + (pvariance(logs) if logs else 0.0)),
-        efficiencies.power_spread,
+        sqrt(evidence.spread**2 + (pvariance(logs) if logs else 0.0)),
+        evidence.power_spread,
+        evidence.says,
+        widened(on.part, precision, kv),
     )
 
 
