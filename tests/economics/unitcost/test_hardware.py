@@ -102,6 +102,12 @@ def test_an_unknown_name_is_answered_with_the_nearest() -> None:
     assert plain("NVIDIA  Tesla-V100 (SXM2)") == "v100"
 
 
+@pytest.mark.parametrize("name", ["this-machine", "This machine", "here"])
+def test_this_machine_before_it_was_measured(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UnknownFact, match="not measured yet; run: jevons hw measure"):
+        part(name, tmp_path)
+
+
 def test_a_file_of_the_users_own_overrides_and_adds(tmp_path: Path) -> None:
     (tmp_path / "hardware.toml").write_text(
         '[[part]]\nname = "b200"\nbandwidth_gb_s = 7700\nprice_typical_usd_h = 3\nsource = "our contract"\n'

@@ -45,7 +45,7 @@ def test_it_is_kept_for_its_owner_only_and_read_again(tmp_path: Path) -> None:
 
 
 def test_it_is_a_part_once_it_is_measured(tmp_path: Path) -> None:
-    with pytest.raises(UnknownFact, match="no part 'this-machine'"):
+    with pytest.raises(UnknownFact, match="run: jevons hw measure"):
         part("this-machine", tmp_path)
     FOUND.save(tmp_path)
     here = part("this machine", tmp_path)
