@@ -22,6 +22,40 @@ def test_the_list_says_unknown_and_announced(jevons: Run) -> None:
     assert found["L4"]["price_typical_nusd_h"] is None
 
 
+def test_the_list_fits_a_terminal_and_all_of_it_does_not(jevons: Run) -> None:
+    lines = jevons("hw", "list").out.splitlines()
+    assert max(map(len, lines)) <= 100
+    assert "link GB/s" not in lines[1]
+    every = jevons("hw", "list", "--all").out
+    assert "link GB/s" in every
+    assert "$ per TB/s-h" in every
+
+
+@pytest.mark.parametrize("name", ["H100", "Gaudi 3", "Rubin", "2-vCPU x86 server"])
+def test_a_part_fits_a_terminal(jevons: Run, name: str) -> None:
+    assert max(map(len, jevons("hw", "show", name).out.splitlines())) <= 100
+
+
+@pytest.mark.parametrize(
+    ("name", "rent", "owning"),
+    [
+        ("H100", "rent, lowest – typical – highest 1.90 – 2.50 – 6.88 $/h 5", "hyperscaler – smaller cloud 1.30 – 1.69 $/h 3"),
+        ("A100-SXM-40GB", "rent, typical 1.29 $/h", "cost of owning it unknown"),
+    ],
+)
+def test_rents_stand_in_one_line_and_their_sources_once(jevons: Run, name: str, rent: str, owning: str) -> None:
+    shown = " ".join(jevons("hw", "show", name).out.split())
+    assert rent in shown
+    assert owning in shown
+    assert shown.count("skypilot-catalog v8") == 1
+
+
+def test_this_machine_is_measured_before_it_is_a_part(jevons: Run) -> None:
+    done = jevons("hw", "show", "this-machine")
+    assert done.status == 1
+    assert "jevons hw measure" in done.err
+
+
 @pytest.mark.parametrize("precision", ["bf16", "fp4", "f32"])
 def test_the_picture_names_what_is_known(jevons: Run, tmp_path: Path, precision: str) -> None:
     file = tmp_path / "roof.svg"
@@ -80,16 +114,21 @@ def test_it_measures_keeps_and_shows(jevons: Run, home: Path) -> None:
         ("triad", 2),
     }
     assert found["part"]["price_typical_nusd_h"] == round((0.065 * 0.15 + 800 / (4 * 8760)) * 1e9)
-    assert found["machine"]["versions"]["back end"] in package.VARIANTS
+    assert found["machine"]["versions"]["back_end"] in package.VARIANTS
     assert found["part"]["int8_tops"] > 0
     assert found["part"]["bf16_tflops"] is None
     file = home / "machine.json"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert json.loads(file.read_text()) == found["machine"]
-    assert jevons("hw", "--json").json == found
+    kept = json.loads(file.read_text())
+    assert kept.pop("stated") == {"watts": 65, "usd_per_kwh": 0.15, "machine_usd": 800, "years": 4}
+    assert found["machine"].pop("stated") == {"watts": 65, "nusd_per_kwh": 15 * 10**7, "machine_nusd": 800 * 10**9, "years": 4}
+    assert kept == found["machine"]
+    assert jevons("hw", "--json").json["part"] == found["part"]
     assert "Price stated: $" in jevons("hw").out
     assert any(line.startswith("this-machine") for line in jevons("hw", "list").out.splitlines())
-    assert "stated: 65 W" in jevons("hw", "show", "this machine").out
+    shown = jevons("hw", "show", "this machine").out
+    assert "stated: 65 W" in shown
+    assert "an hour, as stated" in shown
 
 
 @pytest.mark.usefixtures("small")

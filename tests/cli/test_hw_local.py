@@ -1,13 +1,16 @@
 """`jevons hw calibrate`, `local`, `local-price`: measured once, then predicted for any file, and priced."""
 
+import json
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from jevons.cli.hw_shown import crowded
 from jevons.economics.unitcost.local import Rates
 from jevons.economics.unitcost.local_saved import FILE, Calibration
 from jevons.engine.experts.routing import DENSE, STORED
+from jevons.engine.native import package
 from jevons.engine.native.package import NativeError, find
 from jevons.meter.overrides import parse_overrides
 from tests.cli.conftest import Run
@@ -60,7 +63,14 @@ def test_a_price_goes_behind_what_is_there(jevons: Run, calibrated: Path) -> Non
     assert after == before + "\n" + found["entry"]
     assert [entry.provider for entry in parse_overrides(after, "prices.toml")] == ["openai", "local"]
     assert found["nusd_per_million"]["output"] > 0
-    assert found["terms"]["watts"] == 65
+    assert found["terms"] == {
+        "watts": 65,
+        "nusd_per_kwh": 150_000_000,
+        "pue": 1,
+        "machine_nusd": 1_000_000_000_000,
+        "years": 4,
+        "utilisation": 0.25,
+    }
     jevons(*PRICE, "--write")
     assert (calibrated / "prices.toml").read_text().startswith(after)
     assert "Added to" in jevons(*PRICE, "--write").out
@@ -79,6 +89,21 @@ def test_a_turn_that_is_none(jevons: Run, calibrated: Path, turn: str) -> None:
     assert jevons(*PRICE, "--turn", turn).status
 
 
+def test_without_the_native_library_nothing_is_begun(jevons: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(package, "folder", lambda: home / "nowhere")
+    monkeypatch.setattr(package, "fits", lambda: True)
+    done = jevons("hw", "calibrate", str(STORED), "--quick")
+    assert done.status == 1
+    assert "jevons engine install" in done.err
+    assert "Measuring" not in done.err
+    assert not (home / FILE).exists()
+
+
+@pytest.mark.parametrize(("load", "said"), [(None, False), (0.1, False), (0.6, True), (4.0, True)])
+def test_a_busy_machine_is_said_to_be_one(load: float | None, said: bool) -> None:
+    assert ("others were at work" in crowded(load, 2)) == said
+
+
 def test_calibrating_measures_the_file_and_keeps_what_it_found(jevons: Run, home: Path) -> None:
     try:
         find()
@@ -88,4 +113,5 @@ def test_calibrating_measures_the_file_and_keeps_what_it_found(jevons: Run, home
     assert found["calibrated_with"] == STORED.name
     assert [(point["new"], point["batch"]) for point in found["points"]] == [(1, 1), (1, 4), (256, 1)]
     assert (home / FILE).stat().st_mode & 0o777 == 0o600
+    assert json.loads((home / FILE).read_text())["load"] == found["load"] >= 0
     assert "tokens a second predicted" in jevons("hw", "local", str(DENSE)).out

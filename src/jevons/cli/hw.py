@@ -36,9 +36,10 @@ for command in COMMANDS:
 @hw.command("list")
 @click.option("--precision", type=click.Choice(PRECISIONS), default="bf16", show_default=True, help="Of the picture.")
 @click.option("--svg", type=NewFile(), help="Write the picture of all parts to this file.")
+@click.option("--all", "every", is_flag=True, help="All columns; wider than a terminal.")
 @click.option("--markdown", is_flag=True, help="As the tables of docs/hardware.md.")
 @as_json
-def show_list(precision: str, svg: Path | None, markdown: bool, json: bool) -> None:
+def show_list(precision: str, svg: Path | None, every: bool, markdown: bool, json: bool) -> None:
     """All parts: throughput, memory, bandwidth, power, price. "unknown" is what nobody published; nothing is filled in."""
     from jevons.cli import hw_shown
     from jevons.economics.unitcost.hardware import parts
@@ -48,7 +49,7 @@ def show_list(precision: str, svg: Path | None, markdown: bool, json: bool) -> N
     if markdown:
         click.echo(hw_shown.markdown(found))
     else:
-        show(json, {"parts": [part.as_dict() for part in found]}, lambda: hw_shown.parts(found))
+        show(json, {"parts": [part.as_dict() for part in found]}, lambda: hw_shown.parts(found, every))
     if svg is not None:
         _write(svg, picture(found, precision))
 

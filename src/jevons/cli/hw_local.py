@@ -9,7 +9,9 @@ import msgspec
 
 from jevons.cli import tables
 from jevons.cli.options import as_json, show
-from jevons.config import home_path, load
+from jevons.config import home_path
+from jevons.config import load as configuration
+from jevons.core.money import NUSD_PER_USD
 from jevons.ledger.home import Home, write_private
 
 if TYPE_CHECKING:
@@ -45,14 +47,18 @@ def calibrate(model: Path | None, threads: int | None, quick: bool, json: bool) 
     MODEL: a GGUF file (default: the one that is served). Its types of weights are measured beside the common ones, and three whole steps of it.
     It wants the machine for itself, and 1.5 GB of memory. What is found is kept in JEVONS_HOME/local_rates.json.
     """
+    from jevons.cli import hw_shown
     from jevons.economics.unitcost.local import calibrated, with_layers
     from jevons.economics.unitcost.local_saved import FILE, Calibration, Point
     from jevons.engine.builds.choice import processor
     from jevons.engine.experts.routing import DENSE, STORED
+    from jevons.engine.native import package
     from jevons.engine.native.apart import apart
     from jevons.engine.rates.calibrate import calibrate as measure
+    from jevons.engine.settings import usable_cores
 
-    served = _served(model, threads)
+    served, load = _served(model, threads), hw_shown.waiting()
+    package.find()
     click.echo(f"Measuring {served.path.name}, back end {served.variant}, threads: {served.threads} …", err=True)
     found = apart(measure, served.path, served.threads, variant=served.variant, kv_type=served.kv_type, quick=quick)
     rates = _rates(found.kernels)
@@ -76,6 +82,7 @@ def calibrate(model: Path | None, threads: int | None, quick: bool, json: bool) 
         datetime.now(UTC).strftime("%Y-%m-%dT%H:%MZ"),
         points,
         found.restore_token_s / predicted.architecture.cache_elements(1),
+        load,
     )
     home = Home(home_path())
     home.path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -86,6 +93,8 @@ def calibrate(model: Path | None, threads: int | None, quick: bool, json: bool) 
         _table(document)
         parts = ", ".join(f"{_phase(point)} {point.observed_s / point.predicted_s:.2f}" for point in points)
         tables.console.print(f"Observed : predicted by the operations alone: {parts}; taken: {rates.factor:.2f}.", soft_wrap=True)
+        if others := hw_shown.crowded(load, usable_cores()):
+            tables.console.print(others, soft_wrap=True)
         tables.console.print(f"Wrote {document['file']}.", markup=False, soft_wrap=True)
 
     show(json, document, people)
@@ -170,9 +179,16 @@ def local_price(
     document = {
         "entry": text,
         "written": write,
-        "nusd_per_million": {kind: round(usd * 10**9) for kind, usd in quoted._asdict().items()},
-        "nusd_per_busy_hour": round(terms.busy_second_usd() * 3600 * 10**9),
-        "terms": terms._asdict(),
+        "nusd_per_million": {kind: round(usd * NUSD_PER_USD) for kind, usd in quoted._asdict().items()},
+        "nusd_per_busy_hour": round(terms.busy_second_usd() * 3600 * NUSD_PER_USD),
+        "terms": {
+            "watts": terms.watts,
+            "nusd_per_kwh": round(terms.usd_per_kwh * NUSD_PER_USD),
+            "pue": terms.pue,
+            "machine_nusd": round(terms.machine_usd * NUSD_PER_USD),
+            "years": terms.years,
+            "utilisation": terms.utilisation,
+        },
         "turn": asked._asdict(),
         "speed": found._asdict(),
         "measured": saved.measured,
@@ -213,7 +229,7 @@ def _served(path: Path | None, threads: int | None) -> Served:
     from jevons.engine.settings import BUILD_FILE, default_threads, usable_cores
 
     home = Home(home_path())
-    section = load(home.config if home.config.exists() else None).engine
+    section = configuration(home.config if home.config.exists() else None).engine
     if path is None:
         packaged = find_model()
         if not section.model and packaged is None:
@@ -278,6 +294,7 @@ def _document(model: "LocalModel", path: Path, saved: "Calibration") -> dict[str
         "kv_type": saved.rates.kv_type,
         "calibrated_with": saved.model,
         "factor": saved.rates.factor,
+        "load": saved.load,
         "points": saved.points,
         "new_tokens": NEW,
         "kept": list(KEPT),

@@ -12,6 +12,7 @@ import click
 import numpy as np
 
 from jevons import __version__
+from jevons.cli.hw_shown import waiting
 from jevons.economics.unitcost import probe
 from jevons.economics.unitcost.machine import Machine, Pattern, Place, Processor, Product, Stated, Stream
 from jevons.engine.levers.energy import read_counters
@@ -41,8 +42,7 @@ QUICK = Sizes(("bf16", "q8_0", "q4_K"), (1, 512), 0.2, 0.1, 0.2, 1024, rates.MEM
 
 def measured(threads: int | None, quick: bool, stated: Stated) -> Machine:
     """With one thread and with `threads` (None = all cores). What cannot be measured is in `missing`, with what to do."""
-    sizes, here, begun = QUICK if quick else FULL, probe.processor(), time.monotonic()
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    sizes, here, begun, load = QUICK if quick else FULL, probe.processor(), time.monotonic(), waiting()
     counts = tuple(dict.fromkeys((1, threads or here.cores)))
     missing: list[str] = []
     streams = tuple(_streams(here, counts, sizes, missing))
@@ -53,7 +53,7 @@ def measured(threads: int | None, quick: bool, stated: Stated) -> Machine:
         package.find()
         found = [rate for kind in sizes.types for rate in _products(kind, counts, sizes)]
         products += map(_product, found)
-        versions |= {"ggml": f"{package.GGML_VERSION} {package.COMMIT}", "back end": found[0].variant}
+        versions |= {"ggml": f"{package.GGML_VERSION} {package.COMMIT}", "back_end": found[0].variant}
         watts = _watts(counts[-1], sizes)
     except NativeError as error:
         missing.append(f"products of stored weights: {error}")

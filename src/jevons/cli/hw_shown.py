@@ -1,6 +1,7 @@
 """Parts and this machine for people, and as documents. What is shown is what --json prints; "unknown" is what nobody published."""
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -20,6 +21,10 @@ COLUMNS = (
     "FLOP/byte", "$ per PFLOP/s-h", "$ per TB/s-h",
 )  # fmt: skip
 """Throughputs in TFLOP/s; the last three are of 16 bit at the typical rent."""
+SHORT = {"part": 0, "16 bit": 3, "fp8": 4, "GB": 7, "GB/s": 8, "W": 10, "rent $/h": 12}
+"""What a terminal has room for -> its place in `COLUMNS`."""
+RENTS = {"lowest": "price_low_usd_h", "typical": "price_typical_usd_h", "highest": "price_high_usd_h"}
+OWNING = {"hyperscaler": "tco_hyperscaler_usd_h", "smaller cloud": "tco_neocloud_usd_h"}
 QUIET_SHARE = 0.25
 """Of the cores: with more at work when it begins, a measurement is told to be one of a busy machine."""
 DISPUTED = ("part", "figure", "we use", "others say", "who")
@@ -80,14 +85,19 @@ def disputed(found: Sequence[Part]) -> list[list[str]]:
     ]
 
 
-def parts(found: Sequence[Part]) -> None:
-    table = plain(*COLUMNS, title="Dense TFLOP/s of one part; the last three columns are of 16 bit, at the typical rent")
+def parts(found: Sequence[Part], every: bool = False) -> None:
+    """`every`: all columns, which no terminal has room for; else what one has."""
+    chosen = list(range(len(COLUMNS))) if every else list(SHORT.values())
+    rest = "; the last three columns are of 16 bit, at the typical rent" if every else ""
+    table = plain(*(COLUMNS[at] for at in chosen), title=f"Dense TFLOP/s of one part{rest}")
     for part in found:
-        table.add_row(*cells(part))
+        row = cells(part)
+        if not every:
+            row[0] = part.name.partition(" (")[0] + (" (announced)" if part.status == "announced" else "")
+        table.add_row(*(row[at] for at in chosen))
     whole(table)
-    console.print(
-        "jevons hw show PART: every figure with its source. Your own figures: hardware.toml in JEVONS_HOME.", soft_wrap=True
-    )
+    more = "" if every else "All columns: --all. "
+    console.print(f"{more}Every figure with its source: jevons hw show PART. Your own figures: hardware.toml in JEVONS_HOME.")
 
 
 def markdown(found: Sequence[Part]) -> str:
@@ -113,29 +123,59 @@ def _nusd(value: float | None) -> int | None:
 
 
 def part(found: Part) -> None:
-    words = sources()
+    """Figures, then the sources that they are numbered by, then what those sources are."""
     status = "available" if found.status == "available" else f"announced ({found.announced}): promised, measured by nobody"
-    console.print(f"[bold]{found.name}[/]  {found.vendor}, {found.kind}, {status}; confidence {found.confidence}", soft_wrap=True)
+    console.print(Text.assemble((found.name, "bold"), f"  {found.vendor}, {found.kind}, {status}; confidence {found.confidence}"))
+    said: list[str] = []
     table = plain("figure", "value", "unit", "source", title=None)
     for column in (2, 3):
         table.columns[column].justify = "left"
+    for words, value, unit, from_ in _figures(found):
+        said += [text for text in from_ if text not in said]
+        table.add_row(words, value, unit, ", ".join(str(said.index(text) + 1) for text in from_))
+    whole(table)
+    listed = plain("", "source", title="\nSources")
+    listed.show_header = False
+    listed.columns[1].justify = "left"
+    for at, text in enumerate(said, 1):
+        listed.add_row(str(at), text)
+    words_of = sources()
+    for code in dict.fromkeys(code for text in found.sources.values() for code in _codes(text) if code in words_of):
+        listed.add_row(code, words_of[code])
+    console.print(listed)
+    if found.note:
+        console.print(Text(f"Note: {found.note}."))
+
+
+def _figures(found: Part) -> Iterator[tuple[str, str, str, list[str]]]:
+    """Words, value, unit, sources: the rents in one line, and what owning costs."""
     for name, figure in FIGURES.items():
+        if name in (*RENTS.values(), *OWNING.values()):
+            if name == "price_low_usd_h":
+                stated = "an hour, as stated" if found.name == NAME else ""
+                yield _together(found, stated or "rent", RENTS, bare=bool(stated))
+            elif name == "tco_hyperscaler_usd_h":
+                yield _together(found, "cost of owning it", OWNING)
+            continue
         value = getattr(found, name)
-        table.add_row(
-            figure.words, number(value), "" if value is None else figure.unit, "" if value is None else found.source(name)
-        )
-    for dispute in found.disputes:
-        table.add_row(
-            f"  {FIGURES[dispute.figure].words}, by others", number(dispute.value), FIGURES[dispute.figure].unit, dispute.source
-        )
+        shown = _dollars(value) if figure.group == "price" and value is not None and value < 1000 else number(value)
+        yield figure.words, shown, *(("", []) if value is None else (figure.unit, [found.source(name)]))
+    for one in found.disputes:
+        figure = FIGURES[one.figure]
+        yield f"  {figure.words}, by others", number(one.value), figure.unit, [one.source]
     for kind in PRECISIONS:
         if (ridge := known(partial(found.ridge, kind))) is not None:
-            table.add_row(f"bound by memory below, {kind}", f"{ridge:,.0f}", "FLOP/byte", "throughput ÷ bandwidth")
-    whole(table)
-    if found.note:
-        console.print(Text(f"Note: {found.note}."), soft_wrap=True)
-    for code in dict.fromkeys(code for text in found.sources.values() for code in _codes(text) if code in words):
-        console.print(Text(f"{code}: {words[code]}"), soft_wrap=True)
+            yield f"bound by memory below, {kind}", f"{ridge:,.0f}", "FLOP/byte", ["throughput ÷ bandwidth"]
+
+
+def _together(found: Part, words: str, named: Mapping[str, str], bare: bool = False) -> tuple[str, str, str, list[str]]:
+    """Figures of dollars an hour in one line, each under its name; unknown where none is known."""
+    there = {name: getattr(found, figure) for name, figure in named.items() if getattr(found, figure) is not None}
+    if not there:
+        return words, UNKNOWN, "", []
+    label = words if bare else f"{words}, {' – '.join(there)}"
+    from_ = list(dict.fromkeys(found.source(named[name]) for name in there))
+    return label, _spread(*there.values()), "$/h", from_
 
 
 def _codes(text: str) -> list[str]:
@@ -143,10 +183,32 @@ def _codes(text: str) -> list[str]:
 
 
 def document(found: Machine | None) -> dict[str, Any]:
-    """The machine as a document; only `measured` false if it was not."""
+    """The machine as a document, as its file has it but for money, which is nano-dollars; only `measured` false if it was not."""
     if found is None:
         return {"measured": False, "machine": None, "part": None}
-    return {"measured": True, "machine": msgspec.to_builtins(found), "part": found.part().as_dict()}
+    kept = msgspec.to_builtins(found)
+    kept["stated"] = {
+        "watts": found.stated.watts,
+        "nusd_per_kwh": _nusd(found.stated.usd_per_kwh),
+        "machine_nusd": _nusd(found.stated.machine_usd),
+        "years": found.stated.years,
+    }
+    return {"measured": True, "machine": kept, "part": found.part().as_dict()}
+
+
+def waiting() -> float | None:
+    """Processes that want to run, the mean of a minute; None where the system does not count them."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+
+
+def crowded(load: float | None, cores: int) -> str:
+    """What is to be said of a measurement on a machine that had other work when it began; "" if it had none, or nobody knows."""
+    if load is None or load <= QUIET_SHARE * cores:
+        return ""
+    return (
+        f"{load:.1f} processes wanted to run when it began: others were at work. Threads wait for them, caches and memory are shared, "
+        "and figures are lower than the machine's. Measure again when it is quiet."
+    )
 
 
 def machine(found: Machine | None) -> None:
@@ -161,7 +223,7 @@ def machine(found: Machine | None) -> None:
     memory = UNKNOWN if here.memory_bytes is None else f"{here.memory_bytes / 1e9:.1f} GB"
     console.print(f"[bold]{NAME}[/]  {here.name}, {here.cores} cores, last cache {cache}, memory {memory}", soft_wrap=True)
     console.print(f"Instructions: {' '.join(here.flags) or UNKNOWN}", soft_wrap=True)
-    load = "" if found.load is None else f"; {found.load:.1f} processes wanted to run when it began"
+    load = "" if found.load is None else f", {found.load:.1f} processes wanting to run when it began"
     console.print(
         f"Measured {found.measured_at}{', quickly' if found.quick else ''}, in {found.seconds:.0f} s{load}", soft_wrap=True
     )
@@ -170,7 +232,7 @@ def machine(found: Machine | None) -> None:
         place = "memory" if s.place == "memory" else "last cache"
         table.add_row(f"{place}, {s.pattern}", f"{s.threads}", f"{s.gb_s:.1f}", f"{s.gb_s_low:.1f} – {s.gb_s_high:.1f}")
     whole(table)
-    back_end = found.versions.get("back end", UNKNOWN)
+    back_end = found.versions.get("back_end", UNKNOWN)
     table = plain(
         "weights",
         "tokens",
@@ -187,11 +249,8 @@ def machine(found: Machine | None) -> None:
     _priced(found)
     for line in found.missing:
         console.print(Text(f"Not measured: {line}"), soft_wrap=True)
-    if found.load is not None and found.load > QUIET_SHARE * here.cores:
-        console.print(
-            "Others were at work: threads waited for them, and figures are lower than the machine's. Measure again when it is quiet.",
-            soft_wrap=True,
-        )
+    if others := crowded(found.load, here.cores):
+        console.print(others, soft_wrap=True)
 
 
 def _product(p: Product) -> list[str]:

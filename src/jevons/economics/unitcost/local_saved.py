@@ -35,6 +35,8 @@ class Calibration(msgspec.Struct, frozen=True):
     points: list[Point]
     restore_element_s: float
     """To put one element of a kept token's keys and values back from memory."""
+    load: float | None = None
+    """Processes that wanted to run when it began; None = not known."""
 
 
 def load(home: Path) -> Calibration | None:
