@@ -114,7 +114,8 @@ def _after(ledger: Path, cut: int) -> Iterator[Week]:
     paths = draw(past, known, paces, dict.fromkeys(past.parts, ()), ahead)
     tiers = {str(tier): floor(known.floor[tier], known.electricity) for tier in TIERS}
     floors = {part.model: floor_of(part.model, part.terms.rates, tiers[part.tier]).rates for part in past.parts}
-    ours = bill(past.parts, paths, floors).sum(axis=0) * WEEK_DAYS, tokens(past.parts, paths) * WEEK_DAYS
+    entered = [factor * WEEK_DAYS for factor in paths.entered]
+    ours = bill(past.parts, paths, floors).sum(axis=0) * entered[0], tokens(past.parts, paths) * entered[1]
     rng = np.random.default_rng(SEED)
     still = tuple(_still(rng, np.array(values[-WEEKS_MIN:], dtype=float)) for values in (past.spent, past.tokens))
     query = f"SELECT sum(list_nusd), sum({' + '.join(TOKEN_KINDS)}) FROM rollup_day WHERE day >= ? AND day < ?"

@@ -91,3 +91,18 @@ def test_two_days_are_one_period_and_none_is_none(tmp_path: Path) -> None:
 def test_a_subscription_is_read_at_list_price(tmp_path: Path) -> None:
     found = history(company(tmp_path / "ledger.db"), TODAY, "list")
     assert found is not None and found.cost == "list" and sum(found.spent) > 0
+
+
+def test_an_agent_that_began_last_week_stands_at_what_it_uses_and_a_switch_of_lines_is_counted_once(tmp_path: Path) -> None:
+    new = runs(range(NOW - 7, NOW), "s", "new", FLASH)
+    write(tmp_path / "new.db", [*runs(range(NOW - 84, NOW), "s", "agent", SONNET), *new])
+    found = history(tmp_path / "new.db", TODAY)
+    assert found is not None
+    levels = {segment.labels["agent"]: segment.nusd for segment in found.segments}
+    assert abs(levels["new"] - sum(work.nusd for work in new) / 7) < 1
+    assert "taken at what it used since: s new." in " ".join(found.notes)
+    switched = [*runs(range(NOW - 84, NOW - 7), "s", "agent", SONNET), *runs(range(NOW - 7, NOW), "s", "agent", MINI)]
+    write(tmp_path / "switched.db", switched)
+    after = history(tmp_path / "switched.db", TODAY)
+    recent = sum(work.nusd for work in switched if work.day >= NOW - 28)
+    assert after is not None and abs(sum(segment.nusd for segment in after.segments) - recent / 28) < 1

@@ -5,10 +5,14 @@ Comes in: a `History` and where the forecast ends. Goes out: weights and notes. 
 
 from collections.abc import Sequence
 from itertools import pairwise
+from math import expm1
 
 from jevons.economics.forecast.blend import FEWEST
 from jevons.economics.forecast.segments import WEEK_DAYS, History
 from jevons.economics.forecast.simulate import history_weight
+
+PACE_SHOWN_MIN = 0.1
+"""Per cent a week."""
 
 
 def wanted(past: History, until: int) -> float:
@@ -51,7 +55,8 @@ def short(past: History, until: int) -> list[str]:
 
 def edges(past: History, announced: bool) -> list[str]:
     said = [
-        "Estimated, all of it: list prices move at the pace of their tier since May 2023, new teams and uses are in the growth of tasks.",
+        "Estimated, all of it: list prices move at the pace of their tier since May 2023, new teams and uses are in the prior's growth of tasks.",
+        *_entered(past),
         "What another model would need for the same work is not known.",
     ]
     if past.fixed_nusd:
@@ -59,3 +64,12 @@ def edges(past: History, announced: bool) -> list[str]:
     if not announced:
         said.append("No price book was at hand: announced prices are those of the price history alone.")
     return said
+
+
+def _entered(past: History) -> list[str]:
+    pace = 100 * expm1(past.entered[0].a_week)
+    if pace < PACE_SHOWN_MIN:
+        return []
+    return [
+        f"Who or what was not there four weeks before added {pace:.1f} % a week to the bill; that goes on, fading, as far as history has its say."
+    ]

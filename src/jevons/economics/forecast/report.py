@@ -87,7 +87,7 @@ def forecast(
     spent, used = recorded(ledger, today.replace(day=1), today, past.cost)
     sums = _Sums(past, drawn, starts)
     by_segment = bill(past.parts, drawn, least)
-    base, tokens_used = sums.bill(by_segment, spent), sums.of(tokens(past.parts, drawn), used)
+    base, tokens_used = sums.bill(by_segment, spent), sums.of(tokens(past.parts, drawn) * drawn.entered[1], used)
     accounts, left_out = budgets(standing, ledger, past) if standing is not None else ([], [])
     if budget is not None:
         posted, _ = recorded(ledger, _window_start(budget.per, today), today, past.cost)
@@ -105,7 +105,7 @@ def forecast(
             _scenario(name, of, known, today, sums.bill(bill(past.parts, under(of, drawn, known, seed), {}), spent))
             for name, of in wanted.items()
         ),
-        exhaustion=tuple(exhaustion(one, by_segment, past.fixed_nusd, drawn.calendar.borders, starts[-1]) for one in accounts),
+        exhaustion=tuple(exhaustion(one, by_segment * drawn.entered[0], past.fixed_nusd, drawn.calendar.borders, starts[-1]) for one in accounts),
         priors=tuple(_bases(known)),
         notes=(*caveats.short(past, starts[-1]), *past.notes, *caveats.edges(past, book is not None), *left_out),
     )  # fmt: skip
@@ -125,6 +125,7 @@ class _Sums:
         overlap = np.minimum(borders[1:, None], after) - np.maximum(borders[:-1, None], first)
         self._days = np.maximum(overlap, 0).astype(float)
         self._fixed = past.fixed_nusd
+        self._entered = drawn.entered[0]
 
     def of(self, a_day: Array, already: float = 0) -> Array:
         """`already`: what the running month had before today."""
@@ -133,7 +134,7 @@ class _Sums:
         return found
 
     def bill(self, by_segment: Array, already: int) -> Array:
-        return self.of(by_segment.sum(axis=0) + self._fixed, already)
+        return self.of(by_segment.sum(axis=0) * self._entered + self._fixed, already)
 
 
 def _month_starts(today: date, months: int) -> list[int]:

@@ -5,7 +5,7 @@ steps a task and tokens a step in every whole week, oldest first, and its parts 
 month. The day that is running is left out. What is small is one segment for each tier. Does not know: what comes next.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from itertools import pairwise
 from operator import add
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from jevons.core.price import HELD
+from jevons.economics.forecast.entries import Entry, entry
 from jevons.economics.forecast.formula import Rates, Terms, bill, terms_of
 from jevons.economics.frames import (
     BILLED_NUSD,
@@ -44,6 +45,8 @@ STALE_DAYS = 7
 """Nothing recorded for longer: use is taken to go on from where it stopped, and that is said."""
 OTHER = "other"
 _UNIX = date(1970, 1, 1)
+Labels = tuple[str, ...]
+"""Of a group, as `DIMENSIONS`."""
 
 
 class Part(NamedTuple):
@@ -97,6 +100,8 @@ class History(NamedTuple):
     notes: tuple[str, ...]
     more: dict[tuple[str, str], Rates]
     """(upstream, model) -> what its tokens cost beyond those of now: as billed, and at list price where none of them is billed."""
+    entered: tuple[Entry, Entry]
+    """By what growth of money and of tokens came from uses that were new."""
 
     @property
     def days(self) -> int:
@@ -136,14 +141,16 @@ def history(ledger: Path, today: date, cost: Cost | None = None) -> History | No
     frames = list(days.frames(spans))
     recent_span = Span(max(first, spans[-1].after - RECENT_DAYS), spans[-1].after)
     [recent] = days.frames([recent_span])
-    segments, parts = _segments(frames, recent, spans, recent_span.days, cost)
+    since = _since(frames, recent, spans)
+    days_there = {group: spans[-1].after - max(day, recent_span.first) for group, day in since.items()}
+    segments, parts = _segments(frames, recent, spans, days_there, cost)
     kept = {HELD, UNATTRIBUTED}
     fixed = sum(nusd for aside, nusd in recent.aside.items() if aside.effect in kept) / recent_span.days
     free, more = _more(recent, cost)
-    notes = [*_stale(stale, last), *_gone(segments, frames), *_free(free)]
+    notes = [*_stale(stale, last), *_gone(segments, frames), *_new(since, spans), *_free(free)]
     return History(
         per, cost, spans, tuple(frame.nusd(cost) for frame in frames), tuple(_tokens(frame) for frame in frames), segments, parts, fixed,
-        now, tuple(notes), more,
+        now, tuple(notes), more, _entered(frames, spans, cost),
     )  # fmt: skip
 
 
@@ -154,6 +161,15 @@ def _periods(first: int, end: int) -> Iterable[Span]:
         return [Span(a, b) for a, b in pairwise(borders)]
     weeks = (end - first) // WEEK_DAYS
     return [Span(end - WEEK_DAYS * back, end - WEEK_DAYS * (back - 1)) for back in range(weeks, 0, -1)] or [Span(first, end)]
+
+
+def _since(frames: Sequence[Frame], recent: Frame, spans: Sequence[Span]) -> dict[Labels, int]:
+    """The first day of the period in which each of those who are there now began. Who is new stands at what it used since, not at a part of it;
+    a line that is new in an agent's hands may have taken another one's place, so that both have the same days."""
+    found: dict[Labels, int] = {leaf.group.labels: spans[-1].first for leaf in recent.leaves}
+    for frame, span in reversed(list(zip(frames, spans, strict=True))):
+        found |= {leaf.group.labels: span.first for leaf in frame.leaves if leaf.group.labels in found}
+    return found
 
 
 class _Use(NamedTuple):
@@ -179,7 +195,7 @@ def _uses(frame: Frame) -> dict[_Key, _Use]:
 
 
 def _segments(
-    frames: Sequence[Frame], recent: Frame, spans: Sequence[Span], recent_days: int, cost: Cost
+    frames: Sequence[Frame], recent: Frame, spans: Sequence[Span], days: Mapping[Labels, int], cost: Cost
 ) -> tuple[tuple[Segment, ...], tuple[Part, ...]]:
     place = BILLED_NUSD if cost == "billed" else LIST_NUSD
     now = _uses(recent)
@@ -195,7 +211,7 @@ def _segments(
         group, line, tier = keys[0]
         alone = len(keys) == 1
         labels = dict(zip(DIMENSIONS, group.labels, strict=True)) if alone else {}
-        found = list(_parts(number, set(keys), recent, recent_days, cost))
+        found = list(_parts(number, set(keys), recent, days, cost))
         parts += found
         segments.append(
             Segment(
@@ -225,7 +241,7 @@ def _series(
     return tuple(tasks), tuple(depth), tuple(size)
 
 
-def _parts(number: int, keys: set[_Key], recent: Frame, days: int, cost: Cost) -> Iterable[Part]:
+def _parts(number: int, keys: set[_Key], recent: Frame, days: Mapping[Labels, int], cost: Cost) -> Iterable[Part]:
     steps: dict[Group, int] = {}
     models: dict[tuple[Group, str, str, str, str], Sums] = {}
     for leaf, sums in recent.leaves.items():
@@ -236,7 +252,24 @@ def _parts(number: int, keys: set[_Key], recent: Frame, days: int, cost: Cost) -
     for (group, line, tier, upstream, model), sums in sorted(models.items(), key=lambda item: item[0][1:]):
         if sums[CALLS]:
             tasks = _share(recent.tasks[group], sums[CALLS], steps[group])
-            yield Part(number, upstream, model, line, tier, terms_of(sums, tasks, days, cost))
+            yield Part(number, upstream, model, line, tier, terms_of(sums, tasks, days[group.labels], cost))
+
+
+def _entered(frames: Sequence[Frame], spans: Sequence[Span], cost: Cost) -> tuple[Entry, Entry]:
+    place = BILLED_NUSD if cost == "billed" else LIST_NUSD
+    money: list[dict[Hashable, float]] = []
+    tokens: list[dict[Hashable, float]] = []
+    for frame in frames:
+        paid: dict[Hashable, float] = {}
+        used: dict[Hashable, float] = {}
+        for leaf, sums in frame.leaves.items():
+            use = (leaf.group.labels, leaf.line)
+            paid[use] = paid.get(use, 0.0) + sums[place]
+            used[use] = used.get(use, 0.0) + sum(sums[INPUT : OUTPUT + 1])
+        money.append(paid)
+        tokens.append(used)
+    weeks_each = sum(span.days for span in spans) / len(spans) / WEEK_DAYS
+    return entry(money, weeks_each), entry(tokens, weeks_each)
 
 
 def _more(recent: Frame, cost: Cost) -> tuple[set[str], dict[tuple[str, str], Rates]]:
@@ -253,6 +286,17 @@ def _more(recent: Frame, cost: Cost) -> tuple[set[str], dict[tuple[str, str], Ra
         for where, sums in used.items()
     }
     return {model for upstream, model in used.keys() - charged.keys()}, more
+
+
+def _new(since: Mapping[Labels, int], spans: Sequence[Span]) -> list[str]:
+    """Who began within the weeks that today's point is the mean of."""
+    begun = {group for group, day in since.items() if spans[0].first < day and day > spans[-1].after - RECENT_DAYS}
+    named = sorted({" ".join(label for label in group[1:] if label) or group[0] for group in begun})
+    if not named:
+        return []
+    return [
+        f"Began in the last {RECENT_DAYS} days, so taken at what it used since: {', '.join(named[:5])}{' and others' if len(named) > 5 else ''}."
+    ]
 
 
 def _free(models: set[str]) -> list[str]:

@@ -1,9 +1,10 @@
 """Paths of the bill: growth from history and prior, steps of list prices, drawn many times through the one formula.
 
 Every segment has three quantities (tasks a day, steps a task, tokens a step). Each has two forecasts of its distribution n weeks ahead: history's
-(`blend`) and the prior's (today's level, a lognormal growth). Their quantiles are averaged in logarithms (Vincentisation: W. H. Vincent 1912;
-Lichtendahl, Grushka-Cockayne and Winkler, Management Science 59, 2013), history with the weight m / (m + n) for m weeks of it: it is trusted as far
-ahead as it is long. A path is one draw of where in the distribution it stands, which moves as a random walk does, partly together in all segments.
+(`blend`) and the prior's (from where history's begins, or today's level where there is none; a lognormal growth). Their quantiles are averaged in
+logarithms (Vincentisation: W. H. Vincent 1912; Lichtendahl, Grushka-Cockayne and Winkler, Management Science 59, 2013), history with the weight
+m / (m + n) for m weeks of it: it is trusted as far ahead as it is long. A path is one draw of where in the distribution it stands, which moves as a
+random walk does, partly together in all segments. What is not there yet (`entries`) comes on top, over all of the bill alike.
 
 Comes in: a `History`, priors, a seed. Goes out: `Paths`: factors against today. The same draws serve every lever and scenario, so that what is
 between two fans is the lever. Does not know: budgets, words. Arrays are [path, period].
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from jevons.economics.fits import DAYS_A_YEAR
 from jevons.economics.forecast import blend
+from jevons.economics.forecast.entries import damped
 from jevons.economics.forecast.formula import Rates, step
 from jevons.economics.forecast.price_paths import Announced, Pace
 from jevons.economics.forecast.priors import Growth, Priors, Scatter, Scenario
@@ -72,6 +74,8 @@ class Paths(NamedTuple):
     """line -> [path, period]."""
     announced: dict[tuple[str, str], Array]
     """(line, model) -> [kind of `formula.PRICED` but fees, period]: on top of that."""
+    entered: tuple[Array, Array]
+    """[path, period]: of all of the bill, of all tokens, by uses that are not there yet."""
     correlation: float
 
 
@@ -110,11 +114,13 @@ def draw(
         apart = np.random.default_rng([seed, crc32(line.encode())])
         prices[line] = _price_steps(apart, paces[tier], priors.succession.followed, paths, ahead)
     known = {(part.line, part.model): _announced(rows, ahead) for part, rows in changes.items()}
-    return Paths(ahead, factors["tasks"], factors["depth"] * factors["size"], factors["depth"], prices, known, together)
+    entered = _entered(np.random.default_rng([seed, crc32(b"entered")]), history, paths, ahead)
+    return Paths(ahead, factors["tasks"], factors["depth"] * factors["size"], factors["depth"], prices, known, entered, together)
 
 
 def bill(parts: Sequence[Part], paths: Paths, floors: Mapping[str, Rates]) -> Array:
-    """Nano-USD a day, [segment, path, period]. `floors`: by model, nano-USD a token; a price that is below already stays."""
+    """Nano-USD a day, [segment, path, period], of what is there (without `entered`). `floors`: by model, nano-USD a token; a price that is
+    below already stays."""
     found = np.zeros_like(paths.volume)
     for part in parts:
         *kinds, fees = step(part.terms)
@@ -130,7 +136,7 @@ def bill(parts: Sequence[Part], paths: Paths, floors: Mapping[str, Rates]) -> Ar
 
 
 def tokens(parts: Sequence[Part], paths: Paths) -> Array:
-    """Tokens a day, [path, period]."""
+    """Tokens a day, [path, period], of what is there."""
     found = np.zeros(paths.volume.shape[1:])
     for part in parts:
         found += part.terms.tokens * paths.volume[part.segment] * paths.tokens_per_task[part.segment]
@@ -192,8 +198,11 @@ def _factors(values: Sequence[float], growth: Growth, scatter: Scatter, history:
     years = weeks * WEEK_DAYS / DAYS_A_YEAR
     seen = max(len(values) * weeks_each, 1 / WEEK_DAYS)
     recent = min(seen, 4.0)
-    prior = growth.mean_log * years + place * np.sqrt((growth.sd_log * years) ** 2 + _scatter(values, scatter) ** 2 / recent)
     past = _of_history(values, ahead, weeks_each)
+    begins = 0.0 if past is None else float(np.interp(0.0, past[0], past[1][0]))
+    prior = (
+        begins + growth.mean_log * years + place * np.sqrt((growth.sd_log * years) ** 2 + _scatter(values, scatter) ** 2 / recent)
+    )
     if past is None:
         mixed = prior
     else:
@@ -203,6 +212,16 @@ def _factors(values: Sequence[float], growth: Growth, scatter: Scatter, history:
         mixed = weight * told + (1 - weight) * prior
     found: Array = np.exp(np.clip(mixed, -np.log(FACTOR_MAX), np.log(FACTOR_MAX)))
     return found
+
+
+def _entered(rng: np.random.Generator, history: History, paths: int, ahead: Calendar) -> tuple[Array, Array]:
+    """With history's weight: the prior's growth has new uses in it."""
+    weeks = np.array(ahead.middle_weeks())
+    weight = history.weeks / (history.weeks + weeks)
+    place = _walk(rng, paths, ahead) * np.sqrt(weeks)
+    ways = np.array([damped(one) for one in weeks])
+    money, tokens = (np.exp(weight * (entry.a_week * ways + entry.scatter * place)) for entry in history.entered)
+    return money, tokens
 
 
 def _scatter(values: Sequence[float], prior: Scatter) -> float:
