@@ -77,6 +77,16 @@ def test_what_gemini_costs(jevons: Run) -> None:
     assert re.search(r"\d{4}-\d\d-\d\d", shown)
 
 
+def test_what_a_free_call_lists_at(jevons: Run) -> None:
+    asked = ("cost", "--model", "deepseek/deepseek-r1:free", "--input", "1000")
+    told = jevons(*asked, "--not-billed", "--json").json
+    assert told["context"] == {"billed": "no"} and told["provider"] == "openrouter" and told["cost_nusd"] > 0
+    refused = jevons(*asked)
+    assert refused.status == 1 and "--not-billed" in refused.err and told["row"] in refused.err
+    shown = jevons("prices", "show", "deepseek/deepseek-r1:free").out
+    assert f"{told['row']}   from" in shown and "if billed=no" in shown
+
+
 def test_tokens_of_a_text(jevons: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     told = jevons("tokens", "unhappily, running!", "--json").json
     assert "".join(piece["text"] for piece in told["pieces"]) == "unhappily, running!"

@@ -121,6 +121,55 @@ def test_an_unknown_name_gets_suggestions(local: PriceBook) -> None:
         resolve_model(local, "§§§§")
 
 
+@pytest.mark.parametrize(
+    "name", ["deepseek/deepseek-r1:free", "openrouter/deepseek/deepseek-r1:free", "DeepSeek/DeepSeek-R1:free"]
+)
+@pytest.mark.parametrize("provider", [None, "openrouter"])
+def test_a_free_variant_lists_at_its_paid_twin_and_is_never_charged_at_its_makers(
+    local: PriceBook, name: str, provider: str | None
+) -> None:
+    """Its maker, DeepSeek, sells the name without ":free"; whose name it is, is OpenRouter."""
+    usage = Usage(input=1_000, output=100)
+    listed = explain_cost(local, name, usage, NOON, provider, {"billed": "no"})
+    twin = explain_cost(local, "deepseek/deepseek-r1", usage, NOON, "openrouter")
+    assert (listed.provider, listed.model) == ("openrouter", "deepseek/deepseek-r1:free")
+    assert (listed.cost_nusd, listed.row) == (twin.cost_nusd, f"{twin.row}?billed=no")
+    assert "  this is the list cost, at the price of its paid twin; billed = $0" in format_explanation(listed).splitlines()
+    with pytest.raises(UnknownPrice) as error:
+        explain_cost(local, name, usage, NOON, provider)
+    for part in (
+        "`billed = false`",
+        "`free = true`",
+        "input $0.7 / 1M tokens",
+        "output $2.5 / 1M",
+        listed.row,
+        "--not-billed",
+        "[[price]]",
+    ):
+        assert part in str(error.value)
+    history = price_history(local, name, NOON, provider)
+    assert not history[0].rates and (history[-1].row, history[-1].context) == (listed.row, {"billed": "no"})
+    assert history[-1].rates["output"] == "$2.5 / 1M tokens"
+
+
+def test_of_a_free_variant_that_nobody_lists_the_seller_is_asked_for(local: PriceBook, book_path: Path) -> None:
+    for name in ("gpt-4o:free", "deepseek/deepseek-r99:free"):
+        with pytest.raises(UnknownModel, match="with --provider") as error:
+            explain_cost(local, name, Usage(input=1), NOON)
+        assert error.value.suggestions == [name.removesuffix(":free")]
+    text = '[[price]]\nprovider = "mine"\nmodel = "m:free"\nfree = true\n'
+    book = PriceBook.load(book_path, parse_overrides(text, "prices.toml"))
+    assert explain_cost(book, "m:free", Usage(input=9), NOON, "mine").cost_nusd == 0
+
+
+def test_what_is_not_billed_and_has_a_price_lists_at_it(local: PriceBook) -> None:
+    listed = explain_cost(local, "gpt-4o", Usage(input=1_000), NOON, context={"billed": "no"})
+    assert listed.row == "openai/gpt-4o" and "  this is the list cost; billed = $0" in format_explanation(listed).splitlines()
+    assert all(price.context.get("billed") is None for price in price_history(local, "gpt-4o", NOON))
+    with pytest.raises(UnknownPrice, match=r"no paid twin of it has one(.|\n)*when = \{ billed = \"no\" \}$"):
+        explain_cost(local, "gemma-3-27b-it", Usage(input=1), NOON, "google", {"billed": "no"})
+
+
 def test_an_unknown_price_gets_the_line_to_paste(local: PriceBook) -> None:
     with pytest.raises(
         UnknownPrice, match=r'text-embedding-3-small has no rate for output(.|\n)*model = "text-embedding-3-small"'

@@ -264,21 +264,24 @@ def tokens(text: str | None, encoding: str, json: bool) -> None:
 @click.option("--cache-write-1h", type=click.IntRange(0), default=0)
 @click.option("--reasoning", type=click.IntRange(0), default=0, help="Part of --output.")
 @click.option("--service-tier", help="batch, flex, priority, … where the price book knows them.")
+@click.option("--not-billed", is_flag=True, help="The list cost of a call that bills nothing: a free tier, a subscription.")
 @click.option("--at", "at_ms", type=Day(), help="Price of that UTC day; default: now.")
 @as_json
 def cost(
     model: str, provider: str | None, input_: int, output: int, cache_read: int, cache_write_5m: int, cache_write_1h: int, reasoning: int,
-    service_tier: str | None, at_ms: int | None, json: bool,
+    service_tier: str | None, not_billed: bool, at_ms: int | None, json: bool,
 ) -> None:  # fmt: skip
     """What a call costs: the formula with its rates and dates."""
     from jevons.meter.cost import explain_cost, format_explanation
-    from jevons.meter.pricebook import open_book
+    from jevons.meter.pricebook import BILLED, UNBILLED, open_book
 
     try:
         usage = Usage(input_, cache_read, cache_write_5m, cache_write_1h, output, reasoning)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     context = {"service_tier": service_tier} if service_tier else {}
+    if not_billed:
+        context[BILLED] = UNBILLED
     found = explain_cost(
         open_book(Home(home_path()).path),
         model,

@@ -19,11 +19,24 @@ from jevons.core.usage import Usage
 from jevons.meter.catalogue import plain
 from jevons.meter.compiled import DAY_MS, EVER_MS, Model, Period, Unit
 from jevons.meter.overrides import Override, override_line
-from jevons.meter.pricebook import NO_CONTEXT, PriceBook, Resolved, active_row, row_suffix, with_request_unit
+from jevons.meter.pricebook import (
+    BILLED,
+    FREE_VARIANT,
+    NO_CONTEXT,
+    UNBILLED,
+    PriceBook,
+    Resolved,
+    active_row,
+    row_suffix,
+    with_request_unit,
+)
 from jevons.meter.rates import Ladder, Rates, read_rates
 
 _LOOSE_TAIL = re.compile(r"(-(preview|latest|exp|experimental|it|instruct|chat|v\d+|\d{2,8}))+")
 """What may follow the name a person says in the id a vendor sells: gemini-3.1-pro -> gemini-3.1-pro-preview."""
+
+_SHADOW_KINDS = ("input", "cache_read", "output")
+"""What is shown of a shadow list price; the twin's own entry has the rest."""
 
 _PERIODS_JOINED_MAX = 100
 """A daily period that changes nothing would be joined for ever."""
@@ -95,16 +108,15 @@ def explain_cost(
     provider: str | None = None,
     context: Mapping[str, str] = NO_CONTEXT,
 ) -> CostExplanation:
-    """Price a usage. The name may be loose; without a provider the model's maker is meant.
+    """Price a usage. The name may be loose; without a provider the model's maker is meant, of a free variant who lists it.
 
-    Raises UnknownModel with suggestions, UnknownPrice with the line to paste.
+    With `billed="no"` in the context it is the list cost of a call that is not billed. Raises UnknownModel with suggestions, UnknownPrice
+    with the line to paste.
     """
-    seller, ref = resolve_model(book, model, provider)
+    seller, ref = _asked(book, model, provider)
     price = book.price(seller, ref, at_ms, context)
     if price is None:
-        raise UnknownPrice(
-            f"{seller} has no price for {ref}. If you know it, put this into prices.toml:\n{override_line(seller, ref)}"
-        )
+        raise UnknownPrice(_without_price(book, seller, ref, at_ms, context))
     try:
         charged = charge(with_request_unit(usage, price), price)
     except UnpricedKind as error:
@@ -133,6 +145,35 @@ def explain_cost(
     )
 
 
+def _without_price(book: PriceBook, seller: str, ref: str, at_ms: int, context: Mapping[str, str]) -> str:
+    """What to do about a model that nothing states a price of."""
+    line = override_line(seller, ref)
+    if context.get(BILLED) == UNBILLED:
+        when = f'when = {{ {BILLED} = "{UNBILLED}" }}'
+        return (
+            f"{seller} has no price for {ref}, and no paid twin of it has one. If you know what it would cost, put this into prices.toml:\n"
+            f"{line}\n{when}"
+        )
+    shadow = book.price(seller, ref, at_ms, {**context, BILLED: UNBILLED})
+    if shadow is None:
+        return f"{seller} has no price for {ref}. If you know it, put this into prices.toml:\n{line}"
+    rates = ", ".join(f"{kind} {rate}" for kind, rate in _shadow_rates(book, shadow).items())
+    return (
+        f"nothing states what {seller} bills for {ref}. If it gives it away, or in a subscription, say `billed = false` of the upstream: calls "
+        f"then bill 0 and list at {rates}, as its paid twin does (row {shadow.row}; --not-billed works it out). Where nobody sells it, `free = true` of a "
+        f"price. If it is billed and you know the price, put this into prices.toml:\n{line}"
+    )
+
+
+def _shadow_rates(book: PriceBook, shadow: Price) -> dict[str, str]:
+    rates: Rates = {
+        kind: tuple((tier.above, Fraction(tier.nums[kind], shadow.den)) for tier in shadow.tiers if kind in tier.nums)
+        for kind in _SHADOW_KINDS
+        if kind in shadow.tiers[0].nums
+    }
+    return _rate_texts(rates, book.units)
+
+
 def _holding(book: PriceBook, seller: str, ref: str, at_ms: int, context: Mapping[str, str]) -> Period:
     """How far before and after an instant the same rates apply: periods of the book that change nothing are joined."""
     from_ms, until_ms, price = book.resolve(seller, ref, at_ms, context)
@@ -158,6 +199,9 @@ def format_explanation(cost: CostExplanation) -> str:
     text = [f"{cost.model} from {cost.provider}, {when}{context}"]
     text += [f"  {k:<{widths[0]}}  {n:>{widths[1]}} × {rate:<{widths[2]}} = {usd:>{widths[3]}}" for k, n, rate, usd in rows]
     text.append(f"  total = {format_usd(cost.cost_nusd)}")
+    if cost.context.get(BILLED) == UNBILLED:
+        twin = ", at the price of its paid twin" if f"?{BILLED}={UNBILLED}" in cost.row else ""
+        text.append(f"  this is the list cost{twin}; billed = $0")
     if cost.tier_above >= 0:
         text.append(f"  more than {cost.tier_above:,} input tokens: the whole request is billed at the long-context rates")
     text += [f"  other rates apply above {above:,} input tokens" for above in cost.tiers if above > cost.tier_above]
@@ -166,6 +210,24 @@ def format_explanation(cost: CostExplanation) -> str:
     if cost.others:
         text.append(f"  also sold by: {', '.join(cost.others)} (choose with --provider)")
     return "\n".join(text)
+
+
+def _asked(book: PriceBook, name: str, provider: str | None) -> tuple[str, str]:
+    """As `resolve_model`; but a free variant is looked for at those who list it so. Its maker sells it and gives nothing away."""
+    wanted = name.lower()
+    if not wanted.endswith(FREE_VARIANT):
+        return resolve_model(book, name, provider)
+    for seller in book.catalogue.providers() if provider is None else [book.catalogue.provider_id(provider) or ""]:
+        for model in book.models(seller):
+            if wanted in (model.id.lower(), f"{seller}/{model.id}".lower(), model.id.lower().rpartition("/")[2]):
+                return seller, model.id
+    if provider is None:
+        paid = name[: -len(FREE_VARIANT)]
+        raise UnknownModel(
+            f"nobody is known to list {name!r}: name who gives it away with --provider, or ask for {paid!r}, which is paid",
+            [paid],
+        )
+    return resolve_model(book, name, provider)
 
 
 def resolve_model(book: PriceBook, name: str, provider: str | None = None) -> tuple[str, str]:
@@ -232,9 +294,9 @@ def sellers(book: PriceBook, provider: str, model: str) -> tuple[str, ...]:
 def price_history(book: PriceBook, model: str, at_ms: int, provider: str | None = None) -> tuple[DatedPrice, ...]:
     """Every dated row, request variant and override of a model, in the book's order; the last active one applies.
 
-    Raises UnknownModel.
+    Where none states a price, the shadow list price of calls that are not billed comes last. Raises UnknownModel.
     """
-    seller, ref = resolve_model(book, model, provider)
+    seller, ref = _asked(book, model, provider)
     found, overrides = book.covering(seller, ref)
     history = _book_history(book, found.provider, found.model, at_ms) if found else []
     history += [
@@ -248,6 +310,11 @@ def price_history(book: PriceBook, model: str, at_ms: int, provider: str | None 
         )
         for override in overrides
     ]
+    unbilled = {BILLED: UNBILLED}
+    shadow = None if book.price(seller, ref, at_ms) else book.price(seller, ref, at_ms, unbilled)
+    if shadow is not None and f"?{BILLED}={UNBILLED}" in shadow.row:
+        holds = period_text(_holding(book, seller, ref, at_ms, unbilled))
+        history.append(DatedPrice(shadow.row, book.source, holds, unbilled, _shadow_rates(book, shadow), True))
     return tuple(history)
 
 
