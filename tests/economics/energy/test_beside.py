@@ -32,6 +32,9 @@ def test_a_call_that_was_quicker_than_it_thinks_took_less() -> None:
         ("openrouter", "anthropic/claude-sonnet-4.5"),
         ("azure", "gpt-4o"),
         ("openrouter", "openai/gpt-oss-120b:free"),
+        ("mistral", "mistral-large-2407"),
+        ("bedrock", "us.anthropic.claude-sonnet-4-5-20250929-v1:0"),
+        ("aws", "anthropic.claude-opus-4-5-20251101-v1:0"),
         ("together", "meta-llama/Meta-Llama-3.1-8B-Instruct"),
     ],
 )

@@ -23,8 +23,16 @@ def test_a_grid_by_its_name_or_code() -> None:
     assert grid("quebec").zone == "CAN" and grid("quebec").b is None
 
 
+def test_where_nobody_says_the_place_it_may_be_any() -> None:
+    """As wide as from a clean grid to a dirty one, not as an account of the mean; the grid of most data centres lies in it."""
+    low, middle, high = grid("world").g_per_kwh
+    assert low < grid("uk").g_per_kwh.low < grid("us").g_per_kwh.low < middle < grid("china").g_per_kwh.high < high
+    known = [one.draws for one in grids() if one.name != "world"]
+    assert all(any(draws[number] == drawn for draws in known) for number, drawn in enumerate(grid("world").draws))
+
+
 def test_an_unknown_grid_is_refused_with_those_nearest() -> None:
     with pytest.raises(UnknownFact, match="'irland' is not known; nearest are ireland"):
         grid("irland")
-    with pytest.raises(UnknownFact, match="nearest are world"):
+    with pytest.raises(UnknownFact, match="known are world"):
         grid("%%")

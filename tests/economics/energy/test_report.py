@@ -10,6 +10,7 @@ from jevons.core.usage import Usage
 from jevons.economics.energy import report
 from jevons.economics.energy.beside import version
 from jevons.economics.energy.facts import facts
+from jevons.economics.energy.grids import grid
 from jevons.economics.energy.joules import joules, overhead
 from jevons.economics.energy.report import Energy, energy
 from jevons.economics.energy.scenarios import interval
@@ -34,7 +35,7 @@ def test_a_call_is_its_tokens_and_what_they_look_at(ledger: Path) -> None:
     by_hand = [(400 * m + 1_200 * r + 400 * 6_400 * k + 1_200 * 5_600 * a) * o / 3600 for m, r, k, a, o in four]
     assert (found.wh_low, found.wh, found.wh_high) == pytest.approx(interval(by_hand))
     assert (found.calls, found.input, found.cached, found.output) == (1, 1_200, 5_000, 400)
-    assert found.wh * 412 / 1e3 < found.gco2e < found.wh * 520 / 1e3  # of the world's grid
+    assert found.gco2e == interval([wh * g / 1e3 for wh, g in zip(by_hand, grid("world").draws, strict=True)]).middle
     assert found.estimated and not found.embodied
     [source] = found.models
     assert (source.model, source.basis, source.name) == (SONNET, "class", "frontier")

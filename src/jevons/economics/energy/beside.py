@@ -9,19 +9,23 @@ own estimate of the time, whichever is shorter (https://ecologits.ai/latest/meth
 """
 
 import logging
+import re
+import sys
 from functools import lru_cache
 from importlib import metadata
 from typing import Any, NamedTuple
 
 from jevons.economics.energy.grids import Grid
 
-MISSING = "EcoLogits is not installed; it comes with the extra `energy`, or: pip install 'ecologits>=0.11'"
+MISSING = f"EcoLogits is not installed; it comes with: {sys.executable} -m pip install 'ecologits>=0.11'"
 PROVIDERS = {
     "openai": "openai", "azure": "openai", "anthropic": "anthropic", "google": "google_genai", "mistral": "mistralai", "mistralai": "mistralai",
     "cohere": "cohere",
 }  # fmt: skip
 """A provider of the price book, or the maker before a model's name -> as EcoLogits calls it. Open models are looked for at Hugging Face too."""
 HUB = "huggingface_hub"
+_BEDROCK = re.compile(r"(?:[a-z]+\.)?([a-z]+)\.([^/]+?)(?:-v\d+)?(?::\d+)?")
+"""A region, a maker, a model, its version there: us.anthropic.claude-sonnet-4-5-20250929-v1:0."""
 
 
 class Estimate(NamedTuple):
@@ -68,12 +72,20 @@ def _find(provider: str, model: str) -> tuple[str, str] | None:
     logger.setLevel(logging.ERROR)  # that it guesses parameters is said in our own words
     name = model.lower().removesuffix(":free")
     maker, _, bare = name.rpartition("/")
+    if (resold := _BEDROCK.fullmatch(name)) is not None and resold[1] in PROVIDERS:
+        maker, bare = resold.groups()
     own = PROVIDERS.get(maker or provider) or PROVIDERS.get(provider)
     for spelling in (bare, bare.replace(".", "-")):
         if own and models.find_model(provider=own, model_name=spelling) is not None:
             return own, spelling
     hub = [one.name for one in models.list_models() if one.provider.value == HUB]
-    return next(((HUB, one) for one in hub if one.lower() == name or one.lower().rpartition("/")[2] == bare), None)
+    return next(((HUB, one) for one in hub if one.lower() == name or bare in _called(one)), None)
+
+
+def _called(hub_name: str) -> tuple[str, str]:
+    """By hosts: without its maker, and without that it is tuned."""
+    bare = hub_name.lower().rpartition("/")[2]
+    return bare, bare.replace("-instruct", "")
 
 
 def _pair(impact: Any, factor: float) -> tuple[float, float]:

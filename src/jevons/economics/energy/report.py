@@ -208,7 +208,7 @@ def _shared(calls: Iterable[Any]) -> dict[Any, float]:
 
 def _added_up(found: list[tuple[Any, ...]], by: By, place: Grid, own: tuple[Size, ...], watts: Pair | None) -> Energy:
     known = _Known(own, watts)
-    grams = lognormal(f"grid {place.name}", place.g_per_kwh.low, place.g_per_kwh.high)
+    grams = place.draws
     everything = Energy(
         by=by, rows=[], grid=place.label, grid_gco2e_per_kwh=tuple(place.g_per_kwh), grid_source=place.source, models=[], unknown=[],
         ecologits=beside.version(),
