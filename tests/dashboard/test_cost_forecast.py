@@ -1,6 +1,8 @@
 """The pages Cost and Forecast, over a past that ended yesterday: figures are those of the ledger and of the command line; what lacks is said."""
 
+import html
 import re
+import shlex
 import time
 from collections.abc import Iterator
 
@@ -78,6 +80,19 @@ def test_an_open_model_has_a_cost_to_make_and_a_closed_one_has_none(cost: str) -
     assert 0 < low < middle < high < RATES["input"] * 10**6
     assert "not known" in cell(cost, "kinds", "anthropic/claude-sonnet-4-5", "to make")
     assert "its maker keeps its architecture to itself" in cost
+
+
+def test_the_command_beside_the_cost_of_making_gives_that_cost(cost: str, desk: Desk) -> None:
+    [command] = re.findall(r'id="predict">(.*?)</code>', cost)
+    found = desk.json(*shlex.split(html.unescape(command))[1:])
+    for kind in ("input", "output"):
+        middle, low, high = map(int, re.findall(r' value="(\d+)"', between(cost, f'id="open-{kind}">', "</dd>")))
+        told = found["cost"][f"{kind}_per_million"]
+        assert (middle, low, high) == (told["p50_nusd"], told["p5_nusd"], told["p95_nusd"])
+
+
+def between(text: str, start: str, end: str) -> str:
+    return text.partition(start)[2].partition(end)[0]
 
 
 def test_build_or_buy_is_that_of_the_command_line(cost: str, desk: Desk) -> None:

@@ -88,6 +88,11 @@ class Made(NamedTuple):
     placed: Placed | None = None
     hourly: Hourly | None = None
 
+    @property
+    def command(self) -> str:
+        """What gives the same on the command line; "" where nothing was placed."""
+        return "" if self.placed is None else _command(self.placed)
+
 
 def bought(path: Path, period: Period) -> list[Bought]:
     """Models of the period, the dearest first."""
@@ -127,6 +132,17 @@ def made(name: str, load: Load, part: Part, hourly: Hourly | UnknownFact) -> Mad
         says += f": {hourly}"
     electricity = None if joules is None else electricity_per_million(float(joules))
     return Made(says, cost, electricity, placed, hourly if isinstance(hourly, Hourly) else None)
+
+
+def _command(placed: Placed) -> str:
+    (arch, precision, kv), on, load = placed.model, placed.on, placed.load
+    prompt = load.prompt + load.cached
+    cached = f" --cached {load.cached / prompt:.6g}" if load.cached else ""
+    divided = "" if on.devices == 1 else f" --devices {on.devices} --parallel {'dep' if on.spread else 'tp'}"
+    return (
+        f'jevons unit-cost predict {arch.name} --on "{on.part.name}" --weights {precision.name} --kv {kv.name}{divided} '
+        f"--best --floor {FLOOR_TOK_S:g} --input {prompt}{cached} --output {load.output}"
+    )
 
 
 def here(home: Path) -> Made:
