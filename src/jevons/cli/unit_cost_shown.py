@@ -85,7 +85,7 @@ def document(
         "cached": load.cached,
         "output": load.output,
         "batch": speed.batch,
-        "batch_fits": capacity(arch, precision, kv, on, load.cached + load.prompt + load.output),
+        "batch_fits": int(capacity(arch, precision, kv, on, load.cached + load.prompt + load.output, load.speculative)),
         "weight_bytes": sum(weight_bytes(arch, precision).values()),
         "user_tok_s": _interval(speed, speed.user_tok_s),
         "device_tok_s": _interval(speed, speed.device_tok_s),
@@ -104,6 +104,8 @@ def document(
         "cost": None if priced.kinds is None else priced.kinds.document(),
         "answer_per_million": None if priced.answer is None else priced.answer.output.document(),
         "price_unknown": priced.unknown,
+        "evidence": list(speed.evidence),
+        "widened": list(speed.widened),
         "from_parents": _parents(arch, efficiencies, label, mixed),
         "fitted": efficiencies.fitted,
         "source": efficiencies.source,
@@ -170,7 +172,9 @@ def prediction(found: dict[str, Any]) -> None:
     used = f"{found['compute_used']:.0%} of peak FLOP/s, {found['bandwidth_used']:.0%} of peak bandwidth"
     console.print(f"{found['binds'].capitalize()} takes the most time; {used}. Compute and memory overlap.")
     _dollars(found)
-    for line in found["from_parents"]:
+    for line in found["evidence"]:
+        console.print(Text(f"Interval: {line}."))
+    for line in (*found["widened"], *found["from_parents"]):
         console.print(Text(line, "yellow"))
 
 

@@ -8,7 +8,7 @@ from math import exp, log
 import pytest
 
 from jevons.economics.unitcost.check import check, median_ape
-from jevons.economics.unitcost.efficiency import PRIORS, Efficiencies, engine, read, shipped, written
+from jevons.economics.unitcost.efficiency import PRIORS, UNSEEN, Efficiencies, engine, read, shipped, written
 from jevons.economics.unitcost.errors import UnitCostError
 from jevons.economics.unitcost.fit import errors, fitted, joules, stacked
 from jevons.economics.unitcost.measured import COLUMNS, Point, material, points, rows
@@ -263,6 +263,19 @@ def test_a_fit_finds_what_made_the_rows() -> None:
     again = read(written(fit))
     assert again.parameters["read"] == pytest.approx(fit.parameters["read"], rel=1e-4)
     assert (again.fitted, again.source, again.rows) == ("2026-11-22", "made", fit.rows)
+
+
+def test_a_fit_says_how_far_off_what_it_has_not_seen_is() -> None:
+    """Rows in which vLLM's are twice as slow as the formula knows: each framework predicts the other badly, each model the others well."""
+    judged, _ = points(rows(made(TRUE)))
+    slow = [replace(point, tok_s=point.tok_s / 2) if point.framework == "vLLM" else point for point in judged]
+    found = fitted(stacked(slow)).measured
+    assert found.unseen is not None
+    assert set(found.unseen) == set(UNSEEN)
+    assert found.unseen["framework"] > fitted(stacked(judged)).measured.unseen["framework"] + 0.1  # type: ignore[index]
+    assert found.frameworks == ("tensorrt-llm", "vllm")
+    assert set(found.power_parts) == {point.on.part.name for point in judged if point.joules_per_token}
+    assert read(written(fitted(stacked(slow)))).measured.parts == found.parts
 
 
 def test_a_fit_needs_models() -> None:

@@ -1,14 +1,16 @@
 """Speed under a load, the cheapest batch above a floor, what does not fit; DeepSeek's account."""
 
+from dataclasses import replace
+
 import pytest
 
 from jevons.economics.unitcost import deepseek
-from jevons.economics.unitcost.efficiency import shipped
+from jevons.economics.unitcost.efficiency import Measured, shipped
 from jevons.economics.unitcost.errors import DoesNotFit, UnitCostError, UnknownFact
 from jevons.economics.unitcost.hardware import part
 from jevons.economics.unitcost.known import known
 from jevons.economics.unitcost.serving import Load, Speed, best_batch, capacity, serve
-from jevons.economics.unitcost.steps import System
+from jevons.economics.unitcost.steps import System, demand
 from jevons.economics.unitcost.weights import cache_precision, precision
 from jevons.economics.unitcost.work import Speculation
 
@@ -42,7 +44,7 @@ def test_more_at_once_is_cheaper_and_slower_for_each() -> None:
     assert many.device_tok_s > 4 * few.device_tok_s
     assert many.user_tok_s < few.user_tok_s
     full = speed(Load(1000, 1000))
-    assert full.batch == pytest.approx(capacity(known("llama-3.1-8b"), precision("fp8"), FP8, ONE, 2000))
+    assert full.batch == int(capacity(known("llama-3.1-8b"), precision("fp8"), FP8, ONE, 2000))
 
 
 def test_what_is_kept_is_nearly_free() -> None:
@@ -100,6 +102,62 @@ def test_what_does_not_fit_is_said() -> None:
 def test_without_rated_power_there_are_no_joules() -> None:
     found = speed(Load(100, 100, batch=4), on=System(part("TPU v7")), weights="bf16")
     assert found.joules_per_token is found.joules_interval is None
+
+
+def test_an_interval_is_as_wide_as_its_evidence() -> None:
+    """Each step away from measured rows widens it; a vendor without rows is wider than any generation that was left out."""
+    arch, weights, load = known("llama-3.1-8b"), precision("bf16"), Load(1000, 1000, batch=8)
+
+    def asked(name: str, engine: str) -> Speed:
+        return serve(arch, weights, cache_precision("bf16"), System(part(name)), load, shipped(), engine)
+
+    own, new_part, new_generation = asked("H100", "vllm"), asked("L40S", "vllm"), asked("A100", "vllm")
+    new_engine, new_vendor = asked("H100", "sglang"), asked("MI300X", "vllm")
+    assert own.spread < new_part.spread < new_generation.spread < new_vendor.spread
+    assert own.spread < new_engine.spread < asked("A100", "sglang").spread < asked("MI300X", "").spread
+    assert own.power_spread == new_engine.power_spread < new_part.power_spread
+    assert own.evidence == (
+        "measured rows: H100-SXM-80GB and vllm have some; the model is taken as new",
+        "power: measured of this part",
+    )
+    assert "no measured rows: L40S; as wide as predictions were off with part left out" in new_part.evidence[0]
+    assert "sglang" in new_engine.evidence[0]
+    assert "times 2 for a vendor or kind without any row (assumption)" in new_vendor.evidence[0]
+    assert "H100-SXM-80GB alone" in new_vendor.evidence[1]
+    bare = replace(shipped(), measured=Measured())
+    assert bare.evidence(part("MI300X"), "").spread == bare.spread
+
+
+def test_numbers_that_are_widened_are_said() -> None:
+    arch = known("llama-3.1-8b")
+
+    def asked(name: str) -> Speed:
+        return serve(arch, precision("int8"), cache_precision("bf16"), System(part(name)), Load(1000, 1000, batch=8), shipped())
+
+    assert asked("H100").widened == ()
+    assert asked("MI355X").widened == ("int8 is computed in bf16: its throughput in int8 on MI355X is not known",)
+    assert asked("B300").widened == ("int8 is computed in bf16: its throughput in int8 on B300-SXM is slower",)
+    wide = serve(arch, precision("bf16"), cache_precision("bf16"), System(part("B300")), Load(1000, 1000, batch=8), shipped())
+    assert asked("B300").device_tok_s > wide.device_tok_s  # fewer bytes, same products
+
+
+def test_heads_are_the_most_that_tensor_parallelism_divides() -> None:
+    with pytest.raises(DoesNotFit, match=r"llama-3\.1-8b has 32 heads: tensor parallelism over 64 devices"):
+        speed(Load(1000, 1000, batch=64), on=System(part("H100"), 64))
+
+
+def test_deepseeks_nodes_are_linked_by_infiniband() -> None:
+    """A token leaves to at most four nodes in prefill, to each of its eight experts in decode, in fp8 there and bf16 back."""
+    arch, kv = known("deepseek-r1"), cache_precision("bf16")
+    weights = precision("fp8", arch)
+    on, _ = deepseek.prefilling()
+    assert on.between is not None
+    token = 58 * 7168 * (1 + 2) * 4  # bytes: layers x hidden x (fp8 there, bf16 back) x nodes
+    step = demand(arch, weights, kv, on, batch=0, contexts=(0,), prompts=32.0, prompt=1000)
+    assert step.sent == pytest.approx(1000 * token / 50e9 * 31 / 32)
+    on, _ = deepseek.decoding()
+    assert on.between is not None
+    assert (on.between.bytes_s, on.between.copies) == (50e9, 8)
 
 
 def test_deepseeks_account() -> None:

@@ -10,7 +10,7 @@ slowest, the middle and the fastest as predicted, never by what was measured. Th
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import exp, sqrt
 from statistics import median
@@ -125,7 +125,7 @@ def verdicts(found: Rows, efficiencies: Efficiencies) -> list[Verdict]:
     judged = []
     for row, point in enumerate(found.points):
         tok_s = point.tok_s * exp(error[row])
-        factor = exp(Z90 * sqrt(efficiencies.spread**2 + varied[row]))
+        factor = exp(Z90 * sqrt(efficiencies.evidence(point.on.part, point.framework).spread ** 2 + varied[row]))
         watts = float(joules_per_token[row])
         known = watts if watts == watts else None
         measured = point.joules_per_token
@@ -138,7 +138,14 @@ def verdicts(found: Rows, efficiencies: Efficiencies) -> list[Verdict]:
     return judged
 
 
-def calibrate(found: Rows, efficiencies: Efficiencies) -> dict[int, float]:
+def spanning(ordered: Sequence[int]) -> list[int]:
+    """Of a system's rows, slowest first as predicted: the first, the middle, the last."""
+    return [ordered[0], ordered[len(ordered) // 2], ordered[-1]]
+
+
+def calibrate(
+    found: Rows, efficiencies: Efficiencies, chosen: Callable[[Sequence[int]], list[int]] = spanning
+) -> dict[int, float]:
     """ln(predicted / measured) of every row that is left of a system when three of it are known; see the module's head."""
     np = numpy()
     logs = np.log([efficiencies.parameters[name] for name in PRIORS])
@@ -154,7 +161,7 @@ def calibrate(found: Rows, efficiencies: Efficiencies) -> dict[int, float]:
         if len(members) <= CALIBRATING:
             continue
         ordered = sorted(members, key=lambda row: (speeds[row], row))
-        known = [ordered[0], ordered[len(ordered) // 2], ordered[-1]]
+        known = chosen(ordered)
         judged = [row for row in members if row not in known]
         near = (slopes[known] * spread**2) @ slopes[known].T + SYSTEM_SPREAD**2 + POINT_NOISE**2 * np.eye(CALIBRATING)
         far = (slopes[judged] * spread**2) @ slopes[known].T + SYSTEM_SPREAD**2

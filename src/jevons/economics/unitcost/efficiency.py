@@ -8,6 +8,7 @@ both. Each is held near what the literature says as far as rows do not say other
 to its parents, and its interval is the parents' and its own prior together.
 """
 
+import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from importlib import resources
 from math import exp, log, sqrt
 from typing import Any, NamedTuple
 
+from jevons.economics.unitcost.part import Part
 from jevons.economics.unitcost.steps import Demand, Rates
 
 FILE = "efficiencies.toml"
@@ -137,6 +139,44 @@ def busy(demand: Demand, total_s: Any) -> tuple[Any, Any]:
     return compute / total_s, memory / total_s
 
 
+def generation(part: Part) -> str:
+    """Parts that are taken for relatives: of one vendor and kind, whose narrowest floating-point numbers are the same (on NVIDIA's data sheets
+    Ampere, Hopper with Ada, Blackwell)."""
+    narrowest = "fp4" if part.fp4_tflops else "fp8" if part.fp8_tflops else "16 bits"
+    return f"{part.vendor} {part.kind}, {narrowest}"
+
+
+UNSEEN = ("part", "generation", "framework", "part and framework", "generation and framework")
+"""What else than the model can be in no row of the fit."""
+NO_EVIDENCE = 2.0
+"""How much wider the interval is for a vendor or a kind of part without any row than for a generation without: an assumption."""
+POWER_NO_EVIDENCE = 0.3
+"""Standard deviation of power's logarithm on a part whose power no row has: an assumption, that of the priors of a floor and two slopes."""
+
+
+class Evidence(NamedTuple):
+    """What a prediction's interval rests on."""
+
+    spread: float
+    """Standard deviation of the logarithm of a rate."""
+    power_spread: float
+    says: tuple[str, ...]
+    """One sentence on the rate, one on power."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the rows of a fit were measured with, and how far predictions are off for what is not among it."""
+
+    parts: tuple[str, ...] = ()
+    generations: tuple[str, ...] = ()
+    frameworks: tuple[str, ...] = ()
+    power_parts: tuple[str, ...] = ()
+    """Those whose power was measured."""
+    unseen: Mapping[str, float] | None = None
+    """By the names of `UNSEEN`: the standard deviation when that, and the model, are left out of the fit. None: nothing was left out."""
+
+
 @dataclass(frozen=True)
 class Efficiencies:
     """Fitted, with what is needed to say how sure they are."""
@@ -144,7 +184,7 @@ class Efficiencies:
     parameters: Mapping[str, float]
     power: Power
     spread: float
-    """Standard deviation of the logarithm of what no parameter explains, between systems."""
+    """Standard deviation of the logarithm of what no parameter explains, of a model in no row on a part and under a framework that are in some."""
     spread_within: float
     """The same within a system: what is left after points of it are known."""
     power_spread: float
@@ -153,6 +193,43 @@ class Efficiencies:
     """Measured rows of every class, as "dense fp8"."""
     fitted: str = ""
     source: str = ""
+    measured: Measured = Measured()
+
+    def evidence(self, part: Part, framework: str) -> Evidence:
+        """For a part and a framework: as wide as predictions were off when such things were left out of the fit."""
+        own = self.measured
+        missing = "" if part.name in own.parts else "part" if generation(part) in own.generations else "generation"
+        strange = engine(framework) not in own.frameworks
+        kin = any(name.startswith(f"{part.vendor} {part.kind},") for name in own.generations)
+        wider = 1.0 if kin else NO_EVIDENCE
+        named = " and ".join(name for name in (missing, "framework" if strange else "") if name)
+        if own.unseen is None:
+            spread, wider, said = self.spread, 1.0, "how far off other parts and frameworks are was not asked of this fit"
+        elif not named:
+            spread, wider, said = (
+                self.spread,
+                1.0,
+                f"measured rows: {part.name} and {engine(framework)} have some; the model is taken as new",
+            )
+        else:
+            spread, what = own.unseen[named], f"{part.name}, " if missing == "part" else f"{generation(part)} ({part.name}), "
+            said = f"no measured rows: {what if missing else ''}{(framework or 'no framework named') if strange else ''}".rstrip(
+                ", "
+            )
+            said += f"; as wide as predictions were off with {named} left out of the fit"
+        if wider > 1:
+            said += f", times {wider:g} for a vendor or kind without any row (assumption)"
+        powered = part.name in own.power_parts or own.unseen is None
+        power = (
+            "power: measured of this part"
+            if powered
+            else f"power: measured of {' and '.join(own.power_parts) or 'no part'} alone; wider (assumption)"
+        )
+        return Evidence(
+            max(self.spread, spread) * wider,
+            self.power_spread if powered else max(self.power_spread, POWER_NO_EVIDENCE),
+            (said, power),
+        )
 
     def rates(self, framework: str = "") -> Rates:
         """Of an engine by its framework's name."""
@@ -230,7 +307,11 @@ def read(text: str) -> Efficiencies:
         table["rows"],
         table["fitted"],
         table["source"],
+        Measured(**{name: tuple(table["measured"][name]) for name in MEASURED}, unseen=table["spread"].get("unseen")),
     )
+
+
+MEASURED = ("parts", "generations", "frameworks", "power_parts")
 
 
 def written(found: Efficiencies) -> str:
@@ -245,11 +326,25 @@ def written(found: Efficiencies) -> str:
         "[rows]",
         *(f'"{name}" = {count}' for name, count in (found.rows or {}).items()),
         "",
-        "# Standard deviations of logarithms: of what no parameter explains, between systems and within one, and of power.",
+        "# What the rows were measured with.",
+        "[measured]",
+        *(f"{name} = {json.dumps(getattr(found.measured, name))}" for name in MEASURED),
+        "",
+        "# Standard deviations of logarithms, out of sample: each model left out of the fit (between systems), within a system, of power.",
         "[spread]",
         f"between_systems = {found.spread:.4g}",
         f"within_a_system = {found.spread_within:.4g}",
         f"power = {found.power_spread:.4g}",
+        *(
+            [
+                "",
+                "# With that left out of the fit too: every pair (triple) of a model and it, predicted from rows that share neither.",
+                "[spread.unseen]",
+            ]
+            + [f'"{name}" = {value:.4g}' for name, value in found.measured.unseen.items()]
+            if found.measured.unseen
+            else []
+        ),
         "",
         "# Of rated power: the floor, and what computing and moving at their peaks would add.",
         "[power.shares]",

@@ -202,7 +202,8 @@ def fitted(rows: Rows, *, resamples: int = 0, spread: bool = True, seed: int = 0
         draws.append(_named(minimum(rows.of([row for model in drawn for row in members[model]]))))
     within = _within(rows.points, rows.log_s - predicted(rows, logs))
     power, power_spread = _power(rows, np.exp(predicted(rows, logs)))
-    return Efficiencies(_named(logs), power, between, within, power_spread, tuple(draws), _counts(rows), on, source, _measured(rows, between if spread else None))
+    measured = _measured(rows, between if spread else None)
+    return Efficiencies(_named(logs), power, between, within, power_spread, tuple(draws), _counts(rows), on, source, measured)
 
 
 KEYS: dict[str, Callable[[Point], str]] = {
@@ -243,7 +244,9 @@ def _measured(rows: Rows, between: float | None) -> Measured:
     part, is taken as far off as a vendor without rows."""
     names = {name: tuple(sorted({key(point) for point in rows.points} - {""})) for name, key in KEYS.items()}
     powered = tuple(sorted({point.on.part.name for point in rows.points if point.joules_per_token and not point.wall}))
-    unseen = between and {name: max(between, _unseen(rows, "model", *name.split(" and ")) or NO_EVIDENCE * between) for name in UNSEEN}
+    unseen = between and {
+        name: max(between, _unseen(rows, "model", *name.split(" and ")) or NO_EVIDENCE * between) for name in UNSEEN
+    }
     return Measured(names["part"], names["generation"], names["framework"], powered, unseen or None)
 
 

@@ -137,9 +137,9 @@ def running(arch: Architecture, precision: Precision, kv: CachePrecision, on: Sy
 
 
 def _most(arch: Architecture, precision: Precision, kv: CachePrecision, on: System, load: Load) -> float:
-    """All that fits, at the full length of a sequence: engines that never evict admit no more."""
+    """All that fits, at the full length of a sequence: engines that never evict admit no more. Whole sequences for each group."""
     fits = capacity(arch, precision, kv, on, load.cached + load.prompt + load.output, load.speculative)
-    most = min(fits, float(MOST_SEQUENCES * on.data))
+    most = min(float(fits // on.data), float(MOST_SEQUENCES)) * on.data
     if load.requests is None:
         return most
     most = min(most, float(load.requests))

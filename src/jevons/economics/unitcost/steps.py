@@ -13,14 +13,25 @@ from dataclasses import dataclass
 from math import log, log2, sqrt
 from typing import Any, NamedTuple
 
-from jevons.economics.unitcost.architecture import Architecture, Experts
-from jevons.economics.unitcost.errors import UnitCostError, UnknownFact
+from jevons.economics.unitcost.architecture import Architecture, Attention, Experts, Latent
+from jevons.economics.unitcost.errors import DoesNotFit, UnitCostError, UnknownFact
 from jevons.economics.unitcost.part import Part
 from jevons.economics.unitcost.weights import CachePrecision, Precision
 from jevons.economics.unitcost.work import Speculation, Work, decode, prefill
 
 WIDER = {"fp4": ("fp8", "bf16", "f32"), "fp8": ("bf16", "f32"), "int8": ("bf16", "f32"), "bf16": ("f32",), "f16": ("f32",)}
 """What a part computes in that has no throughput for the weights' own numbers: they are widened on the way."""
+
+
+class Between(NamedTuple):
+    """Links that a mixture's tokens take where its devices stand in several nodes."""
+
+    bytes_s: float
+    """Of a device, one way."""
+    copies: float
+    """Most times that a token leaves, whatever number of experts it takes."""
+    payload: float
+    """Bytes of a token to its experts and back, over those in 16 bits."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +49,8 @@ class System:
     """Experts are kept in whole, divided among the devices of a stage, instead of being cut."""
     hides: bool = False
     """What is sent goes while another half of the batch is computed (DeepSeek's two micro-batches)."""
+    between: Between | None = None
+    """None: all devices are neighbours, or their nodes' links are taken to be as fast as the part's own."""
 
     @property
     def devices(self) -> int:
@@ -188,8 +201,14 @@ def demand(
 ) -> Demand:
     """Of a step in which `batch` sequences make a token each, at the mean of `contexts`, while `prompts` prompts of `prompt` new tokens
     after `cached` ones are read. Both are of all devices together; either may be 0. A pipeline's stages work on as many parts of them,
-    so that a step lasts as long as one part takes through all layers. Raises UnknownFact for a figure of the part that is needed.
+    so that a step lasts as long as one part takes through all layers. Raises UnknownFact for a figure of the part that is needed,
+    DoesNotFit for more devices in tensor parallelism than there are heads.
     """
+    heads = max((group.mixer.heads for group in arch.groups if isinstance(group.mixer, Attention | Latent)), default=on.tensor)
+    if on.tensor > heads:
+        raise DoesNotFit(
+            f"{arch.name} has {heads} heads: tensor parallelism over {on.tensor} devices would leave some without one"
+        )
     batch, prompts = batch / on.pipeline, prompts / on.pipeline
     whole, share = max(1, round(batch)), batch / max(1, round(batch)) / len(contexts)
     making = [(share, decode(arch, precision, kv, whole, context, speculative)) for context in contexts if batch]
@@ -215,7 +234,7 @@ def demand(
             dense[name] = dense.get(name, 0.0) + share * own / group / peak
     read = max(sum(value for kind, value in work.weight_bytes.items() if kind != "experts") for _, work in works)
     _, peak = rate(on.part, kv.compute)
-    heads = min(on.tensor, arch.kv_heads) * on.data
+    holders = min(on.tensor, arch.kv_heads) * on.data
     sent, messages = _sent(arch, on, works)
     return Demand(
         dense,
@@ -227,7 +246,7 @@ def demand(
         tokens if on.spread else tokens / on.data,
         sum(share * work.attention_flops for share, work in reading) / group / peak,
         sum(share * work.attention_flops for share, work in making) / group / peak,
-        sum(share * (work.kv_bytes_read + work.kv_bytes_written) for share, work in works) / heads / bandwidth,
+        sum(share * (work.kv_bytes_read + work.kv_bytes_written) for share, work in works) / holders / bandwidth,
         sum(share * work.activation_bytes for share, work in works) / group / bandwidth,
         sent,
         messages,
@@ -238,14 +257,31 @@ def demand(
 
 
 def rate(part: Part, numbers: str) -> tuple[str, float]:
-    """The numbers that a part really multiplies in for those asked, and its FLOP/s. Raises UnknownFact if it can in none."""
-    for name in (numbers, *WIDER.get(numbers, ())):
-        try:
-            return name, part.flops(name)
-        except UnknownFact:
-            continue
-    part.flops(numbers)
-    raise AssertionError(numbers)
+    """The numbers that a part really multiplies in for those asked, and its FLOP/s: of these and wider ones the fastest that is known, as
+    engines widen weights rather than multiply slowly. `widened` says it. Raises UnknownFact if none is known."""
+    known = {name: flops for name in (numbers, *WIDER.get(numbers, ())) if (flops := _flops(part, name))}
+    if not known:
+        part.flops(numbers)
+    name = max(known, key=lambda name: known[name])
+    return name, known[name]
+
+
+def _flops(part: Part, name: str) -> float | None:
+    try:
+        return part.flops(name)
+    except UnknownFact:
+        return None
+
+
+def widened(part: Part, precision: Precision, kv: CachePrecision) -> tuple[str, ...]:
+    """A sentence for every kind of numbers that a part widens before it multiplies."""
+    found = []
+    for numbers in sorted({*precision.compute.values(), kv.compute}):
+        name, _ = rate(part, numbers)
+        if name != numbers:
+            why = "is slower" if _flops(part, numbers) else "is not known"
+            found.append(f"{numbers} is computed in {name}: its throughput in {numbers} on {part.name} {why}")
+    return tuple(found)
 
 
 class _Mixture(NamedTuple):
@@ -296,7 +332,11 @@ def _sent(arch: Architecture, on: System, works: list[tuple[float, Work]]) -> tu
     if on.sends and mixture:
         group = on.tensor * on.data
         payload = sum(share * work.exchange.scatter_bytes * work.exchange.scatters for share, work in works) / group
-        seconds += payload * min(1.0, group / mixture.active) * (group - 1) / group / on.part.link()
+        if on.between:
+            share = min(1.0, on.between.copies / mixture.active) * on.between.payload / on.between.bytes_s
+        else:
+            share = min(1.0, group / mixture.active) / on.part.link()
+        seconds += payload * (group - 1) / group * share
         messages += log2(group) * max(work.exchange.scatters for _, work in works)
     if on.pipeline > 1:
         seconds += on.pipeline * sum(share * work.exchange.hop_bytes for share, work in works) / on.tensor / on.part.link()
