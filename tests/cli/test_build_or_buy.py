@@ -11,7 +11,7 @@ from jevons.core.usage import Usage
 from jevons.economics.unitcost.local import Rates
 from jevons.economics.unitcost.local_saved import FILE, Calibration
 from jevons.engine.experts.routing import DENSE
-from jevons.ledger.rollup import HOUR_MS
+from jevons.ledger.rollup import DAY_MS, HOUR_MS
 from tests.cli.conftest import Run
 from tests.economics.test_workload import call, ledger
 
@@ -41,6 +41,7 @@ def test_a_month_bought_and_built(jevons: Run, used: Path, tmp_path: Path) -> No
         "owned",
         "here",
     ]
+    assert found["workload"]["days"] in (1, 2) and found["workload"]["until_ms"] % DAY_MS == 0  # whole days, today's with them
     rented = found["ways"][4]
     assert rented["devices"] == 1 and rented["monthly"]["p50_nusd"] == 1_826_250_000_000 and rented["estimated"]
     assert found["ways"][6]["monthly"] is None and "jevons hw" in found["ways"][6]["says"]
@@ -92,6 +93,6 @@ def test_how_levers_multiply(jevons: Run, home: Path, tmp_path: Path) -> None:
     assert sum(row["share_nusd"] for row in found["levers"]) == fall
     assert ElementTree.parse(tmp_path / "fall.svg").getroot().tag.endswith("svg")
     said = jevons(*small, "--from", "llama-3.1-8b:bf16:L40S:0.9", "--to", "llama-3.1-8b:fp8:H100-SXM-80GB").out
-    assert "L40S: $0.90/h" in said and "Quality is not held equal" in said
+    assert "L40S: $0.90/h" in said and "One model at both ends" in said and "Quality is not held equal" in jevons(*small).out
     wrong = jevons("synergy", "--to", "llama-3.1-8b:bf16")
     assert wrong.status == 1 and "write MODEL:PRECISION:PART" in wrong.err

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from rich.text import Text
 
 from jevons.cli import tables
 from jevons.cli.options import NewFile, as_json, check_key, show
@@ -43,7 +44,7 @@ class Dollars(click.ParamType["tuple[float, float, float]"]):
 @click.option("--model", "name", required=True, help="The open model that would do the work.")
 @click.option("--on", "part_name", required=True, help="The part that it would run on; `jevons hw list` shows all.")
 @click.option("--precision", help="Of its weights. Default: 16 bits, or what its maker publishes.")
-@click.option("--days", type=click.IntRange(1, 3_660), default=30, show_default=True, help="Of the ledger, up to now.")
+@click.option("--days", type=click.IntRange(1, 3_660), default=30, show_default=True, help="UTC days of the ledger, up to today.")
 @click.option("--key", help="Only this key's calls.")
 @click.option("--agent", help="Only this agent's.")
 @click.option("--of", "of_model", metavar="PATTERN", help="Only calls of models that match, as 'anthropic/*' or 'gpt-5*'.")
@@ -84,8 +85,8 @@ def build_or_buy(
 
     home = Home(home_path())
     check_key(home.ledger, key)
-    now_ms = int(time.time() * 1000)
-    work = workload(home.ledger, now_ms - days * DAY_MS, now_ms, key=key, agent=agent, model=of_model)
+    until_ms = (int(time.time() * 1000) // DAY_MS + 1) * DAY_MS
+    work = workload(home.ledger, until_ms - days * DAY_MS, until_ms, key=key, agent=agent, model=of_model)
     if work is None:
         raise LedgerError(_empty(days, agent, of_model))
     among = parts(home.path)
@@ -129,12 +130,13 @@ def _table(found: "Comparison") -> None:
     from jevons.economics.build_or_buy import per_million
     from jevons.economics.build_or_buy_picture import volume
 
-    say, work, on = tables.console.print, found.work, found.placed.on
+    say, work, on = tables.say, found.work, found.placed.on
     tokens = work.tokens_a_month
     say(
-        f"{work.sums.requests:,} calls in {work.days:.0f} days: {work.sums.computed:,} tokens computed, {work.sums.cached:,} cached, "
-        f"{work.sums.output:,} written; [bold]{volume(tokens)} tokens a month[/].",
-        soft_wrap=True,
+        Text.from_markup(
+            f"{work.sums.requests:,} calls in {work.days:.0f} days: {work.sums.computed:,} tokens computed, {work.sums.cached:,} cached, "
+            f"{work.sums.output:,} written; [bold]{volume(tokens)} tokens a month[/]."
+        )
     )
     table = tables.plain("", "a month", "90 %", "a million", "tokens/s, user", "devices", "busy", title=None)
     for way in found.ways:
@@ -146,10 +148,10 @@ def _table(found: "Comparison") -> None:
             way.title, short_usd(way.monthly.mid), _spread(way.monthly.low, way.monthly.high), short_usd(per_million(way.monthly, tokens).mid),
             "" if way.tok_s_user is None else f"{way.tok_s_user:,.0f}", number, "" if way.utilisation is None else _share(way.utilisation),
         )  # fmt: skip
-    tables.whole(table)
+    tables.fitting(table, "busy", "a million", "tokens/s, user", "devices")
     _crossings(found)
     for way in found.ways:
-        say(f"{way.title}: {way.says}.", markup=False, soft_wrap=True)
+        say(f"{way.title}: {way.says}.")
     if found.electricity is not None:
         nusd, of, terms = found.electricity
         whose = (
@@ -159,11 +161,10 @@ def _table(found: "Comparison") -> None:
         )
         say(
             f"Electricity alone: {short_usd(nusd)} a million tokens on {on.part.name}, {whose}, at ${terms.electricity_usd_kwh:g}/kWh and a PUE "
-            f"of {terms.pue:g}.",
-            soft_wrap=True,
+            f"of {terms.pue:g}."
         )
     for note in found.notes:
-        say(note, markup=False, soft_wrap=True)
+        say(note)
 
 
 def _crossings(found: "Comparison") -> None:
@@ -174,7 +175,7 @@ def _crossings(found: "Comparison") -> None:
         table.add_row(
             f"{found.way(one.build).title}, against {found.way(one.buy).title}", *_volumes(one, found.work.tokens_a_month)
         )
-    tables.whole(table)
+    tables.fitting(table, "times now", "never", "for good from")
 
 
 def _volumes(one: "BreakEven", now: float) -> tuple[str, ...]:

@@ -331,7 +331,7 @@ def _hosted(work: Workload, book: PriceBook | None, names: tuple[str, ...], call
 
 def _host(work: Workload, book: PriceBook, provider: str, name: str) -> int | None:
     """Nano-dollars of the same tokens there; None where it has no price."""
-    price = book.price(provider, name, work.until_ms)
+    price = book.price(provider, name, work.until_ms - 1)
     if price is None:
         return None
     size = work.sums.prompt // max(1, work.sums.requests)

@@ -23,7 +23,7 @@ from jevons.economics.unitcost.cost import (
     stated,
 )
 from jevons.economics.unitcost.errors import UnitCostError, UnknownFact
-from jevons.economics.unitcost.hardware import Part, part
+from jevons.economics.unitcost.hardware import Part, part, parts
 
 BARE = Part(name="Bare", vendor="Nobody", kind="gpu", sources={"price": "their page", "tco": "a report"})
 NODE = 8
@@ -75,6 +75,11 @@ def test_a_single_quote_is_spread_as_others_are() -> None:
     assert found.usd == Interval(2.0, 4.0, 8.0) and found.estimated and found.source == "their page"
     assert rented(one).usd == exactly(4.0)
     assert rented(replace(one, price_low_usd_h=3.0), others).usd == Interval(3.0, 4.0, 8.0)
+
+
+def test_what_its_owner_stated_is_no_quote() -> None:
+    mine = replace(BARE, price_typical_usd_h=0.03, sources={"price": "stated: 30 W"})
+    assert rented(mine, parts()) == Hourly(usd=exactly(0.03), how="stated: 30 W", source="stated: 30 W")
 
 
 def test_owning_is_capital_power_and_a_place() -> None:

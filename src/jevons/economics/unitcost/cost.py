@@ -35,6 +35,8 @@ Center Trends, H2 2024). Who takes megawatts pays less."""
 HOURS_A_YEAR = 8_766
 LEVELS = (0.05, 0.5, 0.95)
 PARTS = 99
+STATED = "stated:"
+"""With this the source of a figure begins that its owner gave, and nobody quoted."""
 NUSD, MILLION, JOULES_A_KWH = 10**9, 10**6, 3.6e6
 
 _Z = NormalDist().inv_cdf(LEVELS[-1])
@@ -126,7 +128,7 @@ def rented(part: Part, among: Iterable[Part] = ()) -> Hourly:
     """By its quotes: the lowest, the typical and the highest are taken as the 5, 50 and 95 % quantiles.
 
     Where only a typical quote is known, its spread is the usual one of those parts of `among` that have all three, and the price is marked
-    as estimated; with none of them it is one number. Raises UnknownFact where no rent is known.
+    as estimated; with none of them it is one number. What an owner stated is no quote, and one number. Raises UnknownFact where no rent is known.
     """
     quotes = part.hourly()
     if quotes.typical is None:
@@ -134,12 +136,15 @@ def rented(part: Part, among: Iterable[Part] = ()) -> Hourly:
             f"no rent of {part.name} is known. State what you pay or were offered with --usd-per-hour (jevons synergy: as a fourth part, :USD), or "
             f"for good:\n{_how_to_give(part)}"
         )
+    source = part.source("price_typical_usd_h")
+    if source.startswith(STATED):
+        return Hourly(usd=exactly(quotes.typical), how=source, source=source)
     down, up = _usual_spread(among)
     low = min(quotes.low if quotes.low is not None else quotes.typical * down, quotes.typical)
     high = max(quotes.high if quotes.high is not None else quotes.typical * up, quotes.typical)
     missing = quotes.low is None or quotes.high is None
     how = "rented, at quotes" + (" of one seller, spread as other parts' are" if missing and (down, up) != (1.0, 1.0) else "")
-    return Hourly(usd=Interval(low, quotes.typical, high), how=how, source=part.source("price_typical_usd_h"), estimated=missing)
+    return Hourly(usd=Interval(low, quotes.typical, high), how=how, source=source, estimated=missing)
 
 
 @dataclass(frozen=True, kw_only=True)
