@@ -1,6 +1,7 @@
 """Five levers from one way of serving to another: all corners by physics, factors that multiply, dollars that sum, what cannot be is named."""
 
 import json
+from dataclasses import replace
 from math import prod
 from xml.etree import ElementTree
 
@@ -74,6 +75,24 @@ def test_factors_multiply_to_the_whole_and_dollars_sum_to_the_fall(found: Synerg
     assert all(factor.low <= factor.mid <= factor.high for factor in (found.whole, *found.factors.values()))
     assert all(cost.low < cost.mid < cost.high for cost in found.costs)
     assert (found.costs[0].mid, found.costs[1].mid) == (found.cost(), found.cost(*LEVERS))
+
+
+def test_what_is_the_same_at_both_ends_has_no_width() -> None:
+    alike = between(FROM, FROM)
+    assert all(alike.factors[lever] == (1.0, 1.0, 1.0) for lever in (HARDWARE, PRECISION, SPARSITY))
+    assert alike.factors[BATCH].low > 1
+    assert quality(*alike.models) == "One model at both ends: what fewer bits lose of its quality is in docs/quantisation.md."
+
+
+def test_a_part_without_neighbours_is_too_slow_before_its_link_is_missing() -> None:
+    alone, model = replace(part("H100-SXM-80GB"), link_gb_s=None), known("llama-3.1-8b")
+    asked = Model(model, precision("bf16", model), cache_precision("bf16")), alone, Load(prompt=100, output=100)
+    assert place(*asked, shipped(), 20.0).on.devices == 1
+    with pytest.raises(UnitCostError, match="cannot be met"):
+        place(*asked, shipped(), 2_000.0)
+    large = known("llama-3.1-70b")
+    with pytest.raises(UnknownFact, match="link bandwidth"):
+        place(Model(large, precision("bf16", large), cache_precision("bf16")), alone, asked[2], shipped(), 20.0)
 
 
 def test_a_mixture_of_experts_pays_by_being_batched(found: Synergy) -> None:

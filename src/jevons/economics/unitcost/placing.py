@@ -80,8 +80,9 @@ def place(
 
 
 def _tells(error: UnitCostError) -> int:
-    """Which of several reasons is most to the point: a figure that is not known, then that it is too slow, then that it does not fit."""
-    return 2 if isinstance(error, UnknownFact) else 0 if isinstance(error, DoesNotFit) else 1
+    """Which of several reasons is most to the point: that it is too slow, then a figure that is not known, then that it does not fit. Where a part
+    without a known link fits one and is too slow, it is not the link that is missing."""
+    return 1 if isinstance(error, UnknownFact) else 0 if isinstance(error, DoesNotFit) else 2
 
 
 def _speed(model: Model, on: System, load: Load, efficiencies: Efficiencies, floor_tok_s: float) -> Speed:

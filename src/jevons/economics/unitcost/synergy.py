@@ -12,8 +12,9 @@ Costs multiply, so the levers' values are shares of a logarithm (`shapley.split`
 beside it (`shapley.shares`), to the nano-dollar. The two need not rank levers alike: a factor of two is the more dollars the earlier it is pulled.
 
 A million output tokens bear the reading of their prompts. Intervals are of draws: the bootstrap of the efficiencies, the same draw in every
-corner; what no efficiency explains, apart for each part with its numbers and model; and each part's price of an hour. Where a corner is put is not
-drawn again. Quality is not held equal: two models are two models, and `scores` says what is known of them.
+corner; what no efficiency explains, apart for each part with its numbers and model; and each part's price of an hour. What is the same at both ends
+has one draw, so that a lever that changes nothing has no width. Where a corner is put is not drawn again. Quality is not held equal: two models
+are two models, and `scores` says what is known of them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -148,6 +149,7 @@ class Synergy(NamedTuple):
             "scores": scores(*self.models),
             "draws": DRAWS,
             "seed": SEED,
+            "estimated": True,
         }
 
 
@@ -213,6 +215,8 @@ def picture(found: Synergy) -> str:
 
 def quality(start: str, end: str) -> str:
     """What is known of it, in a sentence."""
+    if start == end:
+        return "One model at both ends: what fewer bits lose of its quality is in docs/quantisation.md."
     both = [
         f"{benchmark} {of[start]:.3g} and {of[end]:.3g}"
         for benchmark, of in scores(start, end).items()
@@ -257,10 +261,12 @@ def _drawn(
     """Of each draw: the split, the cost in nano-dollars at the start and at the end."""
     rng, found = Random(SEED), []
     fits = efficiencies.draws() or (efficiencies,)
-    systems = {levers: tuple(lever in levers for lever in (HARDWARE, PRECISION, SPARSITY)) for levers in corners}
+    systems = {levers: _system(corner.placed) for levers, corner in corners.items()}
+    same = (start.part.name, start.hourly.usd) == (end.part.name, end.hourly.usd)
     for number in range(DRAWS):
         fit = fits[number % len(fits)]
-        price = {False: start.hourly.usd.at(_chance(rng)), True: end.hourly.usd.at(_chance(rng))}
+        chances = _chance(rng), _chance(rng)
+        price = {False: start.hourly.usd.at(chances[0]), True: end.hourly.usd.at(chances[0 if same else 1])}
         beyond = {system: exp(rng.gauss(0, efficiencies.spread)) for system in sorted(set(systems.values()))}
         cost = {
             levers: _nusd(corner.placed.device_tok_s(fit) * beyond[systems[levers]], price[HARDWARE in levers], utilisation)
@@ -269,6 +275,11 @@ def _drawn(
         logs = {levers: log(nusd) for levers, nusd in cost.items()}
         found.append((split(logs.__getitem__, LEVERS), cost[frozenset()], cost[frozenset(LEVERS)]))
     return found
+
+
+def _system(placed: Placed) -> tuple[str, str, str]:
+    """What shares the error that no efficiency explains."""
+    return placed.on.part.name, placed.model.precision.name, placed.model.arch.name
 
 
 def _chance(rng: Random) -> float:
