@@ -1,6 +1,7 @@
 """`jevons unit-cost`: a prediction from a name, a config.json and a file of weights; a check and a fit of a table; messages."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,12 +20,14 @@ def test_a_prediction(jevons: Run) -> None:
     for words in ("tokens/s a user", "plain roofline", "joules a token", "prompts, kept", "takes the most time", "rented"):
         assert words in shown
     found = jevons(*line, "--json").json
-    assert found["batch"] == found["batch_fits"]
+    assert int(found["batch"]) == found["batch_fits"]
     assert found["device_tok_s"]["low"] < found["device_tok_s"]["value"] < found["device_tok_s"]["high"]
     assert found["cost"]["output_per_million"]["p50_nusd"] > found["cost"]["input_per_million"]["p50_nusd"] > 0
     assert found["answer_per_million"]["p50_nusd"] > found["cost"]["output_per_million"]["p50_nusd"]
     assert (found["prompt"], found["cached"]) == (500, 500)
     assert found["from_parents"] == []
+    assert (found["estimated"], found["utilisation"]) == (True, 0.7)
+    assert found["nusd_per_hour"]["p5"] < found["nusd_per_hour"]["p50"] < found["nusd_per_hour"]["p95"]
 
 
 def test_the_best_batch_above_a_floor(jevons: Run) -> None:
@@ -73,6 +76,8 @@ def test_a_model_as_a_file(jevons: Run, tmp_path: Path) -> None:
         (("no-such-model",), "architecture of 'no-such-model' is not known"),
         (("llama-3.3-70b", "--parallel", "sideways"), "not understood"),
         (("llama-3.1-8b", "--kv", "int3"), "int3"),
+        (("llama-3.1-8b", "--engine", "sglang"), "'sglang' is not one of"),
+        (("llama-3.1-8b", "--parallel", "ep", "--devices", "2"), "has no experts to keep apart"),
         (("llama-3.3-70b",), "What would fit: 2 devices"),
         (("llama-3.1-8b", "--speculative", "lots"), "not DRAFTED:ACCEPTANCE"),
         (("llama-3.1-8b", "--speculative", "3:1.5"), "0 to 1"),
@@ -97,6 +102,16 @@ def test_weights_are_as_their_maker_stores_them(jevons: Run, tmp_path: Path) -> 
     config = tmp_path / "config.json"
     config.write_text(json.dumps({"model_type": "llama", "vocab_size": 1000, **SMALL}))
     assert "in what numbers the weights are stored" in jevons("unit-cost", "predict", str(config), *line).err
+
+
+def test_a_check_asks_for_numpy_once(jevons: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text(table({}, {}))
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    for command in ("check", "fit"):
+        refused = jevons("unit-cost", command, str(file))
+        assert refused.status
+        assert refused.err.count("-m pip install numpy") == 1
 
 
 def test_no_config_but_a_list(jevons: Run, tmp_path: Path) -> None:

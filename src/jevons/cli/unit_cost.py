@@ -49,7 +49,7 @@ def unit_cost() -> None:
 @click.option(
     "--speculative", metavar="DRAFTED:ACCEPTANCE[:MODEL]", help="As 3:0.7, or 4:0.8:llama-3.2-1b with a drafting model."
 )
-@click.option("--engine", default="", metavar="NAME", help="vllm or tensorrt-llm: its overheads. Default: the mean of both.")
+@click.option("--engine", type=click.Choice(("vllm", "tensorrt-llm")), help="Its overheads. Default: the mean of both.")
 @click.option("--usd-per-hour", type=Dollars(), help="Of one device, USD or LOW:TYPICAL:HIGH. Default: the part's quotes.")
 @click.option(
     "--utilisation", type=click.FloatRange(0, 1, min_open=True), help="Share of paid hours in which it works. Default: 0.7."
@@ -69,7 +69,7 @@ def predict(
     output: int,
     cached: float,
     speculative: str | None,
-    engine: str,
+    engine: str | None,
     usd_per_hour: tuple[float, float, float] | None,
     utilisation: float | None,
     json: bool,
@@ -91,13 +91,17 @@ def predict(
         raise click.UsageError("--best needs --floor TOK_S, and chooses the batch itself.")
     arch, precision = _model(model, weights_name)
     on = system(part(part_name, home_path()), devices, parallel)
+    if on.spread and arch.experts is None:
+        raise click.UsageError(
+            f"--parallel {parallel}: {arch.name} has no experts to keep apart; tp cuts its matrices, dp copies them."
+        )
     kept = min(prompt - 1, round(cached * prompt))
     load = Load(prompt - kept, output, kept, batch=batch, speculative=_speculation(speculative))
     kv = cache_precision(kv_name)
     if floor is not None:
-        speed = best_batch(arch, precision, kv, on, load, shipped(), floor, engine)
+        speed = best_batch(arch, precision, kv, on, load, shipped(), floor, engine or "")
     else:
-        speed = serve(arch, precision, kv, on, load, shipped(), engine)
+        speed = serve(arch, precision, kv, on, load, shipped(), engine or "")
     cost = shown.cost(speed, on.part, home_path(), usd_per_hour, utilisation)
     document = shown.document(arch, precision, kv, on, load, speed, cost, shipped())
     show(json, document, lambda: shown.prediction(document))

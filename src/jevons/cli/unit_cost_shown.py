@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from jevons.cli.tables import console, plain
-from jevons.core.money import short_usd
+from jevons.core.money import NUSD_PER_USD, short_usd
 from jevons.economics.unitcost.cost import UTILISATION, Cost, Hourly, Interval, Pace, per_million, rented, stated
 from jevons.economics.unitcost.efficiency import PRIORS, Efficiencies
 from jevons.economics.unitcost.errors import UnknownFact
@@ -30,8 +30,10 @@ WORST = 12
 class Priced:
     """What a prediction costs, or why that is not known."""
 
-    def __init__(self, hourly: Hourly | None, kinds: Cost | None, answer: Cost | None, unknown: str = "") -> None:
-        self.hourly, self.kinds, self.answer, self.unknown = hourly, kinds, answer, unknown
+    def __init__(
+        self, hourly: Hourly | None, kinds: Cost | None, answer: Cost | None, used: float | None = None, unknown: str = ""
+    ) -> None:
+        self.hourly, self.kinds, self.answer, self.used, self.unknown = hourly, kinds, answer, used, unknown
 
 
 def cost(
@@ -41,12 +43,12 @@ def cost(
     try:
         hourly = stated(*usd_per_hour) if usd_per_hour else rented(part, parts(home))
     except UnknownFact as error:
-        return Priced(None, None, None, str(error).splitlines()[0])
+        return Priced(None, None, None, unknown=str(error))
     used = UTILISATION if utilisation is None else utilisation
     cached = _spread(speed, speed.cached_tok_s) if speed.cached_tok_s else None
     kinds = per_million(Pace(_spread(speed, speed.prefill_tok_s), _spread(speed, speed.decode_tok_s), cached), hourly, used)
     whole = _spread(speed, speed.device_tok_s)
-    return Priced(hourly, kinds, per_million(Pace(whole, whole), hourly, used))
+    return Priced(hourly, kinds, per_million(Pace(whole, whole), hourly, used), used)
 
 
 def _spread(speed: Speed, value: float) -> Interval:
@@ -100,7 +102,12 @@ def document(
         "power_w": speed.power_w,
         "joules_per_token": None if joules is None or speed.joules_interval is None else _values(joules, *speed.joules_interval),
         "allin_joules_per_token": None if joules is None or allin is None else joules * allin,
-        "usd_per_hour": None if priced.hourly is None else priced.hourly.how,
+        "hours": None if priced.hourly is None else priced.hourly.how,
+        "nusd_per_hour": None
+        if priced.hourly is None
+        else dict(zip(("p5", "p50", "p95"), (round(value * NUSD_PER_USD) for value in priced.hourly.usd), strict=True)),
+        "utilisation": priced.used,
+        "estimated": True,
         "cost": None if priced.kinds is None else priced.kinds.document(),
         "answer_per_million": None if priced.answer is None else priced.answer.output.document(),
         "price_unknown": priced.unknown,
@@ -158,7 +165,7 @@ def prediction(found: dict[str, Any]) -> None:
         shown = (
             ("unknown", "")
             if value is None
-            else (f"{value['value']:,.{digits}f}", f"{value['low']:,.{digits}f} to {value['high']:,.{digits}f}")
+            else (_digits(value["value"], digits), f"{_digits(value['low'], digits)} to {_digits(value['high'], digits)}")
         )
         table.add_row(name, *shown)
     table.add_row("plain roofline, tokens/s a device", f"{found['plain_roofline_device_tok_s']:,.0f}", "")
@@ -178,6 +185,11 @@ def prediction(found: dict[str, Any]) -> None:
         console.print(Text(line, "yellow"))
 
 
+def _digits(value: float, digits: int) -> str:
+    """With so many decimals, and two significant digits of what is small."""
+    return f"{value:,.{digits}f}" if value >= 10**-digits else f"{value:.2g}"
+
+
 def _dollars(found: dict[str, Any]) -> None:
     if found["cost"] is None:
         console.print(Text(found["price_unknown"], "yellow"))
@@ -190,7 +202,7 @@ def _dollars(found: dict[str, Any]) -> None:
         if value is not None:
             table.add_row(name, short_usd(value["p50_nusd"]), f"{short_usd(value['p5_nusd'])} to {short_usd(value['p95_nusd'])}")
     console.print(table)
-    console.print(f"Hours of devices: {found['usd_per_hour']}.")
+    console.print(f"Hours of devices: {found['hours']}.")
 
 
 _KINDS = (("prompts", "input_per_million"), ("prompts, kept", "cached_per_million"), ("answers", "output_per_million"))

@@ -199,6 +199,7 @@ def test_rows_of_tokens_that_are_read() -> None:
     assert prompts.tok_s == 15220 * 4
     assert answers.load.batch is not None
     assert material([prompts, answers, reading]) == [reading]
+    assert one(power_w_total="1522", weight_precision="FP8 (e4m3)").joules_per_token == pytest.approx(0.1)
     total = one(metric="total_tokens", isl="3000", joules_per_token="0.1")
     assert total.joules_per_token == pytest.approx(0.4)
 

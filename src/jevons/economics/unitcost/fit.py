@@ -8,6 +8,7 @@ number (`weights`): fifty runs of one model say more than one, not fifty times a
 steps with derivatives by differences: 20 parameters, all demands in arrays.
 """
 
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
@@ -53,7 +54,7 @@ def numpy() -> Any:
     try:
         import numpy  # noqa: PLC0415 - no dependency of the core
     except ImportError:
-        raise UnitCostError('fitting needs numpy: pip install "jevons[semantic]"') from None
+        raise UnitCostError(f"a check and a fit need numpy: {sys.executable} -m pip install numpy") from None
     return numpy
 
 

@@ -103,6 +103,7 @@ def _shorter(name: str) -> Iterator[str]:
     while (shorter := _SAID_LAST.sub("", rest)) != rest:
         rest = shorter
         yield _plain(rest)
+    yield _plain(re.sub(r"\bv(?=\d)", "", rest))
 
 
 def _written_out(config: Mapping[str, Any]) -> Mapping[str, Any]:

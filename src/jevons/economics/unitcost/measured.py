@@ -28,7 +28,7 @@ RATES = ("tokens_per_s_total", "tokens_per_s_per_accelerator")
 """One of them is needed too."""
 COLUMNS = (
     "id", *NEEDED, *RATES, "weight_precision", "kv_precision", "n_accelerators", "parallelism", "framework", "scenario",
-    "batch_or_concurrency", "isl", "osl", "joules_per_token",
+    "batch_or_concurrency", "isl", "osl", "power_w_total", "joules_per_token",
 )  # fmt: skip
 METRICS = ("output_tokens", "total_tokens", "input_tokens")
 MADE_IN = {"gpt_oss": "mxfp4"}
@@ -143,6 +143,9 @@ def _point(name: str, row: Mapping[str, str]) -> Point:
         estimated += [said] if said else []
         _noted(row, on, load, devices, estimated)
     tok_s, joules = each * on.devices, _optional(row, "joules_per_token", estimated)
+    watts = _optional(row, "power_w_total", estimated)
+    if joules is None and watts and devices:
+        joules = watts / (each * devices)
     if metric == "total_tokens":
         share = load.output / (load.prompt + load.output)
         tok_s, joules = tok_s * share, joules and joules / share
@@ -156,7 +159,7 @@ def _point(name: str, row: Mapping[str, str]) -> Point:
 
 def _model(row: Mapping[str, str], piece: Part, estimated: list[str]) -> Model:
     arch = known(row["model"])
-    weights = row["weight_precision"]
+    weights = re.sub(r"\s*\(.*\)$", "", row["weight_precision"])
     if weights.lower() in NOTHING_SAID:
         weights = find(row["model"]).stored
         estimated.append(f"weights in {weights}: as their maker stores them")

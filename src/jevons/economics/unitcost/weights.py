@@ -63,6 +63,10 @@ _FORMATS = {
     "bf16": _Format(16, "bf16", _NONE, "as trained"),
     "fp16": _Format(16, "f16", _NONE, "as trained"),
     "fp8": _Format(8, "fp8", _USUAL, f"scales of a tensor or of 128 × 128 weights (.002 bits); {_EXCLUDED}"),
+    "mxfp8": _Format(8.25, "fp8", _USUAL, "8 bits and 8 of scale for 32 weights (OCP Microscaling 1.0)"),
+    "w4a8": _Format(
+        4.15625, "fp8", _USUAL, "weights as int4 has them, unpacked to 8 bits for the product (TensorRT-LLM's W4A8 AWQ)"
+    ),
     "nvfp4": _Format(4.5, "fp4", _USUAL, f"4 bits and 8 of scale for 16 weights; {_EXCLUDED}"),
     "mxfp4": _Format(4.25, "fp4", _USUAL, "4 bits and 8 of scale for 32 weights (OCP Microscaling 1.0)"),
     "int8": _Format(8, "int8", _USUAL, f"a scale for a row; {_EXCLUDED}"),
