@@ -3,6 +3,7 @@
 import html
 import re
 import shlex
+import sys
 import time
 from collections.abc import Iterator
 
@@ -202,6 +203,7 @@ def unharmed(page: Page) -> None:
 
 
 def test_a_missing_extra_is_a_command() -> None:
-    assert "-m pip install numpy" in missing.said(ModuleNotFoundError(name="numpy"))
+    assert f"{sys.executable} -m pip install numpy" in missing.said(ModuleNotFoundError(name="numpy"))
+    assert missing.pip("statsforecast") == f"{sys.executable} -m pip install 'statsforecast>=2'"
     with pytest.raises(ModuleNotFoundError):
         missing.said(ModuleNotFoundError(name="jevons.typo"))

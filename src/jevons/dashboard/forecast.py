@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 MONTHS = (3, 6, 12, 24, 36)
 MONTHS_DEFAULT, MONTHS_MAX = 12, 60
 PER = ("week", "month", "year", "total")
+SEASONS_WEEKS = 3 * 52
+"""Three whole years: from then on AutoETS has a voice, which statsforecast brings."""
 ACCOUNTS_MAX = 20
 """Of each limit: the fullest."""
 
@@ -142,7 +144,8 @@ class ForecastPages:
         if found is None:
             return {"missing": "", "found": None}
         drawn = {"fan": fan.fan(found), "bars": fan.bars(found)}
-        return {"missing": "", "found": found, "seasons": find_spec("statsforecast") is not None, **drawn}
+        lighter = "" if find_spec("statsforecast") or found.weeks < SEASONS_WEEKS else missing.pip("statsforecast")
+        return {"missing": "", "found": found, "lighter": lighter, **drawn}
 
 
 def _asked(request: Request) -> Asked:

@@ -21,5 +21,10 @@ def said(error: Exception) -> str:
     if isinstance(error, ModuleNotFoundError):
         if error.name not in PACKAGES:
             raise error
-        return f"This needs {error.name}. Install it and start again: {sys.executable} -m pip install {PACKAGES[error.name]}"
+        return f"This needs {error.name}. Install it and start again: {pip(error.name)}"
     return str(error)
+
+
+def pip(module: str) -> str:
+    """The command that installs it where this Jevons runs. Raises KeyError for what is not in PACKAGES."""
+    return f"{sys.executable} -m pip install {PACKAGES[module]}"
