@@ -78,42 +78,37 @@ def _draw(file: Path, found: "Energy") -> None:
 
 
 def _table(found: "Energy") -> None:
-    print_ = tables.console.print
     if not found.rows:
-        print_("No call in this time. `jevons bill` shows what is on record.", soft_wrap=True)
+        tables.say("No call in this time. `jevons bill` shows what is on record.")
         return
     table = tables.plain(
         found.by, "calls", "output", "Wh", "5 to 95 %", "gCO2e", "5 to 95 %", "EcoLogits Wh", "its gCO2e", title=None
     )
     for row in [*found.rows, found] if len(found.rows) > 1 else found.rows:
         table.add_row("all" if row is found else row.label or "(not told)", *_cells(row))
-    tables.whole(table)
+    tables.fitting(table, "its gCO2e", "EcoLogits Wh", "output", "calls")
     grams = found.grid_gco2e_per_kwh
-    print_(
-        f"Estimated, all of it. {found.grid}: {grams[0]:.0f} to {grams[2]:.0f} gCO2e/kWh, location-based; use alone, without making the hardware.",
-        soft_wrap=True,
+    tables.say(
+        f"Estimated, all of it. {found.grid}: {grams[0]:.0f} to {grams[2]:.0f} gCO2e/kWh, location-based; use alone, without making the hardware."
     )
     _others(found)
     for missing in found.unknown:
-        print_(
-            f"Unknown: {missing.model}, {count(missing.calls, 'call')}, {count(missing.tokens, 'token')}, in no sum. {missing.why}",
-            markup=False,
-            soft_wrap=True,
+        tables.say(
+            f"Unknown: {missing.model}, {count(missing.calls, 'call')}, {count(missing.tokens, 'token')}, in no sum. {missing.why}"
         )
 
 
 def _others(found: "Energy") -> None:
     from jevons.economics.energy.beside import MISSING
 
-    print_ = tables.console.print
     if found.ecologits is None:
-        print_(f"{MISSING}.", markup=False, soft_wrap=True)
+        tables.say(f"{MISSING}.")
     elif found.ecologits_calls:
         total = _span(found.ecologits_gco2e_total_low, found.ecologits_gco2e_total_high)
         part = "all" if found.ecologits_calls == found.calls else f"{found.ecologits_calls:,} of {found.calls:,}"
-        print_(f"EcoLogits {found.ecologits} has {part} calls; with making the hardware it says {total} gCO2e.", soft_wrap=True)
+        tables.say(f"EcoLogits {found.ecologits} has {part} calls; with making the hardware it says {total} gCO2e.")
     else:
-        print_(f"EcoLogits {found.ecologits} has none of these models.", soft_wrap=True)
+        tables.say(f"EcoLogits {found.ecologits} has none of these models.")
 
 
 def _cells(row: "Row") -> list[str]:
@@ -156,9 +151,11 @@ def _grids(json: bool) -> None:
 
     def table() -> None:
         shown = tables.plain("grid", "gCO2e/kWh", "5 to 95 %", "where", "source", title=None)
+        for text in shown.columns[3:]:
+            text.justify = "left"
         for one in grids():
             low, middle, high = one.g_per_kwh
             shown.add_row(one.name, f"{middle:.0f}", f"{low:.0f} to {high:.0f}", one.label, one.source)
-        tables.whole(shown)
+        tables.fitting(shown, "source")
 
     show(json, document, table)

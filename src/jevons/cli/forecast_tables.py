@@ -2,9 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from rich.text import Text
-
-from jevons.cli.tables import console, plain, whole
+from jevons.cli.tables import fitting, plain, say
 from jevons.core.money import short_usd
 
 if TYPE_CHECKING:
@@ -17,7 +15,7 @@ UNITS = ((10**12, " T"), (10**9, " B"), (10**6, " M"))
 
 def forecast(found: "Forecast") -> None:
     for note in found.notes:
-        _say(note)
+        say(note)
     _fan(found)
     _segments(found)
     _prices(found)
@@ -27,9 +25,7 @@ def forecast(found: "Forecast") -> None:
     if found.scenarios:
         _scenarios(found)
     _budgets(found)
-    _say(
-        f"\n{found.paths:,} paths, seed {found.seed}. Priors with their sources: --json, or economics/data/forecast_priors.toml."
-    )
+    say(f"\n{found.paths:,} paths, seed {found.seed}. Priors with their sources: --json, or economics/data/forecast_priors.toml.")
 
 
 def _fan(found: "Forecast") -> None:
@@ -44,7 +40,7 @@ def _fan(found: "Forecast") -> None:
         )  # fmt: skip
     total = found.total_nusd
     table.add_row(f"{len(found.months) - 1} months", short_usd(total.p50), *_bands(total), _tokens(found.total_tokens.p50), "")
-    whole(table)
+    fitting(table, "95 %", "history", "50 %", "tokens")
 
 
 def _bands(of: "Fan") -> tuple[str, str, str]:
@@ -63,7 +59,7 @@ def _segments(found: "Forecast") -> None:
             one.name, short_usd(one.nusd_a_month), _figure(one.tasks_a_day), _figure(one.steps_a_task), f"{one.tokens_a_step:,.0f}",
             f"{100 * one.cached_share:.0f} %", f"{one.weeks:g}", f"{short_usd(one.final_nusd.p10)} … {short_usd(one.final_nusd.p90)}",
         )  # fmt: skip
-    whole(table)
+    fitting(table, "weeks", "cached", "tokens/step", "steps/task", "tasks/day")
 
 
 def _prices(found: "Forecast") -> None:
@@ -74,12 +70,12 @@ def _prices(found: "Forecast") -> None:
             one.tier, f"{one.changes_a_line_and_year:.1f} a line", f"× {one.drift_a_year:.2f}", f"{100 * one.chronology_weight:.0f} %",
             short_usd(one.floor_input_nusd_per_mtok), short_usd(one.floor_output_nusd_per_mtok),
         )  # fmt: skip
-    whole(table)
+    fitting(table, "chronology", "changes a year")
     for least in (least for least in found.floors if least.of.endswith("worked out")):
         amounts = short_usd(least.input_nusd_per_mtok), short_usd(least.output_nusd_per_mtok)
-        _say(f"Floor of {least.model}: {amounts[0]} in, {amounts[1]} out ({least.of}).")
+        say(f"Floor of {least.model}: {amounts[0]} in, {amounts[1]} out ({least.of}).")
     for change in found.announced:
-        _say(
+        say(
             f"Announced for {change.date}: {change.model} × {change.input_factor:g} in, × {change.output_factor:g} out ({change.source})."
         )
 
@@ -95,7 +91,7 @@ def _slopes(found: "Forecast") -> None:
     for one in found.slopes:
         what = "one per cent more steps a task" if one.lever == "steps" else one.what
         table.add_row(one.lever, _signed(one.nusd_per_point), what)
-    whole(table)
+    fitting(table)
 
 
 def _levers(found: "Forecast") -> None:
@@ -111,7 +107,7 @@ def _levers(found: "Forecast") -> None:
             _signed(change.p50),
             f"{_signed(change.p10)} … {_signed(change.p90)}",
         )
-    whole(table)
+    fitting(table, "80 % of the change", "with it")
 
 
 def _scenarios(found: "Forecast") -> None:
@@ -132,18 +128,18 @@ def _scenarios(found: "Forecast") -> None:
             f"{one.break_even_passed_on:.{TIMES_DIGITS}g} × at {100 * one.pass_through:.0f} %", f"{one.break_even_to_come:.{TIMES_DIGITS}g} ×",
             short_usd(one.total_nusd.p50),
         )  # fmt: skip
-    whole(table)
+    fitting(table, "until", "if partly passed on", "still to come")
     for one in found.scenarios:
         if one.tokens_per_task and one.bill_factor:
             (low, high), (least, most) = one.tokens_per_task, one.bill_factor
-            _say(
+            say(
                 f"{one.name}: with {low:g} to {high:g} times the tokens per task the bill is {least:g} to {most:g} times today's, before tasks grow."
             )
 
 
 def _budgets(found: "Forecast") -> None:
     if not found.exhaustion:
-        _say("\nNo budget in money is set for a week or longer: `--budget 500` tries one, `jevons limits set` makes one.")
+        say("\nNo budget in money is set for a week or longer: `--budget 500` tries one, `jevons limits set` makes one.")
         return
     title = "\nBudgets: by when they are used up with so much probability (— = not before the last month ends)"
     table = plain("budget", "of", "limit", "so far", "10 %", "50 %", "90 %", "ever", "this window", "the next", title=title)
@@ -153,7 +149,7 @@ def _budgets(found: "Forecast") -> None:
             one.name, one.subject, f"{short_usd(one.limit_nusd)}/{one.per}", short_usd(one.posted_nusd), *_days(one),
             f"{100 * one.probability:.0f} %", *[*windows, "", ""][:2],
         )  # fmt: skip
-    whole(table)
+    fitting(table, "the next", "of", "10 %", "so far", "90 %")
 
 
 def _window(of: "Within") -> str:
@@ -178,7 +174,3 @@ def _tokens(number: int) -> str:
 
 def _signed(nusd: int) -> str:
     return f"{'+' if nusd > 0 else ''}{short_usd(nusd)}"
-
-
-def _say(text: str) -> None:
-    console.print(Text(text), soft_wrap=True)

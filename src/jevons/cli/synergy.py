@@ -70,11 +70,10 @@ def _table(found: "Synergy") -> None:
     from jevons.economics.unitcost.synergy import LEVERS, quality
     from jevons.economics.unitcost.synergy_picture import times
 
-    say = tables.console.print
+    say = tables.say
     task = found.task
     say(
-        f"A million output tokens, each request {task.prompt:,} in and {task.output:,} out, at least {task.floor_tok_s:g} tokens/s for each user:",
-        soft_wrap=True,
+        f"A million output tokens, each request {task.prompt:,} in and {task.output:,} out, at least {task.floor_tok_s:g} tokens/s for each user:"
     )
     ends = tables.plain("", "devices", "at once", "tokens/s, user", "tokens/s, device", "$ per million", "90 %", title=None)
     for end, cost, levers in ((found.start, found.costs[0], ()), (found.end, found.costs[1], LEVERS)):
@@ -83,7 +82,7 @@ def _table(found: "Synergy") -> None:
             f"{placed.model.name}, {100 * end.cached:.0f} % cached", f"{placed.on.devices} x {end.part.name}", f"{placed.speed.batch:,.0f}",
             f"{placed.speed.user_tok_s:,.0f}", f"{placed.speed.device_tok_s:,.0f}", short_usd(cost.mid), f"{short_usd(cost.low)} to {short_usd(cost.high)}",
         )  # fmt: skip
-    tables.whole(ends)
+    tables.fitting(ends, "at once", "tokens/s, device", "tokens/s, user")
     whole = found.cost() - found.cost(*LEVERS)
     say(f"In all ÷ {found.whole.mid:.1f}, {found.whole.low:.1f} to {found.whole.high:.1f}.")
     shares = tables.plain(
@@ -101,12 +100,11 @@ def _table(found: "Synergy") -> None:
             share,
             *pairs,
         )
-    tables.whole(shares)
-    say("The first column multiplies to the whole; so do all factors by themselves and of pairs together.", soft_wrap=True)
-    say(quality(*found.models), soft_wrap=True)
+    tables.fitting(shares, *(f"with {lever}" for lever in reversed(LEVERS[1:])), "share of dollars", "by itself")
+    say("The first column multiplies to the whole; so do all factors by themselves and of pairs together.")
+    say(quality(*found.models))
     for end in (found.start, found.end):
         said = ", estimated" if end.hourly.estimated else ""
         say(
-            f"{end.part.name}: ${end.hourly.usd.mid:.2f}/h ({end.hourly.usd.low:.2f} to {end.hourly.usd.high:.2f}), {end.hourly.how}{said}.",
-            soft_wrap=True,
+            f"{end.part.name}: ${end.hourly.usd.mid:.2f}/h ({end.hourly.usd.low:.2f} to {end.hourly.usd.high:.2f}), {end.hourly.how}{said}."
         )

@@ -3,10 +3,10 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.measure import Measurement
-from rich.table import Table
-from rich.text import Text
+from rich.table import Column, Table
+from rich.text import Text, TextType
 
 from jevons.cli.doctor import Finding, count
 from jevons.core.money import format_usd
@@ -15,6 +15,8 @@ from jevons.meter.cost import DatedPrice
 console = Console(highlight=False)
 WIDTH_MAX = 1_000
 """Characters of a line that is not cut short."""
+TEXT_WIDTH = 20
+"""Characters that a column of text keeps at a narrow terminal; the rest wraps."""
 MARKS = {"good": "[green]✓[/]", "bad": "[red]✗[/]", "note": "[yellow]•[/]"}
 
 
@@ -119,8 +121,44 @@ def findings(found: list[Finding]) -> None:
 
 def whole(table: Table) -> None:
     """Print a table with nothing cut short, however narrow the terminal: names in it are there to be copied."""
-    wanted = Measurement.get(console, console.options.update(width=WIDTH_MAX), table).maximum
-    Console(highlight=False, width=max(console.width, wanted)).print(table)
+    Console(highlight=False, width=max(console.width, _wanted(table).maximum)).print(table)
+
+
+def fitting(table: Table, *least: str) -> None:
+    """Print a table no wider than the terminal: texts and headers wrap, then columns go, of the headers `least` one after the other.
+
+    A figure is never cut. What is left out is said; --json has it. Into a pipe or a file goes all of it, on whole lines.
+    """
+    if not console.is_terminal or _wanted(table).maximum <= console.width:
+        whole(table)
+        return
+    for column in table.columns:
+        if column.justify == "right":
+            column.width = max(_wanted(column.header).minimum, *(_wanted(cell).maximum for cell in column.cells), 1)
+        else:
+            column.min_width = min(TEXT_WIDTH, max(_wanted(cell).maximum for cell in (column.header, *column.cells)))
+            column.overflow = "fold"
+    left_out = []
+    for header in least:
+        if _wanted(table).minimum <= console.width:
+            break
+        if any(column.header == header for column in table.columns):
+            left_out.append(header)
+            rows, table = table.rows, _Plain(*(column for column in table.columns if column.header != header), title=table.title)
+            table.rows = rows
+    console.print(table)
+    if left_out:
+        say(f"No room here for: {'; '.join(left_out)} (--json has all).")
+
+
+def _wanted(shown: RenderableType) -> Measurement:
+    """Its least and its whole width, at a terminal as wide as need be."""
+    return Measurement.get(console, console.options.update(width=WIDTH_MAX), shown)
+
+
+def say(text: str | Text) -> None:
+    """A sentence, which is no markup: wrapped at a terminal, one line elsewhere."""
+    console.print(Text(text) if isinstance(text, str) else text, soft_wrap=not console.is_terminal)
 
 
 def printable(text: str) -> str:
@@ -131,12 +169,15 @@ def printable(text: str) -> str:
 class _Plain(Table):
     """Its cells are text, no markup: an agent may be called "[/x]"."""
 
+    def __init__(self, *columns: Column, title: TextType | None) -> None:
+        super().__init__(*columns, title=title, title_justify="left", box=None, pad_edge=False, header_style="dim")
+
     def add_row(self, *cells: Any, **settings: Any) -> None:
         super().add_row(*[Text(printable(cell)) if isinstance(cell, str) else cell for cell in cells], **settings)
 
 
 def plain(first: str, *columns: str, title: str | None) -> Table:
-    table = _Plain(title=title, title_justify="left", box=None, pad_edge=False, header_style="dim")
+    table = _Plain(title=title)
     table.add_column(first)
     texts = {"key", "agent", "model", "how", "begins", "made"}
     for column in columns:
