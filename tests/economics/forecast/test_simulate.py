@@ -88,6 +88,16 @@ def test_use_that_stood_still_for_long_is_held_for_longer(tmp_path: Path) -> Non
     assert float(np.median(volume[:, 51])) == pytest.approx(exp(log(1.5) * 52 / 112), rel=0.1)  # the prior has 52 parts of 112
 
 
+def test_what_grew_for_a_year_goes_on_to_grow(tmp_path: Path) -> None:
+    weeks = [range(NOW - 7 * (52 - week), NOW - 7 * (51 - week)) for week in range(52)]
+    write(tmp_path / "ledger.db", [work for n, days in enumerate(weeks, 10) for work in runs(days, "a", "x", SONNET, a_day=n)])
+    found = history(tmp_path / "ledger.db", TODAY)
+    assert found is not None
+    pace = log(61 / 10) * 364 / 357  # a year
+    expected = (pace + log(1.5)) / 2  # at 52 weeks of 52, its own pace and the prior's have halves
+    assert float(np.median(np.log(drawn(found).volume[0, :, 51]))) == pytest.approx(expected, rel=0.25)
+
+
 def test_the_same_seed_draws_the_same_and_another_does_not(past: History, usual: Paths) -> None:
     one, same, other = usual, drawn(past), drawn(past, seed=7)
     assert np.array_equal(one.volume, same.volume) and not np.array_equal(one.volume, other.volume)

@@ -39,6 +39,10 @@ FACTOR_MAX = 1e4
 """Of one quantity against today: more is arithmetic, no forecast."""
 PAIRS_MIN = 12
 """Weeks that two segments must have in common before their correlation is counted."""
+WALK_MIN = 0.03
+"""Of the variance of changes: of the stillest of the levels of data/series_prior.toml."""
+SLOPE_OF_WALK = 6 / 5
+"""Variance of the least-squares slope of a random walk over n steps: 6/5 of a step's, over n."""
 QUANTITIES = ("tasks", "depth", "size")
 
 
@@ -198,8 +202,8 @@ def _factors(values: Sequence[float], growth: Growth, scatter: Scatter, history:
     years = weeks * WEEK_DAYS / DAYS_A_YEAR
     seen = max(len(values) * weeks_each, 1 / WEEK_DAYS)
     recent = min(seen, 4.0)
-    past = _of_history(values, ahead, weeks_each)
-    begins = 0.0 if past is None else float(np.interp(0.0, past[0], past[1][0]))
+    past = _of_history(values, growth, ahead, weeks_each)
+    begins = 0.0 if past is None else float(np.interp(0.0, past[0], past[1][0])) - growth.mean_log * years[0]
     prior = (
         begins + growth.mean_log * years + place * np.sqrt((growth.sd_log * years) ** 2 + _scatter(values, scatter) ** 2 / recent)
     )
@@ -231,10 +235,18 @@ def _scatter(values: Sequence[float], prior: Scatter) -> float:
     return float(np.sqrt((np.sum(changes**2) / 2 + worth * prior.week**2) / (len(changes) + worth)))
 
 
-def _of_history(values: Sequence[float], ahead: Calendar, weeks_each: float) -> tuple[Array, Array] | None:
-    """(z of each node, log of quantile against today's level [period, node]); None where history is too short for a forecast."""
+def _of_history(values: Sequence[float], growth: Growth, ahead: Calendar, weeks_each: float) -> tuple[Array, Array] | None:
+    """(z of each node, log of quantile against today's level [period, node]); None where history is too short for a forecast.
+
+    The blend damps its trends towards none. So it sees the values without their steady growth, which is put back: what it damps towards is the
+    growth of all of history, as far as that is told from its scatter, and the prior's beyond.
+    """
+    back: Array = (len(values) - 0.5 - np.arange(len(values), dtype=np.float64)) * (weeks_each * WEEK_DAYS / DAYS_A_YEAR)
+    seen = np.array(values, dtype=np.float64)
+    steady = _steady(seen, back, growth)
+    still = seen * np.exp(steady * back)
     try:
-        found = blend.forecast(values, ahead.periods, LEVELS, season=12 if weeks_each > 1 else None)
+        found = blend.forecast(still.tolist(), ahead.periods, LEVELS, season=12 if weeks_each > 1 else None)
     except blend.TooShort:
         return None
     level = float(np.mean(values[-max(1, round(4 / weeks_each)) :]))
@@ -242,12 +254,31 @@ def _of_history(values: Sequence[float], ahead: Calendar, weeks_each: float) -> 
         return None
     normal = NormalDist()
     nodes = np.array([normal.inv_cdf(p) for p in found.probabilities])
-    logs = np.log(np.maximum(found.values / level, 1 / FACTOR_MAX))
+    years = np.array(ahead.middle_weeks()) * WEEK_DAYS / DAYS_A_YEAR
+    logs = np.log(np.maximum(found.values / level, 1 / FACTOR_MAX)) + steady * years[:, None]
     # Beyond the last node: straight on, as far as anybody draws.
     slope_low = (logs[:, 1] - logs[:, 0]) / (nodes[1] - nodes[0])
     slope_high = (logs[:, -1] - logs[:, -2]) / (nodes[-1] - nodes[-2])
     low, high = logs[:, 0] - slope_low * (Z_MAX + nodes[0]), logs[:, -1] + slope_high * (Z_MAX - nodes[-1])
     return np.concatenate([[-Z_MAX], nodes, [Z_MAX]]), np.column_stack([low, logs, high])
+
+
+def _steady(values: Array, back: Array, growth: Growth) -> float:
+    """ln of the factor a year: the slope of logarithms, pooled with the prior's by their variances. That of the slope has what is noise and what
+    is walk in the changes (their covariance with the next is minus the noise's), the walk at the least a part of `WALK_MIN`."""
+    there = values > 0
+    count = int(there.sum())
+    if count < blend.FEWEST:
+        return growth.mean_log
+    logs, times = np.log(values[there]), -back[there]
+    apart = times - times.mean()
+    slope = float(apart @ logs / (apart @ apart))
+    changes = np.diff(logs) - slope * np.diff(times)
+    square, beside = float(changes @ changes) / len(changes), float(changes[1:] @ changes[:-1]) / len(changes)
+    walk = float(np.clip(square + 2 * beside, WALK_MIN * square, square))
+    variance = (square - walk) / 2 / float(apart @ apart) + SLOPE_OF_WALK * walk * count / float(times[-1] - times[0]) ** 2
+    own = growth.sd_log**2 / (growth.sd_log**2 + variance)
+    return own * slope + (1 - own) * growth.mean_log
 
 
 def _price_steps(rng: np.random.Generator, pace: Pace, followed: float, paths: int, ahead: Calendar) -> Array:
