@@ -5,25 +5,35 @@ compute-bound at the same work (Williams et al. 2009: the ridge of the roofline)
 and dark by the viewer's preference, readable aloud. Does not know: where the figures are from.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
-from math import ceil, floor, log10
+from math import ceil, floor, hypot, log10
 from typing import NamedTuple
 
 from jevons.economics.unitcost.machine import NAME
 from jevons.economics.unitcost.part import THROUGHPUT, Part
 from jevons.economics.waterfall import STYLE, WIDTH
 
-HEIGHT, TOP, BOTTOM, LEFT, RIGHT = 640, 74, 42, 58, 34
-LETTER, LINE = 6.6, 13.0
-"""Width and height of a name's letters, about: names keep off each other."""
-OFFS = (0, 8, 16, 26, 38, 52)
-NEAR = 9.0
+HEIGHT, TOP, BOTTOM, LEFT, RIGHT = 760, 74, 42, 58, 34
+LETTER, NARROW, LINE = 7.6, 4.4, 13.0
+"""Width of a name's letters, of what is between them, and height, about: names keep off each other."""
+POINT, GAP = 6.0, 8.0
+"""Half of the room that a point takes; from its middle to a name beside it."""
+OFFS = (0, 8, 16, 26, 38, 52, 68, 86, 106, 130)
+NEAR = 12.0
 """How far off a name may stand; from where on it is tied to its point."""
+WAYS = (
+    *((1, 0), (-1, 0), (0, -1), (0, 1), (1, -1), (-1, -1), (1, 1), (-1, 1)),
+    *((1, -0.5), (-1, -0.5), (1, 0.5), (-1, 0.5), (0.4, -1), (-0.4, -1), (0.4, 1), (-0.4, 1)),
+)
+"""To which side of its point a name may stand, in units of how far off: across and down. The best first."""
+STEP = 5.0
+"""Between the places of a tie that are looked at."""
 ROOFS = (1, 10, 100, 1_000, 10_000)
 """FLOP per byte of the lines across."""
 CLASSES = {"gpu": "k1", "consumer gpu": "k2", "soc": "k2", "tpu": "k3", "asic": "k3", "wafer": "k3", "cpu": "k0"}
-LEGEND = (("k1", "GPU"), ("k3", "TPU, ASIC"), ("k2", "on desks"), ("k0", "processor"), ("k1 open", "announced"))
+OPEN = "k1 open"
+LEGEND = (("k1", "GPU"), ("k3", "TPU, ASIC"), ("k2", "on desks"), ("k0", "processor"), (OPEN, "announced"))
 ROOF_STYLE = """
 .roof .grid{stroke:#e6e8eb}.roof .equal{stroke:#b9bec6;stroke-dasharray:3 4}.roof text.part{font-size:11px}
 .roof .k0{fill:#24262b;stroke:#24262b}.roof .k1{fill:#3b6fb5;stroke:#3b6fb5}.roof .k2{fill:#c4532d;stroke:#c4532d}
@@ -38,6 +48,22 @@ class _Point(NamedTuple):
     part: Part
     gb_s: float
     tflops: float
+
+
+_Box = tuple[float, float, float, float]
+"""Left, top, right, bottom."""
+
+
+class _Place(NamedTuple):
+    """Where a name stands."""
+
+    box: _Box
+    ends: bool
+    """At the right of its box, beside its point; else it begins at the left."""
+    near: tuple[float, float]
+    """The end of its tie."""
+    tied: bool
+    tie: list[_Box]
 
 
 class _Scale(NamedTuple):
@@ -56,7 +82,7 @@ class _Scale(NamedTuple):
 
 
 def picture(parts: Sequence[Part], precision: str = "bf16") -> str:
-    """Parts whose throughput in `precision` and whose bandwidth are known; the others are named below. `precision`: see THROUGHPUT."""
+    """Parts whose throughput in `precision` and whose bandwidth are known; how many are not is said. `precision`: see THROUGHPUT."""
     points = [
         _Point(part, part.bandwidth_gb_s, rate)
         for part in parts
@@ -66,6 +92,7 @@ def picture(parts: Sequence[Part], precision: str = "bf16") -> str:
     title = f"What parts compute and what they read, {precision}"
     across = "dashed: FLOP for a byte read, above which a part computes and below which it waits"
     labelled = 'role="img" aria-labelledby="roof-title roof-desc"'
+    places = _places_of(points, scale)
     return "".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" class="waterfall roof" viewBox="0 0 {WIDTH} {HEIGHT}" {labelled}>',
@@ -73,13 +100,19 @@ def picture(parts: Sequence[Part], precision: str = "bf16") -> str:
             f'<desc id="roof-desc">{escape(_aloud(points))}</desc>',
             f"<style>{STYLE}{ROOF_STYLE}</style>",
             f'<text class="head" x="0" y="20">{escape(title)}</text>',
-            f'<text class="quiet" x="0" y="39">{escape(across)}; {len(points)} of {len(parts)} parts</text>',
-            *_legend(),
+            f'<text class="quiet" x="0" y="39">{escape(across)}</text>',
+            *_legend(points),
+            f'<text class="quiet end" x="{WIDTH}" y="59">{escape(_counted(len(parts), len(points), len(places)))}</text>',
             *_grid(scale),
-            *_marks(points, scale),
+            *_marks(points, scale, places),
             "</svg>",
         ]
     )
+
+
+def _counted(parts: int, drawn: int, named: int) -> str:
+    unknown = f"; of {parts - drawn} a figure is unknown" if parts > drawn else ""
+    return f"{drawn} of {parts} parts{unknown}" + (f"; {drawn - named} points without room for a name" if drawn > named else "")
 
 
 def _scale(points: Sequence[_Point]) -> _Scale:
@@ -90,11 +123,18 @@ def _scale(points: Sequence[_Point]) -> _Scale:
     return _Scale(left, max(left + 1, ceil(max(wide))), low, max(low + 1, ceil(max(tall))))
 
 
-def _legend() -> Iterator[str]:
+def _legend(points: Sequence[_Point]) -> Iterator[str]:
+    """Of what is drawn."""
+    there = {_style(point.part) for point in points}
     x = 4.0
     for style, name in LEGEND:
-        yield f'<circle class="{style}" cx="{x}" cy="55" r="4"/><text class="quiet" x="{x + 9}" y="59">{name}</text>'
-        x += 26 + len(name) * 7
+        if style in there or (style == OPEN and any(found.endswith(" open") for found in there)):
+            yield f'<circle class="{style}" cx="{x}" cy="55" r="4"/><text class="quiet" x="{x + 9}" y="59">{name}</text>'
+            x += 26 + len(name) * 7
+
+
+def _style(part: Part) -> str:
+    return CLASSES[part.kind] + (" open" if part.status == "announced" else "")
 
 
 def _grid(scale: _Scale) -> Iterator[str]:
@@ -107,7 +147,7 @@ def _grid(scale: _Scale) -> Iterator[str]:
         y = scale.y(10.0**decade)
         yield f'<path class="grid" d="M{LEFT} {y}H{right}"/>'
         yield f'<text class="quiet end" x="{LEFT - 6}" y="{y + 4}">{_short(10.0**decade * 1e12)}</text>'
-    yield f'<text class="quiet" x="{LEFT}" y="{HEIGHT - 8}">across: memory bandwidth; upwards: dense operations a second; unknown of the rest</text>'
+    yield f'<text class="quiet" x="{LEFT}" y="{HEIGHT - 8}">across: memory bandwidth; upwards: dense operations a second</text>'
     for roof in ROOFS:
         line = _equal(scale, roof)
         if line:
@@ -124,41 +164,74 @@ def _equal(scale: _Scale, roof: float) -> tuple[float, float, float, float] | No
     return scale.x(first), scale.y(first * roof / 1e3), scale.x(last), scale.y(last * roof / 1e3)
 
 
-def _marks(points: Sequence[_Point], scale: _Scale) -> Iterator[str]:
-    """Each part's point and its name, this machine's first; a name without room beside its point stands off, tied to it by a line."""
-    taken = [_box(scale.x(p.gb_s) - 4, scale.y(p.tflops) - 4, 8, 8) for p in points]
-    for point in sorted(points, key=lambda p: p.part.name != NAME):
+def _marks(points: Sequence[_Point], scale: _Scale, places: Mapping[str, _Place]) -> Iterator[str]:
+    """Each part's point, and its name where there is room; one that stands off is tied to its point by a line."""
+    for point in points:
         x, y, part = scale.x(point.gb_s), scale.y(point.tflops), point.part
-        kind = CLASSES[part.kind] + (" open" if part.status == "announced" else "")
         said = f"{part.name}: {_short(point.tflops * 1e12)}FLOP/s, {_short(point.gb_s * 1e9)}B/s, {point.tflops / point.gb_s * 1e3:,.0f} FLOP/byte"
-        yield f'<circle class="{kind}" cx="{x}" cy="{y}" r="4"><title>{escape(said)}</title></circle>'
-        name = part.name.partition(" (")[0]
-        box = next((box for box in _places(x, y, len(name) * LETTER) if not any(_meet(box, other) for other in taken)), None)
-        if box is None:
+        yield f'<circle class="{_style(part)}" cx="{x}" cy="{y}" r="4"><title>{escape(said)}</title></circle>'
+        place = places.get(part.name)
+        if place is None:
             continue
-        taken.append(box)
-        near = (round(min(max(x, box[0]), box[2]), 1), round(min(max(y, box[1] + 2), box[3] - 1), 1))
-        if abs(near[0] - x) + abs(near[1] - y) > NEAR:
-            yield f'<path class="tie {CLASSES[part.kind]}" d="M{x} {y}L{near[0]} {near[1]}"/>'
+        if place.tied:
+            yield f'<path class="tie {CLASSES[part.kind]}" d="M{x} {y}L{place.near[0]} {place.near[1]}"/>'
         strong = " strong" if part.name == NAME else ""
-        yield f'<text class="part {kind}{strong}" x="{round(box[0] + 1, 1)}" y="{round(box[1] + 11, 1)}">{escape(name)}</text>'
+        at = f'x="{round(place.box[2], 1)}"' if place.ends else f'x="{round(place.box[0], 1)}"'
+        style = f"part {_style(part)}{strong}{' end' if place.ends else ''}"
+        yield f'<text class="{style}" {at} y="{round(place.box[1] + 11, 1)}">{escape(_called(part))}</text>'
 
 
-def _places(x: float, y: float, wide: float) -> Iterator[tuple[float, float, float, float]]:
-    """Boxes for a name, the best first: right, left, above, below its point, then farther and farther off; all within the picture."""
+def _called(part: Part) -> str:
+    return part.name.partition(" (")[0]
+
+
+def _places_of(points: Sequence[_Point], scale: _Scale) -> dict[str, _Place]:
+    """Part -> where its name stands: off other names, points and ties. This machine has the first choice, then what can be rented."""
+    dots = {p.part.name: (scale.x(p.gb_s), scale.y(p.tflops)) for p in points}
+    taken = {name: _box(x - POINT, y - POINT, 2 * POINT, 2 * POINT) for name, (x, y) in dots.items()}
+    ties: list[_Box] = []
+    found: dict[str, _Place] = {}
+    for point in sorted(points, key=lambda p: (p.part.name != NAME, p.part.price_typical_usd_h is None)):
+        name = point.part.name
+        for place in _places(*dots[name], _wide(_called(point.part))):
+            others = [box for who, box in taken.items() if who != name or not place.tied]
+            if not any(_meet(one, other) for one in (place.box, *place.tie) for other in (*others, *ties)):
+                found[name] = place
+                taken[f"name of {name}"] = place.box
+                ties += place.tie
+                break
+    return found
+
+
+def _wide(name: str) -> float:
+    return sum(NARROW if letter in " -.+i1lI" else LETTER for letter in name)
+
+
+def _places(x: float, y: float, wide: float) -> Iterator[_Place]:
+    """Where a name may stand, the best first: right, left, above, below its point, then farther off; all within the picture."""
     for off in OFFS:
-        for across, upwards in ((1, 0), (-1, 0), (0, -1), (0, 1), (1, -1), (-1, -1), (1, 1), (-1, 1)):
-            left = x + across * (6 + off) - (wide if across < 0 else 0 if across else wide / 2)
-            top = y - LINE / 2 + upwards * (LINE / 2 + 5 + off)
+        for across, upwards in WAYS:
+            left = x + across * (GAP + off) - (wide if across < 0 else 0 if across else wide / 2)
+            top = y - LINE / 2 + upwards * (LINE / 2 + GAP + off)
             if left > LEFT and left + wide < WIDTH and TOP + 22 < top < HEIGHT - BOTTOM - LINE:
-                yield _box(left, top, wide, LINE)
+                box = _box(left, top, wide, LINE)
+                near = (round(min(max(x, box[0]), box[2]), 1), round(min(max(y, box[1] + 2), box[3] - 1), 1))
+                tied = hypot(near[0] - x, near[1] - y) > NEAR
+                yield _Place(box, across < 0, near, tied, _steps((x, y), near) if tied else [])
 
 
-def _box(left: float, top: float, wide: float, tall: float) -> tuple[float, float, float, float]:
+def _steps(start: tuple[float, float], end: tuple[float, float]) -> list[_Box]:
+    """Small boxes along a tie, but for its beginning: points may lie on each other."""
+    long = hypot(end[0] - start[0], end[1] - start[1])
+    along = [(2 * POINT + STEP * at) / long for at in range(ceil((long - 2 * POINT) / STEP))]
+    return [_box(start[0] + (end[0] - start[0]) * t - 1, start[1] + (end[1] - start[1]) * t - 1, 2, 2) for t in along]
+
+
+def _box(left: float, top: float, wide: float, tall: float) -> _Box:
     return left, top, left + wide, top + tall
 
 
-def _meet(one: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> bool:
+def _meet(one: _Box, other: _Box) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
