@@ -104,6 +104,13 @@ def test_a_busy_machine_is_said_to_be_one(load: float | None, said: bool) -> Non
     assert ("others were at work" in crowded(load, 2)) == said
 
 
+def test_a_calibration_beside_other_work_is_said_to_be_one(jevons: Run, calibrated: Path) -> None:
+    assert "others were at work" not in jevons("hw", "local", str(DENSE)).out
+    kept = json.loads((calibrated / FILE).read_text())
+    (calibrated / FILE).write_text(json.dumps(kept | {"load": 4096.0}))
+    assert "others were at work" in jevons("hw", "local", str(DENSE)).out
+
+
 def test_calibrating_measures_the_file_and_keeps_what_it_found(jevons: Run, home: Path) -> None:
     try:
         find()

@@ -55,7 +55,6 @@ def calibrate(model: Path | None, threads: int | None, quick: bool, json: bool) 
     from jevons.engine.native import package
     from jevons.engine.native.apart import apart
     from jevons.engine.rates.calibrate import calibrate as measure
-    from jevons.engine.settings import usable_cores
 
     served, load = _served(model, threads), hw_shown.waiting()
     package.find()
@@ -93,8 +92,6 @@ def calibrate(model: Path | None, threads: int | None, quick: bool, json: bool) 
         _table(document)
         parts = ", ".join(f"{_phase(point)} {point.observed_s / point.predicted_s:.2f}" for point in points)
         tables.console.print(f"Observed : predicted by the operations alone: {parts}; taken: {rates.factor:.2f}.", soft_wrap=True)
-        if others := hw_shown.crowded(load, usable_cores()):
-            tables.console.print(others, soft_wrap=True)
         tables.console.print(f"Wrote {document['file']}.", markup=False, soft_wrap=True)
 
     show(json, document, people)
@@ -304,6 +301,9 @@ def _document(model: "LocalModel", path: Path, saved: "Calibration") -> dict[str
 
 
 def _table(document: dict[str, Any]) -> None:
+    from jevons.cli import hw_shown
+    from jevons.engine.settings import usable_cores
+
     tables.console.print(
         f"{document['model']}: tokens a second predicted, {document['threads']} thread(s), back end {document['back_end']}, "
         f"measured {document['measured']}",
@@ -316,6 +316,8 @@ def _table(document: dict[str, Any]) -> None:
         together = "a token each of 1 conversation" if batch == "1" else f"of {batch} together"
         table.add_row(together, *(f"{rate:,.1f}" for rate in rates))
     tables.console.print(table)
+    if others := hw_shown.crowded(document["load"], usable_cores()):
+        tables.console.print(others, soft_wrap=True)
 
 
 def _phase(point: Any) -> str:
