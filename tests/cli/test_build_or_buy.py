@@ -49,6 +49,7 @@ def test_a_month_bought_and_built(jevons: Run, used: Path, tmp_path: Path) -> No
     assert ElementTree.parse(tmp_path / "cross.svg").getroot().tag.endswith("svg")
     said = jevons(*ASK, "--agent", "codex", "--of", "sm*", "--usd-per-hour", "2", "--purchase-usd", "30000").out
     assert "H100-SXM-80GB, rented" in said and "is not the models" in said and "$1,461.00" in said and "bought at $30,000" in said
+    assert "gpt-oss-120b in mxfp4, 1 x H100-SXM-80GB, up to" in said
 
 
 def test_this_machine_with_the_model_that_it_serves(jevons: Run, used: Path) -> None:
@@ -70,6 +71,9 @@ def test_what_is_missing_is_said_to_whom_can_give_it(jevons: Run, used: Path, tm
         (("--of", "claude*"), "No call with tokens in the last 30 days is of that agent or model"),
         (("--usd-per-hour", "cheap"), "LOW:TYPICAL:HIGH"),
         (("--usd-per-hour", "3:2:1"), "low ≤ typical ≤ high"),
+        (("--floor", "nan"), "'nan' is no number"),
+        (("--purchase-usd", "inf"), "'inf' is no number"),
+        (("--usd-per-hour", "1:inf:inf"), "finite"),
         (("--key", "nobody"), "There is no key 'nobody'"),
         (("--precision", "bf17"), "bf17"),
         (("--floor", "5000"), "cannot be met"),

@@ -222,8 +222,11 @@ def test_what_does_not_fit_or_is_too_slow_ends_it(work: Workload) -> None:
 def test_the_picture_shows_lines_steps_and_crossings(work: Workload, book: PriceBook) -> None:
     found = compared(work, book=book)
     svg = ElementTree.fromstring(picture(found))
+    drawn = [one for one in found.crossings if one.tokens is not None and one.buy != "api_caches"]
     circles = [element for element in svg.iter() if element.tag.endswith("circle")]
-    assert len(circles) == sum(one.tokens is not None and one.buy != "api_caches" for one in found.crossings)
+    rings = [element for element in svg.iter() if "a4.5" in element.get("d", "")]
+    assert (len(circles), len(rings)) == (sum(one.stays for one in drawn), sum(not one.stays for one in drawn))
+    assert circles and rings  # list price for good; the host only until the next device
     text = " ".join("".join(element.itertext()) for element in svg.iter() if element.tag.endswith(("text", "desc")))
     assert volume(work.tokens_a_month) in text and "H100-SXM-80GB, rented" in text
     unbuilt = compared(work, rented=MISSING, owned=MISSING)

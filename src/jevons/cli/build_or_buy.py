@@ -8,7 +8,7 @@ import click
 from rich.text import Text
 
 from jevons.cli import tables
-from jevons.cli.options import NewFile, as_json, check_key, show
+from jevons.cli.options import NewFile, Real, as_json, check_key, show
 from jevons.config import home_path
 from jevons.core.money import short_usd
 from jevons.ledger.errors import LedgerError
@@ -48,19 +48,15 @@ class Dollars(click.ParamType["tuple[float, float, float]"]):
 @click.option("--key", help="Only this key's calls.")
 @click.option("--agent", help="Only this agent's.")
 @click.option("--of", "of_model", metavar="PATTERN", help="Only calls of models that match, as 'anthropic/*' or 'gpt-5*'.")
-@click.option(
-    "--floor", type=click.FloatRange(0, 10_000), default=20.0, show_default=True, help="Tokens/s that each user sees at least."
-)
+@click.option("--floor", type=Real(0, 10_000), default=20.0, show_default=True, help="Tokens/s that each user sees at least.")
 @click.option(
     "--usd-per-hour", type=Dollars(), help="Rent of one device, USD or LOW:TYPICAL:HIGH. Default: quotes of the catalogue."
 )
-@click.option("--purchase-usd", type=click.FloatRange(0, min_open=True), help="Price of one device with its share of the server.")
-@click.option("--years", type=click.FloatRange(0.5, 20), default=4.0, show_default=True, help="Over which it is written off.")
-@click.option("--electricity", type=click.FloatRange(0, 10), default=0.08, show_default=True, help="$/kWh.")
-@click.option(
-    "--pue", type=click.FloatRange(1, 5), default=1.2, show_default=True, help="Power of the building over its computers'."
-)
-@click.option("--busiest-over-mean", "uneven", type=click.FloatRange(1, 1_000), help="Default: as the ledger's hours have it.")
+@click.option("--purchase-usd", type=Real(0, min_open=True), help="Price of one device with its share of the server.")
+@click.option("--years", type=Real(0.5, 20), default=4.0, show_default=True, help="Over which it is written off.")
+@click.option("--electricity", type=Real(0, 10), default=0.08, show_default=True, help="$/kWh.")
+@click.option("--pue", type=Real(1, 5), default=1.2, show_default=True, help="Power of the building over its computers'.")
+@click.option("--busiest-over-mean", "uneven", type=Real(1, 1_000), help="Default: as the ledger's hours have it.")
 @click.option("--svg", type=NewFile(), help="Write the picture.")
 @as_json
 def build_or_buy(
@@ -150,6 +146,8 @@ def _table(found: "Comparison") -> None:
         )  # fmt: skip
     tables.fitting(table, "busy", "a million", "tokens/s, user", "devices")
     _crossings(found)
+    model, speed = found.placed.model, found.placed.speed
+    say(f"A replica: {model.name}, {on.devices} x {on.part.name}, up to {speed.batch:,.0f} requests at once.")
     for way in found.ways:
         say(f"{way.title}: {way.says}.")
     if found.electricity is not None:
@@ -170,7 +168,7 @@ def _table(found: "Comparison") -> None:
 def _crossings(found: "Comparison") -> None:
     if not found.crossings:
         return
-    table = tables.plain("cheaper from, tokens a month", "", "90 %", "times now", "never", "for good from", title="")
+    table = tables.plain("first cheaper at, tokens a month", "", "90 %", "times now", "never", "for good from", title="")
     for one in found.crossings:
         table.add_row(
             f"{found.way(one.build).title}, against {found.way(one.buy).title}", *_volumes(one, found.work.tokens_a_month)

@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Callable
 from datetime import UTC, datetime
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,16 @@ class Amount(click.ParamType["int | str"]):
         except ValueError:
             self.fail(f"{text!r} is not an amount; write for example 5, 0.25 or 20000", param, ctx)
         return int(text) if text.isdecimal() else text
+
+
+class Real(click.FloatRange):
+    """A finite number of a range; click's own lets nan pass."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = super().convert(value, param, ctx)
+        if not isfinite(number):
+            self.fail(f"{value!r} is no number", param, ctx)
+        return number
 
 
 class Day(click.ParamType[int]):

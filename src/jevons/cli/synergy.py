@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from jevons.cli import tables
-from jevons.cli.options import NewFile, as_json, show
+from jevons.cli.options import NewFile, Real, as_json, show
 from jevons.config import home_path
 from jevons.core.money import short_usd
 
@@ -24,13 +24,9 @@ WAY = "MODEL:PRECISION:PART[:USD]"
     "--prompt", type=click.IntRange(1, 10**7), default=8_192, show_default=True, help="Tokens of a prompt, cached ones too."
 )
 @click.option("--output", type=click.IntRange(1, 10**6), default=512, show_default=True, help="Tokens of an answer.")
-@click.option(
-    "--cached", type=click.FloatRange(0, 1, max_open=True), default=0.8, show_default=True, help="Share of prompts, at the end."
-)
+@click.option("--cached", type=Real(0, 1, max_open=True), default=0.8, show_default=True, help="Share of prompts, at the end.")
 @click.option("--batch", type=click.IntRange(1, 4_096), default=8, show_default=True, help="Requests at once, at the start.")
-@click.option(
-    "--floor", type=click.FloatRange(0, 10_000), default=20.0, show_default=True, help="Tokens/s that each user sees at least."
-)
+@click.option("--floor", type=Real(0, 10_000), default=20.0, show_default=True, help="Tokens/s that each user sees at least.")
 @click.option("--svg", type=NewFile(), help="Write the picture.")
 @as_json
 def synergy(
@@ -68,7 +64,7 @@ def synergy(
 
 def _table(found: "Synergy") -> None:
     from jevons.economics.unitcost.synergy import LEVERS, quality
-    from jevons.economics.unitcost.synergy_picture import times
+    from jevons.economics.unitcost.synergy_picture import spread, times
 
     say = tables.say
     task = found.task
@@ -95,7 +91,7 @@ def _table(found: "Synergy") -> None:
         shares.add_row(
             lever,
             times(found.split.values[lever]),
-            f"÷ {factor.low:.2f} to {factor.high:.2f}",
+            spread(factor.low, factor.high),
             times(found.split.own[lever]),
             share,
             *pairs,

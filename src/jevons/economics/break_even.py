@@ -71,6 +71,11 @@ class BreakEven(NamedTuple):
     for_good: float | None
     """From here on it stays cheaper, whatever the next replica costs."""
 
+    @property
+    def stays(self) -> bool:
+        """Building is cheaper from the first crossing on, whatever the next replica costs."""
+        return self.tokens is not None and self.for_good is not None and self.for_good <= self.tokens.mid * (1 + 1e-9)
+
     def document(self) -> dict[str, Any]:
         """For --json; a volume that is never reached is null."""
         low, mid, high = self.tokens or (inf, inf, inf)

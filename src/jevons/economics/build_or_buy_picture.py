@@ -9,6 +9,7 @@ from math import ceil, floor, log10
 from typing import NamedTuple
 
 from jevons.core.money import short_usd
+from jevons.economics.break_even import BreakEven
 from jevons.economics.build_or_buy import Comparison, Way
 from jevons.economics.chart import LINES_STYLE
 from jevons.economics.waterfall import STYLE, WIDTH
@@ -20,6 +21,7 @@ POINTS = 400
 DECADES_MAX = 12
 ORDER = ("api_billed", "api_list", "api_open", "rented", "owned", "here")
 """Of lines, and so their colours; `api_caches` lies on `api_billed` or near it."""
+CIRCLES = "Circles: from here on building is cheaper. Open ones: at first, but the next device makes it dearer again."
 UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 
 
@@ -95,7 +97,7 @@ def _grid(scale: _Scale) -> Iterator[str]:
         x = scale.x(10.0**power)
         yield f'<path class="grid" d="M{x} {TOP}V{HEIGHT - BOTTOM}"/>'
         yield f'<text class="quiet" text-anchor="middle" x="{x}" y="{HEIGHT - BOTTOM + 18}">{volume(10.0**power)}</text>'
-    yield f'<text class="quiet" x="{LEFT}" y="{HEIGHT - 12}">Circles: from here on building is cheaper.</text>'
+    yield f'<text class="quiet" x="{LEFT}" y="{HEIGHT - 12}">{CIRCLES}</text>'
 
 
 def _dollars(power: int) -> str:
@@ -120,10 +122,25 @@ def _crossings(scale: _Scale, found: Comparison, ways: Sequence[Way]) -> Iterato
             continue
         cost = found.way(one.buy).at(one.tokens.mid)
         if cost and scale.left <= log10(one.tokens.mid) <= scale.right and scale.low <= log10(cost) <= scale.high:
-            said = f"{found.way(one.build).title} is cheaper than {found.way(one.buy).title} from {volume(one.tokens.mid)} tokens a month on"
-            yield (
-                f'<circle class="s{places[one.build]}" cx="{scale.x(one.tokens.mid)}" cy="{scale.y(cost)}" r="4.5"><title>{escape(said)}</title></circle>'
-            )
+            x, y, colour = scale.x(one.tokens.mid), scale.y(cost), f"s{places[one.build]}"
+            said = f"<title>{escape(_said(found, one))}</title>"
+            if one.stays:
+                yield f'<circle class="{colour}" cx="{x}" cy="{y}" r="4.5">{said}</circle>'
+            else:
+                yield f'<path class="line {colour}" d="M{x - 4.5} {y}a4.5 4.5 0 1 0 9 0a4.5 4.5 0 1 0 -9 0">{said}</path>'
+
+
+def _said(found: Comparison, one: BreakEven) -> str:
+    """A crossing in words."""
+    ways = f"{found.way(one.build).title} against {found.way(one.buy).title}"
+    if one.tokens is None:
+        return f"{ways} never"
+    good = "never" if one.for_good is None else f"from {volume(one.for_good)}"
+    return (
+        f"{ways} from {volume(one.tokens.mid)} tokens a month on"
+        if one.stays
+        else f"{ways} first at {volume(one.tokens.mid)}, for good {good}"
+    )
 
 
 def _names(scale: _Scale, ways: Sequence[Way]) -> Iterator[str]:
@@ -148,9 +165,5 @@ def _cut(title: str) -> str:
 def _aloud(found: Comparison, ways: Sequence[Way]) -> str:
     today = found.work.tokens_a_month
     now = "; ".join(f"{way.title} {short_usd(round(way.at(today) or 0))}" for way in ways)
-    crossings = "; ".join(
-        f"{found.way(one.build).title} against {found.way(one.buy).title} "
-        + ("never" if one.tokens is None else f"from {volume(one.tokens.mid)} tokens on")
-        for one in found.crossings
-    )
+    crossings = "; ".join(_said(found, one) for one in found.crossings)
     return f"Now, {volume(today)} tokens a month: {now}. Cheaper: {crossings or 'nothing to compare'}."

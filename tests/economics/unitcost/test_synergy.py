@@ -30,7 +30,7 @@ from jevons.economics.unitcost.synergy import (
     scores,
     synergy,
 )
-from jevons.economics.unitcost.synergy_picture import times
+from jevons.economics.unitcost.synergy_picture import LEGEND, spread, times
 from jevons.economics.unitcost.weights import cache_precision, precision
 
 
@@ -166,4 +166,5 @@ def test_the_picture_says_what_the_figures_say(found: Synergy) -> None:
         assert times(found.split.values[lever]) in text and times(found.split.own[lever]) in text
     assert all(times(value) in text for value in found.split.pairs.values())
     assert "Quality is not held equal" in text
+    assert LEGEND in text and spread(1.5, 20.0) == "1.50 to 20.0" and spread(0.5, 2.5) == "× 2.00 to ÷ 2.50"
     assert (times(-0.6931471805599453), times(0.0953101798043249), times(-6.0)) == ("÷ 2.00", "× 1.10", "÷ 403")

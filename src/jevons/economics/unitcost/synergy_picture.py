@@ -17,6 +17,7 @@ from jevons.core.money import short_usd
 from jevons.economics.waterfall import STYLE, WIDTH
 
 LEFT, RIGHT, ROW, TOP, CELL = 180, 206, 34, 72, 92
+LEGEND = "Full bars: by itself. Pale: what it does more together with others. Outlined: what others have done already."
 MOST = log(4)
 """Interactions of this factor and more have the full colour."""
 FALL_STYLE = """
@@ -50,7 +51,8 @@ def picture(fall: Fall) -> str:
     names = list(fall.values)
     axis = _Axis.over(fall)
     below = TOP + ROW * (len(names) + 2) + 30
-    height = below + 56 + 24 * len(names) + 18 * len(fall.notes) + 16
+    notes = [LEGEND, *fall.notes]
+    height = below + 56 + 24 * len(names) + 18 * len(notes) + 16
     return "".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" class="waterfall fall" viewBox="0 0 {WIDTH} {height}" role="img"',
@@ -67,7 +69,7 @@ def picture(fall: Fall) -> str:
             *_matrix(fall, below),
             *(
                 f'<text class="quiet" x="0" y="{below + 56 + 24 * len(names) + 18 * place + 10}">{escape(note)}</text>'
-                for place, note in enumerate(fall.notes)
+                for place, note in enumerate(notes)
             ),
             "</svg>",
         ]
@@ -77,6 +79,11 @@ def picture(fall: Fall) -> str:
 def times(value: float) -> str:
     """A logarithm as what it does to the cost: "÷ 2.5" or "× 1.2"."""
     return f"{'÷' if value < 0 else '×'} {_digits(exp(abs(value)))}"
+
+
+def spread(low: float, high: float) -> str:
+    """A range of what a cost is divided by: "1.2 to 3.4", and with signs where it may rise."""
+    return f"{_digits(low)} to {_digits(high)}" if low >= 1 else f"{times(-log(low))} to {times(-log(high))}"
 
 
 def _digits(factor: float) -> str:
@@ -119,7 +126,7 @@ def _bars(fall: Fall, axis: _Axis) -> Iterator[str]:
         yield _lever(name, axis, y, level, own, value)
         low, high = fall.ranges[name]
         yield f'<text class="strong" x="{WIDTH - RIGHT + 12}" y="{y + 20}">{times(value)}</text>'
-        yield f'<text class="quiet" x="{WIDTH - RIGHT + 72}" y="{y + 20}">{_digits(low)} to {_digits(high)}</text>'
+        yield f'<text class="quiet" x="{WIDTH - RIGHT + 72}" y="{y + 20}">{spread(low, high)}</text>'
         share = f"{100 * fall.shares_nusd[name] / whole:.0f} %" if whole else ""
         yield f'<text class="end" x="{WIDTH}" y="{y + 20}">{share}</text></g>'
         level += value
@@ -170,9 +177,7 @@ def _matrix(fall: Fall, y: int) -> Iterator[str]:
 def _cell(value: float, x: int, y: int, *, strong: bool) -> str:
     colour, depth = "helps" if value < 0 else "takes", min(1.0, abs(value) / MOST) * 0.45
     fill = (
-        ""
-        if strong
-        else f'<rect class="{colour}" opacity="{depth:.2f}" x="{x}" y="{y}" width="{CELL - 4}" height="21" rx="2"/>'
+        "" if strong else f'<rect class="{colour}" opacity="{depth:.2f}" x="{x}" y="{y}" width="{CELL - 4}" height="21" rx="2"/>'
     )
     return (
         f'{fill}<rect class="box" x="{x}" y="{y}" width="{CELL - 4}" height="21" rx="2"/>'
