@@ -7,6 +7,7 @@ from pathlib import Path
 from jevons.core.entry import first_id_of_ms
 from jevons.core.price import Line
 from jevons.core.usage import Usage
+from jevons.economics.forecast.document import Forecast
 from jevons.ledger.ops import Op, Opened, Posted
 from jevons.ledger.sqlite import SqliteStore
 from tests.cli.conftest import Run
@@ -79,7 +80,8 @@ def test_nothing_to_continue_is_said(jevons: Run, home: Path) -> None:
     assert missing.status == 1 and "There is no ledger" in missing.err
     assert not jevons("keys", "create", "ci").status
     assert "Nothing is on record before today" in jevons("forecast").out
-    assert jevons("forecast", *QUICK, "--json").json["months"] == []
+    document = jevons("forecast", *QUICK, "--json").json
+    assert document["months"] == [] and set(Forecast.__struct_fields__) == set(document) and document["total_nusd"] is None
 
 
 def test_what_cannot_be_read_is_one_line(jevons: Run, home: Path) -> None:
@@ -92,6 +94,13 @@ def test_what_cannot_be_read_is_one_line(jevons: Run, home: Path) -> None:
     ):
         done = jevons("forecast", *QUICK, *arguments)
         assert done.status == 1 and said in done.err and "Traceback" not in done.err
+    for arguments, said in (
+        (("--budget", "0"), "more than nothing"),
+        (("--budget", "-5"), "more than nothing"),
+        (("--per", "week"), "--budget 500"),
+    ):
+        done = jevons("forecast", *QUICK, *arguments)
+        assert done.status == 2 and said in done.err
 
 
 def test_what_is_announced_and_what_a_model_costs_to_make_is_said(jevons: Run, home: Path) -> None:

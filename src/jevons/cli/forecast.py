@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, cast, get_origin
 
 import click
 import msgspec
@@ -39,9 +39,7 @@ NOTHING = "Nothing is on record before today, so there is nothing to continue. `
 @click.option(
     "--budget", "budget_nusd", type=Dollars(), help="A budget for all that is on record; limits are looked at without asking."
 )
-@click.option(
-    "--per", type=click.Choice(["week", "month", "year", "total"]), default="month", show_default=True, help="Of --budget."
-)
+@click.option("--per", type=click.Choice(["week", "month", "year", "total"]), help="Of --budget.  [default: month]")
 @click.option("--cost", type=click.Choice(["billed", "list"]), help="Default: billed; list where nothing was billed.")
 @click.option("--paths", type=click.IntRange(PATHS_MIN, PATHS_MAX), default=2_000, show_default=True)
 @click.option("--seed", type=click.IntRange(0), default=1865, show_default=True)
@@ -49,7 +47,7 @@ NOTHING = "Nothing is on record before today, so there is nothing to continue. `
 @click.option("--levers-svg", type=NewFile(), help="Write what the levers do.")
 @as_json
 def forecast(
-    months: int, levers: tuple[str, ...], scenarios: tuple[str, ...], budget_nusd: int | None, per: str, cost: str | None, paths: int,
+    months: int, levers: tuple[str, ...], scenarios: tuple[str, ...], budget_nusd: int | None, per: str | None, cost: str | None, paths: int,
     seed: int, svg: Path | None, levers_svg: Path | None, json: bool,
 ) -> None:  # fmt: skip
     """Where the bill goes, by history as far as it is long, and by stated priors beyond. Every figure of it is an estimate.
@@ -59,20 +57,26 @@ def forecast(
     Example: jevons forecast --lever cache=+20 --lever route=30% --budget 500
     """
     from jevons.cli import forecast_tables as tables
+    from jevons.economics.forecast.document import Forecast
     from jevons.economics.forecast.priors import priors
     from jevons.economics.forecast.report import Own
     from jevons.economics.forecast.report import forecast as work_out
     from jevons.meter.pricebook import open_book
 
+    if budget_nusd is not None and budget_nusd <= 0:
+        raise click.BadParameter("A budget is more than nothing; write dollars, as 500 or 49.90.", param_hint="--budget")
+    if per is not None and budget_nusd is None:
+        raise click.UsageError("--per is of a budget: --budget 500 --per week.")
     home = Home(home_path())
     wanted = [name for name in scenarios if name != "none"] if scenarios else list(priors().scenario)
     found = work_out(
         home.ledger, months, today=datetime.now(UTC).date(), book=open_book(home.path), standing=_standing(home),
-        budget=None if budget_nusd is None else Own(budget_nusd, cast("Per", per)), levers=levers, scenarios=wanted,
+        budget=None if budget_nusd is None else Own(budget_nusd, cast("Per", per or "month")), levers=levers, scenarios=wanted,
         cost=cast("Cost | None", cost), paths=paths, seed=seed,
     )  # fmt: skip
     if found is None:
-        show(json, {"estimated": True, "months": [], "notes": [NOTHING]}, lambda: click.echo(NOTHING))
+        empty = {field.name: [] if get_origin(field.type) is tuple else None for field in msgspec.structs.fields(Forecast)}
+        show(json, {**empty, "estimated": True, "notes": [NOTHING]}, lambda: click.echo(NOTHING))
         return
     show(json, msgspec.to_builtins(found), lambda: tables.forecast(found))
     _draw(found, svg, levers_svg)

@@ -89,8 +89,9 @@ def _slopes(found: "Forecast") -> None:
     )
     table.columns[2].justify = "left"
     for one in found.slopes:
-        what = "one per cent more steps a task" if one.lever == "steps" else one.what
-        table.add_row(one.lever, _signed(one.nusd_per_point), what)
+        fewer = one.lever == "steps"  # each as it saves
+        what = "one per cent fewer steps a task" if fewer else one.what
+        table.add_row(one.lever, _signed(-one.nusd_per_point if fewer else one.nusd_per_point), what)
     fitting(table)
 
 

@@ -106,10 +106,23 @@ def test_what_is_dearer_is_not_routed_to_but_may_be_swapped_for(past: History) -
 
 
 @pytest.mark.parametrize(
-    "text", ["", "cache", "cache=much", "cache=nan", "route=130%", "steps=0", "steps=2.5", "swap=a", "swap=:b", "park=1"]
+    "text",
+    [
+        "",
+        "cache",
+        "cache=much",
+        "cache=nan",
+        "route=130%",
+        "steps=0",
+        f"steps={'9' * 400}",
+        "steps=2.5",
+        "swap=a",
+        "swap=:b",
+        "park=1",
+    ],
 )
 def test_what_is_no_lever_is_told_how_to_write_one(text: str) -> None:
-    with pytest.raises(UnitCostError, match="cache=\\+20, route=30%"):
+    with pytest.raises(UnitCostError, match="cache=\\+20 \\(-100 to 100\\), route=30%"):
         parse(text)
 
 

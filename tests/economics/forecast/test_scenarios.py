@@ -46,7 +46,7 @@ def test_one_of_your_own() -> None:
             "cost=0.5,by=2020-01-01",
             "cost=0.5,by=soon",
         ),
-        *(f"cost=0.5,by=2027-01-01,{more}" for more in ("pass=2", "depth=6:2", "luck=1", "from=2028-01-01")),
+        *(f"cost=0.5,by=2027-01-01,{more}" for more in ("pass=2", "depth=6:2", "luck=1", "depth=1:inf", "from=2028-01-01")),
     ],
 )
 def test_what_cannot_be_read_is_told_how_to_write_one(text: str) -> None:

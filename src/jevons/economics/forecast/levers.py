@@ -27,7 +27,7 @@ from jevons.meter.lineages import lineage_of
 
 Name = Literal["cache", "route", "steps", "swap"]
 NAMES = ("cache", "route", "steps", "swap")
-SYNTAX = "write cache=+20, route=30%, route=30%:MODEL, steps=50 or swap=MODEL_A:MODEL_B"
+SYNTAX = "write cache=+20 (-100 to 100), route=30% (0 to 100), route=30%:MODEL, steps=50 (from 1) or swap=MODEL_A:MODEL_B"
 
 
 class Target(NamedTuple):
@@ -97,7 +97,7 @@ def parse(text: str) -> Pull:
             old, colon, new = value.partition(":")
             if old and colon and new:
                 return Pull("swap", text, 1.0, old, new)
-    except ValueError:
+    except (ValueError, OverflowError):
         pass
     raise UnitCostError(f"{text!r} is no lever; {SYNTAX}.")
 
@@ -173,7 +173,7 @@ def slopes(parts: Sequence[Part], targets: Targets) -> list[Slope]:
 
 def swap_slope(pull: Pull, parts: Sequence[Part], targets: Targets) -> Slope:
     target = targets(pull.new)
-    old = [part for part in parts if fnmatchcase(part.model, pull.old)]
+    old = [part for part in parts if fnmatchcase(part.model, pull.old) and part.model != target.model]
     gain = sum(bill(_at(part, target).terms) - bill(part.terms) for part in old)
     return Slope("swap", gain, f"a share of the steps of {pull.old} goes to {target.model}")
 

@@ -15,7 +15,8 @@ from jevons.economics.unitcost.errors import UnitCostError
 SYNTAX = "cost=0.5,by=2027-12-31 and, if you like, from=2026-12-01, depth=2:6, pass=0.5"
 
 
-COST_MAX = 100.0
+COST_MIN, COST_MAX = 1e-6, 100.0
+DEPTH_MAX = 1e4
 
 
 class BreakEven(NamedTuple):
@@ -51,7 +52,7 @@ def scenario(text: str, priors: Priors, today: date) -> Scenario:
     except (ValueError, KeyError):
         raise UnitCostError(f"The scenario {text!r} cannot be read; write {SYNTAX}.") from None
     passed_on = 1.0 if found.pass_through is None else found.pass_through
-    if fields or found.by <= max(found.since, today) or not 0 < found.unit_cost <= COST_MAX or not 0 <= passed_on <= 1:
+    if fields or found.by <= max(found.since, today) or not COST_MIN <= found.unit_cost <= COST_MAX or not 0 <= passed_on <= 1:
         unknown = f"nothing is called {', '.join(fields)}; " if fields else ""
         raise UnitCostError(
             f"The scenario {text!r} makes no sense ({unknown}it ends in the future, cost is above 0, pass from 0 to 1); write {SYNTAX}."
@@ -88,6 +89,6 @@ def _share(text: str) -> float:
 def _range(text: str) -> tuple[float, float]:
     low, colon, high = text.partition(":")
     found = float(low), float(high if colon else low)
-    if not 0 < found[0] <= found[1]:
+    if not 0 < found[0] <= found[1] <= DEPTH_MAX:
         raise ValueError
     return found
