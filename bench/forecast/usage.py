@@ -151,11 +151,14 @@ def openrouter(path: Path) -> Iterator[Usage]:
 
 
 def measures(row: Mapping[str, str]) -> dict[str, float]:
-    """Dollars at list price (cached tokens are a part of the prompt's; without a price of their own they cost as input), tokens, requests."""
+    """Dollars at list price (cached tokens are a part of the prompt's; without a price of their own they cost as input), tokens, requests.
+
+    A row whose cached tokens are more than its prompt's does not split them: it has no bill.
+    """
     prompt, cached, completion = (float(row[f"{kind}_tokens"] or 0) for kind in ("prompt", "cached", "completion"))
     rate, output = float(row["input_usd_per_mtok"] or 0), float(row["output_usd_per_mtok"] or 0)
     cached_rate = float(row["cached_input_usd_per_mtok"] or rate)
-    usd = ((prompt - cached) * rate + cached * cached_rate + completion * output) / 1e6
+    usd = ((prompt - cached) * rate + cached * cached_rate + completion * output) / 1e6 if cached <= prompt else 0.0
     return {"bill": usd, "tokens": float(row["total_tokens"] or 0), "requests": float(row["requests"] or 0)}
 
 
