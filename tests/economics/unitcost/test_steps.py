@@ -1,10 +1,11 @@
 """Times of a step: what adds up, what overlaps, what divides among devices; what is not known is said."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
-from jevons.economics.unitcost.efficiency import PEAK, shipped
+from jevons.economics.unitcost.efficiency import PEAK, TILES, shipped
 from jevons.economics.unitcost.errors import UnitCostError, UnknownFact
 from jevons.economics.unitcost.hardware import part
 from jevons.economics.unitcost.known import known
@@ -19,6 +20,17 @@ BF16 = cache_precision("bf16")
 def step(model: str, on: System, weights: str = "bf16", batch: float = 8, **more: float) -> Demand:
     arch = known(model)
     return demand(arch, precision(weights, arch), BF16, on, batch=batch, contexts=(1000,), **more)  # type: ignore[arg-type]
+
+
+def test_a_processors_tiles_reach_less_of_their_peak() -> None:
+    """Of those that a data sheet speaks of; one that was measured states what it reaches."""
+    sheet = part("Xeon 6787P")
+    told = step("llama-3.1-8b", System(sheet))
+    here = step("llama-3.1-8b", System(replace(sheet, sources={"spec": "measured here on a day"})))
+    rates = shipped().rates()
+    assert time(told, rates).compute_s == pytest.approx(time(here, rates).compute_s / TILES)
+    assert time(told, PEAK) == time(here, PEAK)
+    assert step("llama-3.1-8b", System(part("EPYC 9755"))).tiles == step("llama-3.1-8b", System(H100)).tiles == 0
 
 
 def test_one_sequence_reads_every_weight_once() -> None:

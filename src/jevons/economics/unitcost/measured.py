@@ -289,4 +289,7 @@ def _load(row: Mapping[str, str], reads: bool, estimated: list[str]) -> Load:
         )
     lengths = max(1, round(prompt)), max(1, round(output))
     offline = engine(row["framework"]) == "tensorrt-llm" and "offline max" in row["scenario"]
-    return Load(*lengths, batch=_number(row, "batch_or_concurrency"), requests=unsaid.RUNS.get(lengths) if offline else None)
+    batch = _number(row, "batch_or_concurrency")
+    if batch is None and re.search(r"mlperf.*single\W?stream", row["scenario"], re.IGNORECASE):
+        batch = 1.0
+    return Load(*lengths, batch=batch, requests=unsaid.RUNS.get(lengths) if offline else None)

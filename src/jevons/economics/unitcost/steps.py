@@ -127,6 +127,8 @@ class Demand:
     """1 = sending goes before or after computing, 0 = it goes meanwhile."""
     sequences: float
     """That one group's scheduler looks after in a step."""
+    tiles: float = 0.0
+    """1 = products are made in a processor's tiles (AMX), 0 = elsewhere."""
 
 
 class StepTime(NamedTuple):
@@ -147,11 +149,12 @@ class StepTime(NamedTuple):
 
 def time(demand: Demand, rates: "Rates") -> StepTime:
     """A demand at the rates that an engine reaches."""
-    dense = sum(seconds / rates.dense[label] for label, seconds in demand.dense.items())
+    reached = 1 - demand.tiles * (1 - rates.tiles)
+    dense = sum(seconds / rates.dense[label] for label, seconds in demand.dense.items()) / reached
     taken = _fewer(demand.choice, demand.pool, rates.skew)
     padded = {label: seconds + rates.tile * taken * demand.padding[label] for label, seconds in demand.experts.items()}
-    experts = sum(seconds / rates.experts[label] for label, seconds in padded.items())
-    attention = demand.attention / rates.attention + demand.looking / rates.looking
+    experts = sum(seconds / rates.experts[label] for label, seconds in padded.items()) / reached
+    attention = (demand.attention / rates.attention + demand.looking / rates.looking) / reached
     dense_read, experts_read = demand.dense_read / rates.read, taken * demand.experts_read / rates.experts_read
     cache, passed = demand.cache / rates.cache, demand.passed / rates.read
     network = demand.sent / rates.link + demand.messages * rates.message_s
@@ -253,7 +256,15 @@ def demand(
         max(work.matrices for _, work in works),
         0.0 if on.hides else 1.0,
         (batch + prompts) / on.data,
+        1.0 if _tiled(on.part) else 0.0,
     )
+
+
+def _tiled(part: Part) -> bool:
+    """A processor by its data sheet, whose 16-bit peak is of tiles: vectors alone would be twice its peak in 32 bits. One that was measured
+    states what it reaches."""
+    peak = not part.source("bf16_tflops").startswith("measured")
+    return part.kind == "cpu" and peak and (part.bf16_tflops or 0.0) > 4 * (part.f32_tflops or float("inf"))
 
 
 def rate(part: Part, numbers: str) -> tuple[str, float]:
@@ -311,12 +322,13 @@ def _experts(arch: Architecture, tokens: float) -> _Mixture:
 
 def _uneven(arch: Architecture, group: int, tokens: float, taken: float) -> tuple[float, float]:
     """Of the fullest device over the mean, where experts are kept in whole: its tokens, and its experts that are taken. All wait for it.
-    The largest of g sums of n chances is about n + sqrt(2 n ln g) (Raab and Steger 1998)."""
+    The largest of g sums of n chances is about n + sqrt(2 n ln g) (Raab and Steger 1998); at most all tokens, or all experts that it keeps."""
     if group < 2 or arch.experts is None or not tokens:
         return 1.0, 1.0
     mixture, mean = arch.experts, taken / arch.expert_layers / group
     idle = 1 - mean * group / mixture.number
-    return 1 + sqrt(2 * log(group) / (tokens * mixture.active / group)), 1 + sqrt(2 * log(group) * idle / mean)
+    crowd, fullest = 1 + sqrt(2 * log(group) / (tokens * mixture.active / group)), 1 + sqrt(2 * log(group) * idle / mean)
+    return min(crowd, float(group)), min(fullest, mixture.number / (mean * group))
 
 
 def _sent(arch: Architecture, on: System, works: list[tuple[float, Work]]) -> tuple[float, float]:
@@ -366,3 +378,5 @@ class Rates:
     kernel_s: float
     step_s: float
     sequence_s: float
+    tiles: float
+    """What a processor's tiles reach of their peak, over what an accelerator reaches of its own."""
