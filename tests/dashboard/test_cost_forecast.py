@@ -161,6 +161,10 @@ def test_the_forecast_is_that_of_the_command_line(desk: Desk) -> None:
         assert value(cell(page, "pulled", lever["lever"], "change")) == lever["change_nusd"]["p50"]
     for month in told["months"]:
         assert value(cell(page, "months", month["month"], "median")) == month["bill_nusd"]["p50"]
+    for slope in told["slopes"]:
+        shown, fewer = value(cell(page, "slopes", slope["lever"], "a month")), slope["lever"] == "steps"
+        assert shown == (-slope["nusd_per_point"] if fewer else slope["nusd_per_point"])
+    assert "one per cent fewer steps a task" in page
     [budget] = [one for one in told["exhaustion"] if one["name"] == "budget"]
     assert f"{100 * budget['probability']:.0f}%" in cell(page, "budgets", "budget", "ever")
     assert "10 ×" in cell(page, "scenarios", "rubin-10x", "break-even")
