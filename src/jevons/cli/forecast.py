@@ -75,7 +75,9 @@ def forecast(
         cost=cast("Cost | None", cost), paths=paths, seed=seed,
     )  # fmt: skip
     if found is None:
-        empty = {field.name: [] if get_origin(field.type) is tuple else None for field in msgspec.structs.fields(Forecast)}
+        empty: dict[str, Any] = {
+            field.name: [] if get_origin(field.type) is tuple else None for field in msgspec.structs.fields(Forecast)
+        }
         show(json, {**empty, "estimated": True, "notes": [NOTHING]}, lambda: click.echo(NOTHING))
         return
     show(json, msgspec.to_builtins(found), lambda: tables.forecast(found))
