@@ -68,6 +68,16 @@ def test_drafts_speed_up_who_is_alone() -> None:
     assert plain.user_tok_s < drafted.user_tok_s < free.user_tok_s < 4 * plain.user_tok_s
 
 
+def test_drafts_that_are_never_kept_slow_down() -> None:
+    """Experts apart too: the fullest device has no more of them to read than it keeps."""
+    arch, weights = known("mixtral-8x7b"), precision("fp8")
+    for devices in (8, 72):
+        on = System(part("H100"), 1, devices, spread=True)
+        none, wrong = (Load(1000, 1000, batch=8, speculative=drafts) for drafts in (None, Speculation(3, 0.0)))
+        plain, drafted = (serve(arch, weights, FP8, on, load, shipped()).device_tok_s for load in (none, wrong))
+        assert drafted < plain
+
+
 def test_a_drafting_model_takes_memory() -> None:
     arch, weights, on = known("llama-3.3-70b"), precision("fp8"), System(part("H200"))
     bare = capacity(arch, weights, FP8, on, 2000)
