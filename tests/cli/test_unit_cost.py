@@ -61,7 +61,7 @@ def test_a_model_as_a_file(jevons: Run, tmp_path: Path) -> None:
     assert found["model"] == "mine"
     assert found["cost"] is None
     assert "no rent of L4 is known" in found["price_unknown"]
-    assert found["from_parents"] == ["dense int8: no measured rows; taken from dense fp8, so wider than shown"]
+    assert found["from_parents"] == ["dense int8: no measured rows; taken from dense fp8; the interval is wider (assumption)"]
     shown = jevons("unit-cost", "predict", str(config), "--on", "L4", "--batch", "1", "--weights", "int8").out
     assert "no measured rows" in shown
     packaged = jevons("unit-cost", "predict", str(find_model().path), "--on", "H100", "--batch", "1", "--json").json

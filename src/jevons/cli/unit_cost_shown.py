@@ -124,7 +124,7 @@ def _parents(arch: "Architecture", efficiencies: Efficiencies, label: str, mixed
     asked = [("dense", label, False)] + ([("experts", mixed, True)] if arch.experts else [])
     found = [(kind, numbers, efficiencies.parent(numbers, experts=experts)) for kind, numbers, experts in asked]
     return [
-        f"{kind} {numbers}: no measured rows; taken from {parent}, so wider than shown"
+        f"{kind} {numbers}: no measured rows; taken from {parent}; the interval is wider (assumption)"
         for kind, numbers, parent in found
         if parent
     ]

@@ -145,6 +145,8 @@ def test_numbers_that_are_widened_are_said() -> None:
         return serve(arch, precision("int8"), cache_precision("bf16"), System(part(name)), Load(1000, 1000, batch=8), shipped())
 
     assert asked("H100").widened == ()
+    rows_of_fp8 = speed(Load(1000, 1000, batch=8)).spread
+    assert speed(Load(1000, 1000, batch=8), weights="int8").spread > 1.3 * rows_of_fp8  # int8 was never measured
     assert asked("MI355X").widened == ("int8 is computed in bf16: its throughput in int8 on MI355X is not known",)
     assert asked("B300").widened == ("int8 is computed in bf16: its throughput in int8 on B300-SXM is slower",)
     wide = serve(arch, precision("bf16"), cache_precision("bf16"), System(part("B300")), Load(1000, 1000, batch=8), shipped())

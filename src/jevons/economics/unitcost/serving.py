@@ -14,7 +14,7 @@ from statistics import pvariance
 from typing import Any
 
 from jevons.economics.unitcost.architecture import Architecture
-from jevons.economics.unitcost.efficiency import PEAK, Z90, Efficiencies, busy
+from jevons.economics.unitcost.efficiency import PEAK, WIDER_PARENT, Z90, Efficiencies, busy
 from jevons.economics.unitcost.errors import DoesNotFit, UnitCostError
 from jevons.economics.unitcost.memory import fit
 from jevons.economics.unitcost.steps import Demand, Rates, StepTime, System, demand, time, widened
@@ -245,11 +245,22 @@ def serve(
         compute,
         bandwidth,
         cycle.tokens / max(plain.compute_s, plain.memory_s, plain.network_s) / on.devices,
-        sqrt(evidence.spread**2 + (pvariance(logs) if logs else 0.0)),
+        sqrt((_without_rows(efficiencies, cycle.step) * evidence.spread) ** 2 + (pvariance(logs) if logs else 0.0)),
         evidence.power_spread,
         evidence.says,
         widened(on.part, precision, kv),
     )
+
+
+def _without_rows(efficiencies: Efficiencies, step: Demand) -> float:
+    """How much wider the interval is where most of a step's products are of a class that no row was measured in."""
+    taken = {
+        (label, experts): seconds
+        for experts in (False, True)
+        for label, seconds in (step.experts if experts else step.dense).items()
+    }
+    label, experts = max(taken, key=lambda one: taken[one])
+    return WIDER_PARENT if efficiencies.parent(label, experts=experts) else 1.0
 
 
 def _reading(arch: Architecture, precision: Precision, kv: CachePrecision, on: System, load: Load, prompts: float) -> Demand:
