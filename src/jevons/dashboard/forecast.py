@@ -153,7 +153,7 @@ def _asked(request: Request) -> Asked:
     query = request.query_params
     fields = {name: query[name].strip() for name in Asked.__struct_fields__ if query.get(name, "").strip()}
     months = fields.pop("months", str(MONTHS_DEFAULT))
-    if not months.isdecimal() or not 1 <= int(months) <= MONTHS_MAX:
+    if not months.isdecimal() or len(months) > 2 or not 1 <= int(months) <= MONTHS_MAX:
         raise LedgerError(f"A forecast is of 1 to {MONTHS_MAX} months; not of {months!r}")
     asked = Asked(int(months), **fields)
     if asked.per not in PER:

@@ -6,7 +6,19 @@ import msgspec
 import pytest
 
 from jevons.economics.forecast.formula import Rates, bill
-from jevons.economics.forecast.levers import NO_RUNS, Pull, Target, cached, moved, parse, pulled, runs_of, slopes, swap_slope
+from jevons.economics.forecast.levers import (
+    NO_RUNS,
+    Pull,
+    Target,
+    cached,
+    moved,
+    parse,
+    pulled,
+    runs_of,
+    settled,
+    slopes,
+    swap_slope,
+)
 from jevons.economics.forecast.segments import History, history
 from jevons.economics.frames import Span
 from jevons.economics.unitcost.errors import UnitCostError, UnknownFact
@@ -124,6 +136,14 @@ def test_what_is_dearer_is_not_routed_to_but_may_be_swapped_for(past: History) -
 def test_what_is_no_lever_is_told_how_to_write_one(text: str) -> None:
     with pytest.raises(UnitCostError, match="cache=\\+20 \\(-100 to 100\\), route=30%"):
         parse(text)
+
+
+def test_a_swap_is_taken_apart_where_a_model_in_use_ends(past: History) -> None:
+    free = [part._replace(model="r1:free") for part in past.parts]
+    assert settled(parse("swap=r1:free:llama3:8b"), free)[3:] == ("r1:free", "llama3:8b")
+    assert settled(parse("swap=r1:free"), past.parts)[3:] == ("r1", "free") and settled(parse("steps=3"), free) == parse(
+        "steps=3"
+    )
 
 
 def test_models_that_nobody_knows_are_named(past: History) -> None:

@@ -123,7 +123,7 @@ def test_prices_step_at_the_pace(past: History) -> None:
 def test_an_announced_rise_is_in_every_path(past: History) -> None:
     rise = Announced(date(2027, 1, 1), SONNET.name, 2, 2, 2, 2, "")
     paths = drawn(past, changes=(rise,))
-    factors = paths.announced["anthropic/sonnet", SONNET.name]
+    factors = paths.announced[SONNET.upstream, SONNET.name]
     day = date(2027, 1, 1).toordinal() - TODAY.toordinal()
     assert np.all(factors[:, : day // 7] == 1) and np.all(factors[:, day // 7 + 1 :] == 2)
     assert np.all((factors[:, day // 7] > 1) & (factors[:, day // 7] < 2))  # the week in which it comes, by its days

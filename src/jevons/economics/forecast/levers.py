@@ -109,6 +109,16 @@ def _checked(pull: Pull) -> Pull:
     return pull
 
 
+def settled(pull: Pull, parts: Sequence[Part]) -> Pull:
+    """Names may have colons themselves: a swap is taken apart at the first one that has a model in use before it."""
+    value = pull.text.partition("=")[2]
+    for place in (place for place, letter in enumerate(value) if letter == ":" and pull.name == "swap"):
+        old, new = value[:place], value[place + 1 :]
+        if new and any(fnmatchcase(part.model, old) for part in parts):
+            return pull._replace(old=old, new=new)
+    return pull
+
+
 def pulled(pull: Pull, parts: Sequence[Part], segments: Sequence[Segment], targets: Targets, runs: Runs) -> list[Part]:
     """The parts of the bill with the lever pulled. Raises UnknownFact for a model or a rate that nobody knows, UnitCostError if it moves nothing."""
     match pull.name:

@@ -74,6 +74,7 @@ def forecast(
         return None
     if book is not None:
         past = pulls.with_cached_rates(past, lambda part: rates_of(book, part.upstream, part.model, today))
+    asked = [pulls.settled(pull, past.parts) for pull in asked]
     starts = _month_starts(today, months)
     targets = _targets(past, book, today)
     runs = pulls.runs_of(ledger, Span(past.spans[0].first, past.start))

@@ -77,7 +77,7 @@ class Paths(NamedTuple):
     prices: dict[str, Array]
     """line -> [path, period]."""
     announced: dict[tuple[str, str], Array]
-    """(line, model) -> [kind of `formula.PRICED` but fees, period]: on top of that."""
+    """(upstream, model) -> [kind of `formula.PRICED` but fees, period]: on top of that."""
     entered: tuple[Array, Array]
     """[path, period]: of all of the bill, of all tokens, by uses that are not there yet."""
     correlation: float
@@ -117,7 +117,7 @@ def draw(
     for line, tier in {(part.line, part.tier) for part in changes}:
         apart = np.random.default_rng([seed, crc32(line.encode())])
         prices[line] = _price_steps(apart, paces[tier], priors.succession.followed, paths, ahead)
-    known = {(part.line, part.model): _announced(rows, ahead) for part, rows in changes.items()}
+    known = {(part.upstream, part.model): _announced(rows, ahead) for part, rows in changes.items()}
     entered = _entered(np.random.default_rng([seed, crc32(b"entered")]), history, paths, ahead)
     return Paths(ahead, factors["tasks"], factors["depth"] * factors["size"], factors["depth"], prices, known, entered, together)
 
@@ -129,7 +129,7 @@ def bill(parts: Sequence[Part], paths: Paths, floors: Mapping[str, Rates]) -> Ar
     for part in parts:
         *kinds, fees = step(part.terms)
         rates = part.terms.rates[:4]
-        prices = paths.announced[part.line, part.model][:, None, :] * paths.prices[part.line]
+        prices = paths.announced[part.upstream, part.model][:, None, :] * paths.prices[part.line]
         cost = np.zeros(paths.volume.shape[1:])
         for kind, (nusd, rate, least) in enumerate(zip(kinds, rates, floors.get(part.model, NO_FLOOR)[:4], strict=True)):
             if nusd and rate:
