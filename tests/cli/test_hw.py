@@ -1,6 +1,7 @@
 """`jevons hw`: the catalogue, one part, and this machine measured."""
 
 import json
+import re
 import stat
 from pathlib import Path
 from xml.etree import ElementTree
@@ -34,6 +35,15 @@ def test_the_list_fits_a_terminal_and_all_of_it_does_not(jevons: Run) -> None:
 @pytest.mark.parametrize("name", ["H100", "Gaudi 3", "Rubin", "2-vCPU x86 server"])
 def test_a_part_fits_a_terminal(jevons: Run, name: str) -> None:
     assert max(map(len, jevons("hw", "show", name).out.splitlines())) <= 100
+
+
+@pytest.mark.parametrize("asked", [("list",), ("show", "H100"), ("show", "Gaudi 3")])
+def test_a_narrow_terminal_gets_whole_lines_too(jevons: Run, monkeypatch: pytest.MonkeyPatch, asked: tuple[str, ...]) -> None:
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in jevons("hw", *asked).out.splitlines()]
+    assert max(map(len, lines)) <= 80
+    assert any("1.90 – 2.50 – 6.88" in line for line in lines) == (asked[-1] != "Gaudi 3")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from rich.text import Text
 
-from jevons.cli.tables import console, plain, whole
+from jevons.cli.tables import console, fitting, plain, whole
 from jevons.economics.unitcost.errors import UnknownFact
 from jevons.economics.unitcost.hardware import sources
 from jevons.economics.unitcost.machine import NAME, Machine, Product
@@ -95,7 +95,10 @@ def parts(found: Sequence[Part], every: bool = False) -> None:
         if not every:
             row[0] = part.name.partition(" (")[0] + (" (announced)" if part.status == "announced" else "")
         table.add_row(*(row[at] for at in chosen))
-    whole(table)
+    if every:
+        whole(table)
+    else:
+        fitting(table, "fp8", "W")
     more = "" if every else "All columns: --all. "
     console.print(f"{more}Every figure with its source: jevons hw show PART. Your own figures: hardware.toml in JEVONS_HOME.")
 
@@ -133,7 +136,7 @@ def part(found: Part) -> None:
     for words, value, unit, from_ in _figures(found):
         said += [text for text in from_ if text not in said]
         table.add_row(words, value, unit, ", ".join(str(said.index(text) + 1) for text in from_))
-    whole(table)
+    fitting(table)
     listed = plain("", "source", title="\nSources")
     listed.show_header = False
     listed.columns[1].justify = "left"
@@ -231,7 +234,7 @@ def machine(found: Machine | None) -> None:
     for s in found.streams:
         place = "memory" if s.place == "memory" else "last cache"
         table.add_row(f"{place}, {s.pattern}", f"{s.threads}", f"{s.gb_s:.1f}", f"{s.gb_s_low:.1f} – {s.gb_s_high:.1f}")
-    whole(table)
+    fitting(table)
     back_end = found.versions.get("back_end", UNKNOWN)
     table = plain(
         "weights",
@@ -245,7 +248,7 @@ def machine(found: Machine | None) -> None:
     )
     for p in found.products:
         table.add_row(*_product(p))
-    whole(table)
+    fitting(table, "held as", "half of the rounds")
     _priced(found)
     for line in found.missing:
         console.print(Text(f"Not measured: {line}"), soft_wrap=True)
