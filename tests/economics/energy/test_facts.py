@@ -51,6 +51,7 @@ def test_the_operators_word_stands_before_all(tmp_path: Path) -> None:
         ("[[models]]\nmatch = []", "'models', which is not read"),
         ('[[model]]\nmatch = ["x"]\nactive_b = [1, 2]', "go together"),
         ('[[model]]\nmatch = ["x"]\nactive_b = [2, 1]\ntotal_b = [2, 3]', r"\[2, 1\] is no interval"),
+        ('[[model]]\nmatch = ["x"]\nactive_b = [200, 400]\ntotal_b = [100, 200]', "more parameters than there are"),
         ('[[model]]\nmatch = ["x"]\nparams = 3', "params"),
     ],
 )

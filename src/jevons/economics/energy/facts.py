@@ -46,6 +46,12 @@ class Size(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         for low, high in filter(None, (self.active_b, self.total_b)):
             if not 0 < low <= high:
                 raise ValueError(f"[{low:g}, {high:g}] is no interval of parameters; write the smaller first, both above 0")
+        if (
+            self.active_b is not None
+            and self.total_b is not None
+            and any(some > every for some, every in zip(self.active_b, self.total_b, strict=True))
+        ):
+            raise ValueError("active_b is of total_b: no token takes more parameters than there are")
 
 
 class Law(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

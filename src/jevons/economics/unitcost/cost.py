@@ -183,7 +183,7 @@ def owned(part: Part, purchase_usd: float | None = None, terms: Owning | None = 
             f"server), or for good:\n{_how_to_give(part, 'purchase_usd')}"
         )
     low, high = min(low, high), max(low, high)
-    how = "owned, at published total costs from a hyperscaler's to a smaller cloud's"
+    how = "owned, at published total costs from a hyperscaler's to a smaller cloud's; with --purchase-usd by your years, electricity and PUE"
     return Hourly(usd=Interval(low, (low * high) ** 0.5, high), how=how, source=part.source("tco_neocloud_usd_h"))
 
 
