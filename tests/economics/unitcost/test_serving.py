@@ -9,7 +9,7 @@ from jevons.economics.unitcost.efficiency import Measured, shipped
 from jevons.economics.unitcost.errors import DoesNotFit, UnitCostError, UnknownFact
 from jevons.economics.unitcost.hardware import part
 from jevons.economics.unitcost.known import known
-from jevons.economics.unitcost.serving import Load, Speed, best_batch, capacity, serve
+from jevons.economics.unitcost.serving import Load, Speed, best_batch, capacity, serve, steady
 from jevons.economics.unitcost.steps import System, demand
 from jevons.economics.unitcost.weights import cache_precision, precision
 from jevons.economics.unitcost.work import Speculation
@@ -66,6 +66,19 @@ def test_drafts_speed_up_who_is_alone() -> None:
     free = speed(Load(500, 500, batch=1, speculative=Speculation(3, 0.8)))
     drafted = speed(Load(500, 500, batch=1, speculative=Speculation(3, 0.8, known("llama-3.2-1b"))))
     assert plain.user_tok_s < drafted.user_tok_s < free.user_tok_s < 4 * plain.user_tok_s
+
+
+def test_a_drafting_model_reads_prompts_too() -> None:
+    """All of them, once: over the drafts of a step."""
+    arch, weights, drafts = known("llama-3.3-70b"), precision("fp8"), Speculation(4, 0.8, known("llama-3.1-8b"))
+    load = Load(2000, 100, batch=4, speculative=drafts)
+    cycle = steady(arch, weights, FP8, System(part("H200")), load)
+    alone = steady(arch, weights, FP8, System(part("H200")), load, prompts=False)
+    assert cycle.draft is not None
+    assert alone.draft is not None
+    whole = demand(drafts.draft or arch, weights, FP8, System(part("H200")), batch=0, contexts=(0,), prompts=1.0, prompt=2000)
+    added = 4 * (cycle.draft.attention - alone.draft.attention)
+    assert added == pytest.approx(4 * drafts.produced / 100 * whole.attention)
 
 
 def test_drafts_that_are_never_kept_slow_down() -> None:

@@ -114,13 +114,25 @@ def steady(
     contexts = tuple(before + round(load.output * (part + 0.5) / CONTEXTS) for part in range(CONTEXTS))
     spec = load.speculative
     produced = spec.produced if spec else 1.0
+    read = batch * produced / load.output if prompts and not load.apart else 0.0
     step = demand(
-        arch, precision, kv, on, batch=batch, contexts=contexts, prompts=batch * produced / load.output if prompts and not load.apart else 0.0,
-        prompt=load.prompt, cached=load.cached, speculative=spec,
-    )  # fmt: skip
+        arch,
+        precision,
+        kv,
+        on,
+        batch=batch,
+        contexts=contexts,
+        prompts=read,
+        prompt=load.prompt,
+        cached=load.cached,
+        speculative=spec,
+    )
     draft = None
-    if spec and spec.draft:
-        draft = demand(spec.draft, spec.precision or precision, kv, on, batch=batch, contexts=contexts)
+    if spec and spec.draft and spec.drafted:
+        draft = demand(
+            spec.draft, spec.precision or precision, kv, on, batch=batch, contexts=contexts,
+            prompts=read / spec.drafted, prompt=load.prompt, cached=load.cached,
+        )  # fmt: skip
     return Cycle(batch, produced, step, draft, spec.drafted if spec else 0)
 
 
