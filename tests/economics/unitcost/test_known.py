@@ -103,3 +103,9 @@ def test_layers_found_by_search_differ_among_themselves() -> None:
     searched = known("llama-3.3-nemotron-super-49b")
     assert searched.layers == 80
     assert sum(group.count for group in searched.groups if group.mixer is not None) == 49
+
+
+def test_another_model_under_the_same_name_is_not_taken_for_it() -> None:
+    assert find("mistralai/Mistral-Large-Instruct-2411").name == "mistral-large"
+    with pytest.raises(UnknownFact, match="'mistral-large-2512' is not known"):
+        find("mistral-large-2512")

@@ -43,6 +43,8 @@ class Known(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     active_b: str | None = None
     """None = a dense model, or not published."""
     aliases: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+    """Releases under the same name that are another model."""
     stored: str = "bf16"
     """In what numbers its maker publishes the weights, as weights.precision takes it."""
 
@@ -65,7 +67,7 @@ def _find(name: str) -> tuple[int, str]:
     """Its place in the file, and the name there that is meant."""
     index = _index()
     for candidate in _shorter(name):
-        if candidate in index:
+        if candidate in index and not any(release in name for release in models()[index[candidate][0]].others):
             return index[candidate]
     near = get_close_matches(_plain(name.rsplit("/", 1)[-1]), index, NEAREST, 0)
     raise UnknownFact(
