@@ -145,6 +145,7 @@ def test_a_run_that_does_not_say_how_it_is_divided() -> None:
     assert (large.on.devices, large.load.batch) == (8, 64)
     few = one(**{**served, "batch_or_concurrency": "2"})
     assert few.on.devices >= 4
+    assert any("fp8 is computed in bf16" in line for line in one(hardware="A100").estimated)
     waiting = one(**{**served, "batch_or_concurrency": "9999999"})
     assert waiting.load.batch is not None
     assert waiting.load.batch < 5000 * waiting.on.devices
@@ -178,7 +179,12 @@ def test_limits_on_latency_make_the_batch() -> None:
     assert batches["Server"] is not None
     assert batches["Interactive"] < batches["Server"] / 4
     assert one(**{**MLPERF, "model": "llama2-70b"}).load.batch is None
-    assert one(**{**MLPERF, "model": "llama3.1-8b-edge", "scenario": "MLPerf v5.1 closed SingleStream", "n_accelerators": "1"}).load.batch == 1
+    assert (
+        one(
+            **{**MLPERF, "model": "llama3.1-8b-edge", "scenario": "MLPerf v5.1 closed SingleStream", "n_accelerators": "1"}
+        ).load.batch
+        == 1
+    )
 
 
 def test_rows_of_tokens_that_are_read() -> None:

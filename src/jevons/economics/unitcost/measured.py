@@ -19,7 +19,7 @@ from jevons.economics.unitcost.hardware import part
 from jevons.economics.unitcost.known import find, known
 from jevons.economics.unitcost.part import Part
 from jevons.economics.unitcost.serving import Cycle, Load, reading, steady
-from jevons.economics.unitcost.steps import System
+from jevons.economics.unitcost.steps import System, widened
 from jevons.economics.unitcost.unsaid import Model
 from jevons.economics.unitcost.weights import CachePrecision, Precision, precision
 
@@ -132,6 +132,7 @@ def _point(name: str, row: Mapping[str, str]) -> Point:
     estimated: list[str] = []
     piece = hardware(row["hardware"])
     model = _model(row, piece, estimated)
+    estimated += widened(piece, model.precision, model.kv)
     devices, each = _devices(row, estimated)
     reads = metric == "input_tokens"
     if _in_house(row["framework"]):
