@@ -246,6 +246,19 @@ def test_what_is_not_billed_lists_at_its_paid_twin(with_local: PriceBook) -> Non
     assert found(with_local.price("openrouter", R1, NOON, UNBILLED)) == with_local.price("openrouter", R1, NOON)
 
 
+def test_a_name_that_is_free_many_times_over_has_the_same_twin(with_local: PriceBook) -> None:
+    often = with_local.price("openrouter", R1 + ":free" * 2_000, NOON, UNBILLED)
+    assert often == with_local.price("openrouter", R1_FREE, NOON, UNBILLED)
+
+
+def test_a_hold_sees_every_tier_of_the_twin(with_local: PriceBook) -> None:
+    """What the provider chooses of the twin's tiers, a hold of list cost covers."""
+    open_tier = {**UNBILLED, "service_tier": "auto"}
+    held = found(with_local.dearest("my-trial", "gpt-6.1-terra", NOON, open_tier))
+    dearest = found(with_local.price("my-trial", "gpt-6.1-terra", NOON, {**UNBILLED, "service_tier": "priority"}))
+    assert nusd_per_token(held, "output") >= nusd_per_token(dearest, "output") > 0
+
+
 def test_without_a_paid_twin_what_is_not_billed_is_unknown_too(with_local: PriceBook) -> None:
     for provider, model in (
         ("google", "gemma-3-27b-it"),

@@ -32,7 +32,7 @@ from jevons.ledger.ledger import Ledger
 from jevons.meter.lineages import lineage_of
 from jevons.meter.models import ModelFacts, model_facts
 from jevons.meter.overrides import override_line
-from jevons.meter.pricebook import BILLED, UNBILLED, PriceBook
+from jevons.meter.pricebook import PriceBook, billing
 from jevons.meter.tokens import InputCount, remote_input
 from jevons.policy import govern
 from jevons.policy.accounts import Account
@@ -135,7 +135,8 @@ class Gate:
             steps.append((SavingKind.STUDENT if target.upstream == STUDENTS else SavingKind.ROUTE, passage.reference))
         if passage.instead_of is not None:
             steps.append((SavingKind.MODEL, passage.instead_of))
-        priced = [(kind, self.book.price(maker, model, passage.at_ms, dict(asked.context))) for kind, (_, model, maker) in steps]
+        context = billing(dict(asked.context), billed=True)  # what stood before has a price of its own, or none that can be told
+        priced = [(kind, self.book.price(maker, model, passage.at_ms, context)) for kind, (_, model, maker) in steps]
         return tuple([(kind, price) for kind, price in priced if price is not None])
 
     async def admit_plain(self, passage: Passage, target: Target, settings: UpstreamSettings, terms: Terms) -> Attempt:
@@ -443,9 +444,7 @@ def price_context(ask: Ask, settings: UpstreamSettings, answered_tier: str = "")
     context = {"service_tier": tier} if tier != "default" and _RATE_NAME.fullmatch(tier) else {}
     if ask.speed is not None and _RATE_NAME.fullmatch(ask.speed):
         context["speed"] = ask.speed
-    if not settings.billed:
-        context[BILLED] = UNBILLED
-    return context
+    return billing(context, settings.billed)
 
 
 def check_repeat(ledger: Ledger, key_id: int, idempotency: tuple[bytes, bytes]) -> None:

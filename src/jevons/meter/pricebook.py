@@ -6,6 +6,7 @@ Does not know: usage, the clock, where the book's file came from.
 """
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from itertools import product
@@ -29,6 +30,7 @@ BILLED, UNBILLED = "billed", "no"
 """The context of a call that is not billed (a subscription, a free tier): its list cost is what it would have cost."""
 FREE_VARIANT = ":free"
 """How routers name the free variant of a model that they sell too."""
+_FREE_VARIANTS = re.compile(f"(?:{FREE_VARIANT})+\\Z")
 OPEN = "auto"
 """A context value that leaves the choice to the provider (OpenAI's and Anthropic's service_tier)."""
 HORIZON_S = 900
@@ -115,28 +117,28 @@ class PriceBook:
                 rates = replaced(rates, override, self.kinds)
                 label += f"+{override.source}"
         from_ms, until_ms = _between(periods, at_ms)
-        if not rates and context.get(BILLED) == UNBILLED:
-            twin = self._twin(provider, model, at_ms, context)
-            return Resolved(max(from_ms, twin.from_ms), min(until_ms, twin.until_ms), twin.price)
+        twin = None if rates else self._twin(provider, model, context)
+        if twin is not None:
+            there = self.resolve(*twin, at_ms, context)
+            marked = there.price and msgspec.structs.replace(there.price, row=_marked(there.price.row))
+            return Resolved(max(from_ms, there.from_ms), min(until_ms, there.until_ms), marked)
         price = price_of(filled(rates, self.units), label, self.hash) if rates else None
         return Resolved(from_ms, until_ms, price)
 
-    def _twin(self, provider: str | None, model: str, at_ms: int, context: Mapping[str, str]) -> Resolved:
-        """The shadow list price of what is not billed and has no price: that of its paid twin, marked "?billed=no" in its row.
+    def _twin(self, provider: str | None, model: str, context: Mapping[str, str]) -> tuple[str | None, str] | None:
+        """(seller, name) of the paid twin at whose price a call that is not billed lists where it has none, marked "?billed=no" in its row.
 
-        The twin is the same name without ":free" at the same seller, else the same name at its maker. Each step leads to another name or
-        another seller, and from a maker none leads on.
+        The twin is the same name without ":free" at the same seller, else the same name at its maker: two steps at most, since from a
+        maker none leads on.
         """
-        name = model.removesuffix(FREE_VARIANT)
-        maker = self.catalogue.maker(name.rpartition("/")[2])
+        if context.get(BILLED) != UNBILLED:
+            return None
+        name = _FREE_VARIANTS.sub("", model)
         if name != model:
-            twin = self.resolve(provider, name, at_ms, context)
-        elif maker is not None and maker != self.catalogue.provider_id(provider or maker):
-            twin = self.resolve(maker, name.rpartition("/")[2], at_ms, context)
-        else:
-            return Resolved(-EVER_MS, EVER_MS, None)
-        marked = twin.price and msgspec.structs.replace(twin.price, row=_marked(twin.price.row))
-        return Resolved(twin.from_ms, twin.until_ms, marked)
+            return provider, name
+        plain = name.rpartition("/")[2]
+        maker = self.catalogue.maker(plain)
+        return (maker, plain) if maker is not None and maker != self.catalogue.provider_id(provider or maker) else None
 
     def dearest(
         self, provider: str | None, model: str, at_ms: int, context: Mapping[str, str] = NO_CONTEXT, horizon_s: int = HORIZON_S
@@ -176,8 +178,12 @@ class PriceBook:
     def _resolve_dearest(
         self, provider: str | None, model: str, at_ms: int, context: Mapping[str, str], horizon_ms: int
     ) -> Resolved:
-        found, overrides = self.covering(provider, model)
-        whens = [o.when for o in overrides] + [v.when for v in (found.model.variants if found else ())]
+        whens: list[Mapping[str, str]] = []
+        seller: tuple[str | None, str] | None = (provider, model)
+        while seller is not None:
+            found, overrides = self.covering(*seller)
+            whens += [o.when for o in overrides] + [v.when for v in (found.model.variants if found else ())]
+            seller = self._twin(*seller, context)
         choices = [[(k, v) for v in _values(k, value, whens)] for k, value in context.items()]
         contexts = [{k: v for k, v in chosen if v is not None} for chosen in product(*choices)]
         prices: list[Price] = []
@@ -231,6 +237,11 @@ def row_suffix(period: Period) -> str:
     day = "" if period.from_ms == -EVER_MS else datetime.fromtimestamp(period.from_ms / 1000, UTC).date().isoformat()
     hours = "" if period.start_ms < 0 else f"{_clock(period.start_ms)}-{_clock(period.end_ms)}Z"
     return f"@{day}{hours}" if day or hours else ""
+
+
+def billing(context: Mapping[str, str], billed: bool) -> dict[str, str]:
+    """The context at an upstream that bills, or that does not."""
+    return {kind: value for kind, value in context.items() if kind != BILLED} | ({} if billed else {BILLED: UNBILLED})
 
 
 def with_request_unit(usage: Usage, price: Price) -> Usage:

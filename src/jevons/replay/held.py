@@ -9,7 +9,7 @@ import msgspec
 from jevons.core.entry import Hold, attempt_of
 from jevons.core.price import Price, PriceTier, UnpricedKind, charge
 from jevons.core.usage import INPUT, OUTPUT, OUTPUT_PARTS, REASONING, REQUESTS, Usage
-from jevons.meter.pricebook import NO_CONTEXT, with_request_unit
+from jevons.meter.pricebook import billing, with_request_unit
 from jevons.policy.accounts import Account
 from jevons.policy.amounts import Amounts, came_to
 from jevons.policy.govern import CUTS, Admit, Terms, more_output
@@ -175,14 +175,13 @@ def held_price(call: Call, goes: Goes, rates: Rates) -> Price | None:
         return Price("door", "", 1, (PriceTier(-1, {REQUESTS: asked.fixed_nusd}),))
     if asked.sort == Sort.COUNT:
         return FREE
-    context = dict(asked.context) if asked.context else NO_CONTEXT
-    return rates.of(call.book).dearest(goes.provider, goes.target, call.at_ms, context)
+    return rates.of(call.book).dearest(goes.provider, goes.target, call.at_ms, billing(dict(asked.context), goes.billed))
 
 
 def charged(call: Call, asked: Asked, goes: Goes, rates: Rates) -> Price | None:
     """The row that applied, under the tier that the answer named."""
     named = asked.context if asked.answered is None else asked.answered
-    return rates.of(call.book).price(goes.provider, goes.target, call.at_ms, dict(named) if named else NO_CONTEXT)
+    return rates.of(call.book).price(goes.provider, goes.target, call.at_ms, billing(dict(named), goes.billed))
 
 
 def terms_here(call: Call, goes: Goes, price: Price, output_max: int, cap_max: int | None) -> Terms:

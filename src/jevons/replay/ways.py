@@ -11,7 +11,7 @@ import msgspec
 
 from jevons.core.ask import Dialect
 from jevons.core.price import Price
-from jevons.meter.pricebook import NO_CONTEXT
+from jevons.meter.pricebook import billing
 from jevons.policy.access import Access, denying, judge_model
 from jevons.policy.accounts import Account
 from jevons.policy.books import OF_RUNS
@@ -122,7 +122,7 @@ class Ways:
         if self._policy.table is None or turn is None or (rule is None and (run is None or not run.degraded)):
             return goes
         current = run.degraded.get(asked.conversation, "") if run is not None and turn is Turn.OPEN else ""
-        than = self._price(call, asked, goes.provider, goes.target)
+        than = self._price(call, asked, goes.provider, goes.target, goes.billed)
 
         def fits(model: str) -> bool:
             target = self._find(call, model)
@@ -131,8 +131,8 @@ class Ways:
             denied = judge_model(self._access, who, model)
             if denied is not None and denied.enforced:
                 return False
-            provider = self._policy.suppliers[target.upstream].provider
-            price = self._price(call, asked, provider, target.model)
+            supplier = self._policy.suppliers[target.upstream]
+            price = self._price(call, asked, supplier.provider, target.model, supplier.billed)
             return is_cheaper(price, than, asked.size_tokens, asked.output_cap, asked.warm_tokens if turn is Turn.FRESH else 0)
 
         names = models(rule, turn, current)
@@ -209,6 +209,5 @@ class Ways:
         supplier = self._policy.suppliers.get(upstream) if self._policy.reroutes else None
         return asked.billed if supplier is None else supplier.billed
 
-    def _price(self, call: Call, asked: Asked, provider: str, model: str) -> Price | None:
-        context = dict(asked.context) if asked.context else NO_CONTEXT
-        return self._rates.of(call.book).dearest(provider, model, call.at_ms, context)
+    def _price(self, call: Call, asked: Asked, provider: str, model: str, billed: bool) -> Price | None:
+        return self._rates.of(call.book).dearest(provider, model, call.at_ms, billing(dict(asked.context), billed))
