@@ -145,6 +145,19 @@ def test_the_first_of_a_list_and_no_route_at_all(record: Record) -> None:
     assert came_to(record(asked), under(changed(keys=("another",))))["cost_nusd"] == LARGE_NUSD, "by its name"
 
 
+FREE = "deepseek/deepseek-r1:free"
+
+
+@pytest.mark.parametrize("billed", [False, True])
+def test_whether_a_call_is_billed_is_the_upstreams_where_it_goes(record: Record, billed: bool) -> None:
+    """Recorded where it was billed: what a free variant lists at is its paid twin's, where nothing is billed; elsewhere it has no price."""
+    elsewhere = Table((*TABLE.offers, Offer("trial", (FREE,), frozenset({Dialect.CHAT}))))
+    suppliers = {"openai": Supplier("openai"), "trial": Supplier("openrouter", billed=billed)}
+    policy = msgspec.structs.replace(under(Route("free", (FREE, "gpt-4o"))), table=elsewhere, suppliers=suppliers)
+    found = came_to(record(call()), policy)
+    assert (found["refused"], found["cost_nusd"]) == (int(billed), 0)
+
+
 def test_conditions_are_held_against_the_features_of_the_time(record: Record) -> None:
     recordings = record(call(language="es"), call(language="en"))
     found = came_to(recordings, under(changed(languages=("es",)), changed(name="rest", to=("gpt-4o",), choose="first")))
