@@ -12,7 +12,7 @@ from jevons.core.money import NUSD_PER_USD, half_even
 from jevons.dashboard.rows import Period
 from jevons.economics.build_or_buy import model_of
 from jevons.economics.unitcost import local_saved, machine
-from jevons.economics.unitcost.cost import Cost, Hourly, Interval, Pace, electricity_per_million, exactly, nusd, per_million
+from jevons.economics.unitcost.cost import Cost, Hourly, Interval, Pace, electricity, exactly, nusd, per_million
 from jevons.economics.unitcost.efficiency import shipped
 from jevons.economics.unitcost.errors import UnitCostError, UnknownFact
 from jevons.economics.unitcost.known import find
@@ -130,8 +130,8 @@ def made(name: str, load: Load, part: Part, hourly: Hourly | UnknownFact) -> Mad
     says = f"{placed.model.name} on {on.devices} × {part.name}"
     if isinstance(hourly, UnknownFact):
         says += f": {hourly}"
-    electricity = None if joules is None else electricity_per_million(float(joules))
-    return Made(says, cost, electricity, placed, hourly if isinstance(hourly, Hourly) else None)
+    power = None if joules is None else electricity(float(joules), part).nusd
+    return Made(says, cost, power, placed, hourly if isinstance(hourly, Hourly) else None)
 
 
 def _command(placed: Placed) -> str:

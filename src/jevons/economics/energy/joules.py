@@ -90,7 +90,9 @@ def _of_architecture(arch: Architecture) -> Joules:
     one model is served badly are those in which all are."""
     found = sorted(deployments(arch))
     efficiencies = shipped()
-    error = scenarios.scattered(f"model {arch.name}", (efficiencies.spread**2 + efficiencies.power_spread**2) ** 0.5)
+    known = [efficiencies.evidence(part(name), "") for name in assumed().open.parts]  # nobody says which engine serves it
+    spread, power_spread = max(one.spread for one in known), max(one.power_spread for one in known)
+    error = scenarios.scattered(f"model {arch.name}", (spread**2 + power_spread**2) ** 0.5)
     chosen = [found[min(len(found) - 1, int(u * len(found)))] for u in scenarios.uniform("deployment")]
     made, read, looked, attended = zip(*chosen, strict=True)
     return Joules(product(made, error), product(read, error), product(looked, error), product(attended, error))

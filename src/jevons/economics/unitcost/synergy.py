@@ -45,6 +45,8 @@ FEW = 8
 """Requests at once where nobody batches."""
 KV = "bf16"
 """Numbers of keys and values, at both ends."""
+ENGINE = "vllm"
+"""Which serves both ends, as far as intervals ask: one that the fit has rows of."""
 SEED = 1865
 DRAWS = 120
 NUSD = 10**9
@@ -262,12 +264,14 @@ def _drawn(
     rng, found = Random(SEED), []
     fits = efficiencies.draws() or (efficiencies,)
     systems = {levers: _system(corner.placed) for levers, corner in corners.items()}
+    # One engine serves both ends, so what is not known of it divides out; what is not known of a part does not.
+    spreads = {systems[levers]: efficiencies.evidence(corner.placed.on.part, ENGINE).spread for levers, corner in corners.items()}
     same = (start.part.name, start.hourly.usd) == (end.part.name, end.hourly.usd)
     for number in range(DRAWS):
         fit = fits[number % len(fits)]
         chances = _chance(rng), _chance(rng)
         price = {False: start.hourly.usd.at(chances[0]), True: end.hourly.usd.at(chances[0 if same else 1])}
-        beyond = {system: exp(rng.gauss(0, efficiencies.spread)) for system in sorted(set(systems.values()))}
+        beyond = {system: exp(rng.gauss(0, spreads[system])) for system in sorted(spreads)}
         cost = {
             levers: _nusd(corner.placed.device_tok_s(fit) * beyond[systems[levers]], price[HARDWARE in levers], utilisation)
             for levers, corner in corners.items()
