@@ -21,6 +21,7 @@ COLUMNS = 80
 def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TTY_COMPATIBLE", "1")
     monkeypatch.setenv("COLUMNS", str(COLUMNS))
+    monkeypatch.setattr(tables.console, "_width", None)  # that of COLUMNS, where it was set as this process began
 
 
 def shown(capsys: pytest.CaptureFixture[str]) -> list[str]:

@@ -124,6 +124,8 @@ def test_a_model_name_is_no_path(gateway: Gateway, key: Key, model: str) -> None
     got = gateway.post("chat", key, body_of("chat", f"azure/{model}"))
     assert got.status in (400, 404)
     for attempt in gateway.provider.attempts()[before:]:
+        if attempt.received["method"] == "GET":
+            continue  # a breaker that another test opened looks whether its upstream is back
         assert attempt.received["target"].startswith("/openai/deployments/")
         assert attempt.received["target"].count("?") == 1
 
