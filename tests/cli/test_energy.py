@@ -75,7 +75,9 @@ def test_the_watts_of_this_machine_are_as_it_was_measured_or_stated(jevons: Run,
 
 
 def test_grids_are_listed(jevons: Run) -> None:
-    assert "Electricity" not in (said := jevons("energy", "--grids").out) and "sweden" in said and "somewhere in the world" in said
+    assert (
+        "Electricity" not in (said := jevons("energy", "--grids").out) and "sweden" in said and "somewhere in the world" in said
+    )
     assert {"name", "gco2e_per_kwh", "source"} <= jevons("energy", "--grids", "--json").json["grids"][0].keys()
 
 

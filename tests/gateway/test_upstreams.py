@@ -2,9 +2,9 @@
 
 import http.server
 import json
-from base64 import b64decode
 import socket
 import threading
+from base64 import b64decode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any

@@ -48,7 +48,9 @@ def find(name: str, among: Iterable[Part]) -> Part:
     names = {plain(called): part for part in among for called in (*part.aliases, part.name)}
     found = names.get(plain(name)) or _by_size(name, names)
     if found is None and plain(name) in map(plain, (machine.NAME, *machine.UNMEASURED.aliases)):
-        raise UnknownFact(f"this machine was not measured yet; {machine.AGAIN} (under a minute). `jevons hw list` shows other parts")
+        raise UnknownFact(
+            f"this machine was not measured yet; {machine.AGAIN} (under a minute). `jevons hw list` shows other parts"
+        )
     if found is None:
         close = get_close_matches(plain(name), names, n=9, cutoff=0.0)
         nearest = list(dict.fromkeys(names[called].name for called in close))[:3]
