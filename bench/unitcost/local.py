@@ -47,7 +47,7 @@ WHOLE = 512
 """Tokens of a prompt that is computed from its beginning to its end."""
 ROOM = max(KEPT) + NEW
 CALIBRATION = (("decode", 1, 128), ("decode", 8, 128), ("prefill", NEW, 128))
-"""Cells of the packaged file that the factor is made of."""
+"""Cells of the packaged file that the factor is made of (the first), and held against (the others)."""
 TINY = ("trained dense", "trained mixture")
 """Their steps of one conversation say what goes with a layer."""
 SERVED_PROMPT = 512
@@ -158,10 +158,10 @@ def cells(name: str, steps: Steps, found: Observations) -> None:
     found.add(name, "prefill", WHOLE, 0, steps.prefill(WHOLE, 0))
 
 
-def calibration(model: LocalModel, found: Observations) -> Iterator[tuple[float, float]]:
-    """(predicted seconds, observed seconds) of the three cells."""
+def calibration(model: LocalModel, found: Observations) -> Iterator[tuple[int, float, float]]:
+    """(rows, predicted seconds, observed seconds) of the three cells."""
     for phase, size, kept in CALIBRATION:
-        yield seconds(model, phase, size, kept), found.median((PACKAGED, phase, size, kept))
+        yield size, seconds(model, phase, size, kept), found.median((PACKAGED, phase, size, kept))
 
 
 def seconds(model: LocalModel, phase: str, size: int, kept: int) -> float:

@@ -73,7 +73,7 @@ def calibrate(model: Path | None, threads: int | None, quick: bool, json: bool) 
         )
         for one in found.points
     ]
-    rates = calibrated(rates, [(point.predicted_s, point.observed_s) for point in points])
+    rates = calibrated(rates, [(point.new * point.batch, point.predicted_s, point.observed_s) for point in points])
     saved = Calibration(
         rates,
         served.path.name,
@@ -91,7 +91,11 @@ def calibrate(model: Path | None, threads: int | None, quick: bool, json: bool) 
     def people() -> None:
         _table(document)
         parts = ", ".join(f"{_phase(point)} {point.observed_s / point.predicted_s:.2f}" for point in points)
-        tables.console.print(f"Observed : predicted by the operations alone: {parts}; taken: {rates.factor:.2f}.", soft_wrap=True)
+        tables.console.print(
+            f"Observed : predicted by the operations alone: {parts}; taken: {rates.factor:.2f} for one conversation that is "
+            f"continued, 1 for all else.",
+            soft_wrap=True,
+        )
         tables.console.print(f"Wrote {document['file']}.", markup=False, soft_wrap=True)
 
     show(json, document, people)

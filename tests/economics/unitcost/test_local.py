@@ -113,10 +113,11 @@ def test_tiny_models_say_what_goes_with_a_layer() -> None:
     assert with_layers(RATES, tiny, 1, mixed, 1).layer_s == 0  # faster than its operations: nothing goes with it
 
 
-def test_the_factor_is_the_mean_ratio_and_of_every_step() -> None:
-    rates = calibrated(RATES, [(100, 200), (100, 50), (10, 20), (10, 20)])
-    assert rates.factor == pytest.approx(2**0.5)
-    assert model(rates).decode(1, 0).seconds == pytest.approx(210 * 2**0.5)
+def test_the_factor_is_the_mean_ratio_of_steps_of_one_row_and_of_these_alone() -> None:
+    rates = calibrated(RATES, [(1, 100, 200), (1, 100, 800), (8, 100, 50), (128, 10, 20)])
+    assert rates.factor == pytest.approx(4)
+    assert model(rates).decode(1, 0).seconds == pytest.approx(210 * 4)
+    assert model(rates).decode(4, 0) == model(RATES).decode(4, 0)
     assert model(rates).decode_tok_s(4, 0) == pytest.approx(4 / model(rates).decode(4, 0).seconds)
 
 

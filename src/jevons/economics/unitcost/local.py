@@ -10,12 +10,14 @@ of a step, of a prompt; tokens a second. Does not know: files, clocks, prices.
 multiplication, and between them a kernel goes in steps of four or eight rows; short matrix rows cost more a weight. A look is one query head
 at one kept token, and what is kept is read once a step: attention is linear in what is kept, so a prompt's is quadratic. An expert of a
 mixture meets rows × used / experts met of the rows, if the router is even. What goes with every layer beside its operations (views, building
-the graph) is what tiny models take, whose operations are next to nothing. A last factor is of whole steps of one model, observed.
+the graph) is what tiny models take, whose operations are next to nothing. A last factor, of
+whole steps observed, is of steps of one row: they wait for weights to be read, in the whole model otherwise than in a loop over a few matrices.
 """
 
 import math
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from statistics import fmean
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -67,7 +69,7 @@ class Rates(msgspec.Struct, frozen=True):
     mixture_layer_s: float = 0.0
     """The same where it has experts: choosing and gathering them."""
     factor: float = 1.0
-    """Observed : predicted, of whole steps. 1: the sum is believed."""
+    """Observed : predicted, of whole steps of one row. Of steps of several rows the sum is believed: what computes takes as long in a loop."""
 
     def product(self, kind: str, width: int, rows: float, expert: bool = False) -> float:
         """Seconds for each weight of a type, in a matrix of that width, multiplied with `rows` vectors at once. Raises UnknownFact."""
@@ -165,7 +167,7 @@ class LocalModel:
         head = self._products(self._head, outputs)
         plain = self.architecture.layers - self.architecture.expert_layers
         layers = plain * self.rates.layer_s + self.architecture.expert_layers * self.rates.mixture_layer_s
-        return Step(products, head, attention_s, self._small(rows), layers, self.rates.factor)
+        return Step(products, head, attention_s, self._small(rows), layers, self.rates.factor if rows == 1 else 1.0)
 
     def _products(self, sizes: Sizes, rows: float, expert: bool = False) -> float:
         return sum(size * self.rates.product(kind, width, rows, expert) for (kind, width), size in sizes.items())
@@ -216,9 +218,11 @@ def with_layers(rates: Rates, tiny: LocalModel, tiny_s: float, mixture: LocalMod
     )
 
 
-def calibrated(rates: Rates, points: Sequence[tuple[float, float]]) -> Rates:
-    """Rates with the factor of whole steps: (predicted seconds, observed seconds), averaged as ratios."""
-    return msgspec.structs.replace(rates, factor=math.exp(sum(math.log(seen / told) for told, seen in points) / len(points)))
+def calibrated(rates: Rates, points: Sequence[tuple[int, float, float]]) -> Rates:
+    """Rates with the factor of whole steps of one row: (rows, predicted seconds, observed seconds), averaged as ratios; others are a check."""
+    return msgspec.structs.replace(
+        rates, factor=math.exp(fmean(math.log(seen / told) for rows, told, seen in points if rows == 1))
+    )
 
 
 def _tiles(mixer: Attention, new: int, kept: int) -> int:
