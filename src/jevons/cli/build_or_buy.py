@@ -8,7 +8,7 @@ import click
 from rich.text import Text
 
 from jevons.cli import tables
-from jevons.cli.options import NewFile, Real, as_json, check_key, show
+from jevons.cli.options import NewFile, Real, as_json, check_key, show, write
 from jevons.config import home_path
 from jevons.core.money import short_usd
 from jevons.ledger.errors import LedgerError
@@ -97,8 +97,7 @@ def build_or_buy(
     )  # fmt: skip
     show(json, found.document(), lambda: _table(found))
     if svg is not None:
-        svg.write_text(picture(found), encoding="utf-8")
-        click.echo(f"Wrote {svg}.", err=True)
+        write(svg, picture(found))
 
 
 def _empty(days: int, agent: str | None, of_model: str | None) -> str:

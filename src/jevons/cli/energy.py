@@ -8,7 +8,7 @@ import msgspec
 
 from jevons.cli import tables
 from jevons.cli.doctor import count
-from jevons.cli.options import Day, NewFile, as_json, check_days, check_key, show
+from jevons.cli.options import Day, NewFile, as_json, check_days, check_key, show, write
 from jevons.config import home_path
 from jevons.ledger.home import Home
 
@@ -73,8 +73,7 @@ def _draw(file: Path, found: "Energy") -> None:
     drawn = picture(found)
     if drawn is None:
         raise click.ClickException("There is nothing to draw: no call of a known model in this time.")
-    file.write_text(drawn, encoding="utf-8")
-    click.echo(f"Wrote {file}.", err=True)
+    write(file, drawn)
 
 
 def _table(found: "Energy") -> None:

@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from jevons.cli import tables
-from jevons.cli.options import Day, NewFile, as_json, show
+from jevons.cli.options import Day, NewFile, as_json, show, write
 from jevons.config import home_path
 from jevons.core.money import format_usd, short_usd
 from jevons.ledger.home import Home
@@ -201,14 +201,12 @@ def _draw(found: "Explanation", svg: Path | None, png: Path | None) -> None:
     ends = [(f"{period.first} … {period.last}", period.nusd) for period in (found.base, found.now)]
     picture = waterfall("Why the bill changed", ends[0], steps, ends[1])
     if svg:
-        svg.write_text(picture, encoding="utf-8")
-        click.echo(f"Wrote {svg}.", err=True)
+        write(svg, picture)
     if png:
         try:
-            png.write_bytes(pixels(picture))
+            write(png, pixels(picture))
         except NoRasteriser as error:
             raise click.ClickException(str(error)) from None
-        click.echo(f"Wrote {png}.", err=True)
 
 
 def _write_rows(found: "Explanation") -> None:

@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from jevons.cli.operator import Operator
-from jevons.cli.options import Dollars, NewFile, as_json, show
+from jevons.cli.options import Dollars, NewFile, as_json, show, write
 from jevons.config import home_path
 from jevons.ledger.home import Home
 
@@ -94,5 +94,4 @@ def _draw(found: "Forecast", svg: Path | None, levers_svg: Path | None) -> None:
 
     for file, picture in ((svg, fan.fan), (levers_svg, fan.bars)):
         if file is not None:
-            file.write_text(picture(found), encoding="utf-8")
-            click.echo(f"Wrote {file}.", err=True)
+            write(file, picture(found))

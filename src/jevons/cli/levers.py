@@ -7,9 +7,8 @@ from typing import Any
 import click
 
 from jevons.cli import levers_shown
-from jevons.cli.options import as_json, show
+from jevons.cli.options import NewFile, as_json, show, write
 from jevons.config import home_path
-from jevons.ledger.errors import LedgerError
 from jevons.ledger.home import Home
 
 WATTS = click.FloatRange(0, min_open=True, max=1e6)
@@ -42,7 +41,7 @@ NATS = click.FloatRange(0, min_open=True, max=10)
 )
 @click.option("--threads", type=click.IntRange(1, 512), default=1, show_default=True)
 @click.option("--quick", is_flag=True, help="One short round: seconds instead of minutes, and rougher.")
-@click.option("--svg", type=click.Path(path_type=Path), help="Write the picture to this file.")
+@click.option("--svg", type=NewFile(), help="Write the picture to this file.")
 @as_json
 def levers(json: bool, svg: Path | None, **options: Any) -> None:
     """Measure what quantised weights, batching, a kept prefix and compressed KV each do on this machine, and a mixture of experts beside
@@ -53,7 +52,4 @@ def levers(json: bool, svg: Path | None, **options: Any) -> None:
     found = importlib.import_module("jevons.cli.levers_measured").report(Home(home_path()), **options)
     show(json, found, lambda: levers_shown.table(found))
     if svg is not None:
-        try:
-            svg.write_text(levers_shown.picture(found), encoding="utf-8")
-        except OSError as error:
-            raise LedgerError(f"The picture cannot be written to {svg} ({error.strerror}).") from None
+        write(svg, levers_shown.picture(found))

@@ -113,3 +113,12 @@ def show(json: bool, document: Any, table: Callable[[], None]) -> None:
         click.echo(msgspec.json.encode(document).decode())
     else:
         table()
+
+
+def write(file: Path, content: str | bytes) -> None:
+    """What an option asked to be written; says so beside the document. Raises click.ClickException."""
+    try:
+        file.write_bytes(content.encode() if isinstance(content, str) else content)
+    except OSError as error:
+        raise click.ClickException(f"{file} cannot be written: {error.strerror}") from None
+    click.echo(f"Wrote {file}.", err=True)

@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from jevons.cli import tables
-from jevons.cli.options import Day, as_json, show
+from jevons.cli.options import Day, NewFile, as_json, show, write
 from jevons.config import home_path
 from jevons.core.money import short_usd
 from jevons.ledger.home import Home
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @click.option("--key", help="Only this key.")
 @click.option("--team", help="Only this team.")
 @click.option("--agent", help="Only this client program: claude-code, codex, …")
-@click.option("--svg", type=click.Path(path_type=Path), help="Write the chart.")
+@click.option("--svg", type=NewFile(), help="Write the chart.")
 @as_json
 def paradox(
     from_ms: int | None, until_ms: int | None, per: "Per | None", cost: "Cost | None", key: str | None, team: str | None, agent: str | None,
@@ -48,8 +48,7 @@ def paradox(
         raise click.UsageError("--from must lie before --to.")
     found = economics.paradox(used(Home(home_path()).ledger, first, after, per=per, whose=Whose(key, team, agent)), cost)
     if svg is not None:
-        svg.write_text(picture(found), encoding="utf-8")
-        click.echo(f"Wrote {svg}.", err=True)
+        write(svg, picture(found))
     document = msgspec.to_builtins(found) | {"sentences": list(sentences(found))}
     show(json, document, lambda: _table(found, document["sentences"]))
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jevons.cli.options import Day, NewFile, as_json, show
+from jevons.cli.options import Day, NewFile, as_json, show, write
 from jevons.config import ConfigError, home_path, load
 from jevons.ledger.errors import LedgerError
 from jevons.ledger.home import Home
@@ -139,8 +139,7 @@ def index(kind: "Kind", until_ms: int | None, svg: Path | None, json: bool) -> N
 def _draw(file: Path, drawn: str | None) -> None:
     if drawn is None:
         raise click.ClickException("There is nothing to draw yet: the indices begin in May 2023.")
-    file.write_text(drawn, encoding="utf-8")
-    click.echo(f"Wrote {file}.", err=True)
+    write(file, drawn)
 
 
 def _offer(offer: "Offer", kind: "Kind") -> dict[str, Any]:

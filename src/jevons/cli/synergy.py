@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from jevons.cli import tables
-from jevons.cli.options import NewFile, Real, as_json, show
+from jevons.cli.options import NewFile, Real, as_json, show, write
 from jevons.config import home_path
 from jevons.core.money import short_usd
 
@@ -58,8 +58,7 @@ def synergy(
     found = economics.synergy(first, last, economics.Task(prompt, output, floor), shipped())
     show(json, found.document(), lambda: _table(found))
     if svg is not None:
-        svg.write_text(economics.picture(found), encoding="utf-8")
-        click.echo(f"Wrote {svg}.", err=True)
+        write(svg, economics.picture(found))
 
 
 def _table(found: "Synergy") -> None:
