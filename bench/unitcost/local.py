@@ -21,6 +21,7 @@ import numpy as np
 
 from bench.gateway import machine
 from bench.twins import wide
+from bench.unitcost.local_picture import Cell, picture
 from jevons.economics.unitcost.gguf_read import from_gguf
 from jevons.economics.unitcost.local import TINY_KEPT, LocalModel, Rates, calibrated, with_layers
 from jevons.engine.builds.build import built_in
@@ -75,6 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, default=1, help="of the engine (default 1)")
     parser.add_argument("--rounds", type=int, default=2, help="of every cell (default 2)")
     parser.add_argument("--variant", help="CPU back end of the native library (default: the one that ggml ranks first)")
+    parser.add_argument("--svg", type=Path, help="draw the local engine's cells to this file")
     parser.add_argument("--quick", action="store_true", help="three files, one round")
 
 
@@ -89,7 +91,11 @@ def run(options: argparse.Namespace) -> Figures:
         tiny = [(model_of(twins[name], plain), found.median((name, "decode", 1, TINY_KEPT))) for name in TINY]
         plain = with_layers(plain, *tiny[0], *tiny[1])
         rates = calibrated(plain, list(calibration(model_of(paths[PACKAGED], plain), found)))
-        figures = compare(files, plain, rates, found) | mixtures(twins, rates, found)
+        judged, figures = compare(files, plain, rates, found)
+        if options.svg:
+            says = f"Median error {figures['local_ape_pct']} %, nine in ten within {figures['local_ape_p90_pct']} %; {machine.facts()['cpu']}"
+            options.svg.write_text(picture(judged, says), encoding="utf-8")
+        figures |= mixtures(twins, rates, found)
         figures |= served(paths[PACKAGED], options.threads, rates)
     return figures | {"local_machine": machine.facts(), "local_threads": options.threads, "local_variant": plain.variant}
 
@@ -168,11 +174,12 @@ def seconds(model: LocalModel, phase: str, size: int, kept: int) -> float:
     return model.decode(size, kept).seconds if phase == "decode" else model.prefill(size, kept)
 
 
-def compare(files: Mapping[str, Path], plain: Rates, rates: Rates, found: Observations) -> Figures:
+def compare(files: Mapping[str, Path], plain: Rates, rates: Rates, found: Observations) -> tuple[list[Cell], Figures]:
     """Every cell, with the operations alone ("spec") and with the factor of the calibration."""
     errors: dict[bool, list[float]] = {False: [], True: []}
     by_phase: dict[str, list[float]] = {"decode": [], "prefill": []}
     signed: dict[str, list[float]] = {}
+    judged: list[Cell] = []
     print(f"\n{'file':8}{'phase':9}{'batch/new':>10}{'kept':>6}{'observed':>10}{'predicted':>11}{'error':>8}{'spec':>8}  (tok/s)")
     models = {name: (model_of(path, plain), model_of(path, rates)) for name, path in files.items()}
     for key in sorted(found.seconds, key=lambda key: (list(files).index(key[0]) if key[0] in files else 99, *key[1:])):
@@ -192,6 +199,7 @@ def compare(files: Mapping[str, Path], plain: Rates, rates: Rates, found: Observ
             errors[True].append(abs(told))
             by_phase[phase].append(abs(told))
             signed.setdefault(name, []).append(told)
+            judged.append(Cell(name, phase, size, kept, size / taken, size / taken * (1 + told / 100)))
     figures: Figures = {"local_cells": len(errors[True]), "local_calibration_cells": len(CALIBRATION)}
     for label, values in (("", errors[True]), ("_spec", errors[False])):
         figures |= {
@@ -203,7 +211,7 @@ def compare(files: Mapping[str, Path], plain: Rates, rates: Rates, found: Observ
     figures |= {f"local_{phase}_ape_pct": round(statistics.median(values), 2) for phase, values in by_phase.items()}
     figures["local_bias_by_file_pct"] = {name: round(statistics.median(values), 1) for name, values in signed.items()}
     figures["local_factor"] = round(rates.factor, 3)
-    return figures
+    return judged, figures
 
 
 def mixtures(twins: Mapping[str, Path], rates: Rates, found: Observations) -> Figures:

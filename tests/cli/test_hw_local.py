@@ -41,6 +41,11 @@ def test_any_file_is_predicted(jevons: Run, calibrated: Path) -> None:
     assert "256 new tokens of a prompt" in jevons("hw", "local", str(DENSE)).out
 
 
+def test_a_prediction_is_drawn(jevons: Run, calibrated: Path, tmp_path: Path) -> None:
+    jevons("hw", "local", str(DENSE), "--svg", str(tmp_path / "local.svg"))
+    assert f"{DENSE.name} on this machine" in (tmp_path / "local.svg").read_text()
+
+
 def test_a_file_that_is_none(jevons: Run, calibrated: Path, tmp_path: Path) -> None:
     (tmp_path / "a.gguf").write_text("no")
     done = jevons("hw", "local", str(tmp_path / "a.gguf"))

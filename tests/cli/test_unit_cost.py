@@ -53,6 +53,26 @@ def test_the_best_batch_above_a_floor(jevons: Run) -> None:
     assert "--best needs --floor" in jevons(*line).err
 
 
+def test_pictures(jevons: Run, tmp_path: Path) -> None:
+    line = ("unit-cost", "predict", "llama-3.1-8b", "--on", "H100")
+    priced, unpriced, scatter = (tmp_path / f"{name}.svg" for name in ("priced", "unpriced", "scatter"))
+    assert f"Wrote {priced}." in jevons(*line, "--best", "--floor", "50", "--svg", str(priced)).err
+    assert "50 tokens/s, the floor" in priced.read_text()
+    jevons(*line[:3], "--on", "L4", "--batch", "2", "--svg", str(unpriced))
+    assert "tokens and speed" in unpriced.read_text()
+    measured = tmp_path / "rows.csv"
+    measured.write_text(table({}))
+    jevons("unit-cost", "check", str(measured), "--svg", str(scatter))
+    assert "1 measured rows" in scatter.read_text()
+    assert "There is no folder" in jevons(*line, "--svg", str(tmp_path / "none" / "a.svg")).err
+
+
+def test_a_picture_that_cannot_be_written(jevons: Run) -> None:
+    done = jevons("unit-cost", "predict", "llama-3.1-8b", "--on", "H100", "--json", "--svg", "/dev/full")
+    assert done.json["model"] == "llama-3.1-8b"
+    assert "/dev/full cannot be written: No space left on device" in done.err
+
+
 def test_a_model_as_a_file(jevons: Run, tmp_path: Path) -> None:
     config = tmp_path / "mine" / "config.json"
     config.parent.mkdir()

@@ -92,6 +92,12 @@ def test_the_command_beside_the_cost_of_making_gives_that_cost(cost: str, desk: 
         assert (middle, low, high) == (told["p50_nusd"], told["p5_nusd"], told["p95_nusd"])
 
 
+def test_cost_and_speed_by_batch_are_drawn(cost: str) -> None:
+    drawn = between(cost, 'id="plane-desc">', "</desc>")
+    [chosen] = re.findall(r"H100-SXM-80GB, ([\d,]+) requests at once", cost)
+    assert f"batch {chosen}:" in drawn and drawn.count("a million") == drawn.count("batch ")
+
+
 def between(text: str, start: str, end: str) -> str:
     return text.partition(start)[2].partition(end)[0]
 
@@ -184,7 +190,7 @@ def test_both_pages_draw_themselves_under_the_policy_of_pages(browser: Browser, 
     network.send("Network.setCacheDisabled", {"cacheDisabled": True})
     network.on("Network.loadingFinished", lambda event: sizes.append(event["encodedDataLength"]))
     page.goto(f"{desk.jevons.url}/ui/cost")
-    for place in ("buy", "energy", "synergy"):
+    for place in ("made", "buy", "energy", "synergy"):
         page.wait_for_selector(f"#{place} svg.waterfall")
     assert 10_000 < sum(sizes) < PAGE_BYTES_MAX
     unharmed(page)

@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from jevons.cli import tables
-from jevons.cli.options import as_json, show
+from jevons.cli.options import NewFile, as_json, show, write
 from jevons.config import home_path
 from jevons.config import load as configuration
 from jevons.core.money import NUSD_PER_USD
@@ -103,12 +103,18 @@ def calibrate(model: Path | None, threads: int | None, quick: bool, json: bool) 
 
 @click.command()
 @MODEL
+@click.option("--svg", type=NewFile(), help="Draw it, with the steps that were observed of this file.")
 @as_json
-def local(model: Path | None, json: bool) -> None:
+def local(model: Path | None, svg: Path | None, json: bool) -> None:
     """Predict the local engine's speed with a file, by batch and context. MODEL: a GGUF file (default: the one that is served)."""
     path, predicted, saved = on_this_machine(model)
     document = _document(predicted, path, saved)
     show(json, document, lambda: _table(document))
+    if svg is not None:
+        from jevons.economics.unitcost.local_picture import picture
+
+        observed = saved.points if path.name == saved.model else []
+        write(svg, picture(predicted, path.name, BATCHES, NEW, observed))
 
 
 @click.command("local-price")

@@ -1,6 +1,7 @@
 """`jevons unit-cost predict | check | fit`: how fast a model runs on a part and what a token costs to make; how far that is from measured rows."""
 
 import json as text_json
+from dataclasses import replace
 from datetime import UTC, datetime
 from math import isfinite
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jevons.cli.build_or_buy import Dollars
-from jevons.cli.options import NewFile, as_json, show
+from jevons.cli.options import NewFile, as_json, show, write
 from jevons.config import home_path
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def unit_cost() -> None:
 @click.option(
     "--utilisation", type=click.FloatRange(0, 1, min_open=True), help="Share of paid hours in which it works. Default: 0.7."
 )
+@click.option("--svg", type=NewFile(), help="Draw dollars against each user's speed, by batch.")
 @as_json
 def predict(
     model: str,
@@ -72,6 +74,7 @@ def predict(
     engine: str | None,
     usd_per_hour: tuple[float, float, float] | None,
     utilisation: float | None,
+    svg: Path | None,
     json: bool,
 ) -> None:
     """Tokens/s, joules and dollars of MODEL on a part. MODEL: a name, a config.json, or a .gguf file.
@@ -105,6 +108,15 @@ def predict(
     cost = shown.cost(speed, on.part, home_path(), usd_per_hour, utilisation)
     document = shown.document(arch, precision, kv, on, load, speed, cost, shipped())
     show(json, document, lambda: shown.prediction(document))
+    if svg is not None:
+        from jevons.economics.unitcost import frontier_picture
+        from jevons.economics.unitcost.cost import UTILISATION
+        from jevons.economics.unitcost.frontier import frontier
+        from jevons.economics.unitcost.placing import Model
+
+        served, asked = Model(arch, precision, kv), replace(load, batch=speed.batch)
+        corners = frontier(served, on, asked, shipped(), cost.hourly, cost.used or UTILISATION, engine or "")
+        write(svg, frontier_picture.picture(corners, f"{served.name} on {on.devices} × {on.part.name}", speed.batch, floor))
 
 
 def _model(model: str, weights_name: str | None) -> "tuple[Architecture, Precision]":
@@ -164,8 +176,9 @@ def _speculation(text: str | None) -> Any:
 
 @unit_cost.command("check")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--svg", type=NewFile(), help="Draw predicted against measured.")
 @as_json
-def check(file: Path, json: bool) -> None:
+def check(file: Path, svg: Path | None, json: bool) -> None:
     """How far predictions with the shipped fit are from the measured rows of a CSV FILE; docs/unit-cost.md has its columns.
 
     A row that cannot be judged is listed with its reason.
@@ -178,6 +191,10 @@ def check(file: Path, json: bool) -> None:
 
     found = economics.check(_text(file), shipped())
     show(json, shown.checked_document(found, shipped()), lambda: shown.checked(found, shipped()))
+    if svg is not None:
+        from jevons.economics.unitcost.check_picture import picture
+
+        write(svg, picture(found))
 
 
 @unit_cost.command("fit")
@@ -207,8 +224,7 @@ def fit(file: Path, target: Path | None, resamples: int, json: bool) -> None:
     fitted = fitting.fitted(fitting.stacked(ready), resamples=resamples, on=f"{datetime.now(UTC):%Y-%m-%d}", source=source)
     show(json, shown.fitted_document(fitted, [*unjudged, *failed]), lambda: shown.fitted(fitted, [*unjudged, *failed]))
     if target is not None:
-        target.write_text(written(fitted), encoding="utf-8")
-        click.echo(f"Wrote {target}.", err=True)
+        write(target, written(fitted))
 
 
 def _text(file: Path) -> str:

@@ -8,9 +8,10 @@ from rich.text import Text
 
 from jevons.cli.tables import console, plain
 from jevons.core.money import NUSD_PER_USD, short_usd
-from jevons.economics.unitcost.cost import UTILISATION, Cost, Hourly, Interval, Pace, per_million, rented, stated
+from jevons.economics.unitcost.cost import UTILISATION, Cost, Hourly, Interval, Pace, Quantiles, per_million, rented, stated
 from jevons.economics.unitcost.efficiency import PRIORS, Efficiencies
 from jevons.economics.unitcost.errors import UnknownFact
+from jevons.economics.unitcost.frontier import answers
 from jevons.economics.unitcost.hardware import parts
 from jevons.economics.unitcost.part import Part
 from jevons.economics.unitcost.serving import Load, Speed, capacity
@@ -31,7 +32,7 @@ class Priced:
     """What a prediction costs, or why that is not known."""
 
     def __init__(
-        self, hourly: Hourly | None, kinds: Cost | None, answer: Cost | None, used: float | None = None, unknown: str = ""
+        self, hourly: Hourly | None, kinds: Cost | None, answer: Quantiles | None, used: float | None = None, unknown: str = ""
     ) -> None:
         self.hourly, self.kinds, self.answer, self.used, self.unknown = hourly, kinds, answer, used, unknown
 
@@ -47,8 +48,7 @@ def cost(
     used = UTILISATION if utilisation is None else utilisation
     cached = _spread(speed, speed.cached_tok_s) if speed.cached_tok_s else None
     kinds = per_million(Pace(_spread(speed, speed.prefill_tok_s), _spread(speed, speed.decode_tok_s), cached), hourly, used)
-    whole = _spread(speed, speed.device_tok_s)
-    return Priced(hourly, kinds, per_million(Pace(whole, whole), hourly, used), used)
+    return Priced(hourly, kinds, answers(speed, hourly, used), used)
 
 
 def _spread(speed: Speed, value: float) -> Interval:
@@ -109,7 +109,7 @@ def document(
         "utilisation": priced.used,
         "estimated": True,
         "cost": None if priced.kinds is None else priced.kinds.document(),
-        "answer_per_million": None if priced.answer is None else priced.answer.output.document(),
+        "answer_per_million": None if priced.answer is None else priced.answer.document(),
         "price_unknown": priced.unknown,
         "evidence": list(speed.evidence),
         "widened": list(speed.widened),

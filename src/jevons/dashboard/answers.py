@@ -17,11 +17,15 @@ from jevons.dashboard.show import STYLE, Templates, style_hash
 from jevons.economics.chart import LINES_STYLE
 from jevons.economics.energy.picture import OWN_STYLE as ENERGY_STYLE
 from jevons.economics.forecast.fan import FAN_STYLE
+from jevons.economics.plane import PLANE_STYLE
 from jevons.economics.unitcost.synergy_picture import FALL_STYLE
 from jevons.economics.waterfall import STYLE as WATERFALL_STYLE
 from jevons.gateway.approvals import PREFIX as APPROVALS
 
-STYLES = (STYLE, *(WATERFALL_STYLE + own for own in ("", LINES_STYLE, FALL_STYLE, ENERGY_STYLE, FAN_STYLE)))
+STYLES = (
+    STYLE,
+    *(WATERFALL_STYLE + own for own in ("", LINES_STYLE, LINES_STYLE + PLANE_STYLE, FALL_STYLE, ENERGY_STYLE, FAN_STYLE)),
+)
 """Of the pages, and of each kind of picture in them."""
 HEADERS = {
     "cache-control": "no-store",

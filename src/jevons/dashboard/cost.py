@@ -136,7 +136,12 @@ class CostPages:
         everything = made.together(bought)
         open_model = self._one(asked, everything, part, hourly)
         shown = self._kept.get(
-            ("made", asked, everything), lambda: {"rows": made.making(bought, part, hourly, self._home), "open": open_model}
+            ("made", asked, everything),
+            lambda: {
+                "rows": made.making(bought, part, hourly, self._home),
+                "open": open_model,
+                "picture": made.drawn(open_model),
+            },
         )
         return {**shown, "all": everything, "kinds": made.KINDS, "more": len(bought[PAGE_ROWS_MAX:]), "part": part.name}
 

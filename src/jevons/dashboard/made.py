@@ -11,10 +11,11 @@ from jevons.core.limits import PAGE_ROWS_MAX
 from jevons.core.money import NUSD_PER_USD, half_even
 from jevons.dashboard.rows import Period
 from jevons.economics.build_or_buy import model_of
-from jevons.economics.unitcost import local_saved, machine
-from jevons.economics.unitcost.cost import Cost, Hourly, Interval, Pace, electricity, exactly, nusd, per_million
+from jevons.economics.unitcost import frontier_picture, local_saved, machine
+from jevons.economics.unitcost.cost import UTILISATION, Cost, Hourly, Interval, Pace, electricity, exactly, nusd, per_million
 from jevons.economics.unitcost.efficiency import shipped
 from jevons.economics.unitcost.errors import UnitCostError, UnknownFact
+from jevons.economics.unitcost.frontier import frontier
 from jevons.economics.unitcost.known import find
 from jevons.economics.unitcost.local_price import Terms
 from jevons.economics.unitcost.part import Part
@@ -132,6 +133,16 @@ def made(name: str, load: Load, part: Part, hourly: Hourly | UnknownFact) -> Mad
         says += f": {hourly}"
     power = None if joules is None else electricity(float(joules), part).nusd
     return Made(says, cost, power, placed, hourly if isinstance(hourly, Hourly) else None)
+
+
+def drawn(made: Made) -> str:
+    """Cost and speed of that model there, by batch; "" where nothing was placed."""
+    if made.placed is None:
+        return ""
+    model, on = made.placed.model, made.placed.on
+    corners = frontier(model, on, made.placed.load, shipped(), made.hourly, UTILISATION)
+    served = f"{model.name} on {on.devices} × {on.part.name}"
+    return frontier_picture.picture(corners, served, made.placed.speed.batch, FLOOR_TOK_S)
 
 
 def _command(placed: Placed) -> str:

@@ -7,19 +7,18 @@ logarithmic: what doubles is as far up wherever it happens, and a year ahead is 
 from collections.abc import Iterator, Sequence
 from datetime import date
 from html import escape
-from math import ceil, floor, log10
+from math import ceil, log10
 from typing import NamedTuple
 
 from jevons.core.money import NUSD_PER_USD, short_usd
 from jevons.economics.forecast.document import Fan, Forecast, LeverSlope
+from jevons.economics.plane import ROUND, ticks
 from jevons.economics.waterfall import STYLE, WIDTH
 
 HEIGHT, TOP, BOTTOM, LEFT, RIGHT = 420, 62, 52, 62, 150
 ROW = 40
 LABEL_GAP = 17
 MONTH_DAYS = 365.25 / 12
-STEPS = (1, 2, 5)
-TICKS_MAX = 9
 FAN_STYLE = """
 .fan .b95{fill:#1f8a70;opacity:.14}.fan .b80{fill:#1f8a70;opacity:.22}.fan .b50{fill:#1f8a70;opacity:.34}
 .fan path.line{fill:none;stroke-width:2;stroke-linejoin:round}.fan .past{stroke:#24262b}.fan .median{stroke:#1f8a70;stroke-width:3}
@@ -61,8 +60,8 @@ def fan(found: Forecast) -> str:
     budget = next((one.limit_nusd for one in found.exhaustion if one.name == "budget" and one.per == "month"), None)
     values = [nusd for _, nusd in past] + [of for _, month in ahead for of in (month.p2_5, month.p97_5)]
     values += [nusd for _, line in scenarios[:SCENARIOS_MAX] for _, nusd in line] + ([budget] if budget else [])
-    ticks = _ticks([value for value in values if value > 0])
-    scale = _Scale(past[0][0], ahead[-1][0], ticks[0], ticks[-1])
+    levels = ticks([value for value in values if value > 0] or [NUSD_PER_USD], ROUND[1:])
+    scale = _Scale(past[0][0], ahead[-1][0], levels[0], levels[-1])
     last = found.months[-1]
     low, median, high = map(short_usd, (last.bill_nusd.p10, last.bill_nusd.p50, last.bill_nusd.p90))
     said = f"The median of {last.month} is {median}; in eight of ten paths it is from {low} to {high}."
@@ -78,7 +77,7 @@ def fan(found: Forecast) -> str:
             *_head(
                 "The bill, where it goes", "a month, logarithmic; estimated: bands hold 50, 80 and 95 of 100 paths", HEIGHT, said
             ),
-            *_grid(scale, ticks, found),
+            *_grid(scale, levels, found),
             *(_band(scale, past[-1], ahead, low, high, name) for low, high, name in _BANDS),
             _line(scale, past, "past"),
             *(_line(scale, [past[-1], *line], f"s{place}") for place, (_, line) in enumerate(scenarios[:SCENARIOS_MAX])),
@@ -152,20 +151,8 @@ def _middle(month: str) -> int:
     return date.fromisoformat(f"{month}-15").toordinal()
 
 
-def _ticks(values: Sequence[float]) -> list[float]:
-    """1, 2 and 5 times powers of ten around all values; powers alone where these are too many."""
-    low, high = (min(values), max(values)) if values else (NUSD_PER_USD, NUSD_PER_USD)
-    for steps in (STEPS, STEPS[:1]):
-        every = [step * 10.0**power for power in range(floor(log10(low)) - 1, ceil(log10(high)) + 2) for step in steps]
-        first = max(place for place, tick in enumerate(every) if tick <= low)
-        last = min(place for place, tick in enumerate(every) if tick >= high and place > first)
-        if last - first < TICKS_MAX:
-            break
-    return every[first : last + 1]
-
-
-def _grid(scale: _Scale, ticks: Sequence[float], found: Forecast) -> Iterator[str]:
-    for tick in ticks:
+def _grid(scale: _Scale, levels: Sequence[float], found: Forecast) -> Iterator[str]:
+    for tick in levels:
         y = scale.y(tick)
         yield f'<path class="grid" d="M{LEFT} {y}H{WIDTH - RIGHT}"/><text class="quiet end" x="{LEFT - 8}" y="{y + 4}">{_dollars(tick)}</text>'
     now = scale.x(date.fromisoformat(found.today).toordinal())
