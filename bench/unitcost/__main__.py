@@ -24,7 +24,8 @@ import numpy as np
 from bench.gateway import machine
 from bench.unitcost import local
 from jevons.economics.unitcost import deepseek
-from jevons.economics.unitcost.check import Verdict, calibrate, median_ape, verdicts
+from jevons.economics.unitcost.check import Check, Verdict, calibrate, median_ape, verdicts
+from jevons.economics.unitcost.check_picture import picture
 from jevons.economics.unitcost.efficiency import PEAK, Efficiencies
 from jevons.economics.unitcost.errors import UnitCostError
 from jevons.economics.unitcost.fit import KEYS, Rows, errors, fitted, nameless, stacked
@@ -70,6 +71,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.unitcost", description=__doc__)
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("JEVONS_DATA", ROOT.parent / "shared" / "data")))
     parser.add_argument("--no-local", action="store_true", help="leave out the local engine, which takes minutes")
+    parser.add_argument("--rows-svg", type=Path, help="draw every row as a fit without its family predicts it")
     local.add_arguments(parser)
     options = parser.parse_args()
     try:
@@ -89,6 +91,10 @@ def main() -> None:
         print(f"  {row.id}: {row.reason}")
     whole = fitted(stack)
     figures = splits(stack) | left_out(stack) | joules_rows(stack) | published(whole)
+    if options.rows_svg:
+        options.rows_svg.write_text(
+            picture(Check(tuple(unseen(stack)), ()), "Each by a fit without its family."), encoding="utf-8"
+        )
     if not options.no_local:
         print("\nThe local engine:", flush=True)
         figures |= local.run(options)
@@ -177,6 +183,14 @@ def _one_factor(asked: Rows, found: Sequence[Verdict]) -> Iterator[float]:
             three = [row for row in members if found[row].calibrated_error is None]
             factor = float(np.median([found[row].error for row in three]))
             yield from (found[row].error - factor for row in members if row not in three)
+
+
+def unseen(stack: Rows) -> Iterator[Verdict]:
+    """Every row, predicted by a fit to all families but its own."""
+    for family in sorted({_family(point) for point in stack.points}):
+        own = [place for place, point in enumerate(stack.points) if _family(point) == family]
+        rest = [place for place in range(len(stack.points)) if place not in own]
+        yield from verdicts(stack.of(own), fitted(stack.of(rest)))
 
 
 def _family(point: Point) -> str:

@@ -16,8 +16,8 @@ MEASURED = Axis("measured tokens a second of a device", number)
 PREDICTED = Axis("predicted, with 90 %", number)
 
 
-def picture(found: Check) -> str:
-    """Raises UnitCostError where no row could be judged."""
+def picture(found: Check, judged: str = "Rows of the fit are judged too kindly.") -> str:
+    """`judged`: by which fit, in a sentence. Raises UnitCostError where no row could be judged."""
     if not found.verdicts:
         raise UnitCostError("there is nothing to draw: no row could be judged")
     figures = found.figures
@@ -25,7 +25,7 @@ def picture(found: Check) -> str:
     words = Words(
         f"{figures['judged']} measured rows, and what is predicted of them",
         f"Median error {figures['median_ape_spec_pct']:.1f} %, of the plain roofline {figures['plain_roofline_ape_pct']:.0f} %; "
-        f"{figures['inside_90_pct']:.0f} % of rows lie inside their 90 %. Rows of the fit are judged too kindly.",
+        f"{figures['inside_90_pct']:.0f} % of rows lie inside their 90 %. {judged}",
         "; ".join(f"{name}: {rows} rows, median error {error:.1f} %" for name, (rows, error) in found.by("hardware").items())
         + ".",
         [*((colour, name) for name, colour in groups.items()), (PLAIN, "plain roofline")],
