@@ -23,7 +23,7 @@ from jevons.core.chain import Chain
 from jevons.core.usage import Usage
 from jevons.embed import Embedder
 from jevons.gateway.answers import Wanted
-from jevons.gateway.governor import Passage
+from jevons.gateway.passage import Passage
 from jevons.gateway.similar import Looked, SimilarRequests
 from jevons.policy.answers import Wish
 from jevons.policy.route import Target

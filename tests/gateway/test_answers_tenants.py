@@ -15,7 +15,7 @@ from jevons.core.ask import Ask, Caller, Dialect
 from jevons.core.chain import Chain
 from jevons.core.usage import Usage
 from jevons.gateway.answers import Answers, Hit, Wanted
-from jevons.gateway.governor import Passage
+from jevons.gateway.passage import Passage
 from jevons.gateway.settings import UpstreamSettings
 from jevons.policy.answers import Given
 from jevons.policy.route import Target

@@ -13,8 +13,8 @@ from jevons.core.chain import chain
 from jevons.core.entry import Hold, parse_request_text
 from jevons.core.price import Price, PriceTier
 from jevons.gateway.attempt import Attempt
-from jevons.gateway.governor import Passage
 from jevons.gateway.outbound import Outgoing
+from jevons.gateway.passage import Passage
 from jevons.gateway.prefixes import Prefixes, beside_its_own
 from jevons.gateway.settings import UpstreamSettings
 from jevons.ledger.bill import reading

@@ -11,7 +11,7 @@ from jevons.core.chain import chain
 from jevons.core.limits import EMBEDDED_CHARS_MAX, TEMPLATE_BYTES_MAX
 from jevons.embed import Embedder
 from jevons.gateway.classes import Classes
-from jevons.gateway.governor import Passage
+from jevons.gateway.passage import Passage
 from jevons.gateway.reading import Reading, Seen
 from jevons.policy.routes import TaskClass
 from jevons.policy.rules import Who

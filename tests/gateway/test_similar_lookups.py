@@ -14,7 +14,7 @@ from jevons.core.limits import SIMILAR_ANSWER_BYTES_MAX, SIMILAR_SEARCHES_MAX, S
 from jevons.core.usage import Usage
 from jevons.embed import Embedder
 from jevons.gateway.answers import Found, Wanted
-from jevons.gateway.governor import Passage
+from jevons.gateway.passage import Passage
 from jevons.gateway.similar import SimilarRequests
 from jevons.policy.answers import Wish
 from jevons.policy.route import Target

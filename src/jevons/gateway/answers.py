@@ -24,8 +24,8 @@ from jevons.gateway.attempt import Attempt
 from jevons.gateway.checking import Checks
 from jevons.gateway.client import Scope
 from jevons.gateway.clients import Named
-from jevons.gateway.governor import Passage
 from jevons.gateway.outbound import answered_by
+from jevons.gateway.passage import Passage
 from jevons.gateway.settings import UpstreamSettings
 from jevons.meter.answer import answer_facts
 from jevons.policy.answers import (

@@ -27,8 +27,8 @@ from jevons.wire.visible import visible_text
 
 if TYPE_CHECKING:
     from jevons.gateway.breaking import Watch
-    from jevons.gateway.governor import Passage
     from jevons.gateway.growing import Growing
+    from jevons.gateway.passage import Passage
 
 _OWN_LINES = {
     Role.CHECK: SavingKind.CHECK,

@@ -13,7 +13,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from secrets import token_bytes
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from jevons.core.ask import Ask, Dialect
 from jevons.core.cache_rules import CacheRules, Style
@@ -23,6 +23,7 @@ from jevons.core.marks import OPENING, SYSTEM, TOOLS, Mark, mark, role_of
 from jevons.core.price import Price
 from jevons.core.saving import Break
 from jevons.core.usage import Usage
+from jevons.gateway.passage import Passage
 from jevons.meter.prompt_rules import prompt_rules
 from jevons.policy.breaks import (
     VOLATILE,
@@ -37,9 +38,6 @@ from jevons.policy.breaks import (
     lost_tokens,
 )
 from jevons.policy.route import Target
-
-if TYPE_CHECKING:
-    from jevons.gateway.governor import Passage
 
 log = logging.getLogger("jevons.gateway")
 
@@ -125,7 +123,7 @@ class Breaks:
         """About what the marks take."""
         return self._bytes
 
-    def watch(self, ask: Ask, passage: "Passage", target: Target, provider: str, input_tokens: int) -> Watch | None:
+    def watch(self, ask: Ask, passage: Passage, target: Target, provider: str, input_tokens: int) -> Watch | None:
         """What is to be called when the answer is whole: `ended` with the request filled in. None where no prompt cache can be concerned.
 
         `provider`: whose prices and rules apply; `input_tokens`: our count.

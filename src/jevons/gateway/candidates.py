@@ -18,7 +18,7 @@ from jevons.core.price import Price, UnpricedKind, charge
 from jevons.core.routed import Option
 from jevons.core.usage import REQUESTS, Usage
 from jevons.gateway.gate import Gate, price_context, size_tokens
-from jevons.gateway.governor import Passage
+from jevons.gateway.passage import Passage
 from jevons.gateway.promises import Promises
 from jevons.gateway.reading import Seen
 from jevons.gateway.upstreams import Live

@@ -27,7 +27,7 @@ from jevons.core.limits import (
     SIMILAR_ANSWER_BYTES_MAX,
 )
 from jevons.core.routed import Routed, Stage
-from jevons.gateway.governor import Passage
+from jevons.gateway.passage import Passage
 from jevons.gateway.promises import Promises
 from jevons.gateway.reading import Reading
 from jevons.gateway.routing import Way

@@ -24,8 +24,8 @@ from jevons.core.limits import CASCADE_LABELS_MAX, CASCADE_MODELS_MAX, CASCADE_T
 from jevons.core.routed import Role, Routed
 from jevons.gateway.client import Scope
 from jevons.gateway.comparing import Likeness, compared, reply_of
-from jevons.gateway.governor import Passage
 from jevons.gateway.outbound import NOTHING
+from jevons.gateway.passage import Passage
 from jevons.gateway.routing import Way
 from jevons.gateway.showing import Given
 from jevons.gateway.telling import tells

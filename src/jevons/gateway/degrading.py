@@ -8,7 +8,7 @@ from jevons.core.ask import Ask
 from jevons.core.entry import admitted_ms
 from jevons.core.price import Price
 from jevons.gateway.gate import Gate, price_context, size_tokens
-from jevons.gateway.governor import Passage
+from jevons.gateway.passage import Passage
 from jevons.gateway.routing import Way
 from jevons.gateway.turns import current, seems, turn_of
 from jevons.gateway.upstreams import Live

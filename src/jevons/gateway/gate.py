@@ -22,9 +22,10 @@ from jevons.gateway import wording
 from jevons.gateway.answers import Hit
 from jevons.gateway.attempt import Attempt
 from jevons.gateway.breaking import Breaks
-from jevons.gateway.governor import NO_LOOPS, Governor, Passage
+from jevons.gateway.governor import Governor
 from jevons.gateway.growing import Growing
 from jevons.gateway.guard import Guard
+from jevons.gateway.passage import NO_LOOPS, Passage
 from jevons.gateway.prefixes import Prefixes
 from jevons.gateway.settings import UpstreamSettings
 from jevons.ledger.bill import request_entries

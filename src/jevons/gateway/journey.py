@@ -23,8 +23,8 @@ from jevons.gateway.attempt import Attempt
 from jevons.gateway.checking import Nobody
 from jevons.gateway.client import Client, Scope
 from jevons.gateway.gate import Gate
-from jevons.gateway.governor import Passage
 from jevons.gateway.hits import replay
+from jevons.gateway.passage import Passage
 from jevons.gateway.patience import Patience
 from jevons.gateway.routing import Way
 from jevons.gateway.sending import Aborted, Asked, Sender

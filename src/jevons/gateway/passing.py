@@ -15,8 +15,8 @@ from jevons.core.usage import REQUESTS, Usage
 from jevons.gateway.attempt import Attempt
 from jevons.gateway.client import Client, Scope
 from jevons.gateway.gate import Gate
-from jevons.gateway.governor import Passage
 from jevons.gateway.outbound import headers_for, passed_url
+from jevons.gateway.passage import Passage
 from jevons.gateway.patience import Patience
 from jevons.gateway.reply import own_headers, passed_headers
 from jevons.gateway.settings import Pass

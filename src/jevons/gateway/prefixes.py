@@ -32,8 +32,8 @@ from jevons.core.limits import (
 )
 from jevons.gateway.attempt import Attempt
 from jevons.gateway.beginnings import Beginnings, Known
-from jevons.gateway.governor import WITHOUT_STEPS, Passage
 from jevons.gateway.outbound import Outgoing
+from jevons.gateway.passage import WITHOUT_STEPS, Passage
 from jevons.meter.models import ModelFacts, model_facts
 from jevons.meter.prompt_rules import PromptCache, prompt_cache
 from jevons.policy.arrivals import Arrivals, By

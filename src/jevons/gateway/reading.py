@@ -12,7 +12,7 @@ import msgspec
 from jevons.core.ask import Ask
 from jevons.core.features import Features
 from jevons.core.limits import EMBEDDED_CHARS_MAX, TEMPLATE_BYTES_MAX
-from jevons.gateway.governor import Passage
+from jevons.gateway.passage import Passage
 from jevons.wire.features import read
 
 if TYPE_CHECKING:

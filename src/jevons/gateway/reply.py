@@ -7,8 +7,8 @@ from jevons.core.routed import Role, Routed
 from jevons.gateway.answers import Hit
 from jevons.gateway.attempt import Attempt
 from jevons.gateway.client import Client
-from jevons.gateway.governor import Passage
 from jevons.gateway.outbound import NOT_RETURNED
+from jevons.gateway.passage import Passage
 from jevons.gateway.standing import standing_headers
 from jevons.wire.errors import error_body, error_headers, failed_response
 

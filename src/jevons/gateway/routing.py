@@ -19,7 +19,7 @@ from jevons.core.routed import Option, Routed, Stage
 from jevons.gateway.candidates import NOT_ALLOWED, Candidate, Candidates, Left
 from jevons.gateway.clients import Named
 from jevons.gateway.gate import Gate
-from jevons.gateway.governor import Passage
+from jevons.gateway.passage import Passage
 from jevons.gateway.promises import Promises
 from jevons.gateway.reading import Reading, Seen
 from jevons.gateway.telling import calls

@@ -17,8 +17,8 @@ from jevons.core.refusal import Kind, Refusal
 from jevons.gateway.attempt import Attempt
 from jevons.gateway.client import Client, Scope
 from jevons.gateway.gate import Gate
-from jevons.gateway.governor import Passage
 from jevons.gateway.outbound import Outgoing, headers_for
+from jevons.gateway.passage import Passage
 from jevons.gateway.patience import Patience
 from jevons.gateway.stop import Stop
 from jevons.gateway.unanswered import Failed, gateway_error, refused

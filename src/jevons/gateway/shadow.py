@@ -29,9 +29,9 @@ from jevons.gateway.cascade import Cascades
 from jevons.gateway.client import Scope
 from jevons.gateway.comparing import End, Likeness, Reply, compared, reply_of
 from jevons.gateway.gate import Gate, price_context
-from jevons.gateway.governor import Passage
 from jevons.gateway.judging import draws, judged
 from jevons.gateway.outbound import NOTHING
+from jevons.gateway.passage import Passage
 from jevons.gateway.routing import Way
 from jevons.gateway.showing import Given
 from jevons.gateway.telling import tells

@@ -18,8 +18,8 @@ from jevons.gateway.answers import Answers, Told, Wanted, ending_of
 from jevons.gateway.attempt import Attempt
 from jevons.gateway.client import Client, Scope
 from jevons.gateway.gate import Gate
-from jevons.gateway.governor import Passage
 from jevons.gateway.heard import Heard
+from jevons.gateway.passage import Passage
 from jevons.gateway.patience import Patience
 from jevons.gateway.relay import End, Relay
 from jevons.gateway.reply import EVENT_STREAM, Headers, own_headers, passed_headers

@@ -16,9 +16,9 @@ from jevons.core.price import Price, UnpricedKind, charge
 from jevons.core.refusal import Kind, Refusal
 from jevons.core.usage import CACHE_READ, INPUT, Usage
 from jevons.gateway.gate import Gate, price_context, size_tokens
-from jevons.gateway.governor import Passage
 from jevons.gateway.health import Circuit, Health
 from jevons.gateway.outbound import NOTHING
+from jevons.gateway.passage import Passage
 from jevons.gateway.upstreams import Live
 from jevons.policy.breaker import Standing
 from jevons.policy.degrade import DEGRADED_OUTPUT_TOKENS

@@ -1,18 +1,15 @@
 """How a caller stands with its limits, as the agent is told: in headers of every answer, and in a note where notes are on."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from jevons.core.limits import TOLD_FROM_PCT
 from jevons.core.money import format_usd
+from jevons.gateway.passage import Passage
 from jevons.policy.accounts import Account
 from jevons.policy.rules import COUNTED, MONEY, Measure
 
-if TYPE_CHECKING:
-    from jevons.gateway.governor import Passage
 
-
-def standing_headers(passage: "Passage") -> list[tuple[bytes, bytes]]:
+def standing_headers(passage: Passage) -> list[tuple[bytes, bytes]]:
     """What the agent is told: its run, what is left of money and steps, until when, and warnings."""
     headers: list[tuple[bytes, bytes]] = []
     tightest = least(passage.path, Measure.USD)

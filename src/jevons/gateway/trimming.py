@@ -28,7 +28,7 @@ from jevons.core.price import Price
 from jevons.core.refusal import Kind, Refusal, invalid
 from jevons.core.usage import CACHE_READ, CACHE_WRITE_5M, INPUT
 from jevons.gateway.clients import Named
-from jevons.gateway.governor import Passage, Trim
+from jevons.gateway.passage import Passage, Trim
 from jevons.meter.tokens import count_text
 from jevons.policy.trim import READS_FILE, Fate, Rates, Sent, fate, is_kept, is_worth, pays
 from jevons.wire.body import BAD_JSON

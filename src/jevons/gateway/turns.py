@@ -8,7 +8,7 @@ from. Kept in memory, with the run (`Run.degraded`). Does not know: why a model 
 from collections.abc import Iterator
 
 from jevons.core.ask import Ask, Dialect
-from jevons.gateway.governor import Passage
+from jevons.gateway.passage import Passage
 from jevons.policy.degrade import Turn, keep
 from jevons.policy.runs import Run
 from jevons.wire.calls import Said, parts

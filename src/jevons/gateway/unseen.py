@@ -16,9 +16,9 @@ from jevons.gateway.attempt import Attempt
 from jevons.gateway.checking import Nobody
 from jevons.gateway.client import Scope
 from jevons.gateway.gate import Gate
-from jevons.gateway.governor import Passage
 from jevons.gateway.heard import Heard
 from jevons.gateway.outbound import NOTHING
+from jevons.gateway.passage import Passage
 from jevons.gateway.patience import Patience
 from jevons.gateway.routing import Way
 from jevons.gateway.sending import Aborted, Asked, Sender
