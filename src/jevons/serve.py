@@ -66,8 +66,9 @@ from jevons.ledger.capture import FILE as CAPTURED
 from jevons.ledger.capture import SECRET as CAPTURE_SECRET
 from jevons.ledger.capture import Captured
 from jevons.ledger.home import Home, HomeLock, write_private
-from jevons.ledger.ledger import Ledger, settle_open_holds
+from jevons.ledger.ledger import Ledger
 from jevons.ledger.ops import KeySettings, StudentPut
+from jevons.ledger.recovery import settle_open_holds
 from jevons.ledger.routing import latest_labels, learnt
 from jevons.ledger.routing import students as registered
 from jevons.ledger.sqlite import SqliteStore

@@ -11,7 +11,8 @@ from pathlib import Path
 import apsw
 
 from jevons.ledger.ops import Op
-from jevons.ledger.sqlite import Snapshot, SqliteStore
+from jevons.ledger.sqlite import SqliteStore
+from jevons.ledger.store import Snapshot
 
 _names = itertools.count()
 

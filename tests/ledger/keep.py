@@ -9,8 +9,8 @@ from pathlib import Path
 
 import jevons
 from jevons.core.entry import Hold
-from jevons.ledger.ledger import settle_open_holds
 from jevons.ledger.ops import KeyCreated, Opened
+from jevons.ledger.recovery import settle_open_holds
 from jevons.ledger.sqlite import SqliteStore
 from tests.ledger.making import NOON_MS, SETTINGS, batches, make_hold, make_key
 

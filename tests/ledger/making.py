@@ -29,7 +29,8 @@ from jevons.ledger.ops import (
     Withdrawn,
 )
 from jevons.ledger.schema import in_words
-from jevons.ledger.sqlite import SqliteStore, Store
+from jevons.ledger.sqlite import SqliteStore
+from jevons.ledger.store import Store
 from jevons.policy.accounts import Account
 from jevons.policy.books import KEY_TOTAL
 from jevons.policy.rules import Limit

@@ -14,6 +14,7 @@ from jevons.ledger import ledger as ledger_module
 from jevons.ledger.errors import LedgerError, LedgerUnavailable
 from jevons.ledger.ledger import Ledger
 from jevons.ledger.ops import KeySettings
+from jevons.ledger.recovery import settle_open_holds
 from jevons.ledger.sqlite import SqliteStore
 from jevons.policy.accounts import Account
 from jevons.policy.amounts import bound
@@ -224,7 +225,7 @@ def test_a_tree_of_runs_is_whole_although_one_between_has_no_entry_yet(path: Pat
 
     def crashed() -> None:
         store = SqliteStore(path)
-        ledger_module.settle_open_holds(store, NOON_MS)
+        settle_open_holds(store, NOON_MS)
         store.close()
 
     lives(path, scene, limits=(Limit("session", scope="run", usd=1),))

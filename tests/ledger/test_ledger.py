@@ -11,9 +11,10 @@ from jevons.core.limits import IDEMPOTENCY_TTL_S
 from jevons.core.price import Price, PriceTier
 from jevons.ledger.bill import bill, check, open_holds
 from jevons.ledger.errors import LedgerUnavailable
-from jevons.ledger.ledger import Ledger, settle_open_holds
+from jevons.ledger.ledger import Ledger
 from jevons.ledger.ops import KeyCreated, Opened
-from jevons.ledger.sqlite import ENTRY_COLUMNS, SqliteStore
+from jevons.ledger.recovery import settle_open_holds
+from jevons.ledger.sqlite import SqliteStore
 from jevons.policy.amounts import Amounts, bound
 from jevons.policy.govern import Admit, Terms, decide
 from jevons.policy.rules import Limit
@@ -90,21 +91,6 @@ def test_a_hold_under_way_counts_for_the_next_id_after_a_crash(path: Path) -> No
     store.apply([KeyCreated(make_key()), Opened(last)])
     assert store.load().last_id == last.id
     store.close()
-
-
-def test_open_holds_of_a_crash_are_charged_whole_in_batches(path: Path) -> None:
-    store = SqliteStore(path, synchronous="OFF")
-    holds = [make_hold((NOON_MS << 18) + 16 * i, i % 7, key_id=1 + i % 2) for i in range(1_100)]
-    store.apply([KeyCreated(make_key(1, 10)), KeyCreated(make_key(2)), *map(Opened, holds)])
-    assert settle_open_holds(store, NOON_MS) == 1_100
-    assert settle_open_holds(store, NOON_MS) == 0
-    snapshot = store.load()
-    sums = [sum(hold.held_nusd for hold in holds if hold.key_id == key) for key in (1, 2)]
-    assert [snapshot.posted[key] for key in (1, 2)] == [(sums[0], 0), (sums[1], 0)]  # what is charged was held, and nothing more
-    store.close()
-    estimate = ENTRY_COLUMNS.index("estimate")
-    assert {(row[8], row[estimate]) for row in dump_file(path)["entries"]} == {(Outcome.KILLED, "hold")}
-    assert check(path) == []
 
 
 def test_a_ledger_does_not_start_over_open_holds(path: Path) -> None:

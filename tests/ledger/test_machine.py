@@ -25,8 +25,9 @@ from jevons.ledger import audit
 from jevons.ledger import ledger as ledger_module
 from jevons.ledger.bill import check
 from jevons.ledger.errors import LedgerUnavailable
-from jevons.ledger.ledger import Ledger, settle_open_holds
+from jevons.ledger.ledger import Ledger
 from jevons.ledger.ops import Approval, KeySettings, Kill, Noted
+from jevons.ledger.recovery import settle_open_holds
 from jevons.ledger.sqlite import SqliteStore
 from jevons.policy.accounts import Account
 from jevons.policy.amounts import Amounts, bound

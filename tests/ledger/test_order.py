@@ -9,7 +9,7 @@ import apsw
 
 from jevons.core.entry import first_order_of_ms
 from jevons.ledger.bill import open_holds
-from jevons.ledger.ledger import settle_open_holds
+from jevons.ledger.recovery import settle_open_holds
 from jevons.ledger.sqlite import SqliteStore
 from jevons.policy.access import Access
 from jevons.policy.amounts import bound

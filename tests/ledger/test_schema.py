@@ -11,8 +11,8 @@ import jevons
 from jevons.ledger import schema
 from jevons.ledger.bill import bill, check
 from jevons.ledger.errors import LedgerError
-from jevons.ledger.ledger import settle_open_holds
 from jevons.ledger.ops import KeyCreated, Opened, Posted
+from jevons.ledger.recovery import settle_open_holds
 from jevons.ledger.rollup import MEASURES
 from jevons.ledger.schema import APPLICATION_ID, migrations
 from jevons.ledger.sqlite import SqliteStore

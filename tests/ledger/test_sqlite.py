@@ -10,7 +10,8 @@ from jevons.core.limits import IDEMPOTENCY_TTL_S, RESPONSE_OWNER_TTL_S
 from jevons.ledger.bill import check, response_owner
 from jevons.ledger.ops import Adjusted, KeyCreated, KeyRevoked, LimitSet, Opened, Posted, Withdrawn
 from jevons.ledger.schema import migrations
-from jevons.ledger.sqlite import Snapshot, SqliteStore
+from jevons.ledger.sqlite import SqliteStore
+from jevons.ledger.store import Snapshot
 from tests.ledger.making import NOON_MS, SETTINGS, dump, make_entry, make_hold, make_key, overruns
 
 
@@ -48,17 +49,6 @@ def test_what_was_written_is_what_a_start_reads(path: Path) -> None:
     assert store.has_entry(16) and not store.has_entry(32)
     store.close()
     assert check(path) == []
-
-
-@pytest.mark.parametrize(("opened", "posted"), [(0, 0), (1, 1), (3, 2), (4, 4), (15, 9), (64, 63), (85, 85), (200, 151)])
-def test_a_batch_of_any_size_is_written_whole(path: Path, opened: int, posted: int) -> None:
-    store = SqliteStore(path)
-    holds = [make_hold(16 * number, 2) for number in range(1, opened + 1)]
-    store.apply([KeyCreated(make_key()), *map(Opened, holds), *(Posted(make_entry(hold, 3)) for hold in holds[:posted])])
-    assert [hold.id for hold in store.load().holds] == [hold.id for hold in holds[posted:]]
-    assert store.db.execute("SELECT count(*), coalesce(sum(billed_nusd), 0) FROM entries").fetchall() == [(posted, 3 * posted)]
-    assert store.load().posted[1] == (3 * posted, 0)
-    store.close()
 
 
 def test_a_batch_with_one_bad_operation_leaves_nothing(path: Path) -> None:

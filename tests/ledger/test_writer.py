@@ -16,8 +16,9 @@ from jevons.core.limits import COMMIT_ROWS_MAX
 from jevons.ledger import writer
 from jevons.ledger.bill import check
 from jevons.ledger.errors import LedgerUnavailable
-from jevons.ledger.ledger import Ledger, settle_open_holds
+from jevons.ledger.ledger import Ledger
 from jevons.ledger.ops import KeyCreated, Op
+from jevons.ledger.recovery import settle_open_holds
 from jevons.ledger.sqlite import SqliteStore
 from tests.ledger.failing import DoubtfulStore, FailingDisk
 from tests.ledger.making import NOON_MS, balance, caught_up, dump_file, make_entry, make_hold, make_key, running, written

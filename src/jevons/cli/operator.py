@@ -21,8 +21,9 @@ from jevons.gateway.admin import PREFIX
 from jevons.ledger import admin, importing, standing
 from jevons.ledger.errors import LedgerError
 from jevons.ledger.home import Home, HomeLock
-from jevons.ledger.ledger import Ledger, settle_open_holds
+from jevons.ledger.ledger import Ledger
 from jevons.ledger.ops import Imported, KeySettings, StudentPut
+from jevons.ledger.recovery import settle_open_holds
 from jevons.ledger.sqlite import SqliteStore
 from jevons.policy.rules import Limit
 

@@ -9,7 +9,7 @@ import msgspec
 
 from jevons.ledger.errors import LedgerError
 from jevons.ledger.ops import Approval, Decided, Kill, Lifted, LimitPut, LimitRemoved, Noted
-from jevons.ledger.sqlite import Snapshot
+from jevons.ledger.store import Snapshot
 from jevons.ledger.writer import Writer
 from jevons.policy.rules import BUILT_IN, Limit, Rule, named_and_built_in, rules_of
 

@@ -20,7 +20,8 @@ from jevons.ledger.errors import LedgerError
 from jevons.ledger.ledger import Ledger
 from jevons.ledger.ops import FileMark, Imported, ImportRow, Key, KeyCreated, KeyRevoked, KeySettings, Op
 from jevons.ledger.rollup import DAY_MS
-from jevons.ledger.sqlite import SqliteStore, Store
+from jevons.ledger.sqlite import SqliteStore
+from jevons.ledger.store import Store
 
 NAME_CHARACTERS_MAX = 64
 NAME_DIGITS = 8

@@ -16,12 +16,11 @@ from jevons.core.entry import (
     UNSENT,
     Entry,
     Hold,
-    Outcome,
     admitted_ms,
     first_order_of_ms,
     request_text,
 )
-from jevons.core.limits import ACCOUNTS_KEPT_MAX, COMMIT_ROWS_MAX, RUNS_KEPT_MAX
+from jevons.core.limits import ACCOUNTS_KEPT_MAX, RUNS_KEPT_MAX
 from jevons.ledger.control import Control
 from jevons.ledger.errors import LedgerError, LedgerUnavailable
 from jevons.ledger.history import History
@@ -36,7 +35,6 @@ from jevons.ledger.ops import (
     KeySettings,
     LimitSet,
     Noted,
-    Op,
     Opened,
     Overran,
     Overrun,
@@ -44,7 +42,7 @@ from jevons.ledger.ops import (
     RunTightened,
 )
 from jevons.ledger.repeats import Repeats
-from jevons.ledger.sqlite import Store
+from jevons.ledger.store import Store
 from jevons.ledger.writer import Writer
 from jevons.policy.access import Access
 from jevons.policy.accounts import Account
@@ -52,36 +50,8 @@ from jevons.policy.amounts import Amounts, bound, spent
 from jevons.policy.books import KEY_TOTAL, Books
 from jevons.policy.rules import Limit, Who
 from jevons.policy.runs import Run, Runs
-from jevons.policy.settle import settle_killed
 from jevons.policy.terms import with_growth
 from jevons.policy.windows import FOREVER
-
-
-def settle_open_holds(store: Store, now_ms: int) -> int:
-    """After a crash: every open hold becomes its entry, charged whole and marked estimated. Returns how many there were.
-
-    No account gains excess by it: what is charged is what was held.
-    """
-    posts: list[Op] = []
-    for hold in store.load().holds:
-        settled = settle_killed(hold)
-        entry = Entry(
-            hold=hold,
-            outcome=Outcome.KILLED,
-            status=0,
-            usage=settled.usage,
-            lines=settled.lines,
-            list_nusd=settled.list_nusd,
-            billed_nusd=settled.billed_nusd,
-            estimate=settled.estimate,
-            settled_ms=now_ms,
-            tariff=settled.tariff,
-            order=max(first_order_of_ms(now_ms), hold.order + 1) + len(posts),
-        )
-        posts.append(Posted(entry))
-    for start in range(0, len(posts), COMMIT_ROWS_MAX):
-        store.apply(posts[start : start + COMMIT_ROWS_MAX])
-    return len(posts)
 
 
 class OpenCall:

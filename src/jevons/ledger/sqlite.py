@@ -5,11 +5,9 @@ Does not know: threads, event loops, limits. One caller at a time.
 """
 
 import hashlib
-import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
 
 import apsw
 import msgspec
@@ -48,66 +46,16 @@ from jevons.ledger.ops import (
     Withdrawn,
 )
 from jevons.ledger.rollup import MEASURES, MINUTE_MS, MINUTES_KEPT, Rollup
+from jevons.ledger.rows import drop_holds, read_holds, write_entries, write_holds
 from jevons.ledger.schema import APPLICATION_ID, in_words, migrate, version_of
+from jevons.ledger.store import Snapshot
 from jevons.policy.rules import Limit
 
-HOLD_COLUMNS = (
-    "id key_id run_id dialect model target upstream stream held_nusd list_held_nusd input_tokens input_bound output_tokens "
-    "price_book price_row chain messages agent parent_run_id run_source terms held_order tier"
-).split()
-ENTRY_COLUMNS = (
-    "id key_id run_id dialect model target upstream stream outcome status input cache_read cache_write_5m cache_write_1h output "
-    "reasoning lines list_nusd billed_nusd held_nusd overrun_nusd estimate input_bound price_book price_row chain messages finish "
-    "settled_ms first_byte_ms agent terms held_order posted_order source requests unknown tariff tier savings role routed"
-).split()
 APPROVAL_COLUMNS = "id account window_ms question granted asked_ms expires_ms state decided_ms".split()
-STATEMENT_ROWS = (64, 16, 4, 1)
-"""Rows per INSERT: few prepared statements, few steps. Each step gives up the interpreter lock once, and getting it back is what costs."""
-
 _BEGIN_RUN = (
     f"INSERT OR IGNORE INTO runs (key_id, run_id, parent_run_id, agent, source, first_ms, last_ms, {', '.join(MEASURES)})"
     f" VALUES (?, ?, ?, ?, ?, ?, ?{', 0' * len(MEASURES)})"
 )
-_encode_lines = msgspec.json.Encoder().encode
-
-
-class Snapshot(NamedTuple):
-    """All that a start needs to know."""
-
-    keys: list[Key]
-    posted: dict[int, tuple[int, int]]
-    """Key id -> (posted, recorded overrun) of its total account."""
-    holds: list[Hold]
-    idempotency: dict[tuple[int, bytes], tuple[bytes, int]]
-    """(key id, digest of the Idempotency-Key) -> (digest of the body, entry id)"""
-    last_id: int
-    last_adjusted_ms: int
-    limits: list[Limit]
-    """Those set while serving."""
-    overruns: dict[tuple[str, int], int]
-    """(account, start of its window) -> all that was recorded."""
-    kills: list[Kill]
-    """Those in force."""
-    last_kill: int
-    approvals: list[Approval]
-    last_order: int = 0
-    """The latest place in the order of events, as far as the newest rows tell."""
-
-
-class Store(Protocol):
-    """What a ledger needs of a disk. SQLite here; another engine behind the same three calls."""
-
-    def load(self) -> Snapshot: ...
-
-    def apply(self, batch: Sequence[Op]) -> None:
-        """All of the batch, durably, or none of it."""
-
-    def has_entry(self, entry_id: int) -> bool: ...
-
-    def probe(self) -> None:
-        """One durable write that changes nothing: raises while the disk does not work."""
-
-    def close(self) -> None: ...
 
 
 class SqliteStore:
@@ -160,7 +108,7 @@ class SqliteStore:
             decoded = msgspec.json.decode(settings, type=KeySettings)
             keys.append(Key(key_id, name, digest, prefix, created_ms, limit_nusd, decoded, revoked_ms))
             posted[key_id] = (posted_nusd, overrun_nusd)
-        holds = [_hold_of(row) for row in self.db.execute(f"SELECT {', '.join(HOLD_COLUMNS)} FROM holds ORDER BY id")]
+        holds = read_holds(self.db)
         remembered = {
             (key_id, digest): (body_digest, entry_id)
             for key_id, digest, body_digest, entry_id in self.db.execute(
@@ -230,7 +178,7 @@ class SqliteStore:
             else:
                 self._write_rare(op)
         if opened:
-            _insert(self.db, "holds", HOLD_COLUMNS, [_hold_row(hold) for hold in opened])
+            write_holds(self.db, opened)
             self._remember(opened)
         if posted:
             self._write_posts(posted)
@@ -238,8 +186,7 @@ class SqliteStore:
     def _write_posts(self, posted: list[Posted]) -> None:
         self._write_entries([op.entry for op in posted])
         ids = [op.entry.hold.id for op in posted]
-        for part in _parts(ids):
-            self.db.execute(f"DELETE FROM holds WHERE id IN ({', '.join('?' * len(part))})", part)
+        drop_holds(self.db, ids)
         self._own_responses([op.entry for op in posted if op.entry.response_id])
         unsent = [(op.entry.hold.id,) for op in posted if op.entry.hold.idempotency_key and op.entry.outcome in UNSENT]
         if unsent:
@@ -253,7 +200,7 @@ class SqliteStore:
         self._forget_minutes(admitted_ms(ids[-1]) // MINUTE_MS)
 
     def _write_entries(self, entries: list[Entry]) -> None:
-        _insert(self.db, "entries", ENTRY_COLUMNS, [_entry_row(entry) for entry in entries])
+        write_entries(self.db, entries)
         rollup = Rollup()
         for entry in entries:
             rollup.add(entry)
@@ -399,45 +346,3 @@ def _sums(posted: list[Posted]) -> dict[int, tuple[int, int]]:
         nusd, excess = sums.get(op.entry.hold.key_id, (0, 0))
         sums[op.entry.hold.key_id] = (nusd + op.entry.billed_nusd, excess + op.excess_nusd)
     return sums
-
-
-def _hold_row(h: Hold) -> tuple[Any, ...]:
-    return (
-        h.id, h.key_id, h.run_id, h.dialect, h.model, h.target, h.upstream, h.stream, h.held_nusd, h.list_held_nusd, h.input_tokens,
-        h.input_bound, h.output_tokens, h.price_book, h.price_row, h.chain, h.messages, h.agent, h.parent_run_id, h.run_source,
-        h.terms, h.order, h.tier,
-    )  # fmt: skip
-
-
-def _hold_of(row: tuple[Any, ...]) -> Hold:
-    fields = dict(zip(HOLD_COLUMNS, row, strict=True))
-    fields["stream"] = bool(fields["stream"])
-    return Hold(order=fields.pop("held_order"), **fields)
-
-
-def _entry_row(e: Entry) -> tuple[Any, ...]:
-    h, u = e.hold, e.usage
-    return (
-        h.id, h.key_id, h.run_id, h.dialect, h.model, h.target, h.upstream, h.stream, e.outcome, e.status, u.input, u.cache_read,
-        u.cache_write_5m, u.cache_write_1h, u.output, u.reasoning, _encode_lines(e.lines).decode(), e.list_nusd, e.billed_nusd, h.held_nusd,
-        e.overrun_nusd, e.estimate, h.input_bound, h.price_book, e.price_row or h.price_row, h.chain, h.messages, e.finish, e.settled_ms, e.first_byte_ms,
-        h.agent, h.terms, h.order, e.order, e.source, e.requests, e.unknown, e.tariff, h.tier, _encode_lines(e.savings).decode() if e.savings else "[]",
-        e.role, "" if e.routed is None else _encode_lines(e.routed).decode(),
-    )  # fmt: skip
-
-
-def _parts(rows: list[Any]) -> Iterator[list[Any]]:
-    """The rows in runs of the sizes that have a prepared statement."""
-    start = 0
-    for size in STATEMENT_ROWS:
-        while len(rows) - start >= size:
-            yield rows[start : start + size]
-            start += size
-
-
-def _insert(db: apsw.Connection, table: str, columns: list[str], rows: list[tuple[Any, ...]]) -> None:
-    one = f"({', '.join('?' * len(columns))})"
-    for part in _parts(rows):
-        db.execute(
-            f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([one] * len(part))}", tuple(itertools.chain(*part))
-        )

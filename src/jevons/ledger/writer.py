@@ -19,7 +19,7 @@ import apsw
 from jevons.core.limits import COMMIT_ROWS_MAX, LEDGER_FLUSH_S, LEDGER_RETRY_S
 from jevons.ledger.errors import LedgerUnavailable
 from jevons.ledger.ops import KeyRevoked, Kill, Lasting, Op, Opened, Posted, Withdrawn
-from jevons.ledger.sqlite import Store
+from jevons.ledger.store import Store
 
 log = logging.getLogger("jevons.ledger")
 
