@@ -25,13 +25,15 @@ from jevons.gateway.clients import Named, for_client, takes_failed_event
 from jevons.gateway.degrading import degraded
 from jevons.gateway.feedback import PATH as FEEDBACK
 from jevons.gateway.feedback import Feedback
-from jevons.gateway.gate import Gate, check_repeat, price_context
+from jevons.gateway.gate import Gate
+from jevons.gateway.idempotency import check_repeat
 from jevons.gateway.identify import identify, split_path
 from jevons.gateway.inbound import Bodies, Body, ClientGone
 from jevons.gateway.journey import Aborted, Journey, Parts
 from jevons.gateway.metrics import Metrics
 from jevons.gateway.passage import Passage
 from jevons.gateway.passing import find_pass, forward
+from jevons.gateway.pricing import price_context
 from jevons.gateway.reply import fail, own_headers, refuse
 from jevons.gateway.routing import Router
 from jevons.gateway.showing import Listener

@@ -17,8 +17,9 @@ from jevons.core.limits import ROUTE_MEMO_ENTRIES_MAX
 from jevons.core.price import Price, UnpricedKind, charge
 from jevons.core.routed import Option
 from jevons.core.usage import REQUESTS, Usage
-from jevons.gateway.gate import Gate, price_context, size_tokens
+from jevons.gateway.gate import Gate
 from jevons.gateway.passage import Passage
+from jevons.gateway.pricing import price_context, size_tokens
 from jevons.gateway.promises import Promises
 from jevons.gateway.reading import Seen
 from jevons.gateway.upstreams import Live

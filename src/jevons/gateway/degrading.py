@@ -7,8 +7,9 @@ A turn keeps the model it was begun with (`gateway.turns`).
 from jevons.core.ask import Ask
 from jevons.core.entry import admitted_ms
 from jevons.core.price import Price
-from jevons.gateway.gate import Gate, price_context, size_tokens
+from jevons.gateway.gate import Gate
 from jevons.gateway.passage import Passage
+from jevons.gateway.pricing import price_context, size_tokens
 from jevons.gateway.routing import Way
 from jevons.gateway.turns import current, seems, turn_of
 from jevons.gateway.upstreams import Live

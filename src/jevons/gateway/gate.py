@@ -4,7 +4,6 @@ Comes in: the ask, the caller, a target. Goes out: an Attempt whose hold is bein
 """
 
 import asyncio
-import re
 import time
 from collections.abc import Callable, Sequence
 
@@ -12,10 +11,10 @@ import msgspec
 
 from jevons.core.ask import Ask, Dialect
 from jevons.core.chain import Chain
-from jevons.core.entry import ATTEMPT_BITS, Entry, Estimate, Hold, Outcome, admitted_ms, attempt_of, request_text
+from jevons.core.entry import Entry, Estimate, Hold, Outcome, admitted_ms, attempt_of, request_text
 from jevons.core.limits import COUNT_INLINE_BYTES_MAX, HOLD_WAIT_MAX_S
 from jevons.core.price import Price, PriceTier, UnpricedKind
-from jevons.core.refusal import Kind, Refusal, invalid
+from jevons.core.refusal import invalid
 from jevons.core.saving import SavingKind
 from jevons.core.usage import Usage
 from jevons.gateway import wording
@@ -25,14 +24,14 @@ from jevons.gateway.breaking import Breaks
 from jevons.gateway.governor import Governor
 from jevons.gateway.growing import Growing
 from jevons.gateway.guard import Guard
+from jevons.gateway.idempotency import check_repeat
 from jevons.gateway.passage import NO_LOOPS, Passage
 from jevons.gateway.prefixes import Prefixes
+from jevons.gateway.pricing import price_context, size_tokens, unpriced
 from jevons.gateway.settings import UpstreamSettings
-from jevons.ledger.bill import request_entries
 from jevons.ledger.ledger import Ledger
 from jevons.meter.lineages import lineage_of
 from jevons.meter.models import ModelFacts, model_facts
-from jevons.meter.overrides import override_line
 from jevons.meter.pricebook import PriceBook, billing
 from jevons.meter.tokens import InputCount, remote_input
 from jevons.policy import govern
@@ -49,10 +48,6 @@ from jevons.wire.cut import Ending
 
 OUTPUT = COUNTED.index(Measure.OUTPUT)
 NOTHING: Amounts = (0,) * 10
-BYTES_PER_TOKEN = 4
-"""For comparing two prices at about the size of a request."""
-_RATE_NAME = re.compile(r"[\w.:-]{1,32}", re.ASCII)
-"""What may name a tier or a speed. It is recorded with the call, and whatever else a client writes there is no name: it stays off the disk."""
 FREE = Price("free", "", 1, (PriceTier(-1, {}),))
 """What a call costs that no provider bills (count_tokens)."""
 
@@ -430,57 +425,4 @@ def hold_of(passage: Passage, dialect: str, model: str, target: Target, entry_id
         parent_run_id=run.parent.label if run is not None and run.parent is not None else None,
         run_source=passage.source if run is not None else "",
         tier=lineage_of(target.upstream, target.model).tier,
-    )
-
-
-def size_tokens(ask: Ask) -> int:
-    """About how long the request is."""
-    return len(ask.body) // BYTES_PER_TOKEN
-
-
-def price_context(ask: Ask, settings: UpstreamSettings, answered_tier: str = "") -> dict[str, str]:
-    """What besides the date decides the rates: the tier that answered, else the one asked for, else the upstream's own; the speed; and
-    whether the call is billed at all."""
-    tier = answered_tier or ask.service_tier or settings.service_tier
-    context = {"service_tier": tier} if tier != "default" and _RATE_NAME.fullmatch(tier) else {}
-    if ask.speed is not None and _RATE_NAME.fullmatch(ask.speed):
-        context["speed"] = ask.speed
-    return billing(context, settings.billed)
-
-
-def check_repeat(ledger: Ledger, key_id: int, idempotency: tuple[bytes, bytes]) -> None:
-    """Raises Refusal (409, 422) if this key used the Idempotency-Key before; asked at the door, and again in the step that takes the hold."""
-    earlier = ledger.repeated(key_id, idempotency[0]) if idempotency[0] else None
-    if earlier is None:
-        return
-    body_digest, entry_id = earlier
-    first = entry_id - attempt_of(entry_id)
-    request = request_text(first)
-    if body_digest != idempotency[1]:
-        raise invalid(
-            f"This Idempotency-Key was used with another body ({request}); use a new one.",
-            code="idempotency_key_reused",
-            status=422,
-        )
-    billed = sum(entry["billed_nusd"] for entry in request_entries(ledger.path, first, 1 << ATTEMPT_BITS, key_id))
-    raise Refusal(
-        Kind.CONFLICT,
-        409,
-        f"This request was made before, as {request}, and is not made again. Its cost: GET /jevons/v1/requests/{request}.",
-        code="idempotent_repeat",
-        detail={"request": request, "billed_nusd": billed},
-    )
-
-
-def unpriced(provider: str, model: str, kinds: list[str], similar: list[str]) -> Refusal:
-    """A model whose price is not known is refused: unknown is not free."""
-    hint = f" Did you mean {', '.join(similar)}?" if similar else ""
-    return Refusal(
-        Kind.INVALID,
-        400,
-        f"The price of {provider}/{model} ({', '.join(kinds)}) is unknown, and unmetered calls are refused.{hint} If {provider!r} only"
-        ' resells, name whose prices apply: `provider = "openai"` in its [[upstreams]] table. Or state the price in prices.toml:\n'
-        + override_line(provider, model, tuple(kinds)),
-        code="unknown_price",
-        param="model",
     )

@@ -11,8 +11,8 @@ from jevons.core.entry import admitted_ms
 from jevons.core.usage import Usage
 from jevons.gateway import turns
 from jevons.gateway.attempt import Attempt
-from jevons.gateway.gate import price_context
 from jevons.gateway.passage import Passage
+from jevons.gateway.pricing import price_context
 from jevons.gateway.relay import stream_usage
 from jevons.gateway.settings import UpstreamSettings
 from jevons.gateway.upstream import Broken

@@ -28,10 +28,11 @@ from jevons.core.routed import Option, Role, Routed
 from jevons.gateway.cascade import Cascades
 from jevons.gateway.client import Scope
 from jevons.gateway.comparing import End, Likeness, Reply, compared, reply_of
-from jevons.gateway.gate import Gate, price_context
+from jevons.gateway.gate import Gate
 from jevons.gateway.judging import draws, judged
 from jevons.gateway.outbound import NOTHING
 from jevons.gateway.passage import Passage
+from jevons.gateway.pricing import price_context
 from jevons.gateway.routing import Way
 from jevons.gateway.showing import Given
 from jevons.gateway.telling import tells

@@ -15,10 +15,11 @@ from jevons.core.limits import OUTPUT_TOKENS_DEFAULT, RUNS_KEPT_MAX
 from jevons.core.price import Price, UnpricedKind, charge
 from jevons.core.refusal import Kind, Refusal
 from jevons.core.usage import CACHE_READ, INPUT, Usage
-from jevons.gateway.gate import Gate, price_context, size_tokens
+from jevons.gateway.gate import Gate
 from jevons.gateway.health import Circuit, Health
 from jevons.gateway.outbound import NOTHING
 from jevons.gateway.passage import Passage
+from jevons.gateway.pricing import price_context, size_tokens
 from jevons.gateway.upstreams import Live
 from jevons.policy.breaker import Standing
 from jevons.policy.degrade import DEGRADED_OUTPUT_TOKENS
