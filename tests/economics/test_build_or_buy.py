@@ -11,12 +11,13 @@ from jevons.core.entry import Outcome
 from jevons.core.routed import Role
 from jevons.core.saving import Break, Saving, SavingKind
 from jevons.core.usage import Usage
-from jevons.economics.build_or_buy import Comparison, Here, compare, load_of, model_of
+from jevons.economics.build_or_buy import Comparison, compare, load_of, model_of
 from jevons.economics.build_or_buy_picture import picture, volume
 from jevons.economics.unitcost.cost import Owning, owned, rented, stated
 from jevons.economics.unitcost.efficiency import shipped
 from jevons.economics.unitcost.errors import DoesNotFit, UnitCostError, UnknownFact
 from jevons.economics.unitcost.hardware import part
+from jevons.economics.ways import Here
 from jevons.economics.workload import Workload, workload
 from jevons.ledger.ops import Op
 from jevons.ledger.rollup import DAY_MS, HOUR_MS

@@ -17,7 +17,8 @@ from jevons.ledger.rollup import DAY_MS
 
 if TYPE_CHECKING:
     from jevons.economics.break_even import BreakEven
-    from jevons.economics.build_or_buy import Comparison, Here
+    from jevons.economics.build_or_buy import Comparison
+    from jevons.economics.ways import Here
     from jevons.economics.workload import Workload
 
 
@@ -122,8 +123,8 @@ def _here(home: Path, work: "Workload", floor: float) -> "Here | str":
 
 
 def _table(found: "Comparison") -> None:
-    from jevons.economics.build_or_buy import per_million
     from jevons.economics.build_or_buy_picture import volume
+    from jevons.economics.ways import per_million
 
     say, work, on = tables.say, found.work, found.placed.on
     tokens = work.tokens_a_month

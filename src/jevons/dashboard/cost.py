@@ -37,6 +37,7 @@ from jevons.economics.unitcost.hardware import parts
 from jevons.economics.unitcost.known import models
 from jevons.economics.unitcost.local import LocalModel
 from jevons.economics.unitcost.part import Part
+from jevons.economics.ways import Here
 from jevons.economics.workload import Workload, workload
 from jevons.engine.gguf import NotGguf, header, tensors
 from jevons.engine.models import find_model
@@ -180,7 +181,7 @@ class CostPages:
             "infinite": math.inf,
         }
 
-    def _here(self, work: Workload) -> build_or_buy.Here | str:
+    def _here(self, work: Workload) -> Here | str:
         """The model that is served on this machine, as it was calibrated; or what is missing."""
         packaged = None if self._model else find_model()
         if packaged is None and not self._model:

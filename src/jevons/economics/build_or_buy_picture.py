@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 from jevons.core.money import short_usd
 from jevons.economics.break_even import BreakEven
-from jevons.economics.build_or_buy import Comparison, Way
+from jevons.economics.build_or_buy import Comparison
 from jevons.economics.chart import LINES_STYLE
 from jevons.economics.waterfall import STYLE, WIDTH
+from jevons.economics.ways import Way
 
 HEIGHT, TOP, BOTTOM, LEFT, RIGHT = 432, 76, 52, 62, 196
 LABEL_GAP = 17
