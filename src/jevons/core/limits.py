@@ -97,7 +97,7 @@ CIRCUIT_WAITS_MIN = 20
 """From so many on their 95th percentile is taken; one in twenty is above it."""
 CIRCUIT_WRITTEN_S = 30.0
 """How often the waits of a circuit are written down at most; a breaker that opens or closes is written at once."""
-RUNS_KEPT_MAX = 16_384
+RUNS_ANSWERED_MAX = 16_384
 """Runs of which is remembered who answered last, about 250 bytes each."""
 PREFIX_MEMO_ENTRIES_MAX = 65_536
 """Messages whose token count is remembered (about 150 bytes each)."""
@@ -257,13 +257,13 @@ INSTALL_STOP_GRACE_S = 10.0
 # Models and credentials
 MODEL_FACTS_MEMO_MAX = 4_096
 """Model names whose facts are remembered; names come from clients."""
-LINEAGE_MEMO_MAX = 8_192
+MODEL_LINES_MEMO_MAX = 8_192
 """Models (by provider and price) whose line is remembered: a look-up goes through some hundred patterns, and there is one for each entry."""
 COUNT_CHUNK_CHARS = 32 * 2**10
 """Text counted at once: the tokenizer holds the interpreter lock (about 2 ms for this much), so long texts are cut where it is exact."""
 AUTH_COMMAND_TIMEOUT_S = 20.0
 """A command that prints a credential (cloud CLIs take 1 to 5 s)."""
-AUTH_COMMAND_TTL_S = 300.0
+AUTH_COMMAND_TTL_S = 300
 """How long its token is used when neither it nor the configuration says when it expires."""
 AUTH_REFRESH_AHEAD_S = 60.0
 """A token is renewed in the background this long before it expires, so that no request waits for the command."""

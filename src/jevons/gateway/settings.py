@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from jevons.core.ask import Dialect
-from jevons.core.limits import CONNECT_TIMEOUT_S, FIRST_BYTE_TIMEOUT_S, RETRIES_DEFAULT, STREAM_IDLE_TIMEOUT_S
+from jevons.core.limits import AUTH_COMMAND_TTL_S, CONNECT_TIMEOUT_S, FIRST_BYTE_TIMEOUT_S, RETRIES_DEFAULT, STREAM_IDLE_TIMEOUT_S
 
 Kind = Literal["openai", "anthropic", "azure", "gemini", "local"]
 Auth = Literal["bearer", "header", "command", "aws-sigv4", "client", "none"]
@@ -113,7 +113,7 @@ class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """auth = "header": the header that carries the key."""
     command: tuple[str, ...] = ()
     """auth = "command": a program that prints a token."""
-    command_ttl_s: int = 300
+    command_ttl_s: int = AUTH_COMMAND_TTL_S
     region: str = ""
     service: str = ""
     models: tuple[str, ...] = ()

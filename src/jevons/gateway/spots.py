@@ -11,7 +11,7 @@ import msgspec
 
 from jevons.core.ask import Ask, Dialect
 from jevons.core.cache_rules import CacheRates
-from jevons.core.limits import OUTPUT_TOKENS_DEFAULT, RUNS_KEPT_MAX
+from jevons.core.limits import OUTPUT_TOKENS_DEFAULT, RUNS_ANSWERED_MAX
 from jevons.core.price import Price, UnpricedKind, charge
 from jevons.core.refusal import Kind, Refusal
 from jevons.core.usage import CACHE_READ, INPUT, Usage
@@ -87,7 +87,7 @@ class Spots:
             key = (passage.caller.key_id, passage.run.label, spot.target.group)
             self._kept.pop(key, None)
             self._kept[key] = spot.circuit.name
-            if len(self._kept) > RUNS_KEPT_MAX:
+            if len(self._kept) > RUNS_ANSWERED_MAX:
                 del self._kept[next(iter(self._kept))]
 
     def _each(self, ask: Ask, target: Target) -> list[Spot]:

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from jevons.core.limits import LINEAGE_MEMO_MAX
+from jevons.core.limits import MODEL_LINES_MEMO_MAX
 
 Tier = Literal["commodity", "frontier"]
 
@@ -50,7 +50,7 @@ class _Unknown(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     commodity_below_nusd_per_mtok: int
 
 
-@lru_cache(maxsize=LINEAGE_MEMO_MAX)
+@lru_cache(maxsize=MODEL_LINES_MEMO_MAX)
 def lineage_of(provider: str | None, model: str, blended_nusd_per_mtok: int | None = None) -> Lineage:
     """The line of a model by its name, as a provider or a router spells it. Never fails.
 
