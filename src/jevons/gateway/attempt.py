@@ -17,6 +17,8 @@ from jevons.core.price import HELD, Price
 from jevons.core.routed import Role, Routed
 from jevons.core.saving import Saving, SavingKind
 from jevons.core.usage import Usage
+from jevons.gateway.breaking import Watch
+from jevons.gateway.passage import Passage
 from jevons.ledger.ledger import Ledger
 from jevons.meter.tokens import count_text
 from jevons.policy.savings import Markers, check_saving, marked_by, savings_of
@@ -26,9 +28,7 @@ from jevons.wire.sse import Cutter
 from jevons.wire.visible import visible_text
 
 if TYPE_CHECKING:
-    from jevons.gateway.breaking import Watch
     from jevons.gateway.growing import Growing
-    from jevons.gateway.passage import Passage
 
 _OWN_LINES = {
     Role.CHECK: SavingKind.CHECK,
@@ -41,6 +41,63 @@ _OWN_LINES = {
 
 class Attempt:
     """Created with its hold reserved; the journey fills in what it sees."""
+
+    output_cap: int | None = None
+    """The cap per answer that we set, if it is not the client's own."""
+    sent = False
+    sent_s = 0.0
+    """When it was sent, on a clock of its own."""
+    waited_ms: int | None = None
+    """From then to its first byte."""
+    on_show: Callable[[], None] | None = None
+    """Told before its answer is shown: another attempt may be on its way."""
+    is_beaten: Callable[[], bool] | None = None
+    """Was the answer of that other shown in its place?"""
+    shown = False
+    """The client was given something of it."""
+    outcome: Outcome | None = None
+    """How it ended."""
+    status = 0
+    usage: Usage | None = None
+    input_usage: Usage | None = None
+    charge_price: Price | None = None
+    """The row that applies, where the answer shows that it is not the dearest that might have (service tier)."""
+    answered: dict[str, str] | None = None
+    """Under what context the answer says that it was made, where that is not the one it was asked in."""
+    complete = False
+    behind = False
+    """The upstream may have said much that was not read: what was seen says nothing of what was made."""
+    finish = ""
+    response_id = ""
+    first_byte_ms: int | None = None
+    settled: Settled | None = None
+    """The charge, once resolved."""
+    durable: "asyncio.Future[None] | None" = None
+    """Done when the entry is on disk; set once resolved."""
+    growing: "Growing | None" = None
+    """Set while its hold is packed."""
+    passage: Passage | None = None
+    """Its request under the governor."""
+    before: tuple[tuple[SavingKind, Price], ...] = ()
+    """Prices of the models that stood before this one, and the kind of each step from one to the next."""
+    trimmed_tokens = 0
+    """Tokens of the request that were not sent, because its tool output was made shorter."""
+    trimmed_new_tokens = 0
+    """How many of these belong to output that this request is the first to send."""
+    watch: Watch | None = None
+    """Says whether it went on from its conversation's prefix, once it is answered; None = no prompt cache is concerned."""
+    role = Role.ANSWER
+    """What it is made for."""
+    stands_in = False
+    """Another of its request's models was chosen, and this one asked."""
+    routed: Routed | None = None
+    """How its request was routed; None = by its name alone."""
+    warm_tokens = 0
+    """What its model is believed to have in its prompt cache; 0 also where that was not looked at."""
+    cache_plan = ""
+    """What our plan for the provider's prompt cache is, in words."""
+    markers: Markers | None = None
+    """Who said what the provider's prompt cache is to keep of this request; None = not we (`policy.savings.marked_by`)."""
 
     def __init__(
         self,
@@ -68,64 +125,8 @@ class Attempt:
         self.price = price
         """The dearest row that may apply: what the hold was taken under."""
         self.provider = provider
-        self.output_cap: int | None = None
-        """The cap per answer that we set, if it is not the client's own."""
-        self.sent = False
-        self.sent_s = 0.0
-        """When it was sent, on a clock of its own."""
-        self.waited_ms: int | None = None
-        """From then to its first byte."""
-        self.on_show: Callable[[], None] | None = None
-        """Told before its answer is shown: another attempt may be on its way."""
-        self.is_beaten: Callable[[], bool] | None = None
-        """Was the answer of that other shown in its place?"""
-        self.shown = False
-        """The client was given something of it."""
-        self.outcome: Outcome | None = None
-        """How it ended."""
         self.streamed = hold.stream
         """What arrives is counted as it comes; False when the upstream answers whole although a stream was asked for."""
-        self.status = 0
-        self.usage: Usage | None = None
-        self.input_usage: Usage | None = None
-        self.charge_price: Price | None = None
-        """The row that applies, where the answer shows that it is not the dearest that might have (service tier)."""
-        self.answered: dict[str, str] | None = None
-        """Under what context the answer says that it was made, where that is not the one it was asked in."""
-        self.complete = False
-        self.behind = False
-        """The upstream may have said much that was not read: what was seen says nothing of what was made."""
-        self.finish = ""
-        self.response_id = ""
-        self.first_byte_ms: int | None = None
-        self.settled: Settled | None = None
-        """The charge, once resolved."""
-        self.durable: asyncio.Future[None] | None = None
-        """Done when the entry is on disk; set once resolved."""
-        self.growing: Growing | None = None
-        """Set while its hold is packed."""
-        self.passage: Passage | None = None
-        """Its request under the governor."""
-        self.before: tuple[tuple[SavingKind, Price], ...] = ()
-        """Prices of the models that stood before this one, and the kind of each step from one to the next."""
-        self.trimmed_tokens = 0
-        """Tokens of the request that were not sent, because its tool output was made shorter."""
-        self.trimmed_new_tokens = 0
-        """How many of these belong to output that this request is the first to send."""
-        self.watch: Watch | None = None
-        """Says whether it went on from its conversation's prefix, once it is answered; None = no prompt cache is concerned."""
-        self.role = Role.ANSWER
-        """What it is made for."""
-        self.stands_in = False
-        """Another of its request's models was chosen, and this one asked."""
-        self.routed: Routed | None = None
-        """How its request was routed; None = by its name alone."""
-        self.warm_tokens = 0
-        """What its model is believed to have in its prompt cache; 0 also where that was not looked at."""
-        self.cache_plan = ""
-        """What our plan for the provider's prompt cache is, in words."""
-        self.markers: Markers | None = None
-        """Who said what the provider's prompt cache is to keep of this request; None = not we (`policy.savings.marked_by`)."""
 
     def saw(self, whole: bytes) -> None:
         """Keep streamed events until final usage makes counting them needless."""
