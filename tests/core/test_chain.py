@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jevons.core.chain import chain, chain_links, identity, identity_links, links_after, loop_key
+from jevons.core.chain import chain, identity, identity_links, links_after, loop_key
 
 SECRET, OTHER = b"s" * 32, b"t" * 32
 
@@ -25,7 +25,7 @@ def test_links_are_equal_exactly_as_far_as_the_prefix(a: list[bytes], b: list[by
     shared = 0
     while shared < min(len(a), len(b)) and a[shared] == b[shared]:
         shared += 1
-    left, right = chain_links(SECRET, a), chain_links(SECRET, b)
+    left, right = chain(SECRET, a).links, chain(SECRET, b).links
     assert left[:shared] == right[:shared]
     assert not set(left[shared:]) & set(right[shared:])
     assert len(left) == len(a)
@@ -36,7 +36,7 @@ def test_links_are_equal_exactly_as_far_as_the_prefix(a: list[bytes], b: list[by
 def test_links_go_on_from_where_they_ended(first: list[bytes], then: list[bytes]) -> None:
     whole = chain(SECRET, first + then)
     added = links_after(SECRET, whole.digests[len(first) :], chain(SECRET, first).head)
-    assert chain_links(SECRET, first) + added == whole.links
+    assert chain(SECRET, first).links + added == whole.links
 
 
 def test_a_border_between_messages_counts() -> None:
@@ -61,7 +61,7 @@ def test_cache_control_may_move() -> None:
     """Claude Code marks the last message of each turn, and unwraps it the next time."""
     marked = {"role": "user", "content": [{"type": "text", "text": "hi", "cache_control": {"type": "ephemeral", "ttl": "1h"}}]}
     assert same(marked, {"role": "user", "content": "hi"})
-    assert chain_links(SECRET, [raw(marked)]) != chain_links(SECRET, [raw({"role": "user", "content": "hi"})])
+    assert chain(SECRET, [raw(marked)]).links != chain(SECRET, [raw({"role": "user", "content": "hi"})]).links
     result = {"type": "tool_result", "tool_use_id": "t1", "content": [{"type": "text", "text": "ok", "cache_control": {}}]}
     plain = {"type": "tool_result", "tool_use_id": "t1", "content": "ok", "cache_control": {"type": "ephemeral"}}
     assert same({"role": "user", "content": [result]}, {"role": "user", "content": [plain]})

@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from jevons.core.chain import chain_links
+from jevons.core.chain import chain
 from jevons.policy.lineage import Found, Lineage
 
 SECRET = b"s" * 32
@@ -15,7 +15,7 @@ HOUR_MS = 3_600_000
 
 
 def links(*messages: str) -> tuple[bytes, ...]:
-    return chain_links(SECRET, [message.encode() for message in messages])
+    return chain(SECRET, [message.encode() for message in messages]).links
 
 
 class Door:

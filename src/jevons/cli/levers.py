@@ -11,9 +11,6 @@ from jevons.cli.options import NewFile, as_json, show, write
 from jevons.config import home_path
 from jevons.ledger.home import Home
 
-WATTS = click.FloatRange(0, min_open=True, max=1e6)
-NATS = click.FloatRange(0, min_open=True, max=10)
-
 
 @click.command(short_help="What makes a local token cheap here, and by how much.")
 @click.option(

@@ -45,11 +45,6 @@ def chain(secret: bytes, messages: Sequence[bytes]) -> Chain:
     return Chain(digests, links_after(secret, digests))
 
 
-def chain_links(secret: bytes, messages: Sequence[bytes]) -> tuple[bytes, ...]:
-    """One 16-byte link per message: link i stands for messages 0..i."""
-    return chain(secret, messages).links
-
-
 def identity(secret: bytes, message: bytes) -> bytes:
     """Identity link of one message (raw JSON), without `cache_control` and volatile blocks.
 

@@ -14,7 +14,7 @@ import msgspec
 
 from jevons.core.limits import MARK_WORDS_BYTES_MAX
 
-TOOLS, SYSTEM, USER, ASSISTANT, TOOL = ROLES = ("tools", "system", "user", "assistant", "tool")
+TOOLS, SYSTEM, USER, ASSISTANT, TOOL = ("tools", "system", "user", "assistant", "tool")
 OPENING = frozenset({TOOLS, SYSTEM})
 """Roles of what a conversation begins with, before anybody speaks."""
 

@@ -248,10 +248,6 @@ def _put(found: Found, place: Place, effect: str, nusd: int) -> None:
     sums[1] += nusd
 
 
-def _nothing_before(first: Frame, last: Frame) -> list[str]:
-    return ["Nothing is recorded in the first of the two: all of it counts as new."] if last.leaves and not first.leaves else []
-
-
 def _against_each_other(effects: Sequence[Effect], first: Frame, last: Frame) -> list[str]:
     """More calls that are smaller, or fewer that are larger: then neither effect is much by itself."""
     sums = {effect.name: effect.lmdi_nusd for effect in effects}

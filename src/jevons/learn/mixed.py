@@ -35,7 +35,7 @@ def said(heads: Sequence[Head], rows: Rows) -> Floats:
 
 
 class Mixed:
-    """A `Predictor`."""
+    """What a route asks of a request, without I/O."""
 
     def __init__(self, models: tuple[str, ...], columns: Columns, heads: Sequence[Head], mix: Mix) -> None:
         """Raises ValueError where the mixture is not of these models."""
@@ -45,9 +45,11 @@ class Mixed:
 
     @property
     def needs_vector(self) -> bool:
+        """It was trained with questions and their embeddings: without them it has nothing to say."""
         return self.columns.vector > 0
 
     def scores(self, features: Features, vector: Floats | None, question: str = "") -> tuple[float, ...]:
+        """P(good enough) of each of `models`, in [0, 1]; empty if it needs a vector, f32[dimensions] of length 1, and there is none."""
         if self.needs_vector and (vector is None or len(vector) != self.columns.vector):
             return ()
         rows = self.columns.rows((Request(features, vector, question),))

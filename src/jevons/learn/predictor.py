@@ -1,4 +1,4 @@
-"""What routes ask: how probable it is that each candidate's answer to a request is good enough.
+"""What a kind of predictor is: one head, from requests to log-odds that each candidate's answer is good enough; and log-odds as probabilities.
 
 Good enough = no harm done: not (the reference's answer is good and this one is not). Does not know: thresholds, costs, who is asked in the end.
 """
@@ -9,23 +9,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from jevons.core.features import Features
 from jevons.learn.rows import Floats, Rows
-
-
-class Predictor(Protocol):
-    """Candidates' chances on one request, without I/O."""
-
-    @property
-    def models(self) -> tuple[str, ...]:
-        """Whom it knows, as the route names them."""
-
-    @property
-    def needs_vector(self) -> bool:
-        """It was trained with questions and their embeddings: without them it has nothing to say."""
-
-    def scores(self, features: Features, vector: Floats | None, question: str = "") -> tuple[float, ...]:
-        """P(good enough) of each of `models`, in [0, 1]; empty if it needs a vector, f32[dimensions] of length 1, and there is none."""
 
 
 class Head(Protocol):

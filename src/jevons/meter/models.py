@@ -41,7 +41,6 @@ class ModelFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     image_tokens: int
     audio_tokens: int
     file_tokens: int
-    thinking_floor: int
     text_only: bool
     source: str
     match: tuple[str, ...] = ()

@@ -53,7 +53,6 @@ class Calendar(NamedTuple):
     """The periods ahead: days [borders[i], borders[i + 1]) since 1970."""
 
     borders: tuple[int, ...]
-    weeks_a_period: float
 
     @property
     def periods(self) -> int:
@@ -88,7 +87,7 @@ def calendar(history: History, until: int) -> Calendar:
     borders = [history.start]
     while borders[-1] < until:
         borders.append(_next_month(borders[-1]) if history.per == "month" else borders[-1] + WEEK_DAYS)
-    return Calendar(tuple(borders), DAYS_A_YEAR / 12 / WEEK_DAYS if history.per == "month" else 1.0)
+    return Calendar(tuple(borders))
 
 
 def history_weight(weeks: float, ahead_weeks: float) -> float:
