@@ -1,18 +1,10 @@
-"""Every limit and time-out, with its reason: first as a request meets them, then those of what works beside requests.
+"""Every limit and time-out, with its reason: first those that callers and upstreams meet, which docs/doors.md lists, then those inside.
 
 One table, however long: most topics go through several rooms (a breaker is in `policy` and in `gateway`), and what bounds a process is to be seen
 together. What an operator can set begins with the value that stands here.
 """
 
-# The process
-SHUTDOWN_GRACE_S = 10.0
-"""How long open requests may finish after a stop signal; then they are cancelled and settled."""
-SHUTDOWN_SETTLE_S = 2.0
-"""How long cancelled requests may take to settle and say so to their clients; it takes milliseconds, but for a client that never reads."""
-GC_ALLOCATIONS = 20_000
-"""Allocations between two collections of young objects: about every hundred requests instead of every five."""
-
-# Doors and bodies
+# Bodies and answers
 BODY_BYTES_MAX = 64 * 2**20
 """One decoded request body: larger than any provider accepts (OpenAI 50 MB of images, Anthropic 32 MB)."""
 BODIES_IN_FLIGHT_BYTES_MAX = 512 * 2**20
@@ -21,18 +13,16 @@ DECODE_RATIO_MAX = 100
 """Decoded : encoded bytes of a compressed body. JSON rarely passes 30; a gzip bomb starts at 1000."""
 DECODE_RATIO_FLOOR_BYTES = 2**20
 """Below this decoded size the ratio is not looked at: tiny bodies of repeated spaces are harmless."""
+ANSWER_BYTES_MAX = 256 * 2**20
+"""One non-streamed upstream answer (128 embeddings of 4096 floats are 7 MB; 10 base64 images about 60 MB)."""
+SSE_EVENT_BYTES_MAX = 16 * 2**20
+"""One server-sent event of an upstream; an image result is a few MB."""
 JSON_DEPTH_MAX = 128
 """Nesting of a body where policy reads it. Tool schemas seldom pass 20."""
-ROUTE_MEMO_ENTRIES_MAX = 1_024
-"""Remembered routes, URLs and Host values: more than any operator has, fewer than a client could invent."""
-FAMILY_MEMO_ENTRIES_MAX = 1_024
-"""Header values whose client program is remembered: more than there are programs and versions in use, fewer than a client could invent."""
-COUNT_TOKENS_PER_MINUTE_MAX = 600
-"""Calls of the free count_tokens door per key and minute. Claude Code's /context sends 26 at once."""
-DISCONNECT_WATCH_DELAY_S = 0.05
-"""A non-streamed call is watched for a client that left only after this long: the watcher costs more than a fast call."""
+COUNT_INLINE_BYTES_MAX = 64 * 2**10
+"""Text longer than this is counted in a thread (64 KiB take about 4 ms)."""
 
-# Upstreams and their connections
+# Time
 CONNECT_TIMEOUT_S = 5.0
 FIRST_BYTE_TIMEOUT_S = 600.0
 """Reasoning models think for minutes before the first byte."""
@@ -40,27 +30,14 @@ STREAM_IDLE_TIMEOUT_S = 300.0
 """Clients give up at 300 s of silence (research: Claude Code, Codex, opencode, ai)."""
 READ_TIMEOUT_SLACK_S = 1.0
 """How much later than ours the client library's own clock for a silent upstream fires."""
-KEEPALIVE_IDLE_S = 12.0
-"""How long a connection to an upstream rests before it is closed: load balancers close after 60 s or more, some after 15 to 20, and a
-request that crosses their closing is lost with its money in doubt."""
-STREAM_BUFFER_BYTES_MAX = 256 * 2**10
-"""Unread bytes of an answer at which its upstream is held back: a client that reads slowly must not fill our memory."""
-ANSWER_HEAD_BYTES_MAX = 64 * 2**10
-"""The headers of an answer, and what may come between two pieces of a body (chunk marks, trailers). Providers send about 2 KiB."""
-UPLOAD_SLICE_BYTES = 256 * 2**10
-"""A larger request body is written in slices, each when the last is on its way: encrypted whole, it would be in memory twice."""
-
-# Credentials
-AUTH_COMMAND_TIMEOUT_S = 20.0
-"""A command that prints a credential (cloud CLIs take 1 to 5 s)."""
-AUTH_COMMAND_TTL_S = 300
-"""How long its token is used when neither it nor the configuration says when it expires."""
-AUTH_REFRESH_AHEAD_S = 60.0
-"""A token is renewed in the background this long before it expires, so that no request waits for the command."""
-AUTH_OUTPUT_BYTES_MAX = 64 * 2**10
-"""What such a command may print: tokens stay under 8 KiB."""
-AUTH_REJECTED_INTERVAL_S = 10.0
-"""A rejected token is replaced at most this often: a wrong command must not run once per request."""
+DISCONNECT_WATCH_DELAY_S = 0.05
+"""A non-streamed call is watched for a client that left only after this long: the watcher costs more than a fast call."""
+HOLD_WAIT_MAX_S = 2.0
+"""How long a call refused only because of open holds waits for one of them to be resolved."""
+SHUTDOWN_GRACE_S = 10.0
+"""How long open requests may finish after a stop signal; then they are cancelled and settled."""
+SHUTDOWN_SETTLE_S = 2.0
+"""How long cancelled requests may take to settle and say so to their clients; it takes milliseconds, but for a client that never reads."""
 
 # Attempts
 ATTEMPTS_MAX = 15
@@ -98,26 +75,6 @@ HEDGE_OUTPUT_TOKENS_MAX = 1_024
 """A call that is not streamed is interactive if its answer is no longer than this."""
 HEDGE_BUDGET_PCT = 90
 """Of any limit on money: nothing is spent for speed beyond."""
-CIRCUITS_MAX = 4_096
-"""Upstreams x credentials x models whose calls are remembered, about 1 KB each. Names of models are the client's; the one called longest ago goes."""
-CIRCUIT_WAITS = 64
-"""Of each, the latest waits for a first byte: enough for a 95th percentile, few enough to follow a provider that becomes slow."""
-CIRCUIT_WAITS_MIN = 20
-"""From so many on their 95th percentile is taken; one in twenty is above it."""
-CIRCUIT_WRITTEN_S = 30.0
-"""How often the waits of a circuit are written down at most; a breaker that opens or closes is written at once."""
-RUNS_ANSWERED_MAX = 16_384
-"""Runs of which is remembered who answered last, about 250 bytes each."""
-
-# Answers and their streams
-ANSWER_BYTES_MAX = 256 * 2**20
-"""One non-streamed upstream answer (128 embeddings of 4096 floats are 7 MB; 10 base64 images about 60 MB)."""
-SSE_EVENT_BYTES_MAX = 16 * 2**20
-"""One server-sent event of an upstream; an image result is a few MB."""
-SEEN_BYTES_MAX = 2**20
-"""Streamed bytes kept per open stream to count what was seen; older ones are counted and folded."""
-CALL_BYTES_MAX = 64 * 2**20
-"""Events of a tool call that are held until it is complete: 128 Ki tokens, each in a chunk of 300 bytes, are 40 MB."""
 
 # Output
 OUTPUT_TOKENS_DEFAULT = 8_192
@@ -134,6 +91,67 @@ IN_FLIGHT_OUTPUT_TOKENS = 64
 """Tokens a provider may have made, unseen, between our cancel and its noticing (about half a second at 128 tokens/s)."""
 IN_FLIGHT_S = 0.5
 """How far back the last chunk of a stream may lie for IN_FLIGHT_OUTPUT_TOKENS to cover what came since."""
+
+# What is counted and remembered of callers
+COUNT_TOKENS_PER_MINUTE_MAX = 600
+"""Calls of the free count_tokens door per key and minute. Claude Code's /context sends 26 at once."""
+IDEMPOTENCY_TTL_S = 24 * 3600
+"""How long an Idempotency-Key is remembered (Stripe's floor)."""
+RESPONSE_OWNER_TTL_S = 30 * 24 * 3600
+"""How long we remember which key created a stored response (OpenAI keeps them 30 days)."""
+
+# --- Inside ---
+
+# The process
+GC_ALLOCATIONS = 20_000
+"""Allocations between two collections of young objects: about every hundred requests instead of every five."""
+
+# Doors
+ROUTE_MEMO_ENTRIES_MAX = 1_024
+"""Remembered routes, URLs and Host values: more than any operator has, fewer than a client could invent."""
+FAMILY_MEMO_ENTRIES_MAX = 1_024
+"""Header values whose client program is remembered: more than there are programs and versions in use, fewer than a client could invent."""
+
+# Connections to upstreams
+KEEPALIVE_IDLE_S = 12.0
+"""How long a connection to an upstream rests before it is closed: load balancers close after 60 s or more, some after 15 to 20, and a
+request that crosses their closing is lost with its money in doubt."""
+STREAM_BUFFER_BYTES_MAX = 256 * 2**10
+"""Unread bytes of an answer at which its upstream is held back: a client that reads slowly must not fill our memory."""
+ANSWER_HEAD_BYTES_MAX = 64 * 2**10
+"""The headers of an answer, and what may come between two pieces of a body (chunk marks, trailers). Providers send about 2 KiB."""
+UPLOAD_SLICE_BYTES = 256 * 2**10
+"""A larger request body is written in slices, each when the last is on its way: encrypted whole, it would be in memory twice."""
+
+# Credentials
+AUTH_COMMAND_TIMEOUT_S = 20.0
+"""A command that prints a credential (cloud CLIs take 1 to 5 s)."""
+AUTH_COMMAND_TTL_S = 300
+"""How long its token is used when neither it nor the configuration says when it expires."""
+AUTH_REFRESH_AHEAD_S = 60.0
+"""A token is renewed in the background this long before it expires, so that no request waits for the command."""
+AUTH_OUTPUT_BYTES_MAX = 64 * 2**10
+"""What such a command may print: tokens stay under 8 KiB."""
+AUTH_REJECTED_INTERVAL_S = 10.0
+"""A rejected token is replaced at most this often: a wrong command must not run once per request."""
+
+# Upstreams that are remembered
+CIRCUITS_MAX = 4_096
+"""Upstreams x credentials x models whose calls are remembered, about 1 KB each. Names of models are the client's; the one called longest ago goes."""
+CIRCUIT_WAITS = 64
+"""Of each, the latest waits for a first byte: enough for a 95th percentile, few enough to follow a provider that becomes slow."""
+CIRCUIT_WAITS_MIN = 20
+"""From so many on their 95th percentile is taken; one in twenty is above it."""
+CIRCUIT_WRITTEN_S = 30.0
+"""How often the waits of a circuit are written down at most; a breaker that opens or closes is written at once."""
+RUNS_ANSWERED_MAX = 16_384
+"""Runs of which is remembered who answered last, about 250 bytes each."""
+
+# Answers and their streams
+SEEN_BYTES_MAX = 2**20
+"""Streamed bytes kept per open stream to count what was seen; older ones are counted and folded."""
+CALL_BYTES_MAX = 64 * 2**20
+"""Events of a tool call that are held until it is complete: 128 Ki tokens, each in a chunk of 300 bytes, are 40 MB."""
 
 # Runs and conversations
 RUN_DEPTH_MAX = 32
@@ -187,8 +205,6 @@ PRINT_WORDS_MEMO_MAX = 8_192
 """Words whose bits are remembered, about 700 bytes each."""
 
 # Governor
-HOLD_WAIT_MAX_S = 2.0
-"""How long a call refused only because of open holds waits for one of them to be resolved."""
 ACCOUNTS_KEPT_MAX = 65_536
 """Accounts in memory before those without open holds are let go."""
 RETRY_HELPS_MAX_S = 60
@@ -236,16 +252,10 @@ LEDGER_BUSY_S = 5.0
 """How long a commit or a reader waits for another program that has the ledger file locked."""
 ORDERS_READ_MAX = 4_096
 """Newest entries in which a start looks for the latest event: a call that outlived more of them is behind the clock by then."""
-IDEMPOTENCY_TTL_S = 24 * 3600
-"""How long an Idempotency-Key is remembered (Stripe's floor)."""
-RESPONSE_OWNER_TTL_S = 30 * 24 * 3600
-"""How long we remember which key created a stored response (OpenAI keeps them 30 days)."""
 LEDGER_FLUSH_S = 5.0
 """How long a change of limits waits until everything before it is on disk; a commit takes about a millisecond."""
 
 # Counting
-COUNT_INLINE_BYTES_MAX = 64 * 2**10
-"""Text longer than this is counted in a thread (64 KiB take about 4 ms)."""
 COUNT_CHUNK_CHARS = 32 * 2**10
 """Text counted at once: the tokenizer holds the interpreter lock (about 2 ms for this much), so long texts are cut where it is exact."""
 PREFIX_MEMO_ENTRIES_MAX = 65_536
