@@ -10,15 +10,14 @@ import pytest
 from jevons.core.usage import Usage
 from jevons.meter.compiled import Period
 from jevons.meter.cost import (
-    UnknownModel,
     UnknownPrice,
     exact_text,
     explain_cost,
     format_explanation,
     period_text,
     price_history,
-    resolve_model,
 )
+from jevons.meter.naming import UnknownModel
 from jevons.meter.overrides import load_overrides, parse_overrides, price_files
 from jevons.meter.pricebook import PriceBook
 
@@ -87,38 +86,6 @@ def test_units_are_quoted_as_vendors_do(local: PriceBook) -> None:
     assert characters.lines[0].rate == "$15 / 1M"
     sonar = explain_cost(local, "sonar", Usage(input=1), NOON, "perplexity")
     assert [line.kind for line in sonar.lines] == ["input", "requests"]
-
-
-@pytest.mark.parametrize(
-    ("name", "provider", "expected"),
-    [
-        ("Claude Sonnet 4.5", None, ("anthropic", "claude-sonnet-4-5")),
-        ("claude-sonnet-4-5-20250929", None, ("anthropic", "claude-sonnet-4-5-20250929")),
-        ("GPT 4o", None, ("openai", "gpt-4o")),
-        ("text-embedding-3-small", None, ("openai", "text-embedding-3-small")),
-        ("azure/gpt-4o", None, ("azure", "gpt-4o")),
-        ("gpt-4o", "Azure", ("azure", "gpt-4o")),
-        ("claude opus 4.5", "vertex", ("google", "claude-opus-4-5")),
-        ("anthropic/claude-opus-4.5", "openrouter", ("openrouter", "anthropic/claude-opus-4.5")),
-        ("Claude Opus 4.5", "openrouter", ("openrouter", "anthropic/claude-opus-4.5")),
-        ("local", None, ("local", "local")),
-        ("smollm2", "LOCAL", ("local", "smollm2")),
-    ],
-)
-def test_names_as_people_write_them(local: PriceBook, name: str, provider: str | None, expected: tuple[str, str]) -> None:
-    assert resolve_model(local, name, provider) == expected
-
-
-def test_an_unknown_name_gets_suggestions(local: PriceBook) -> None:
-    with pytest.raises(UnknownModel, match=r"'gemini-3\.1-por'; did you mean gemini-3\.1-pro-preview") as error:
-        explain_cost(local, "gemini-3.1-por", Usage(), NOON)
-    assert error.value.suggestions[0] == "gemini-3.1-pro-preview"
-    with pytest.raises(UnknownModel, match=r"at anthropic; did you mean gpt-4o"):
-        resolve_model(local, "gpt-4o", "anthropic")
-    with pytest.raises(UnknownModel, match="unknown provider 'nobody'; known are: anthropic, "):
-        resolve_model(local, "gpt-4o", "nobody")
-    with pytest.raises(UnknownModel, match="write it as its provider does"):
-        resolve_model(local, "§§§§")
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,9 @@ from jevons.core.refusal import Refusal
 from jevons.economics.prefix_breaks import Calls, Loss, Report, report
 from jevons.gateway.breaking import Breaks, Sent
 from jevons.imports.reading import SourceFile, Unreadable
-from jevons.meter.cost import UnknownModel, UnknownPrice, resolve_model
+from jevons.meter.cost import UnknownPrice
 from jevons.meter.models import ModelFacts, model_facts
+from jevons.meter.naming import UnknownModel, resolve_model
 from jevons.meter.overrides import override_line
 from jevons.meter.pricebook import PriceBook, open_book
 from jevons.meter.prompt_rules import prompt_rules

@@ -91,8 +91,9 @@ def _for_the_operator() -> tuple[type[Exception], ...]:
     from jevons.imports.intake import CountedTwice
     from jevons.imports.reading import Unreadable
     from jevons.meter.compiled import BrokenBook
-    from jevons.meter.cost import UnknownModel, UnknownPrice
+    from jevons.meter.cost import UnknownPrice
     from jevons.meter.genai import UpdateFailed
+    from jevons.meter.naming import UnknownModel
     from jevons.meter.overrides import BadOverride
 
     gateway = (

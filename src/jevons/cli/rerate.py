@@ -96,7 +96,7 @@ def _unused(ledger: Path, models: tuple[tuple[str, str], ...], since_ms: int, un
 def _rerater(home: Home, under: "Under") -> "Rerater":
     """Raises what there is to say of a book, a provider or a model that is not known."""
     from jevons.economics.rerate import Books, Rerater
-    from jevons.meter.cost import UnknownModel
+    from jevons.meter.naming import UnknownModel
 
     books = Books(home.path)
     try:

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 from jevons.core.price import Price
 from jevons.core.usage import CACHE_READ, INPUT, OUTPUT
 from jevons.economics.history import PriceRow, Step, price_rows, steps
-from jevons.meter.cost import UnknownModel, resolve_model
+from jevons.meter.naming import sold_by
 from jevons.meter.pricebook import PriceBook
 
 BEHIND_DAYS = 90
@@ -76,7 +76,7 @@ def of_models(book: PriceBook, used: Iterable[tuple[str | None, str]], today: da
     alarms: dict[tuple[str, str], list[Alarm]] = {}
     unpriced = []
     for provider, model in used:
-        sold = _resolved(book, model, provider)
+        sold = sold_by(book, provider, model)
         if sold is None:
             unpriced.append(model)
         elif sold not in alarms:
@@ -95,16 +95,6 @@ def of_history(today: date) -> Watched:
 def _nearest(alarms: Iterable[Alarm]) -> list[Alarm]:
     """What is to come first, the next day at the top; then what has been, the latest at the top."""
     return sorted(alarms, key=lambda a: (not a.announced, a.day.toordinal() * (1 if a.announced else -1), a.provider, a.model))
-
-
-def _resolved(book: PriceBook, model: str, provider: str | None) -> tuple[str, str] | None:
-    """Who sells it under which name: the provider that is said, else the model's maker; an upstream may have any name."""
-    for seller in dict.fromkeys((provider, None)):
-        try:
-            return resolve_model(book, model, seller)
-        except UnknownModel:
-            continue
-    return None
 
 
 def _rises_in_book(book: PriceBook, seller: str, model: str, today: date) -> Iterator[Alarm]:

@@ -21,8 +21,8 @@ from jevons.economics.forecast.formula import Rates
 from jevons.economics.forecast.priors import Trend
 from jevons.economics.history import price_rows, series
 from jevons.economics.indices import BEGIN
-from jevons.meter.cost import UnknownModel, resolve_model
 from jevons.meter.lineages import Tier
+from jevons.meter.naming import sold_by
 from jevons.meter.pricebook import PriceBook
 
 SAME = 1e-6
@@ -94,7 +94,7 @@ def pace(tier: Tier, trend: Trend, until: date) -> Pace:
 
 def rates_of(book: PriceBook, upstream: str | None, model: str, day: date) -> Rates | None:
     """List rates at the base tier on a day, nano-USD a token; None where the book does not know the model."""
-    sold = _sold(book, upstream, model)
+    sold = sold_by(book, upstream, model)
     price = book.price(*sold, _noon_ms(day)) if sold else None
     if price is None:
         return None
@@ -132,16 +132,6 @@ def _in_history(model: str, today: date, until: date) -> Iterator[Announced]:
                 new.date, model, ratio, cached, ratio, _ratio(old.output_nusd, new.output_nusd),
                 f"price history ({', '.join(new.sources)})",
             )  # fmt: skip
-
-
-def _sold(book: PriceBook, upstream: str | None, model: str) -> tuple[str, str] | None:
-    """Who sells it: the upstream, if it is one that the book knows; else the model's maker."""
-    for seller in dict.fromkeys((upstream, None)):
-        try:
-            return resolve_model(book, model, seller)
-        except UnknownModel:
-            continue
-    return None
 
 
 def _ratio(old: float | None, new: float | None) -> float:

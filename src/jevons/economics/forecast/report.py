@@ -39,8 +39,8 @@ from jevons.economics.forecast.segments import WEEK_DAYS, History, Part, day_of,
 from jevons.economics.forecast.simulate import PATHS, SEED, Array, Paths, bill, calendar, draw, tokens, under
 from jevons.economics.frames import Cost, Span
 from jevons.economics.unitcost.errors import UnknownFact
-from jevons.meter.cost import UnknownModel, resolve_model
 from jevons.meter.lineages import Tier, lineage_of
+from jevons.meter.naming import UnknownModel, resolve_model
 from jevons.meter.pricebook import PriceBook
 
 TIERS: tuple[Tier, ...] = ("frontier", "commodity")
