@@ -7,7 +7,6 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
 
@@ -31,6 +30,7 @@ from jevons.gateway.identify import identify, split_path
 from jevons.gateway.inbound import Bodies, Body, ClientGone
 from jevons.gateway.journey import Aborted, Journey, Parts
 from jevons.gateway.metrics import Metrics
+from jevons.gateway.pace import PerMinute
 from jevons.gateway.passage import Passage
 from jevons.gateway.passing import find_pass, forward
 from jevons.gateway.pricing import price_context
@@ -98,7 +98,7 @@ class App:
         self.listeners = listeners
         self._feedback = feedback
         self._bodies = Bodies()
-        self._counted: dict[int, deque[float]] = {}
+        self._counts = PerMinute(COUNT_TOKENS_PER_MINUTE_MAX, "counts")
         self._good_hosts: set[bytes] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -172,7 +172,7 @@ class App:
             body = ask.body
             client.streams = ask.stream
             if dialect is Dialect.COUNT_TOKENS:
-                self._limit_counting(caller)
+                self._counts.take(caller.key_id)
                 if (here := self._router.counted_here(ask, caller)) is not None:
                     await self._count(ask, caller, named, here, client, request)
                     return
@@ -228,20 +228,6 @@ class App:
         count = await self._gate.count_here(ask, passage, target, self._lives[target.upstream].settings, request)
         headers = [*about.JSON, *own_headers(request, None, cost=True)]
         await client.answer(200, headers, msgspec.json.encode({"input_tokens": count}))
-
-    def _limit_counting(self, caller: Caller) -> None:
-        recent, now = self._counted.setdefault(caller.key_id, deque()), time.monotonic()
-        while recent and recent[0] < now - 60:
-            recent.popleft()
-        if len(recent) >= COUNT_TOKENS_PER_MINUTE_MAX:
-            raise Refusal(
-                Kind.RATE_LIMIT,
-                429,
-                f"More than {COUNT_TOKENS_PER_MINUTE_MAX} counts a minute.",
-                code="rate_limit_exceeded",
-                retry_after_s=max(1, int(recent[0] + 60 - now)),
-            )
-        recent.append(now)
 
     def _check_host(self, named: Named) -> None:
         raw = named.get(b"host", b"")

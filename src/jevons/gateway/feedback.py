@@ -6,7 +6,6 @@ later: who answered is read from the ledger. Nobody learns whether another organ
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Annotated
 
@@ -18,6 +17,7 @@ from jevons.core.features import Features
 from jevons.core.label import Label
 from jevons.core.limits import FEEDBACK_BYTES_MAX, FEEDBACK_PER_MINUTE_MAX, FEEDBACK_RUN_ANSWERS_MAX
 from jevons.core.refusal import Kind, Refusal, invalid
+from jevons.gateway.pace import PerMinute
 from jevons.ledger.ledger import Ledger
 from jevons.ledger.ops import Labelled
 from jevons.ledger.routing import Answered, answered, answered_in_run, label_of
@@ -54,11 +54,11 @@ class Feedback:
         self._learn = learn
         self._one_at_a_time = asyncio.Lock()
         """Between looking for an earlier label and writing one nobody else does."""
-        self._heard: dict[int, deque[float]] = {}
+        self._pace = PerMinute(FEEDBACK_PER_MINUTE_MAX, "words of feedback")
 
     async def take(self, caller: Caller, body: bytes) -> bytes:
         """Returns the answer as JSON. Raises Refusal (400, 404, 413, 429), LedgerUnavailable, LedgerError."""
-        self._limit(caller)
+        self._pace.take(caller.key_id)
         words, good = _read(body)
         if words.run is not None:
             return await self._of_run(caller, words.run, good)
@@ -100,20 +100,6 @@ class Feedback:
             await self._ledger.writer.submit(Labelled(label))
             self._learn(label)
             return None
-
-    def _limit(self, caller: Caller) -> None:
-        recent, now = self._heard.setdefault(caller.key_id, deque()), time.monotonic()
-        while recent and recent[0] < now - 60:
-            recent.popleft()
-        if len(recent) >= FEEDBACK_PER_MINUTE_MAX:
-            raise Refusal(
-                Kind.RATE_LIMIT,
-                429,
-                f"More than {FEEDBACK_PER_MINUTE_MAX} words of feedback a minute.",
-                code="rate_limit_exceeded",
-                retry_after_s=max(1, int(recent[0] + 60 - now)),
-            )
-        recent.append(now)
 
 
 def _read(body: bytes) -> tuple[Words, bool]:
