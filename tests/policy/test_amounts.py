@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from jevons.core.entry import ATTEMPT_BITS, Entry, Estimate, Hold, Outcome
 from jevons.core.usage import Usage
-from jevons.policy.amounts import bound, came_to, is_step, spent
+from jevons.policy.amounts import bound, came_to, is_step, plus, spent
 from jevons.policy.rules import COUNTED, Measure
 
 FIRST = 77 << ATTEMPT_BITS
@@ -81,3 +81,8 @@ def test_what_a_call_came_to_needs_no_entry() -> None:
     usage = Usage(input=1, cache_read=2, cache_write_5m=3, cache_write_1h=4, output=5, reasoning=1)
     assert came_to(usage, 70, 90, step=True) == spent(entry(usage, nusd=(70, 90)))
     assert came_to(usage, 70, 90, step=False) == spent(entry(usage, nusd=(70, 90), outcome=Outcome.FREE))
+
+
+def test_two_calls_weigh_what_each_does() -> None:
+    one, other = bound(7, 9, 100, 50, step=True), bound(1, 2, 30, 4, step=True)
+    assert plus(one, other) == tuple(a + b for a, b in zip(one, other, strict=True))

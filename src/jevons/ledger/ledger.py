@@ -46,7 +46,7 @@ from jevons.ledger.store import Store
 from jevons.ledger.writer import Writer
 from jevons.policy.access import Access
 from jevons.policy.accounts import Account
-from jevons.policy.amounts import Amounts, bound, spent
+from jevons.policy.amounts import Amounts, bound, plus, spent
 from jevons.policy.books import KEY_TOTAL, Books
 from jevons.policy.rules import Limit, Who
 from jevons.policy.runs import Run, Runs
@@ -159,7 +159,7 @@ class Ledger:
         for account, bucket in call.claims:
             account.grow(bucket, more[account.index])
         before = call.hold
-        call.amounts = _sum(call.amounts, more)
+        call.amounts = plus(call.amounts, more)
         call.hold = msgspec.structs.replace(
             before,
             held_nusd=call.amounts[0],
@@ -449,18 +449,3 @@ def _total(key: Key, posted_nusd: int, overrun_nusd: int) -> Account:
     account = Account(KEY_TOTAL, f"key:{key.name}", FOREVER, key.limit_nusd, overrun_nusd)
     account.restore(0, posted_nusd)
     return account
-
-
-def _sum(a: Amounts, b: Amounts) -> Amounts:
-    return (
-        a[0] + b[0],
-        a[1] + b[1],
-        a[2] + b[2],
-        a[3] + b[3],
-        a[4] + b[4],
-        a[5] + b[5],
-        a[6] + b[6],
-        a[7] + b[7],
-        a[8] + b[8],
-        a[9] + b[9],
-    )

@@ -56,3 +56,19 @@ def came_to(usage: Usage, billed_nusd: int, list_nusd: int, *, step: bool) -> Am
         int(step),
         0,
     )
+
+
+def plus(a: Amounts, b: Amounts) -> Amounts:
+    """Measure by measure; written out, which takes a quarter of the time of a loop."""
+    return (
+        a[0] + b[0],
+        a[1] + b[1],
+        a[2] + b[2],
+        a[3] + b[3],
+        a[4] + b[4],
+        a[5] + b[5],
+        a[6] + b[6],
+        a[7] + b[7],
+        a[8] + b[8],
+        a[9] + b[9],
+    )

@@ -15,6 +15,7 @@ from jevons.core.price import UnpricedKind
 from jevons.ledger.ops import Adjusted, KeyChanged, LimitSet, RunTightened
 from jevons.meter.models import model_facts
 from jevons.policy.accounts import Account
+from jevons.policy.amounts import plus
 from jevons.policy.books import KEY_TOTAL, Books
 from jevons.policy.govern import Admit, Ask, Deny, Wait, decide, is_cut, more_output
 from jevons.policy.packed import Outputs, growth
@@ -251,7 +252,7 @@ class World:
             if all(account.fits(grown[account.index]) for account, _ in held.claims if account.enforced):
                 for account, bucket in held.claims:
                     account.grow(bucket, grown[account.index])
-                held.amounts = tuple(a + b for a, b in zip(held.amounts, grown, strict=True))  # type: ignore[assignment]
+                held.amounts = plus(held.amounts, grown)
                 return
         held.output_max = held.output_tokens
 
