@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from jevons.economics.history import CHEAPEST_HOST, UnknownModel, best_score, choose, price_rows, scores, series, steps
+from jevons.economics.history import CHEAPEST_HOST, NotInHistory, best_score, choose, price_rows, scores, series, steps
 from jevons.meter.lineages import lines, tier_by_price
 from tests.economics.pricing import TODAY, row
 
@@ -83,9 +83,9 @@ def test_a_line_a_tier_and_days_are_found() -> None:
 
 
 def test_what_is_not_there_gets_suggestions() -> None:
-    with pytest.raises(UnknownModel, match="did you mean claude-opus-5"):
+    with pytest.raises(NotInHistory, match="did you mean claude-opus-5"):
         choose("claude-opus-9")
-    with pytest.raises(UnknownModel, match="there are: ada, "):
+    with pytest.raises(NotInHistory, match="there are: ada, "):
         choose(lineage="symphony")
 
 

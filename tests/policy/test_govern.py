@@ -12,7 +12,7 @@ from jevons.core.price import Price, PriceTier, UnpricedKind, worst_case
 from jevons.policy.accounts import Account
 from jevons.policy.amounts import Amounts, bound
 from jevons.policy.books import KEY_TOTAL, Books
-from jevons.policy.govern import CUTS, Admit, Ask, Deny, Terms, Verdict, Wait, decide, is_cut, more_output
+from jevons.policy.govern import CUTS, Admit, AskPerson, Deny, Terms, Verdict, Wait, decide, is_cut, more_output
 from jevons.policy.rules import COUNTED, Limit, Measure, Rule, Scope, Who, rules_of
 from jevons.policy.runs import Run, Runs
 from jevons.policy.windows import FOREVER
@@ -100,7 +100,7 @@ def reference(path: list[Account], asked: Terms) -> Verdict:
             return Wait(one, held[one.index])
     for one in path:
         if one.enforced and one.rule.approve is not None and one.posted + one.held >= one.rule.approve + one.granted:
-            return Ask(one)
+            return AskPerson(one)
     told = cap if cap < wish or any(one.rule.measure in CUTTING for one, _ in limited(path)) else None
     over = [
         one for one in path if not one.enforced and one.limit is not None and one.posted + one.held + held[one.index] > one.limit
@@ -191,7 +191,7 @@ def test_a_wait_ends_when_the_open_holds_do_and_a_denial_does_not(path: list[Acc
     verdict = decide(path, asked)
     if isinstance(verdict, Wait):
         assert verdict.account.enforced and verdict.account.held and not verdict.account.fits(verdict.needed)
-        assert isinstance(decide(without_holds(path), asked), Admit | Ask)
+        assert isinstance(decide(without_holds(path), asked), Admit | AskPerson)
     elif isinstance(verdict, Deny):
         left = verdict.account.unspent
         assert verdict.account.enforced and left is not None and left < verdict.needed
@@ -458,7 +458,7 @@ def test_a_person_is_asked_at_the_point_its_owner_set_and_not_before() -> None:
         account(10**6, 0, 500, approve=500),
     )
     assert isinstance(decide([below], terms()), Admit)
-    assert decide([account(None), at], terms()) == Ask(at) and decide([held], terms()) == Ask(held)
+    assert decide([account(None), at], terms()) == AskPerson(at) and decide([held], terms()) == AskPerson(held)
     at.granted = 1
     assert isinstance(decide([at], terms()), Admit)
     assert isinstance(decide([account(10**6, 500, approve=500, enforced=False)], terms()), Admit)

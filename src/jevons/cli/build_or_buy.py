@@ -2,13 +2,13 @@
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 from rich.text import Text
 
 from jevons.cli import tables
-from jevons.cli.options import NewFile, Real, as_json, check_key, show, write
+from jevons.cli.options import DollarSpread, NewFile, Real, as_json, check_key, show, write
 from jevons.config import home_path
 from jevons.core.money import short_usd
 from jevons.ledger.errors import LedgerError
@@ -22,25 +22,6 @@ if TYPE_CHECKING:
     from jevons.economics.workload import Workload
 
 
-class Dollars(click.ParamType["tuple[float, float, float]"]):
-    """Dollars as one number, or LOW:TYPICAL:HIGH."""
-
-    name = "usd"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, float, float]:
-        if isinstance(value, tuple):
-            return value
-        try:
-            numbers = [float(number.removeprefix("$")) for number in str(value).split(":")]
-        except ValueError:
-            numbers = []
-        if len(numbers) == 1:
-            return numbers[0], numbers[0], numbers[0]
-        if len(numbers) != 3:
-            self.fail(f"{value!r} is no price; write 2.50, or LOW:TYPICAL:HIGH as 1.90:2.50:6.88", param, ctx)
-        return numbers[0], numbers[1], numbers[2]
-
-
 @click.command("build-or-buy", short_help="A month of your work at an API, rented, owned, or here.")
 @click.option("--model", "name", required=True, help="The open model that would do the work.")
 @click.option("--on", "part_name", required=True, help="The part that it would run on; `jevons hw list` shows all.")
@@ -51,7 +32,7 @@ class Dollars(click.ParamType["tuple[float, float, float]"]):
 @click.option("--of", "of_model", metavar="PATTERN", help="Only calls of models that match, as 'anthropic/*' or 'gpt-5*'.")
 @click.option("--floor", type=Real(0, 10_000), default=20.0, show_default=True, help="Tokens/s that each user sees at least.")
 @click.option(
-    "--usd-per-hour", type=Dollars(), help="Rent of one device, USD or LOW:TYPICAL:HIGH. Default: quotes of the catalogue."
+    "--usd-per-hour", type=DollarSpread(), help="Rent of one device, USD or LOW:TYPICAL:HIGH. Default: quotes of the catalogue."
 )
 @click.option("--purchase-usd", type=Real(0, min_open=True), help="Price of one device with its share of the server.")
 @click.option("--years", type=Real(0.5, 20), default=4.0, show_default=True, help="Over which it is written off.")

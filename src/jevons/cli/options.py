@@ -39,6 +39,25 @@ class Dollars(click.ParamType["int | None"]):
             self.fail(str(error), param, ctx)
 
 
+class DollarSpread(click.ParamType["tuple[float, float, float]"]):
+    """Dollars as one number, or LOW:TYPICAL:HIGH."""
+
+    name = "usd"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, float, float]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            numbers = [float(number.removeprefix("$")) for number in str(value).split(":")]
+        except ValueError:
+            numbers = []
+        if len(numbers) == 1:
+            return numbers[0], numbers[0], numbers[0]
+        if len(numbers) != 3:
+            self.fail(f"{value!r} is no price; write 2.50, or LOW:TYPICAL:HIGH as 1.90:2.50:6.88", param, ctx)
+        return numbers[0], numbers[1], numbers[2]
+
+
 class Amount(click.ParamType["int | str"]):
     """A whole number or dollars, as the members of a limit take it."""
 

@@ -63,13 +63,13 @@ def history(
     Example: jevons prices history --lineage sonnet
     """
     from jevons.cli import price_tables as tables
-    from jevons.economics.history import UnknownModel, choose, steps
+    from jevons.economics.history import NotInHistory, choose, steps
 
     try:
         rows = choose(
             model, lineage=lineage, tier=tier, provider=provider, since=_day(since_ms, date.min), until=_day(until_ms, date.max)
         )
-    except UnknownModel as error:
+    except NotInHistory as error:
         raise click.ClickException(str(error)) from None
     found = steps(rows)
     document = {"prices": [{**step.row.as_dict(), "follows": _follows(step)} for step in found]}

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jevons.cli.build_or_buy import Dollars
-from jevons.cli.options import NewFile, as_json, show, write
+from jevons.cli.options import DollarSpread, NewFile, as_json, show, write
 from jevons.config import home_path
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ def unit_cost() -> None:
     "--speculative", metavar="DRAFTED:ACCEPTANCE[:MODEL]", help="As 3:0.7, or 4:0.8:llama-3.2-1b with a drafting model."
 )
 @click.option("--engine", type=click.Choice(("vllm", "tensorrt-llm")), help="Its overheads. Default: the mean of both.")
-@click.option("--usd-per-hour", type=Dollars(), help="Of one device, USD or LOW:TYPICAL:HIGH. Default: the part's quotes.")
+@click.option("--usd-per-hour", type=DollarSpread(), help="Of one device, USD or LOW:TYPICAL:HIGH. Default: the part's quotes.")
 @click.option(
     "--utilisation", type=click.FloatRange(0, 1, min_open=True), help="Share of paid hours in which it works. Default: 0.7."
 )

@@ -28,7 +28,7 @@ _UNFITTED = "approx_month"
 """A date known to the month only, from a secondary source: shown, never fitted."""
 
 
-class UnknownModel(Exception):
+class NotInHistory(Exception):
     """No row is about it; the message says what there is."""
 
 
@@ -162,7 +162,7 @@ def choose(
 ) -> list[PriceRow]:
     """Rows about a model (its name, a shell glob, or a part of it), a line ("sonnet", "openai/gpt mini") and a tier, in [since, until].
 
-    Raises UnknownModel, with suggestions, if a name fits nothing at all.
+    Raises NotInHistory, with suggestions, if a name fits nothing at all.
     """
     found = [row for row in price_rows() if tier in (None, row.lineage.tier) and provider in (None, row.provider)]
     if lineage is not None:
@@ -170,7 +170,7 @@ def choose(
         lines = {row.lineage for row in price_rows()}
         found = [row for row in found if wanted in (row.lineage.line, " ".join(row.lineage[:2]))]
         if not any(wanted in (line.line, " ".join(line[:2])) for line in lines):
-            raise UnknownModel(f"No line is called {lineage!r}; there are: {', '.join(sorted({line.line for line in lines}))}.")
+            raise NotInHistory(f"No line is called {lineage!r}; there are: {', '.join(sorted({line.line for line in lines}))}.")
     if model is not None:
         names = _names_like(model.lower().rpartition("/")[2], sorted({row.model for row in price_rows()}))
         found = [row for row in found if row.model in names]
@@ -229,7 +229,7 @@ def _names_like(wanted: str, names: list[str]) -> set[str]:
         if found := {name for name in names if fits(name)}:
             return found
     close = ", ".join(get_close_matches(wanted, names, n=5))
-    raise UnknownModel(f"The price history has no model like {wanted!r}{f'; did you mean {close}?' if close else '.'}")
+    raise NotInHistory(f"The price history has no model like {wanted!r}{f'; did you mean {close}?' if close else '.'}")
 
 
 @lru_cache(maxsize=1)

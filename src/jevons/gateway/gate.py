@@ -34,10 +34,9 @@ from jevons.meter.lineages import lineage_of
 from jevons.meter.models import ModelFacts, model_facts
 from jevons.meter.pricebook import PriceBook, billing
 from jevons.meter.tokens import InputCount, remote_input
-from jevons.policy import govern
 from jevons.policy.accounts import Account
 from jevons.policy.amounts import Amounts
-from jevons.policy.govern import Admit, Deny, Terms, decide, is_cut
+from jevons.policy.govern import Admit, AskPerson, Deny, Terms, decide, is_cut
 from jevons.policy.packed import Outputs
 from jevons.policy.route import Target
 from jevons.policy.routes import STUDENTS
@@ -391,7 +390,7 @@ class Gate:
                 return path, verdict
             if isinstance(verdict, Deny):
                 raise self.governor.denied(passage, wording.short(verdict.account, verdict.needed, passage.at_ms))
-            if isinstance(verdict, govern.Ask):
+            if isinstance(verdict, AskPerson):
                 raise self.governor.ask(passage, verdict.account)
             now = time.monotonic()
             deadline = deadline or now + HOLD_WAIT_MAX_S

@@ -1,6 +1,6 @@
 """May this attempt go, with which output cap, holding how much? All accounts on its path at once, or none.
 
-Comes in: the accounts of the path and the terms of the attempt. Goes out: Admit, Wait (only open holds are in the way), Ask (a person
+Comes in: the accounts of the path and the terms of the attempt. Goes out: Admit, Wait (only open holds are in the way), AskPerson (a person
 decides) or Deny. Does not know: time, tokens' origin, the disk. SEMANTICS "Worst case of a hold" and "No cap sent".
 """
 
@@ -71,7 +71,7 @@ class Wait(msgspec.Struct, frozen=True):
     needed: int
 
 
-class Ask(msgspec.Struct, frozen=True):
+class AskPerson(msgspec.Struct, frozen=True):
     """A person is asked first: the account has come to the point from which its owner wants to be."""
 
     account: Account
@@ -85,7 +85,7 @@ class Deny(msgspec.Struct, frozen=True):
     """The least that would have to be available there."""
 
 
-Verdict = Admit | Wait | Ask | Deny
+Verdict = Admit | Wait | AskPerson | Deny
 
 
 def is_cut(path: Sequence[Account]) -> bool:
@@ -108,7 +108,7 @@ def decide(path: Sequence[Account], terms: Terms) -> Verdict:
         short = _not_fitting(path, amounts)
     for account in path:
         if account.rule.approve is not None and account.enforced and account.asks:
-            return Ask(account)
+            return AskPerson(account)
     return Admit(cap if cut or cap < asked else None, cap < asked, amounts, observed=tuple(short))
 
 

@@ -17,7 +17,7 @@ from jevons.meter.models import model_facts
 from jevons.policy.accounts import Account
 from jevons.policy.amounts import plus
 from jevons.policy.books import KEY_TOTAL, Books
-from jevons.policy.govern import Admit, Ask, Deny, Wait, decide, is_cut, more_output
+from jevons.policy.govern import Admit, AskPerson, Deny, Wait, decide, is_cut, more_output
 from jevons.policy.packed import Outputs, growth
 from jevons.policy.rules import Who
 from jevons.policy.runs import Run, Runs, TooDeep
@@ -195,7 +195,9 @@ class World:
             account = verdict.account
         temporary = isinstance(verdict, Deny) and self._frees_soon(verdict.account, verdict.needed, call.at_ms)
         held.since_ms = 0
-        self._refuse(call, held.who, held.run, Refused(account.rule.name, asked=isinstance(verdict, Ask)), ends=not temporary)
+        self._refuse(
+            call, held.who, held.run, Refused(account.rule.name, asked=isinstance(verdict, AskPerson)), ends=not temporary
+        )
         return True
 
     def _admit(self, held: Held, verdict: Admit, order: int) -> None:
