@@ -29,7 +29,7 @@ class Sums(NamedTuple):
     metered_billed: int = 0
     """What the provider's books say of these."""
     cut: int = 0
-    """Ours, where an attempt was cut off or broke, and its usage was never told: charged as SEMANTICS "Unfinished calls" says."""
+    """Ours, where an attempt was cut off or broke, and its usage was never told: charged as docs/ledger.md says under "Estimates"."""
     cut_billed: int = 0
     attempts: int = 0
     cut_attempts: int = 0

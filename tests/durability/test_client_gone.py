@@ -1,6 +1,6 @@
 """A client leaves: before the first byte, in the middle, after the usage, right after the end; or stays and never reads.
 
-SEMANTICS "Unfinished calls". The provider bills what it generated until it noticed, reasoning that nobody saw included; our entry
+What is charged: docs/ledger.md, "Estimates". The provider bills what it generated until it noticed, reasoning that nobody saw included; our entry
 must be the provider's own figure where it was told, and never less than the bill where it was not.
 """
 

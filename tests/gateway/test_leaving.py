@@ -1,6 +1,6 @@
 """A client that goes away: before the first byte, mid-stream, after usage but before the end event, right after it.
 
-Each is charged as SEMANTICS "Unfinished calls" says; the stand-in bills hidden reasoning too. The upstream's connection is closed.
+Each is charged as docs/ledger.md says under "Estimates"; the stand-in bills hidden reasoning too. The upstream's connection is closed.
 """
 
 import json

@@ -75,7 +75,7 @@ def lives(path: Path, *scenes: Scene, limits: tuple[Limit, ...] = ()) -> None:
 
 
 def test_an_open_call_stays_in_the_window_of_its_admission(path: Path) -> None:
-    """SEMANTICS "Windows": a post belongs to the window of its hold, although the limits changed meanwhile."""
+    """A post belongs to the window of its hold, although the limits changed meanwhile."""
     late = unix_ms(2026, 9, 21, 23, 59)
 
     async def scene(ledger: Ledger) -> None:

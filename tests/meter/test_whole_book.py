@@ -5,7 +5,7 @@ and request contexts. Ours must equal genai's exact sum rounded half-even once, 
 
 Declared exceptions, where we differ from genai-prices on purpose or do not reproduce it:
 
-- usage of a kind without a price: genai bills 0, we raise UnpricedKind (SEMANTICS "Prices": unknown is never zero);
+- usage of a kind without a price: genai bills 0, we raise UnpricedKind (unknown is never zero);
 - an empty price: genai bills 0, we have no price;
 - groq whisper-large-v3(-turbo): genai bills at least 10 seconds; a rate cannot say that, and no door serves audio files.
 """

@@ -1,4 +1,4 @@
-"""Admission over a path of accounts, against a reference that tries every cap, and the scenes that SEMANTICS promises."""
+"""Admission over a path of accounts, against a reference that tries every cap, and the scenes that docs/governor.md promises."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""SEMANTICS "Unfinished calls", row by row."""
+"""What an attempt is charged, however it ended: docs/ledger.md, "Estimates", row by row."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""How a request to an upstream is authenticated: bearer, header, command, aws-sigv4, client, none (SEMANTICS "Keys").
+"""How a request to an upstream is authenticated: bearer, header, command, aws-sigv4, client, none.
 
 Comes in: an upstream's settings, then each request. Goes out: the headers that carry the credential. No secret stands in a repr,
 an error or a log. Does not know: HTTP clients, retries; after a 401 the caller says `rejected()`.

@@ -1,7 +1,7 @@
 """A packed hold while its answer grows: more is held, durably, before more is relayed.
 
 Comes in: events as they arrive, relayed at once or held back. Goes out: is there a hold for them? Does not know: how a stream is ended.
-SEMANTICS "Packed".
+What is promised of it: docs/governor.md, "Holds".
 """
 
 from jevons.core.ask import Dialect

@@ -128,7 +128,7 @@ def remote_input(facts: ModelFacts, output_cap: int) -> InputCount:
 
 
 def _price(weight: Weight, messages: int, more: bool, facts: ModelFacts, dialect: Dialect) -> InputCount:
-    """Weight -> tokens, by the family's rules (SEMANTICS "Worst case of a hold")."""
+    """Weight -> tokens, by the family's rules (meter/data/models.toml)."""
     window, estimated = facts.context_window, facts.bound is InputBound.ESTIMATED
     if estimated:
         scaled = -(-(weight.text + weight.structure) * facts.factor_percent // 100)

@@ -1,7 +1,7 @@
 """May this attempt go, with which output cap, holding how much? All accounts on its path at once, or none.
 
 Comes in: the accounts of the path and the terms of the attempt. Goes out: Admit, Wait (only open holds are in the way), AskPerson (a person
-decides) or Deny. Does not know: time, tokens' origin, the disk. SEMANTICS "Worst case of a hold" and "No cap sent".
+decides) or Deny. Does not know: time, tokens' origin, the disk. What is promised of it: docs/governor.md, "Holds".
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Packed holds: hold what a caller's answers usually need, and more as an answer grows. SEMANTICS "Packed".
+"""Packed holds: hold what a caller's answers usually need, and more as an answer grows (docs/governor.md, "Holds").
 
 Comes in: how long answers were. Goes out: how long the next one will hardly be exceeded by, and how much more to hold when it is.
 Does not know: money, streams.

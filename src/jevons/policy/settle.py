@@ -1,4 +1,4 @@
-"""What an attempt is charged, however it ended. SEMANTICS "Unfinished calls".
+"""What an attempt is charged, however it ended (docs/ledger.md, "Estimates").
 
 Comes in: the hold, its price, how the attempt ended and what was seen. Goes out: usage, lines, list and billed cost, and why
 it is an estimate if it is one. Never zero for work that a provider may have billed.
