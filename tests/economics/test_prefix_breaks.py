@@ -7,9 +7,10 @@ import pytest
 from jevons.core.entry import Outcome
 from jevons.core.saving import Break
 from jevons.core.usage import Usage
-from jevons.economics.prefix_breaks import ADVICE, DAY_MS, WHAT, Calls, Loss, Report, doctor, report
+from jevons.economics.prefix_breaks import ADVICE, WHAT, Calls, Loss, Report, doctor, report
 from jevons.ledger.errors import LedgerError
 from jevons.ledger.ops import KeyCreated, Opened, Posted
+from jevons.ledger.rollup import DAY_MS
 from jevons.ledger.sqlite import SqliteStore
 from jevons.policy.breaks import Cause
 from tests.ledger.making import NOON_MS, make_entry, make_hold, make_key, request_ids

@@ -12,8 +12,9 @@ from jevons.cli.options import as_json, check_key, show
 from jevons.cli.tables import console, plain, printable, whole
 from jevons.config import home_path
 from jevons.core.money import format_usd, short_usd
-from jevons.economics.prefix_breaks import DAY_MS, Finding, Report
+from jevons.economics.prefix_breaks import Finding, Report
 from jevons.ledger.home import Home
+from jevons.ledger.rollup import DAY_MS
 
 DEFAULT_DAYS = 30
 FINDINGS_SHOWN = 20

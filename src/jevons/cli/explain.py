@@ -14,11 +14,11 @@ from jevons.cli.options import Day, NewFile, as_json, show, write
 from jevons.config import home_path
 from jevons.core.money import format_usd, short_usd
 from jevons.ledger.home import Home
+from jevons.ledger.rollup import DAY_MS
 
 if TYPE_CHECKING:
     from jevons.economics.explain import Explanation
 
-DAY_MS = 86_400_000
 DEFAULT_DAYS = 30
 RUNS_SHOWN = 5
 

@@ -28,10 +28,10 @@ from jevons.imports.rating import Rater, open_rates
 from jevons.imports.traces import Added
 from jevons.ledger.home import Home
 from jevons.ledger.importing import summary
+from jevons.ledger.rollup import DAY_MS
 from jevons.welcome import command_to_paste
 
 LOCAL_DAYS = 30
-DAY_MS = 86_400_000
 RUNS_SHOWN = 5
 MODELS_SHOWN = 12
 BAR_WIDTH = 24

@@ -17,9 +17,8 @@ from jevons.ledger.capture import FILE, SECRET, Captured
 from jevons.ledger.errors import LedgerError
 from jevons.ledger.home import Home
 from jevons.ledger.ops import StudentPut
+from jevons.ledger.rollup import DAY_MS
 from jevons.policy.routes import STUDENT
-
-DAY_MS = 86_400_000
 
 
 @click.group()

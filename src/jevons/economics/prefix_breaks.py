@@ -16,9 +16,9 @@ import msgspec
 from jevons.core.entry import admitted_ms, first_id_of_ms
 from jevons.core.money import half_even
 from jevons.ledger.bill import reading
+from jevons.ledger.rollup import DAY_MS
 from jevons.policy.breaks import LOST_UNCHANGED, Cause
 
-DAY_MS = 86_400_000
 MONTH_DAYS = 30
 
 WHAT = {

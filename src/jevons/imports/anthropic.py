@@ -20,9 +20,10 @@ import msgspec
 
 from jevons.core.usage import Usage
 from jevons.imports.buckets import rows_of
-from jevons.imports.fields import DAY_MS, at_ms, count, nusd
+from jevons.imports.fields import at_ms, count, nusd
 from jevons.imports.reading import SourceFile, plain_name
 from jevons.imports.record import UNTOLD, BadRow, Record, Row, content_identity
+from jevons.ledger.rollup import DAY_MS
 
 LONG_CONTEXT_TOKENS = 200_000
 _CENTS = 100

@@ -19,6 +19,7 @@ import msgspec
 
 from jevons.core.usage import Usage
 from jevons.imports.record import Record
+from jevons.ledger.rollup import DAY_MS, HOUR_MS
 
 SOURCE = "demo"
 DAYS = 63
@@ -38,7 +39,6 @@ MOVING_DAYS, UNCACHED_DAYS = 8, 6
 SEED = 1865
 WEEKEND = 0.55
 """Of a working day's traffic."""
-DAY_MS, HOUR_MS = 86_400_000, 3_600_000
 
 
 class _Traffic(msgspec.Struct):

@@ -12,7 +12,6 @@ from jevons.core.money import NUSD_PER_USD
 from jevons.core.usage import Usage
 from jevons.imports.record import BadRow
 
-DAY_MS = 86_400_000
 _WHOLE = Decimal(1)
 _SECONDS_UNTIL = 10_000_000_000
 """A number below this is a time in seconds (until the year 2286), above it in milliseconds (from April 1970)."""

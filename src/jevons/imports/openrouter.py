@@ -18,9 +18,10 @@ from decimal import Decimal
 import msgspec
 
 from jevons.core.entry import Outcome
-from jevons.imports.fields import DAY_MS, at_ms, count, nusd, split_input
+from jevons.imports.fields import at_ms, count, nusd, split_input
 from jevons.imports.reading import SourceFile, Unreadable, plain_name
 from jevons.imports.record import BadRow, Record, Row, content_identity
+from jevons.ledger.rollup import DAY_MS
 
 SOURCE = "openrouter"
 

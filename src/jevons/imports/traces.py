@@ -20,9 +20,10 @@ from typing import TypeVar
 import msgspec
 
 from jevons.core.usage import CACHE_READ, INPUT, OUTPUT, Usage
-from jevons.imports.fields import DAY_MS, at_ms, count, split_input
+from jevons.imports.fields import at_ms, count, split_input
 from jevons.imports.reading import Cells, SourceFile, Unreadable, plain_name
 from jevons.imports.record import BadRow, Record, Row, content_identity
+from jevons.ledger.rollup import DAY_MS
 
 SOURCE = "trace"
 _S = TypeVar("_S", bound=msgspec.Struct)
