@@ -16,7 +16,7 @@ from jevons.ledger.home import Home, write_private
 
 if TYPE_CHECKING:
     from jevons.economics.unitcost.local import LocalModel, Rates
-    from jevons.economics.unitcost.local_price import Turn
+    from jevons.economics.unitcost.local_price import Prices, Terms, Turn
     from jevons.economics.unitcost.local_saved import Calibration
 
 BATCHES = (1, 2, 4, 8)
@@ -186,16 +186,7 @@ def local_price(
     document = {
         "entry": text,
         "written": write,
-        "nusd_per_million": {kind: round(usd * NUSD_PER_USD) for kind, usd in quoted._asdict().items()},
-        "nusd_per_busy_hour": round(terms.busy_second_usd() * 3600 * NUSD_PER_USD),
-        "terms": {
-            "watts": terms.watts,
-            "nusd_per_kwh": round(terms.usd_per_kwh * NUSD_PER_USD),
-            "pue": terms.pue,
-            "machine_nusd": round(terms.machine_usd * NUSD_PER_USD),
-            "years": terms.years,
-            "utilisation": terms.utilisation,
-        },
+        **_money(quoted, terms),
         "turn": asked._asdict(),
         "speed": found._asdict(),
         "measured": saved.measured,
@@ -275,6 +266,21 @@ def _turn(text: str, batch: int) -> "Turn":
     except ValueError:
         raise click.BadParameter(f"{text!r} is not PROMPT:REPEATED:OUTPUT, as 1000:800:100", param_hint="--turn") from None
     return Turn(prompt, repeated, output, batch)
+
+
+def _money(quoted: "Prices", terms: "Terms") -> dict[str, Any]:
+    return {
+        "nusd_per_million": {kind: round(usd * NUSD_PER_USD) for kind, usd in quoted._asdict().items()},
+        "nusd_per_busy_hour": round(terms.busy_second_usd() * 3600 * NUSD_PER_USD),
+        "terms": {
+            "watts": terms.watts,
+            "nusd_per_kwh": round(terms.usd_per_kwh * NUSD_PER_USD),
+            "pue": terms.pue,
+            "machine_nusd": round(terms.machine_usd * NUSD_PER_USD),
+            "years": terms.years,
+            "utilisation": terms.utilisation,
+        },
+    }
 
 
 def _append(file: Path, text: str) -> None:
