@@ -5,14 +5,13 @@ Comes in: the ask, the caller, a target. Goes out: an Attempt whose hold is bein
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import msgspec
 
 from jevons.core.ask import Ask, Dialect
-from jevons.core.chain import Chain
 from jevons.core.entry import Entry, Estimate, Hold, Outcome, admitted_ms, attempt_of, request_text
-from jevons.core.limits import COUNT_INLINE_BYTES_MAX, HOLD_WAIT_MAX_S
+from jevons.core.limits import HOLD_WAIT_MAX_S
 from jevons.core.price import Price, PriceTier, UnpricedKind
 from jevons.core.refusal import invalid
 from jevons.core.saving import SavingKind
@@ -21,6 +20,7 @@ from jevons.gateway import wording
 from jevons.gateway.answers import Hit
 from jevons.gateway.attempt import Attempt
 from jevons.gateway.breaking import Breaks
+from jevons.gateway.counting import Counting
 from jevons.gateway.governor import Governor
 from jevons.gateway.growing import Growing
 from jevons.gateway.guard import Guard
@@ -33,7 +33,7 @@ from jevons.ledger.ledger import Ledger
 from jevons.meter.lineages import lineage_of
 from jevons.meter.models import ModelFacts, model_facts
 from jevons.meter.pricebook import PriceBook, billing
-from jevons.meter.tokens import InputCount, remote_input
+from jevons.meter.tokens import InputCount
 from jevons.policy.accounts import Account
 from jevons.policy.amounts import Amounts
 from jevons.policy.govern import Admit, AskPerson, Deny, Terms, decide, is_cut
@@ -52,7 +52,7 @@ FREE = Price("free", "", 1, (PriceTier(-1, {}),))
 
 
 class Gate:
-    """Decides with the ledger's accounts and the price book; keeps the token counts of messages seen before."""
+    """Decides with the ledger's accounts and the price book."""
 
     def __init__(
         self, ledger: Ledger, book: PriceBook, governor: Governor, prefixes: Prefixes, on_entry: Callable[[Entry], None]
@@ -66,7 +66,7 @@ class Gate:
         self.governor = governor
         self.outputs = Outputs()
         self.prefixes = prefixes
-        self._counter = prefixes.counter
+        self.counting = Counting(prefixes.counter)
         self._breaks = Breaks()
 
     async def admit(
@@ -81,8 +81,8 @@ class Gate:
         """A reserved attempt, its hold durable. Raises Refusal (402, 429, 400) or LedgerUnavailable."""
         provider = settings.price_provider
         about = model_facts(provider, target.model)
-        count = await self.count(ask, about, passage.sent)
-        trimmed = await self._trimmed(ask, about, passage)
+        count = await self.counting.count(ask, about, passage.sent)
+        trimmed = await self.counting.trimmed(ask, about, passage)
         cap_max = self.governor.judge(passage, ask, target.model, count.tokens)
         noted = self.governor.tell(passage, target.model)
         if noted:
@@ -203,7 +203,7 @@ class Gate:
     async def count_here(self, ask: Ask, passage: Passage, target: Target, settings: UpstreamSettings, entry_id: int) -> int:
         """Our own count for the count_tokens door, where the upstream has none: an upper bound or estimate, and an entry of cost 0."""
         about = model_facts(settings.price_provider, target.model)
-        count = await self.count(ask, about, passage.links)
+        count = await self.counting.count(ask, about, passage.links)
         hold = hold_of(passage, ask.dialect, ask.model, target, entry_id)
         hold = msgspec.structs.replace(
             hold,
@@ -220,7 +220,7 @@ class Gate:
     async def judge_hit(self, ask: Ask, passage: Passage, target: Target, settings: UpstreamSettings, found: Hit) -> InputCount:
         """A kept answer in place of an attempt is judged as any call. Returns what `hit` is to be told; raises Refusal."""
         about = model_facts(settings.price_provider, target.model)
-        count = await self.count(ask, about, passage.sent)
+        count = await self.counting.count(ask, about, passage.sent)
         self.governor.judge(passage, ask, target.model, count.tokens)
         if (refusal := self.governor.judge_answer(passage, ask.dialect, found.answer.body)) is not None:
             raise refusal
@@ -271,34 +271,6 @@ class Gate:
         if entry.usage.output and self.governor.packs(self.ledger.by_id[key_id].settings.holds):
             self.outputs.saw(key_id, entry.hold.target, entry.usage.output)
         self._on_entry(entry)
-
-    async def count(self, ask: Ask, about: ModelFacts, links: Chain) -> InputCount:
-        """Input tokens of a request for a model; long texts in a thread. `links`: of the messages, by which those counted before are known."""
-        if ask.remote_context:
-            return remote_input(about, ask.output_cap or 0)
-        counter = self._counter
-        if counter.uncached_bytes(ask.messages, about.tokenizer, links.digests) > COUNT_INLINE_BYTES_MAX:
-            return await asyncio.to_thread(
-                counter.count, ask.messages, about, ask.dialect, digests=links.digests, extras=ask.extras
-            )
-        return counter.count(ask.messages, about, ask.dialect, digests=links.digests, extras=ask.extras)
-
-    async def _trimmed(self, ask: Ask, about: ModelFacts, passage: Passage) -> tuple[int, int]:
-        """By how many tokens the request is shorter than it came, and how many of these nobody sent before."""
-        trim = passage.trim
-        if trim is None:
-            return 0, 0
-        fewer = []
-        for places in ([p for p in trim.places if p >= trim.new], [p for p in trim.places if p < trim.new]):
-            came = await self._count_some(trim.came, about, passage.links, places)
-            fewer.append(max(0, came - await self._count_some(ask, about, trim.links, places)))
-        return sum(fewer), fewer[0]
-
-    async def _count_some(self, ask: Ask, about: ModelFacts, links: Chain, places: Sequence[int]) -> int:
-        """Tokens of some of a request's messages."""
-        messages = tuple([ask.messages[place] for place in places])
-        some = msgspec.structs.replace(ask, messages=messages, extras=(), remote_context=False)
-        return (await self.count(some, about, Chain(tuple([links.digests[place] for place in places]), ()))).tokens
 
     def _asked(
         self,

@@ -272,7 +272,7 @@ class Shadows(Collector):
         governor, ledger = self._gate.governor, self._gate.ledger
         passage = governor.enter_again(given.passage, ledger.next_request(int(time.time() * 1000)), None if same else ask)
         about = model_facts(settings.price_provider, target.model)
-        tokens = (await self._gate.count(ask, about, passage.sent)).tokens
+        tokens = (await self._gate.counting.count(ask, about, passage.sent)).tokens
         output = min(ask.output_cap or (OUTPUT_TOKENS_DEFAULT if same else JUDGE_OUTPUT_TOKENS), about.max_output)
         price = self._gate.book.dearest(settings.price_provider, target.model, passage.at_ms, price_context(ask, settings))
         try:
