@@ -26,14 +26,14 @@ from bench.unitcost import local
 from jevons.economics.unitcost import deepseek
 from jevons.economics.unitcost.check import Check, Verdict, calibrate, median_ape, verdicts
 from jevons.economics.unitcost.check_picture import picture
-from jevons.economics.unitcost.efficiency import PEAK, Efficiencies
+from jevons.economics.unitcost.cycle import plain_s
+from jevons.economics.unitcost.efficiency import Efficiencies
 from jevons.economics.unitcost.errors import UnitCostError
 from jevons.economics.unitcost.fit import KEYS, Rows, errors, fitted, nameless, stacked
 from jevons.economics.unitcost.fit import left_out as leaving
 from jevons.economics.unitcost.known import known
 from jevons.economics.unitcost.measured import Point, material, points, rows
 from jevons.economics.unitcost.serving import best_batch, serve
-from jevons.economics.unitcost.steps import time
 from jevons.economics.unitcost.weights import cache_precision, precision
 
 ROOT = Path(__file__).parents[2]
@@ -169,8 +169,7 @@ def _spec(stack: Rows, known_rows: Sequence[int], unseen: Sequence[int]) -> floa
 
 def _roofline(asked: Rows) -> Any:
     """ln(plain roofline / measured), row by row."""
-    plain = time(asked.demand, PEAK)
-    return asked.log_s - np.log(np.maximum(np.maximum(plain.compute_s, plain.memory_s), plain.network_s))
+    return asked.log_s - np.log(plain_s(asked.steps))
 
 
 def _one_factor(asked: Rows, found: Sequence[Verdict]) -> Iterator[float]:

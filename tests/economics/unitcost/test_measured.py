@@ -8,6 +8,7 @@ from math import exp, log
 import pytest
 
 from jevons.economics.unitcost.check import check, median_ape
+from jevons.economics.unitcost.cycle import mean_demand
 from jevons.economics.unitcost.efficiency import PRIORS, UNSEEN, Efficiencies, engine, read, shipped, written
 from jevons.economics.unitcost.errors import UnitCostError
 from jevons.economics.unitcost.fit import errors, fitted, joules, stacked, student90
@@ -243,7 +244,9 @@ def made(efficiencies: Efficiencies, off: float = 1.0) -> str:
         seconds = cycle.seconds(efficiencies.rates(point.framework))
         change["tokens_per_s_total"] = repr(off * cycle.tokens / seconds)
         if point.framework == "vLLM":
-            change["joules_per_token"] = repr(700 * efficiencies.power.share(cycle.step, seconds) * seconds / cycle.tokens)
+            change["joules_per_token"] = repr(
+                700 * efficiencies.power.share(mean_demand(cycle.steps), seconds) * seconds / cycle.tokens
+            )
     return table(*changes)
 
 

@@ -16,11 +16,11 @@ from math import exp, sqrt
 from statistics import median
 from typing import Any, NamedTuple
 
-from jevons.economics.unitcost.efficiency import PEAK, PRIORS, Z90, Efficiencies
+from jevons.economics.unitcost.cycle import plain_s
+from jevons.economics.unitcost.efficiency import PRIORS, Z90, Efficiencies
 from jevons.economics.unitcost.errors import UnitCostError
 from jevons.economics.unitcost.fit import DIFFERENCE, Rows, errors, joules, numpy, predicted, stacked
 from jevons.economics.unitcost.measured import Point, Unjudged, points, rows
-from jevons.economics.unitcost.steps import time
 
 SYSTEM_SHARE, SYSTEM_SPREAD, POINT_NOISE = 0.5, 0.2, 0.05
 CALIBRATING = 3
@@ -117,8 +117,7 @@ def verdicts(found: Rows, efficiencies: Efficiencies) -> list[Verdict]:
     np = numpy()
     error = errors(found, efficiencies)
     calibrated = calibrate(found, efficiencies)
-    plain = time(found.demand, PEAK)
-    plain_error = found.log_s - np.log(np.maximum(np.maximum(plain.compute_s, plain.memory_s), plain.network_s))
+    plain_error = found.log_s - np.log(plain_s(found.steps))
     joules_per_token = joules(found, efficiencies)
     logs = [predicted(found, np.log([draw[name] for name in PRIORS])) for draw in efficiencies.resamples]
     varied = np.var(logs, axis=0) if logs else np.zeros(len(error))

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
+from jevons.economics.unitcost.cycle import Cycle, Mix, Steps, mean_demand, mean_time
 from jevons.economics.unitcost.efficiency import (
     CLASSES,
     NO_EVIDENCE,
@@ -30,8 +31,7 @@ from jevons.economics.unitcost.efficiency import (
 )
 from jevons.economics.unitcost.errors import UnitCostError
 from jevons.economics.unitcost.measured import Point
-from jevons.economics.unitcost.serving import Cycle
-from jevons.economics.unitcost.steps import Demand, Rates, time
+from jevons.economics.unitcost.steps import Demand, Rates
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,7 +64,7 @@ class Rows:
 
     points: tuple[Point, ...]
     cycles: tuple[Cycle, ...]
-    demand: Demand
+    steps: Mix
     vllm: Any
     trt: Any
     log_s: Any
@@ -75,41 +75,49 @@ class Rows:
         return Rows(
             tuple(self.points[row] for row in chosen),
             tuple(self.cycles[row] for row in chosen),
-            Demand(*(_taken(getattr(self.demand, field.name), chosen) for field in fields(Demand))),
+            tuple(Steps(kind.share[chosen], _chosen(kind.demand, chosen)) for kind in self.steps),
             self.vllm[chosen],
             self.trt[chosen],
             self.log_s[chosen],
         )
 
 
-def _taken(value: Any, chosen: Sequence[int]) -> Any:
-    return {label: array[chosen] for label, array in value.items()} if isinstance(value, dict) else value[chosen]
-
-
 def stacked(points: Sequence[Point]) -> Rows:
     """Demands of all points. Raises DoesNotFit, UnknownFact for one that cannot be worked out."""
     np = numpy()
     cycles = tuple(point.cycle() for point in points)
-    steps = [cycle.step for cycle in cycles]
-
-    def column(name: str) -> Any:
-        values = [getattr(step, name) for step in steps]
-        if isinstance(values[0], dict):
-            return {
-                label: np.array([value.get(label, 0.0) for value in values])
-                for label in sorted({key for value in values for key in value} | set(CLASSES))
-            }
-        return np.array(values, float)
-
+    most = max(len(cycle.steps) for cycle in cycles)  # who has fewer kinds of steps has none of the others
+    padded = [cycle.steps + (Steps(0.0, cycle.steps[-1].demand),) * (most - len(cycle.steps)) for cycle in cycles]
     names = [engine(point.framework) for point in points]
     return Rows(
         tuple(points),
         cycles,
-        Demand(*(column(field.name) for field in fields(Demand))),
+        tuple(map(_stacked, zip(*padded, strict=True))),
         np.array([name == "vllm" for name in names], float),
         np.array([name == "tensorrt-llm" for name in names], float),
         np.log([cycle.tokens / point.tok_s for cycle, point in zip(cycles, points, strict=True)]),
     )
+
+
+def _stacked(kinds: Sequence[Steps]) -> Steps:
+    """Of every row one kind of steps, in arrays."""
+    np = numpy()
+    labels = {label for kind in kinds for label in kind.demand.experts | kind.demand.dense} | set(CLASSES)
+
+    def column(values: list[Any]) -> Any:
+        if isinstance(values[0], dict):
+            return {label: np.array([value.get(label, 0.0) for value in values]) for label in sorted(labels)}
+        return np.array(values, float)
+
+    columns = (column([getattr(kind.demand, field.name) for kind in kinds]) for field in fields(Demand))
+    return Steps(column([kind.share for kind in kinds]), Demand(*columns))
+
+
+def _chosen(demand: Demand, chosen: Sequence[int]) -> Demand:
+    def of(value: Any) -> Any:
+        return {label: array[chosen] for label, array in value.items()} if isinstance(value, dict) else value[chosen]
+
+    return Demand(*(of(getattr(demand, field.name)) for field in fields(Demand)))
 
 
 def _rates(rows: Rows, parameters: dict[str, Any]) -> Rates:
@@ -127,7 +135,7 @@ def _rates(rows: Rows, parameters: dict[str, Any]) -> Rates:
 def predicted(rows: Rows, logs: Any) -> Any:
     """Logarithms of the times of all steps, from the parameters' logarithms in the order of `PRIORS`."""
     np = numpy()
-    return np.log(time(rows.demand, _rates(rows, dict(zip(PRIORS, np.exp(logs), strict=True)))).total_s)
+    return np.log(mean_time(rows.steps, _rates(rows, dict(zip(PRIORS, np.exp(logs), strict=True)))).total_s)
 
 
 def errors(rows: Rows, efficiencies: Efficiencies) -> Any:
@@ -281,8 +289,8 @@ def _within(points: Sequence[Point], left: Any) -> float:
 
 def _counts(rows: Rows) -> dict[str, int]:
     np = numpy()
-    found = {}
-    for kind, column, share in (("dense", rows.demand.dense, MOSTLY), ("experts", rows.demand.experts, 0.0)):
+    found, used = {}, mean_demand(rows.steps)
+    for kind, column, share in (("dense", used.dense, MOSTLY), ("experts", used.experts, 0.0)):
         for label, values in column.items():
             found[f"{kind} {label}"] = int(np.sum(values > share * sum(column.values())))
     return found
@@ -298,7 +306,7 @@ POWER_NOISE = 0.08
 def _power(rows: Rows, seconds: Any) -> tuple[Power, float]:
     """Least squares on power over rated power, held by priors; without rows the priors. The spread is of its logarithm."""
     np = numpy()
-    compute, memory = busy(rows.demand, seconds)
+    compute, memory = busy(mean_demand(rows.steps), seconds)
     known = [row for row, point in enumerate(rows.points) if point.joules_per_token and point.on.part.tdp_w and not point.wall]
     middle, spread = np.array(POWER_PRIORS).T
     if not known:
@@ -323,7 +331,7 @@ def joules(rows: Rows, efficiencies: Efficiencies) -> Any:
     """Predicted joules per token, row by row; not a number where rated power is not known."""
     np = numpy()
     seconds = np.exp(predicted(rows, np.log([efficiencies.parameters[name] for name in PRIORS])))
-    compute, memory = busy(rows.demand, seconds)
+    compute, memory = busy(mean_demand(rows.steps), seconds)
     server = np.array([SERVER_SHARE * point.wall for point in rows.points])
     share = server + np.minimum(
         1, efficiencies.power.idle + efficiencies.power.compute * compute + efficiencies.power.memory * memory

@@ -13,12 +13,13 @@ from typing import NamedTuple
 
 from jevons.economics.unitcost import deepseek, unsaid
 from jevons.economics.unitcost.architecture import Architecture
+from jevons.economics.unitcost.cycle import Cycle
 from jevons.economics.unitcost.efficiency import engine
 from jevons.economics.unitcost.errors import UnitCostError, UnknownFact
 from jevons.economics.unitcost.hardware import part
 from jevons.economics.unitcost.known import find, known
 from jevons.economics.unitcost.part import Part
-from jevons.economics.unitcost.serving import Cycle, Load, reading, steady
+from jevons.economics.unitcost.serving import Load, reading, steady
 from jevons.economics.unitcost.steps import System, widened
 from jevons.economics.unitcost.unsaid import Model
 from jevons.economics.unitcost.weights import CachePrecision, Precision, precision

@@ -9,10 +9,11 @@ from functools import cached_property
 from typing import NamedTuple
 
 from jevons.economics.unitcost.architecture import Architecture
+from jevons.economics.unitcost.cycle import Cycle
 from jevons.economics.unitcost.efficiency import Efficiencies
 from jevons.economics.unitcost.errors import DoesNotFit, UnitCostError, UnknownFact
 from jevons.economics.unitcost.part import Part
-from jevons.economics.unitcost.serving import Cycle, Load, Speed, best_batch, serve, steady
+from jevons.economics.unitcost.serving import Load, Speed, best_batch, serve, steady
 from jevons.economics.unitcost.steps import System
 from jevons.economics.unitcost.weights import CachePrecision, Precision
 

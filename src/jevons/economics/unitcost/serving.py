@@ -4,17 +4,18 @@ Comes in: an architecture, precisions, a `System`, a `Load`, efficiencies. Goes 
 arrive: there are always enough of them.
 
 Continuous batching in steady state (Yu and others, Orca, OSDI 2022): while `batch` sequences make a token each, batch/output new prompts
-take the places of those that are done. So a step is one pass of all these tokens through the model, and tokens/s = batch / its time.
+take the places of those that are done. Of the steps a share reads prompts too (`cycle`), and tokens/s = batch / the mean time of a step.
 """
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from math import ceil, exp, log, sqrt
 from statistics import pvariance
 from typing import Any
 
 from jevons.economics.unitcost.architecture import Architecture
-from jevons.economics.unitcost.efficiency import PEAK, WIDER_PARENT, Z90, Efficiencies, busy
+from jevons.economics.unitcost.cycle import PREFILL_TOKENS, Cycle, Steps, mean_demand, mean_time, mixed, plain_s, reading_share
+from jevons.economics.unitcost.efficiency import WIDER_PARENT, Z90, Efficiencies, busy
 from jevons.economics.unitcost.errors import DoesNotFit, UnitCostError
 from jevons.economics.unitcost.memory import fit
 from jevons.economics.unitcost.steps import Demand, Rates, StepTime, System, demand, time, widened
@@ -29,8 +30,6 @@ SMALL_DEVICE_SHARE = 0.04
 """But no more than this share of a device's memory."""
 MOST_SEQUENCES = 4096
 """Of one engine at once, whatever fits: trtllm-bench's cap (bench/build/tuning.py)."""
-PREFILL_TOKENS = 8192
-"""Tokens of a pass in which nothing but prompts is read: both engines' default budget or near it."""
 CONTEXTS = 4
 """Points of an answer at which its cache is looked at; the mean is taken."""
 
@@ -80,27 +79,6 @@ def capacity(
     return both
 
 
-@dataclass(frozen=True)
-class Cycle:
-    """One step of the steady state, before efficiencies."""
-
-    batch: float
-    produced: float
-    """Tokens that a sequence gets."""
-    step: Demand
-    draft: Demand | None
-    drafted: int
-
-    def seconds(self, rates: Rates) -> Any:
-        """Of the step and the drafts before it."""
-        drafts = self.drafted * time(self.draft, rates).total_s if self.draft else 0.0
-        return time(self.step, rates).total_s + drafts
-
-    @property
-    def tokens(self) -> float:
-        return self.batch * self.produced
-
-
 def steady(
     arch: Architecture, precision: Precision, kv: CachePrecision, on: System, load: Load, *, prompts: bool = True
 ) -> Cycle:
@@ -114,33 +92,23 @@ def steady(
     contexts = tuple(before + round(load.output * (part + 0.5) / CONTEXTS) for part in range(CONTEXTS))
     spec = load.speculative
     produced = spec.produced if spec else 1.0
-    read = batch * produced / load.output if prompts and not load.apart else 0.0
-    step = demand(
-        arch,
-        precision,
-        kv,
-        on,
-        batch=batch,
-        contexts=contexts,
-        prompts=read,
-        prompt=load.prompt,
-        cached=load.cached,
-        speculative=spec,
-    )
-    draft = None
-    if spec and spec.draft and spec.drafted:
-        draft = demand(
-            spec.draft, spec.precision or precision, kv, on, batch=batch, contexts=contexts,
-            prompts=read / spec.drafted, prompt=load.prompt, cached=load.cached,
-        )  # fmt: skip
-    return Cycle(batch, produced, step, draft, spec.drafted if spec else 0)
+    begun = batch * produced / load.output if prompts and not load.apart else 0.0
+    share = reading_share(begun / on.data / on.pipeline, load.prompt, waves=load.requests is not None)
+    own = partial(demand, kv=kv, on=on, batch=batch, contexts=contexts, prompt=load.prompt, cached=load.cached)
+    steps = mixed(begun, share, lambda read: own(arch, precision, prompts=read, speculative=spec))
+    if spec is None or spec.draft is None or not spec.drafted:
+        return Cycle(batch, produced, steps, (), spec.drafted if spec else 0)
+    draft, weights = spec.draft, spec.precision or precision
+    drafts = mixed(begun / spec.drafted, share, lambda read: own(draft, weights, prompts=read))
+    return Cycle(batch, produced, steps, drafts, spec.drafted)
 
 
 def reading(arch: Architecture, precision: Precision, kv: CachePrecision, on: System, load: Load) -> Cycle:
     """Passes that only read prompts, as long ones as engines make; what is counted is their tokens, those that are kept already too."""
     most = max(1.0, PREFILL_TOKENS * on.data / load.prompt)
     prompts = most if load.batch is None else min(most, load.batch)
-    return Cycle(prompts, float(load.prompt + load.cached), _reading(arch, precision, kv, on, load, prompts), None, 0)
+    steps = (Steps(1.0, _reading(arch, precision, kv, on, load, prompts)),)
+    return Cycle(prompts, float(load.prompt + load.cached), steps, (), 0)
 
 
 def running(arch: Architecture, precision: Precision, kv: CachePrecision, on: System, load: Load) -> float:
@@ -165,6 +133,7 @@ class Speed:
     batch: float
     devices: int
     step: StepTime
+    """The mean of steps that read prompts and of those that do not."""
     prefill: StepTime
     """Of one prompt that is read alone."""
     user_tok_s: float
@@ -239,14 +208,14 @@ def serve(
     many = max(1.0, PREFILL_TOKENS * on.data / load.prompt)
     reading = time(_reading(arch, precision, kv, on, load, many), rates).total_s
     logs = [log(cycle.seconds(draw.rates(engine))) for draw in efficiencies.draws()]
-    compute, bandwidth = busy(cycle.step, seconds)
-    plain = time(cycle.step, PEAK)
+    used = mean_demand(cycle.steps)
+    compute, bandwidth = busy(used, seconds)
     evidence = efficiencies.evidence(on.part, engine)
-    power = on.part.tdp_w and on.part.tdp_w * efficiencies.power.share(cycle.step, seconds)
+    power = on.part.tdp_w and on.part.tdp_w * efficiencies.power.share(used, seconds)
     return Speed(
         cycle.batch,
         on.devices,
-        time(cycle.step, rates),
+        mean_time(cycle.steps, rates),
         time(one, rates),
         cycle.produced / seconds,
         cycle.tokens / seconds / on.devices,
@@ -256,8 +225,8 @@ def serve(
         power,
         compute,
         bandwidth,
-        cycle.tokens / max(plain.compute_s, plain.memory_s, plain.network_s) / on.devices,
-        sqrt((_without_rows(efficiencies, cycle.step) * evidence.spread) ** 2 + (pvariance(logs) if logs else 0.0)),
+        cycle.tokens / plain_s(cycle.steps) / on.devices,
+        sqrt((_without_rows(efficiencies, used) * evidence.spread) ** 2 + (pvariance(logs) if logs else 0.0)),
         evidence.power_spread,
         evidence.says,
         widened(on.part, precision, kv),

@@ -141,6 +141,11 @@ class StepTime(NamedTuple):
     total_s: Seconds
 
     @property
+    def longest_s(self) -> Seconds:
+        """The longest of computing, moving and sending: a roofline, where all are at their peaks."""
+        return _larger(_larger(self.compute_s, self.memory_s), self.network_s)
+
+    @property
     def binds(self) -> str:
         """What takes the most time."""
         named = {"compute": self.compute_s, "memory": self.memory_s, "network": self.network_s, "overhead": self.overhead_s}
@@ -177,6 +182,10 @@ def _fewer(choice: Seconds, pool: Seconds, skew: float) -> Seconds:
     """Different experts that are taken, over those if all were as likely: as if fewer tokens had chosen."""
     even = 1 - (1 - choice) ** pool
     return (1 - (1 - choice) ** (skew * pool) + NOTHING_S) / (even + NOTHING_S)
+
+
+def _larger(one: Seconds, other: Seconds) -> Seconds:
+    return one + _above(other, one)
 
 
 def _above(one: Seconds, other: Seconds) -> Seconds:
