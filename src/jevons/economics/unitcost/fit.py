@@ -10,7 +10,7 @@ steps with derivatives by differences: 20 parameters, all demands in arrays.
 
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -198,25 +198,32 @@ def fitted(rows: Rows, *, resamples: int = 0, spread: bool = True, seed: int = 0
     """Efficiencies of these rows. `resamples` of whole models, drawn with replacement, give the parameters' intervals; leaving out every
     model in turn the spread of predictions (without `spread`: `NOISE`). Raises UnitCostError for too few models."""
     np = numpy()
-    models = sorted({point.model for point in rows.points})
-    if len(models) < FEWEST_MODELS:
-        raise UnitCostError(f"a fit needs rows of {FEWEST_MODELS} models or more that can be judged; there are {len(models)}")
+    members: defaultdict[Hashable, list[int]] = defaultdict(list)
+    for row, point in enumerate(rows.points):
+        members[_layers(point)].append(row)
+    if len(members) < FEWEST_MODELS:
+        raise UnitCostError(f"a fit needs rows of {FEWEST_MODELS} models or more that can be judged; there are {len(members)}")
     logs = minimum(rows)
-    chance = np.random.default_rng(seed)
-    members = {model: [row for row, point in enumerate(rows.points) if point.model == model] for model in models}
+    chance, models = np.random.default_rng(seed), list(members.values())
     between = (_unseen(rows, "model") or NOISE) if spread else NOISE
     draws = []
     for _ in range(resamples):
-        drawn = chance.choice(models, len(models))
-        draws.append(_named(minimum(rows.of([row for model in drawn for row in members[model]]))))
+        drawn = chance.integers(len(models), size=len(models))
+        draws.append(_named(minimum(rows.of([row for model in drawn for row in models[model]]))))
     within = _within(rows.points, rows.log_s - predicted(rows, logs))
     power, power_spread = _power(rows, np.exp(predicted(rows, logs)))
     measured = _measured(rows, between if spread else None)
     return Efficiencies(_named(logs), power, between, within, power_spread, tuple(draws), _counts(rows), on, source, measured)
 
 
-KEYS: dict[str, Callable[[Point], str]] = {
-    "model": lambda point: point.model,
+def _layers(point: Point) -> Hashable:
+    """What a model is where models are left out or drawn: names that share all layers are one (Llama 2, 3.1 and 3.3 70B), of which a fit that
+    has seen one has seen all."""
+    return point.arch.hidden, point.arch.groups
+
+
+KEYS: dict[str, Callable[[Point], Hashable]] = {
+    "model": _layers,
     "part": lambda point: point.on.part.name,
     "generation": lambda point: generation(point.on.part),
     "framework": lambda point: engine(point.framework),
@@ -226,10 +233,10 @@ KEYS: dict[str, Callable[[Point], str]] = {
 def left_out(rows: Rows, *names: str) -> Iterator[tuple[list[int], list[int]]]:
     """Places of rows that agree in all of these (`KEYS`), and of those that share none of it; where these are of too few models, nothing."""
     keys = [tuple(KEYS[name](point) for name in names) for point in rows.points]
-    for group in sorted(set(keys)):
+    for group in dict.fromkeys(keys):
         own = [row for row, key in enumerate(keys) if key == group]
         rest = [row for row, key in enumerate(keys) if all(one != other for one, other in zip(key, group, strict=True))]
-        if len({rows.points[row].model for row in rest}) >= FEWEST_MODELS - 1:
+        if len({_layers(rows.points[row]) for row in rest}) >= FEWEST_MODELS - 1:
             yield own, rest
 
 
@@ -239,14 +246,18 @@ def nameless(rows: Rows) -> Rows:
 
 
 def _unseen(rows: Rows, *names: str) -> float | None:
-    """Standard deviation of log errors with these left out of the fit together; None where nothing can be. It is itself an estimate from so
-    many groups, so their Student's quantile takes the place of the normal one: few groups make it wider."""
+    """Standard deviation of log errors with these left out of the fit together, rows weighing as in a fit; None where nothing can be. It is
+    itself an estimate from so many groups, so their Student's quantile takes the place of the normal one: few groups make it wider."""
     np = numpy()
-    found = []
+    found, weight = [], weights(rows.points)
     for own, rest in left_out(rows, *names):
         asked = rows.of(own)
-        found.append(asked.log_s - predicted(nameless(asked) if "framework" in names else asked, minimum(rows.of(rest))))
-    return _quantile_spread(np.concatenate(found)) * student90(max(1, len(found) - 1)) / Z90 if found else None
+        left = asked.log_s - predicted(nameless(asked) if "framework" in names else asked, minimum(rows.of(rest)))
+        found.append((left, weight[own]))
+    if not found:
+        return None
+    left, weight = (np.concatenate(column) for column in zip(*found, strict=True))
+    return _quantile_spread(left, weight) * student90(max(1, len(found) - 1)) / Z90
 
 
 def student90(degrees: int) -> float:
@@ -258,18 +269,22 @@ def student90(degrees: int) -> float:
 def _measured(rows: Rows, between: float | None) -> Measured:
     """`between`: the spread of a model that was left out; None = nothing else is left out either. What cannot be left out, as the only
     part, is taken as far off as a vendor without rows."""
-    names = {name: tuple(sorted({key(point) for point in rows.points} - {""})) for name, key in KEYS.items()}
+    parts, generations, frameworks = (
+        tuple(sorted({str(KEYS[name](point)) for point in rows.points} - {""})) for name in ("part", "generation", "framework")
+    )
     powered = tuple(sorted({point.on.part.name for point in rows.points if point.joules_per_token and not point.wall}))
     unseen = between and {
         name: max(between, _unseen(rows, "model", *name.split(" and ")) or NO_EVIDENCE * between) for name in UNSEEN
     }
-    return Measured(names["part"], names["generation"], names["framework"], powered, unseen or None)
+    return Measured(parts, generations, frameworks, powered, unseen or None)
 
 
-def _quantile_spread(left: Any) -> float:
-    """Standard deviation of the normal distribution whose central 90 % hold 90 % of these errors."""
+def _quantile_spread(left: Any, weight: Any) -> float:
+    """Standard deviation of the normal distribution whose central 90 % hold 90 % of these errors by weight."""
     np = numpy()
-    return float(np.quantile(np.abs(left), 0.9)) / Z90
+    order = np.argsort(np.abs(left))
+    held = np.cumsum(weight[order])
+    return float(np.abs(left)[order][np.searchsorted(held, 0.9 * held[-1])]) / Z90
 
 
 def _named(logs: Any) -> dict[str, float]:
@@ -315,7 +330,8 @@ def _power(rows: Rows, seconds: Any) -> tuple[Power, float]:
     features = np.stack([np.ones(len(known)), compute[known], memory[known]], axis=1)
     curvature = features.T @ features / POWER_NOISE**2 + np.diag(1 / spread**2)
     found = np.linalg.solve(curvature, features.T @ shares / POWER_NOISE**2 + middle / spread**2).clip(0)
-    return Power(*map(float, found)), _quantile_spread(np.log(np.minimum(1, features @ found) / shares))
+    left = np.log(np.minimum(1, features @ found) / shares)
+    return Power(*map(float, found)), _quantile_spread(left, np.ones(len(known)))
 
 
 SERVER_SHARE = 0.45
