@@ -221,7 +221,7 @@ def test_what_does_not_fit_or_is_too_slow_ends_it(work: Workload) -> None:
 
 
 def test_the_picture_shows_lines_steps_and_crossings(work: Workload, book: PriceBook) -> None:
-    found = compared(work, book=book)
+    found = compared(work, book=book, uneven=8.0)
     svg = ElementTree.fromstring(picture(found))
     drawn = [one for one in found.crossings if one.tokens is not None and one.buy != "api_caches"]
     circles = [element for element in svg.iter() if element.tag.endswith("circle")]
