@@ -173,7 +173,7 @@ def prediction(found: dict[str, Any]) -> None:
         table.add_row("joules a token, server and cooling too", f"{found['allin_joules_per_token']:,.3f}", "")
     console.print(table)
     times = plain("milliseconds", "compute", "memory", "network", "overhead", "total", title="")
-    for name, key in (("a step", "step"), ("one prompt alone", "prefill")):
+    for name, key in (("a step, in the mean", "step"), ("one prompt alone", "prefill")):
         times.add_row(name, *(f"{1000 * value:,.2f}" for value in found[key].values()))
     console.print(times)
     used = f"{found['compute_used']:.0%} of peak FLOP/s, {found['bandwidth_used']:.0%} of peak bandwidth"
