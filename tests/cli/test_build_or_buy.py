@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from struct import pack
 from xml.etree import ElementTree
 
 import msgspec
@@ -56,7 +57,16 @@ def test_this_machine_with_the_model_that_it_serves(jevons: Run, used: Path) -> 
     line, small = {512: [(1, 1e-10), (128, 1e-8)]}, dict.fromkeys(("norm", "add", "gate", "rope"), (1e-7, 1e-10))
     rates = Rates(1, "haswell", "f16", {"F32": line, "Q8_0": line}, {}, {64: (1e-8, 1e-9, 0.0)}, small)
     (used.parent / FILE).write_bytes(msgspec.json.encode(Calibration(rates, "a.gguf", "EPYC", "2026-11-22T19:02Z", [], 1e-10)))
+    long, said = used.parent / "long.gguf", b"llama.context_length" + pack("<I", 4)  # a whole number of 32 bits
+    long.write_bytes(DENSE.read_bytes().replace(said + pack("<I", 256), said + pack("<I", 131_072)))
     (used.parent / "jevons.toml").write_text(f'[engine]\nmodel = "{DENSE}"\n')
+    short = jevons(*ASK, "--json").json["ways"][6]
+    assert (
+        short["monthly"] is None
+        and "takes 256 tokens in a sequence" in short["says"]
+        and "the mean call of this work" in short["says"]
+    )
+    (used.parent / "jevons.toml").write_text(f'[engine]\nmodel = "{long}"\n')
     here = jevons(*ASK, "--json").json["ways"][6]
     assert here["monthly"]["p50_nusd"] > 20 * 10**9 and here["tok_s_user"] > 20
     assert "another model again, as calibrated 2026-11-22T19:02Z" in here["says"] and "assumed" in here["says"]

@@ -18,7 +18,7 @@ from tests.cli.conftest import Run
 LINE = {512: [(1, 1e-10), (128, 1e-8)]}
 SMALL = dict.fromkeys(("norm", "add", "gate", "rope"), (1e-7, 1e-10))
 RATES = Rates(1, "haswell", "f16", {"F32": LINE, "Q8_0": LINE}, {"Q8_0": LINE}, {64: (1e-8, 1e-9, 0.0)}, SMALL)
-PRICE = ("hw", "local-price", str(DENSE))
+PRICE = ("hw", "local-price", str(DENSE), "--turn", "200:150:40")
 
 
 @pytest.fixture
@@ -44,6 +44,20 @@ def test_any_file_is_predicted(jevons: Run, calibrated: Path) -> None:
 def test_a_prediction_is_drawn(jevons: Run, calibrated: Path, tmp_path: Path) -> None:
     jevons("hw", "local", str(DENSE), "--svg", str(tmp_path / "local.svg"))
     assert f"{DENSE.name} on this machine" in (tmp_path / "local.svg").read_text()
+
+
+def test_what_is_longer_than_the_file_says_the_model_takes_is_not_predicted(jevons: Run, calibrated: Path) -> None:
+    found = jevons("hw", "local", str(DENSE), "--json").json
+    assert found["positions"] == 256
+    assert found["prefill_tok_s"] == [None, None, None]  # 256 new ones after 128
+    assert found["decode_tok_s"]["1"][0] > 0 and found["decode_tok_s"]["8"][1:] == [None, None]
+    assert "the model takes 256 tokens in a sequence" in jevons("hw", "local", str(DENSE)).out
+    refused = jevons(*PRICE, "--turn", "250:150:40")
+    assert (
+        refused.status == 1
+        and "takes 256 tokens in a sequence" in refused.err
+        and "such a turn has 290 (250 + 40)" in refused.err
+    )
 
 
 def test_a_file_that_is_none(jevons: Run, calibrated: Path, tmp_path: Path) -> None:

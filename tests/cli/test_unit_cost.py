@@ -30,6 +30,18 @@ def test_a_prediction(jevons: Run) -> None:
     assert found["nusd_per_hour"]["p5"] < found["nusd_per_hour"]["p50"] < found["nusd_per_hour"]["p95"]
 
 
+def test_a_sequence_longer_than_the_model_takes(jevons: Run) -> None:
+    line = ("unit-cost", "predict", "llama-3.1-8b", "--on", "H200")
+    refused = jevons(*line, "--input", "500000", "--output", "1000")
+    assert refused.status == 1 and "llama-3.1-8b takes 131,072 tokens in a sequence" in refused.err and "501,000" in refused.err
+    assert jevons(*line, "--json").json["positions"] == 131_072
+    assert "may be is not known" not in jevons(*line).out
+    unknown = jevons("unit-cost", "predict", "mistral-nemo-12b", "--on", "H200", "--input", "5000", "--output", "1000").out
+    assert "How long a sequence of mistral-nemo-12b may be is not known: see that it takes 6,000 tokens" in " ".join(
+        unknown.split()
+    )
+
+
 def test_the_best_batch_above_a_floor(jevons: Run) -> None:
     line = (
         "unit-cost",

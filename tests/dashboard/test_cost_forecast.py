@@ -145,7 +145,13 @@ def test_a_calibrated_local_model_has_its_cost(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    ("question", "says"), [("model=gpt-9", "nearest are"), ("part=H900", "H900"), ("grid=atlantis", "atlantis")]
+    ("question", "says"),
+    [
+        ("model=gpt-9", "nearest are"),
+        ("model=gpt-j", "gpt-j takes 2,048 tokens in a sequence"),
+        ("part=H900", "H900"),
+        ("grid=atlantis", "atlantis"),
+    ],
 )
 def test_what_is_not_known_is_said_in_its_place(desk: Desk, question: str, says: str) -> None:
     page = desk.page(f"/ui/cost?whole=1&{question}")

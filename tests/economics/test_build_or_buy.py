@@ -15,7 +15,7 @@ from jevons.economics.build_or_buy import Comparison, compare, load_of, model_of
 from jevons.economics.build_or_buy_picture import picture, volume
 from jevons.economics.unitcost.cost import Owning, owned, rented, stated
 from jevons.economics.unitcost.efficiency import shipped
-from jevons.economics.unitcost.errors import DoesNotFit, UnitCostError, UnknownFact
+from jevons.economics.unitcost.errors import DoesNotFit, TooLong, UnitCostError, UnknownFact
 from jevons.economics.unitcost.hardware import part
 from jevons.economics.ways import Here
 from jevons.economics.workload import Workload, workload
@@ -248,3 +248,17 @@ def test_hosts_are_asked_for_the_model_itself_and_not_for_its_kin() -> None:
     """Llama 3.1 and 3.3 of 70 billion share one configuration, not one price."""
     assert not any("3.3" in name for name in model_of("llama-3.1-70b")[1])
     assert "openai/gpt-oss-120b" in model_of("gpt-oss-120b")[1]
+
+
+def test_calls_that_are_longer_than_the_model_takes(tmp_path: Path) -> None:
+    work = work_of(tmp_path, usage=Usage(input=9_000, output=200))
+    assert work.longest_tokens == work.document()["longest_tokens"] == 9_200
+    long, _ = model_of("llama-3.1-8b")
+    short, _ = model_of("llama-3-8b")
+    options = {"rented": MISSING, "owned": MISSING, "here": "", "uneven": 4.0}
+    with pytest.raises(TooLong, match=r"llama-3-8b takes 8,192 tokens .* the mean call of this work has 9,200 \(9,000 \+ 200\)"):
+        compare(work, short, H100, shipped(), **options)  # type: ignore[arg-type]
+    assert not any("the longest call" in note for note in compare(work, long, H100, shipped(), **options).notes)  # type: ignore[arg-type]
+    one = work._replace(longest_tokens=140_000)
+    notes = compare(one, long, H100, shipped(), **options).notes  # type: ignore[arg-type]
+    assert any("llama-3.1-8b takes 131,072 tokens in a sequence, and the longest call had 140,000" in note for note in notes)

@@ -298,6 +298,7 @@ def _append(file: Path, text: str) -> None:
 
 
 def _document(model: "LocalModel", path: Path, saved: "Calibration") -> dict[str, Any]:
+    takes = model.architecture.takes
     return {
         "model": path.name,
         "measured": saved.measured,
@@ -311,8 +312,11 @@ def _document(model: "LocalModel", path: Path, saved: "Calibration") -> dict[str
         "points": saved.points,
         "new_tokens": NEW,
         "kept": list(KEPT),
-        "prefill_tok_s": [model.prefill_tok_s(NEW, kept) for kept in KEPT],
-        "decode_tok_s": {str(batch): [model.decode_tok_s(batch, kept) for kept in KEPT] for batch in BATCHES},
+        "positions": model.architecture.positions,
+        "prefill_tok_s": [model.prefill_tok_s(NEW, kept) if takes(kept + NEW) else None for kept in KEPT],
+        "decode_tok_s": {
+            str(batch): [model.decode_tok_s(batch, kept) if takes(kept + 1) else None for kept in KEPT] for batch in BATCHES
+        },
     }
 
 
@@ -327,13 +331,19 @@ def _table(document: dict[str, Any]) -> None:
         soft_wrap=True,
     )
     table = tables.plain("tokens kept", *(f"{kept:,}" for kept in KEPT), title=None)
-    table.add_row(f"{NEW} new tokens of a prompt", *(f"{rate:,.0f}" for rate in document["prefill_tok_s"]))
+    table.add_row(f"{NEW} new tokens of a prompt", *(_rate(rate, 0) for rate in document["prefill_tok_s"]))
     for batch, rates in document["decode_tok_s"].items():
         together = "a token each of 1 conversation" if batch == "1" else f"of {batch} together"
-        table.add_row(together, *(f"{rate:,.1f}" for rate in rates))
+        table.add_row(together, *(_rate(rate, 1) for rate in rates))
     tables.console.print(table)
+    if None in (*document["prefill_tok_s"], *document["decode_tok_s"]["1"]):
+        tables.say(f"–: the model takes {document['positions']:,} tokens in a sequence, by its file.")
     if others := hw_shown.crowded(document["load"], usable_cores()):
         tables.console.print(others, soft_wrap=True)
+
+
+def _rate(rate: float | None, digits: int) -> str:
+    return "–" if rate is None else f"{rate:,.{digits}f}"
 
 
 def _phase(point: Any) -> str:

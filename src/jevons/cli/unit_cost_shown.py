@@ -75,6 +75,7 @@ def document(
         "model": arch.name,
         "params_total": arch.params_total,
         "params_active": arch.params_active,
+        "positions": arch.positions,
         "weights": precision.name,
         "kv": kv.name,
         "part": on.part.name,
@@ -179,6 +180,11 @@ def prediction(found: dict[str, Any]) -> None:
     used = f"{found['compute_used']:.0%} of peak FLOP/s, {found['bandwidth_used']:.0%} of peak bandwidth"
     console.print(f"{found['binds'].capitalize()} takes the most time; {used}. Compute and memory overlap.")
     _dollars(found)
+    if found["positions"] is None:
+        asked = found["prompt"] + found["cached"] + found["output"]
+        console.print(
+            Text(f"How long a sequence of {found['model']} may be is not known: see that it takes {asked:,} tokens.", "yellow")
+        )
     for line in found["evidence"]:
         console.print(Text(f"Interval: {line}."))
     for line in (*found["widened"], *found["from_parents"]):

@@ -20,6 +20,7 @@ from jevons.economics.unitcost.known import find
 from jevons.economics.unitcost.local_price import Terms
 from jevons.economics.unitcost.part import Part
 from jevons.economics.unitcost.placing import Placed, place
+from jevons.economics.unitcost.positions import within
 from jevons.economics.unitcost.serving import Load, Speed
 from jevons.ledger.bill import reading
 
@@ -121,7 +122,9 @@ def making(rows: list[Bought], part: Part, hourly: Hourly | UnknownFact, home: P
 
 def made(name: str, load: Load, part: Part, hourly: Hourly | UnknownFact) -> Made:
     """An open model on a part, under a load. Raises UnitCostError."""
-    placed = place(model_of(name)[0], part, load, shipped(), FLOOR_TOK_S)
+    model, _ = model_of(name)
+    within(model.arch, load.prompt + load.cached, load.output, "the mean call of this period")
+    placed = place(model, part, load, shipped(), FLOOR_TOK_S)
     speed, on = placed.speed, placed.on
     cached = None if speed.cached_tok_s is None else _spread(speed, speed.cached_tok_s)
     cost = None

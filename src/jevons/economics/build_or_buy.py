@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 from jevons.core.money import short_usd
 from jevons.economics.break_even import HOURS_A_MONTH, BreakEven, break_even
+from jevons.economics.unitcost.architecture import Architecture
 from jevons.economics.unitcost.cost import Electricity, Hourly, Interval, Owning, electricity
 from jevons.economics.unitcost.efficiency import Efficiencies
 from jevons.economics.unitcost.errors import UnitCostError, UnknownFact
@@ -30,12 +31,14 @@ from jevons.economics.unitcost.local_saved import Calibration
 from jevons.economics.unitcost.machine import Machine, Stated
 from jevons.economics.unitcost.part import Part
 from jevons.economics.unitcost.placing import DEVICES, Model, Placed, place
+from jevons.economics.unitcost.positions import within
 from jevons.economics.unitcost.serving import Load, serve
 from jevons.economics.unitcost.weights import cache_precision, precision
 from jevons.economics.ways import PEAK_BUSY, Here, Way, building, buying, hosted, standing_here
 from jevons.economics.workload import Tokens, Workload
 from jevons.meter.pricebook import PriceBook
 
+MEAN_CALL = "the mean call of this work"
 LOCAL_BATCHES = (8, 4, 2, 1)
 """Conversations that the local engine answers together; the most that leave each the floor."""
 LOCAL_OFF = 1.15
@@ -103,9 +106,11 @@ def compare(
     """`here`: measured, or how to measure. `names`: what hosts in the price book call the model. `uneven`: the busiest hour over the mean one.
     `terms`: what electricity is priced by; what is owned has them in `owned`.
 
-    Raises DoesNotFit, UnknownFact, UnitCostError.
+    Raises DoesNotFit, TooLong, UnknownFact, UnitCostError.
     """
-    places = _places(model, part, load_of(work), efficiencies, floor_tok_s)
+    load = load_of(work)
+    within(model.arch, load.prompt + load.cached, load.output, MEAN_CALL)
+    places = _places(model, part, load, efficiencies, floor_tok_s)
     peak = _uneven(work, places[0], uneven)
     months = {placed.on.devices: _month(work, placed, peak) for placed in places}
     needed = {number: number * max(1, ceil(work.tokens_a_month / month.mid)) for number, month in months.items()}
@@ -126,7 +131,7 @@ def compare(
         if build.replicas and buy.per_token_nusd
     ]
     power = _electricity(work, best, terms or Owning())
-    return Comparison(work, best, [*ways, *built], crossings, power, _notes(work, model.arch.name, part, uneven))
+    return Comparison(work, best, [*ways, *built], crossings, power, _notes(work, model.arch, part, uneven))
 
 
 def model_of(name: str, numbers: str | None = None) -> tuple[Model, tuple[str, ...]]:
@@ -148,6 +153,7 @@ def on_this_machine(
 ) -> Here:
     """A file of the local engine under this work, as calibrated. `machine` None: what it costs is assumed. Raises UnitCostError."""
     asked = load_of(work)
+    within(model.architecture, asked.prompt + asked.cached, asked.output, MEAN_CALL)
     turns = [Turn(asked.prompt + asked.cached, asked.cached, asked.output, batch) for batch in LOCAL_BATCHES]
     speeds = [(turn.batch, speed(model, turn, saved.restore_element_s)) for turn in turns]
     batch, found = next((one for one in speeds if one[1].decode_tok_s / one[0] >= floor_tok_s), speeds[-1])
@@ -224,13 +230,18 @@ def _uneven(work: Workload, placed: Placed, stated: float | None) -> float:
     return max(1.0, seconds(work.busiest) / (seconds(work.sums) / (work.days * 24)))
 
 
-def _notes(work: Workload, called: str, part: Part, uneven: float | None) -> list[str]:
+def _notes(work: Workload, arch: Architecture, part: Part, uneven: float | None) -> list[str]:
     models = "the models that did this work"
     notes = [
-        f"{called} is not {models}. Whether it does the work as well, in as many tokens, is not said here: shadow it first (docs/routing.md).",
+        f"{arch.name} is not {models}. Whether it does the work as well, in as many tokens, is not said here: shadow it first (docs/routing.md).",
         f"A month is projected from {work.days:.1f} days; devices are rented by the whole month, and busy at most {PEAK_BUSY:.0%} of the busiest hour.",
         "Without the people who run it.",
     ]
+    if arch.positions and work.longest_tokens and not arch.takes(work.longest_tokens):
+        notes.append(
+            f"{arch.name} takes {arch.positions:,} tokens in a sequence, and the longest call had {work.longest_tokens:,}: calls beyond it stay "
+            "where they are, and are counted here all the same."
+        )
     if part.status == "announced":
         notes.append(f"{part.name} is announced ({part.announced}) and cannot be had yet: its figures are its vendor's.")
     if not work.money.ours_nusd:

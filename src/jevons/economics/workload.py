@@ -52,6 +52,9 @@ SELECT output * 1000.0 / (settled_ms - (entries.id >> 18) - first_byte_ms) {_CAL
 AND source = '' AND stream AND outcome = 'ok' AND output >= 32 AND settled_ms - (entries.id >> 18) > first_byte_ms
 """
 """Tokens a second after the first: of streamed answers that are long enough to tell."""
+_LONGEST = f"""
+SELECT max(input + cache_read + cache_write_5m + cache_write_1h + output) {_CALLS} AND requests <= 1
+"""
 _LOST = f"""
 SELECT coalesce(sum(lost_nusd), 0) FROM prefix_breaks WHERE entry_id IN (SELECT entries.id {_CALLS})
 """
@@ -104,6 +107,8 @@ class Workload(NamedTuple):
     open_mean: float | None
     """Calls open at once, over the whole span; None where no row says how long it took."""
     open_most: int | None
+    longest_tokens: int | None
+    """Of one call, prompt and answer; None where every row stands for many calls."""
     tok_s_user: float | None
     """Tokens a second that a caller saw, the median of streamed answers."""
     prefix_lost_nusd: int
@@ -164,6 +169,7 @@ class Workload(NamedTuple):
             "busiest_hour": None if self.busiest is None else {"hour": self.busiest_hour, **self.busiest.document()},
             "open_mean": self.open_mean,
             "open_most": self.open_most,
+            "longest_tokens": self.longest_tokens,
             "tok_s_user": self.tok_s_user,
             "list_nusd": self.money.list_nusd,
             "billed_nusd": self.money.billed_nusd,
@@ -194,6 +200,7 @@ def workload(
         hours = [(hour, Tokens(*found)) for hour, *found in db.execute(_HOURS, asked)]
         since_ms = max(since_ms, admitted_ms(first_id) // DAY_MS * DAY_MS)
         open_mean, open_most = _open(db.execute(_OPEN, asked), until_ms - since_ms)
+        longest_tokens = db.execute(_LONGEST, asked).get
         lost_nusd = int(db.execute(_LOST, asked).get or 0)
         own_entries, own_billed_nusd = db.execute(_OWN_SUMS, asked).fetchone() or (0, 0)
         speeds = [speed for (speed,) in db.execute(_SPEED, asked)]
@@ -202,7 +209,7 @@ def workload(
     busiest_hour, busiest = max(hours, key=lambda one: one[1].all) if told else (None, None)
     money = savings(path, since_ms=since_ms, until_ms=until_ms, key=key, agent=agent, model=model)
     return Workload(
-        *(since_ms, until_ms, key, agent, model, entries, sums, busiest, busiest_hour, open_mean, open_most),
+        *(since_ms, until_ms, key, agent, model, entries, sums, busiest, busiest_hour, open_mean, open_most, longest_tokens),
         median(speeds) if speeds else None,
         *(lost_nusd, own_entries, own_billed_nusd, money),
     )

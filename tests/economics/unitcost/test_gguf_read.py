@@ -100,6 +100,7 @@ def test_the_packaged_model_is_what_its_configuration_says_and_its_bytes_are_exa
     every = tensors(model.path)
     made = from_gguf(header(model.path), every)
     assert made.groups == known("smollm2-135m").groups and made.tied and made.vocabulary == 49_152
+    assert made.positions == known("smollm2-135m").positions == 8_192
     sizes = bytes_by_type(every)
     # 49,152 × 576 weights of 34/32 bytes, and the last norm; 30 × (2·576·576 + 2·576·192 | 3·576·1536) of 20/32
     assert sizes["embedding"] == {"Q8_0": 30_081_024, "F32": 2_304}

@@ -188,6 +188,8 @@ class Architecture(msgspec.Struct, frozen=True):
     tied: bool
     """The output layer is the embedding."""
     groups: tuple[Layers, ...]
+    positions: int | None = None
+    """Tokens that a sequence may have, prompt and answer together; None = who made it does not say."""
 
     @property
     def layers(self) -> int:
@@ -248,6 +250,10 @@ class Architecture(msgspec.Struct, frozen=True):
     def params_multiplied(self) -> int:
         """Of the active ones those that a token is multiplied with: an embedding that is looked up only is not among them."""
         return self.params_active - (0 if self.tied else self.vocabulary * self.hidden)
+
+    def takes(self, tokens: int) -> bool:
+        """Whether a sequence may have so many; True where that is not known."""
+        return self.positions is None or tokens <= self.positions
 
     def cache_elements(self, context: int) -> int:
         """Elements of keys and values that one sequence of `context` tokens keeps, all layers; states of recurrences not included."""

@@ -335,6 +335,7 @@ def _searched(fields: Fields) -> list[Layer]:
 
 _GEMMA3 = {
     "vocab_size": 262208, "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256, "sliding_window": 4096,
+    "max_position_embeddings": 131072,
 }  # fmt: skip
 """transformers, models/gemma3/configuration_gemma3.py: the files leave out what is the class's default."""
 _GEMMA2 = {"vocab_size": 256000, "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256, "sliding_window": 4096}
@@ -366,7 +367,7 @@ FAMILIES: dict[str, Family] = {
     "nemotron": Family(_dense(gated=False)),
     "starcoder2": Family(_dense(gated=False), tied=True),
     "gpt_neox": Family(_dense(gated=False)),
-    "falcon": Family(_falcon),
+    "falcon": Family(_falcon, defaults={"max_position_embeddings": 2048}),
     "gptj": Family(_dense(gated=False, widening=4)),
     "mixtral": Family(_all_experts()),
     "phimoe": Family(_all_experts()),

@@ -33,7 +33,7 @@ NO_MATTER = frozenset("""
     attn_scale floor_scale query_pre_attn_scalar embedding_multiplier attention_multiplier residual_multiplier logits_scaling use_layernorm
     rope_theta rope_scaling rope_parameters rope_local_base_freq rope_type rope_interleave rotary rotary_dim rotary_pct rotary_emb_base
     output_gate_type partial_rotary_factor use_mrope swa_rope_theta indexer_rope_interleave attn_temperature rope_interleaved
-    max_position_embeddings original_max_position_embeddings initial_context_length model_max_length n_positions n_ctx seq_length
+    original_max_position_embeddings initial_context_length
     attention_bias mlp_bias qkv_bias use_bias bias attention_out_bias lm_head_bias use_parallel_residual mamba_proj_bias use_conv_bias conv_bias
     add_swa_attention_sink_bias attention_value_scale
     norm_topk_prob routed_scaling_factor scoring_func scoring_function topk_method topk_group n_group num_expert_group moe_renormalize
@@ -99,6 +99,14 @@ class Fields:
             raise UnknownFact(f"the config's {key} is {value!r}, which is no list")
         if length is not None and len(value) != length:
             raise UnknownFact(f"the config's {key} has {len(value)} items for {length} layers")
+        return value
+
+    def object(self, key: str) -> Mapping[str, Any]:
+        """Empty where it is missing."""
+        self._read.add(key)
+        value = self._values.get(key, {})
+        if not isinstance(value, Mapping):
+            raise UnknownFact(f"the config's {key} is {value!r}, which is no object")
         return value
 
     def known(self, *keys: str) -> None:

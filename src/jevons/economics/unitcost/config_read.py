@@ -12,6 +12,7 @@ from jevons.economics.unitcost.architecture import Architecture, Layers
 from jevons.economics.unitcost.config_families import FAMILIES, Layer
 from jevons.economics.unitcost.config_fields import Fields
 from jevons.economics.unitcost.errors import UnknownFact
+from jevons.economics.unitcost.positions import positions
 
 
 def from_config(config: Mapping[str, Any], name: str = "") -> Architecture:
@@ -34,6 +35,7 @@ def from_config(config: Mapping[str, Any], name: str = "") -> Architecture:
         fields.whole("vocab_size"),
         fields.flag("tie_word_embeddings", family.tied),
         gathered(layers),
+        positions(fields),
     )
     fields.known("num_hidden_layers", "n_layer", "num_attention_heads", "intermediate_size", "head_dim")
     fields.finish()

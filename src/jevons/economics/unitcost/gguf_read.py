@@ -77,7 +77,8 @@ def from_gguf(facts: Mapping[str, str | int | float | bool], tensors: Iterable[T
         (_mixer(facts, family, index, layers[index]), _feed_forward(facts, family, layers[index])) for index in sorted(layers)
     ]
     called = name or str(facts.get("general.name") or family)
-    return Architecture(called, family, hidden, vocabulary, "output.weight" not in top, gathered(made))
+    longest = _optional(facts, family, "context_length")
+    return Architecture(called, family, hidden, vocabulary, "output.weight" not in top, gathered(made), longest)
 
 
 def bytes_by_type(tensors: Iterable[Tensor]) -> dict[Kind, dict[str, int]]:

@@ -45,6 +45,8 @@ class Known(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     aliases: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
     """Releases under the same name that are another model."""
+    positions: dict[str, int] = {}
+    """Of names that take more or fewer tokens than the config says: the first that is in a name counts. 0 = not known."""
     stored: str = "bf16"
     """In what numbers its maker publishes the weights, as weights.precision takes it."""
 
@@ -55,7 +57,10 @@ class Known(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def known(name: str) -> Architecture:
     """Raises UnknownFact for a name that is not known, with those nearest to it."""
-    return _architecture(*_find(name))
+    place, called = _find(name)
+    arch, others = _architecture(place, called), models()[place].positions
+    other = next((tokens for part, tokens in others.items() if _plain(part) in _plain(name)), None)
+    return arch if other is None else msgspec.structs.replace(arch, positions=other or None)
 
 
 def find(name: str) -> Known:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from jevons.economics.unitcost.errors import UnitCostError
 from jevons.economics.unitcost.local import LocalModel
+from jevons.economics.unitcost.positions import within
 
 YEAR_S = 31_536_000
 DIGITS = 4
@@ -80,9 +81,10 @@ class Speed(NamedTuple):
 
 
 def speed(model: LocalModel, turn: Turn, restore_element_s: float) -> Speed:
-    """Raises UnitCostError for a turn that cannot be."""
+    """Raises UnitCostError for a turn that cannot be, TooLong for one longer than the model takes."""
     if not 0 <= turn.repeated < turn.prompt or turn.output < 1 or turn.batch < 1:
         raise UnitCostError("a prompt has more tokens than are repeated, an answer and a batch at least one")
+    within(model.architecture, turn.prompt, turn.output, "such a turn")
     new = turn.prompt - turn.repeated
     cold = model.prefill(new)
     warm = model.prefill(new, turn.repeated) + restore_element_s * model.architecture.cache_elements(turn.repeated)

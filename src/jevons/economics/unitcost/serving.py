@@ -18,6 +18,7 @@ from jevons.economics.unitcost.cycle import PREFILL_TOKENS, Cycle, Steps, mean_d
 from jevons.economics.unitcost.efficiency import WIDER_PARENT, Z90, Efficiencies, busy
 from jevons.economics.unitcost.errors import DoesNotFit, UnitCostError
 from jevons.economics.unitcost.memory import fit
+from jevons.economics.unitcost.positions import within
 from jevons.economics.unitcost.steps import Demand, Rates, StepTime, System, demand, time, widened
 from jevons.economics.unitcost.weights import CachePrecision, Precision, weight_bytes
 from jevons.economics.unitcost.work import Speculation, sequence_bytes
@@ -192,7 +193,8 @@ def serve(
     efficiencies: Efficiencies,
     engine: str = "",
 ) -> Speed:
-    """Speed under a load. `engine` is a framework's name; "" = the mean of those known. Raises DoesNotFit, UnknownFact, UnitCostError."""
+    """Speed under a load. `engine` is a framework's name; "" = the mean of those known. Raises DoesNotFit, TooLong, UnknownFact, UnitCostError."""
+    within(arch, load.cached + load.prompt, load.output)
     if load.batch is not None:
         fits = running(arch, precision, kv, on, load)
         if load.batch > fits:
@@ -276,6 +278,7 @@ def best_batch(
 ) -> Speed:
     """At the batch that costs least while a sequence gets `floor_tok_s`: the largest, since a step's fixed costs are shared by all. A whole
     number. Raises UnitCostError with the best that there is where one sequence alone is slower than the floor."""
+    within(arch, load.cached + load.prompt, load.output)
     batch = largest(arch, precision, kv, on, load, efficiencies.rates(engine), floor_tok_s)
     return serve(arch, precision, kv, on, replace(load, batch=float(batch)), efficiencies, engine)
 
