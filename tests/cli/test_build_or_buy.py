@@ -105,6 +105,7 @@ def test_how_levers_multiply(jevons: Run, home: Path, tmp_path: Path) -> None:
     assert len(found["corners"]) == 32 and found["levers"][0]["lever"] == "hardware"
     fall = found["per_million_output"]["from"]["p50_nusd"] - found["per_million_output"]["to"]["p50_nusd"]
     assert sum(row["share_nusd"] for row in found["levers"]) == fall
+    assert {"benchmark": "GPQA Diamond", "from": 0.4419, "to": 0.7576} in found["scores"]  # names are values, never keys
     assert ElementTree.parse(tmp_path / "fall.svg").getroot().tag.endswith("svg")
     said = jevons(*small, "--from", "llama-3.1-8b:bf16:L40S:0.9", "--to", "llama-3.1-8b:fp8:H100-SXM-80GB").out
     assert "L40S: $0.90/h" in said and "One model at both ends" in said and "Quality is not held equal" in jevons(*small).out

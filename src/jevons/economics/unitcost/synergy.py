@@ -148,7 +148,10 @@ class Synergy(NamedTuple):
             ],
             "pairs": [{"levers": list(pair), "factor": exp(-value)} for pair, value in self.split.pairs.items()],
             "corners": [corner.document() for corner in self.corners.values()],
-            "scores": scores(*self.models),
+            "scores": [
+                {"benchmark": benchmark, "from": of.get(self.start.arch.name), "to": of.get(self.end.arch.name)}
+                for benchmark, of in scores(*self.models).items()
+            ],
             "draws": DRAWS,
             "seed": SEED,
             "estimated": True,
