@@ -318,6 +318,17 @@ def test_three_points_tell_what_is_off_everywhere() -> None:
     assert found["median_ape_calibrated_pct"] < 5  # type: ignore[operator]
 
 
+def test_copies_of_what_calibrates_are_not_judged_after_it() -> None:
+    loads = [{"isl": str(prompt), "osl": str(output)} for prompt, output in ((128, 2048), (5000, 500), (2048, 128), (9000, 9))]
+    left = [verdict.calibrated_error is None for verdict in check(table(*loads), shipped()).verdicts]
+    assert left.count(False) == 1
+    twice = check(table(*loads, *loads), shipped())
+    assert [verdict.calibrated_error is None for verdict in twice.verdicts] == 2 * left
+    assert twice.figures["judged"] == 8 and twice.figures["calibrated_rows"] == 2
+    three_loads = check(table(*loads[:3], *loads[:3]), shipped()).figures
+    assert three_loads["judged"] == 6 and three_loads["calibrated_rows"] == 0  # three known loads leave nothing to predict
+
+
 def test_no_row_is_dropped() -> None:
     text = table({}, {"model": "no-such-model"}, {"model": "llama-3.1-405b", "weight_precision": "bf16"}, {"isl": "500"})
     found = check(text, shipped())

@@ -6,7 +6,8 @@ kept with its reason. Does not know: what the efficiencies were fitted to; a tab
 Calibration. What a system does otherwise than the fit says is taken as small changes of the parameters, each with `SYSTEM_SHARE` of its
 prior's spread, a factor of its own (`SYSTEM_SPREAD`), and noise (`POINT_NOISE`). Given three measured points, the expected change anywhere
 else is linear (Gaussian conditioning, as in kriging), so that few points cannot bend a prediction far. The three are chosen by load: the
-slowest, the middle and the fastest as predicted, never by what was measured. They are not judged.
+slowest, the middle and the fastest as predicted, never by what was measured. They are not judged, nor is another run of the same load: what three
+points tell of themselves is no prediction. A table may hold such copies; they count once among the loads that a system was measured under.
 """
 
 from collections import defaultdict
@@ -21,6 +22,7 @@ from jevons.economics.unitcost.efficiency import PRIORS, Z90, Efficiencies
 from jevons.economics.unitcost.errors import UnitCostError
 from jevons.economics.unitcost.fit import DIFFERENCE, Rows, errors, joules, numpy, predicted, stacked
 from jevons.economics.unitcost.measured import Point, Unjudged, points, rows
+from jevons.economics.unitcost.serving import Load
 
 SYSTEM_SHARE, SYSTEM_SPREAD, POINT_NOISE = 0.5, 0.2, 0.05
 CALIBRATING = 3
@@ -37,7 +39,7 @@ class Verdict(NamedTuple):
     error: float
     plain_error: float
     calibrated_error: float | None
-    """None: its system has fewer than four rows, or it is one of the three."""
+    """None: its system has fewer than four loads, or it is of one of the three."""
     joules_per_token: float | None
     joules_error: float | None
 
@@ -145,7 +147,7 @@ def spanning(ordered: Sequence[int]) -> list[int]:
 def calibrate(
     found: Rows, efficiencies: Efficiencies, chosen: Callable[[Sequence[int]], list[int]] = spanning
 ) -> dict[int, float]:
-    """ln(predicted / measured) of every row that is left of a system when three of it are known; see the module's head."""
+    """ln(predicted / measured) of every row of another load when three of its system are known; see the module's head."""
     np = numpy()
     logs = np.log([efficiencies.parameters[name] for name in PRIORS])
     spread = SYSTEM_SHARE * np.array([prior.spread for prior in PRIORS.values()])
@@ -157,12 +159,20 @@ def calibrate(
         systems[point.system].append(row)
     left: dict[int, float] = {}
     for members in systems.values():
-        if len(members) <= CALIBRATING:
+        first: dict[tuple[Load, bool], int] = {}
+        for row in members:
+            first.setdefault(_asked(found.points[row]), row)
+        if len(first) <= CALIBRATING:
             continue
-        ordered = sorted(members, key=lambda row: (speeds[row], row))
-        known = chosen(ordered)
-        judged = [row for row in members if row not in known]
+        known = chosen(sorted(first.values(), key=lambda row: (speeds[row], row)))
+        given = {_asked(found.points[row]) for row in known}
+        judged = [row for row in members if _asked(found.points[row]) not in given]
         near = (slopes[known] * spread**2) @ slopes[known].T + SYSTEM_SPREAD**2 + POINT_NOISE**2 * np.eye(CALIBRATING)
         far = (slopes[judged] * spread**2) @ slopes[known].T + SYSTEM_SPREAD**2
         left.update(zip(judged, map(float, error[judged] - far @ np.linalg.solve(near, error[known])), strict=True))
     return left
+
+
+def _asked(point: Point) -> tuple[Load, bool]:
+    """Equal of rows that are runs of the same load."""
+    return point.load, point.reads
