@@ -6,7 +6,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from jevons.cli.hw_shown import crowded
 from jevons.economics.unitcost.local import Rates
 from jevons.economics.unitcost.local_saved import FILE, Calibration
 from jevons.engine.experts.routing import DENSE, STORED
@@ -116,11 +115,6 @@ def test_without_the_native_library_nothing_is_begun(jevons: Run, home: Path, mo
     assert "jevons engine install" in done.err
     assert "Measuring" not in done.err
     assert not (home / FILE).exists()
-
-
-@pytest.mark.parametrize(("load", "said"), [(None, False), (0.1, False), (0.6, True), (4.0, True)])
-def test_a_busy_machine_is_said_to_be_one(load: float | None, said: bool) -> None:
-    assert ("others were at work" in crowded(load, 2)) == said
 
 
 def test_a_calibration_beside_other_work_is_said_to_be_one(jevons: Run, calibrated: Path) -> None:

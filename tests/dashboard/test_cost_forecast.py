@@ -133,11 +133,16 @@ def test_a_calibrated_local_model_has_its_cost(desk: Desk) -> None:
     rates = Rates(2, "haswell", "f16", {}, {}, {64: (1e-8, 1e-9, 0.0)}, {})
     points = [Point(256, 1, 0, 1.0, 1.0), Point(1, 8, 128, 0.05, 0.05)]
     file = desk.jevons.home / FILE
-    file.write_bytes(msgspec.json.encode(Calibration(rates, "a.gguf", "EPYC", "2026-11-22T19:02Z", points, 1e-10)))
+    alone = Calibration(rates, "a.gguf", "EPYC", "2026-11-22T19:02Z", points, 1e-10, load=0.0)
     try:
+        file.write_bytes(msgspec.json.encode(alone))
         page = desk.page("/ui/cost/machine").text
+        file.write_bytes(msgspec.json.encode(msgspec.structs.replace(alone, load=4096.0)))
+        beside = desk.page("/ui/cost/machine").text
     finally:
         file.unlink()
+    assert "others were at work" not in page
+    assert "calibration: 4096.0 processes wanted to run when it began: others were at work" in html.unescape(beside)
     prompt, output = (int(nusd) for nusd in re.findall(r' value="(\d+)"', page.partition('id="local"')[2])[:2])
     assert prompt == round(Terms().busy_second_usd() / 256 * 10**15)
     assert output == round(Terms().busy_second_usd() / 160 * 10**15)

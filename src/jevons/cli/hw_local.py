@@ -321,7 +321,7 @@ def _document(model: "LocalModel", path: Path, saved: "Calibration") -> dict[str
 
 
 def _table(document: dict[str, Any]) -> None:
-    from jevons.cli import hw_shown
+    from jevons.economics.unitcost.quiet import crowded
     from jevons.engine.settings import usable_cores
 
     tables.console.print(
@@ -338,7 +338,7 @@ def _table(document: dict[str, Any]) -> None:
     tables.console.print(table)
     if None in (*document["prefill_tok_s"], *document["decode_tok_s"]["1"]):
         tables.say(f"–: the model takes {document['positions']:,} tokens in a sequence, by its file.")
-    if others := hw_shown.crowded(document["load"], usable_cores()):
+    if others := crowded(document["load"], usable_cores(), "jevons hw calibrate"):
         tables.console.print(others, soft_wrap=True)
 
 

@@ -13,6 +13,7 @@ from jevons.economics.unitcost.errors import UnknownFact
 from jevons.economics.unitcost.hardware import sources
 from jevons.economics.unitcost.machine import NAME, Machine, Product
 from jevons.economics.unitcost.part import FIGURES, Part
+from jevons.economics.unitcost.quiet import crowded
 
 UNKNOWN = "unknown"
 PRECISIONS = ("f32", "bf16", "fp8", "fp4", "int8")
@@ -25,8 +26,6 @@ SHORT = {"part": 0, "16 bit": 3, "fp8": 4, "GB": 7, "GB/s": 8, "W": 10, "rent $/
 """What a terminal has room for -> its place in `COLUMNS`."""
 RENTS = {"lowest": "price_low_usd_h", "typical": "price_typical_usd_h", "highest": "price_high_usd_h"}
 OWNING = {"hyperscaler": "tco_hyperscaler_usd_h", "smaller cloud": "tco_neocloud_usd_h"}
-QUIET_SHARE = 0.25
-"""Of the cores: with more at work when it begins, a measurement is told to be one of a busy machine."""
 DISPUTED = ("part", "figure", "we use", "others say", "who")
 
 
@@ -204,16 +203,6 @@ def waiting() -> float | None:
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 
 
-def crowded(load: float | None, cores: int) -> str:
-    """What is to be said of a measurement on a machine that had other work when it began; "" if it had none, or nobody knows."""
-    if load is None or load <= QUIET_SHARE * cores:
-        return ""
-    return (
-        f"{load:.1f} processes wanted to run when it began: others were at work. Threads wait for them, caches and memory are shared, "
-        "and figures are lower than the machine's. Measure again when it is quiet."
-    )
-
-
 def machine(found: Machine | None) -> None:
     if found is None:
         console.print(
@@ -252,7 +241,7 @@ def machine(found: Machine | None) -> None:
     _priced(found)
     for line in found.missing:
         console.print(Text(f"Not measured: {line}"), soft_wrap=True)
-    if others := crowded(found.load, here.cores):
+    if others := crowded(found.load, here.cores, "jevons hw measure"):
         console.print(others, soft_wrap=True)
 
 

@@ -37,10 +37,12 @@ from jevons.economics.unitcost.hardware import parts
 from jevons.economics.unitcost.known import models
 from jevons.economics.unitcost.local import LocalModel
 from jevons.economics.unitcost.part import Part
+from jevons.economics.unitcost.quiet import crowded
 from jevons.economics.ways import Here
 from jevons.economics.workload import Workload, workload
 from jevons.engine.gguf import NotGguf, header, tensors
 from jevons.engine.models import find_model
+from jevons.engine.settings import usable_cores
 from jevons.ledger.errors import LedgerError
 from jevons.meter.pricebook import open_book
 
@@ -217,7 +219,16 @@ class CostPages:
             local, why = made.here(self._home), ""
         except UnknownFact as error:
             local, why = None, str(error)
-        return {"found": found, "part": found and found.part(), "local": local, "why": why, "figure": _figure}
+        saved = local_saved.load(self._home)
+        return {
+            "found": found,
+            "part": found and found.part(),
+            "crowded": found and crowded(found.load, found.processor.cores, "jevons hw measure"),
+            "local": local,
+            "local_crowded": saved and crowded(saved.load, usable_cores(), "jevons hw calibrate"),
+            "why": why,
+            "figure": _figure,
+        }
 
     def _synergy(self, asked: Asked) -> dict[str, Any]:
         def work() -> dict[str, Any]:
