@@ -224,7 +224,6 @@ def unharmed(page: Page) -> None:
 
 
 def test_a_missing_extra_is_a_command() -> None:
-    assert f"{sys.executable} -m pip install numpy" in missing.said(ModuleNotFoundError(name="numpy"))
-    assert missing.pip("statsforecast") == f"{sys.executable} -m pip install 'statsforecast>=2'"
+    assert f"{sys.executable} -m pip install 'numpy>=2'" in missing.said(ModuleNotFoundError(name="numpy"))
     with pytest.raises(ModuleNotFoundError):
         missing.said(ModuleNotFoundError(name="jevons.typo"))

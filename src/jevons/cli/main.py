@@ -5,6 +5,7 @@ Writes go through the serving process while one runs, else straight to the ledge
 
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -52,8 +53,9 @@ from jevons.ledger.bill import By, bill
 from jevons.ledger.errors import LedgerError
 from jevons.ledger.home import Home, write_private
 
-MEASURING = {
-    **dict.fromkeys(("numpy", "cryptography"), install_command),
+MEASURING: dict[str, Callable[[], str]] = {
+    "cryptography": install_command,
+    "numpy": lambda: f"{sys.executable} -m pip install 'numpy>=2'",
     **dict.fromkeys(("numba", "llvmlite"), lambda: f"{sys.executable} -m pip install numba"),
     "statsforecast": lambda: f"{sys.executable} -m pip install 'statsforecast>=2'",
     "ecologits": lambda: f"{sys.executable} -m pip install 'ecologits>=0.11'",

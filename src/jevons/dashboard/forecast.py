@@ -6,7 +6,6 @@ Comes in: what a browser asks for, in the address: months, levers, a budget. Goe
 
 import time
 from datetime import UTC, datetime
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -35,8 +34,6 @@ if TYPE_CHECKING:
 MONTHS = (3, 6, 12, 24, 36)
 MONTHS_DEFAULT, MONTHS_MAX = 12, 60
 PER = ("week", "month", "year", "total")
-SEASONS_WEEKS = 3 * 52
-"""Three whole years: from then on AutoETS has a voice, which statsforecast brings."""
 ACCOUNTS_MAX = 20
 """Of each limit: the fullest."""
 
@@ -144,8 +141,7 @@ class ForecastPages:
         if found is None:
             return {"missing": "", "found": None}
         drawn = {"fan": fan.fan(found), "bars": fan.bars(found)}
-        lighter = "" if find_spec("statsforecast") or found.weeks < SEASONS_WEEKS else missing.pip("statsforecast")
-        return {"missing": "", "found": found, "lighter": lighter, **drawn}
+        return {"missing": "", "found": found, **drawn}
 
 
 def _asked(request: Request) -> Asked:

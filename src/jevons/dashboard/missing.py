@@ -10,7 +10,7 @@ from jevons.meter.compiled import BrokenBook
 from jevons.meter.genai import UpdateFailed
 from jevons.meter.overrides import BadOverride
 
-PACKAGES = {"numpy": "numpy", "statsforecast": "'statsforecast>=2'"}
+PACKAGES = {"numpy": "'numpy>=2'"}
 """Module -> what pip is told."""
 MISSING = (UnitCostError, ModuleNotFoundError, BrokenBook, UpdateFailed, BadOverride)
 """What is no bug: the operator can mend it."""
@@ -21,10 +21,5 @@ def said(error: Exception) -> str:
     if isinstance(error, ModuleNotFoundError):
         if error.name not in PACKAGES:
             raise error
-        return f"This needs {error.name}. Install it and start again: {pip(error.name)}"
+        return f"This needs {error.name}. Install it and start again: {sys.executable} -m pip install {PACKAGES[error.name]}"
     return str(error)
-
-
-def pip(module: str) -> str:
-    """The command that installs it where this Jevons runs. Raises KeyError for what is not in PACKAGES."""
-    return f"{sys.executable} -m pip install {PACKAGES[module]}"

@@ -1,5 +1,6 @@
 """The document: fans in order, months as the calendar has them, levers by the same draws, and what is said of a short history."""
 
+import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -171,3 +172,16 @@ def test_pictures_stand_by_themselves(found: Forecast) -> None:
     assert "2027-05" in picture and "in eight of ten paths" in picture
     rows = [part.text for part in ET.fromstring(bars(found)).iter() if part.tag.endswith("text")]
     assert "cache=+10" in rows and "What levers change" in rows
+
+
+def test_where_autoets_would_have_joined_and_cannot_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than three years, read by the month: three whole seasons."""
+    years = company(tmp_path / "years.db", weeks=170, every=30)
+    whole = forecast(years, 2, today=TODAY, paths=200)
+    monkeypatch.setitem(sys.modules, "statsforecast.models", None)
+    light, young = forecast(years, 2, today=TODAY, paths=200), forecast(company(tmp_path / "weeks.db"), 2, today=TODAY, paths=200)
+    assert whole is not None and light is not None and young is not None
+    assert (whole.per, whole.without, light.without, young.without) == ("month", (), ("statsforecast",), ())
+    [note] = [note for note in light.notes if "AutoETS" in note]
+    assert note.endswith(f"It comes with: `{sys.executable} -m pip install 'statsforecast>=2'`")
+    assert not any("AutoETS" in note for note in (*whole.notes, *young.notes))

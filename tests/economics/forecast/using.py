@@ -24,9 +24,9 @@ def runs(
     ]
 
 
-def company(path: Path, weeks: int = 12) -> Path:
-    """An agent on a frontier model, a reader on a commodity one; the last day is yesterday."""
-    days = range(NOW - 7 * weeks, NOW)
+def company(path: Path, weeks: int = 12, every: int = 1) -> Path:
+    """An agent on a frontier model, a reader on a commodity one, on each day or `every` so many; the last day is yesterday."""
+    days = range(NOW - 7 * weeks, NOW)[::-every][::-1]
     write(
         path,
         [

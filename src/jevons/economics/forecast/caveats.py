@@ -3,16 +3,18 @@
 Comes in: a `History` and where the forecast ends. Goes out: weights and notes. Does not know: paths.
 """
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Collection, Sequence
 from itertools import pairwise
 from math import expm1
 
-from jevons.economics.forecast.blend import FEWEST
+from jevons.economics.forecast.blend import FEWEST, LIGHT
 from jevons.economics.forecast.segments import WEEK_DAYS, History
 from jevons.economics.forecast.simulate import history_weight
 
 PACE_SHOWN_MIN = 0.1
 """Per cent a week."""
+INSTALL = f"{sys.executable} -m pip install 'statsforecast>=2'"
 
 
 def wanted(past: History, until: int) -> float:
@@ -51,6 +53,15 @@ def short(past: History, until: int) -> list[str]:
     if new := [segment.name for segment, weeks in zip(past.segments, own, strict=True) if not weeks]:
         said.append(f"Too short for a forecast of its own, so continued by priors alone: {', '.join(new)}.")
     return said
+
+
+def light(methods: Collection[str]) -> list[str]:
+    """Of a forecast that AutoETS would have had a voice in, had it been installed."""
+    if LIGHT not in methods:
+        return []
+    return [
+        f"AutoETS, which has a voice from three whole years on, is left out: statsforecast is not installed. It comes with: `{INSTALL}`"
+    ]
 
 
 def edges(past: History, announced: bool) -> list[str]:

@@ -190,6 +190,8 @@ class Forecast(msgspec.Struct, frozen=True):
     paths: int
     seed: int
     correlation: float
+    without: tuple[str, ...]
+    """Packages whose voice is missing, as they are not installed; empty where all that this history asks for is there."""
     past: tuple[Past, ...]
     months: tuple[Month, ...]
     """The running one first, then as many whole ones as were asked for."""

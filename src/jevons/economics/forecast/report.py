@@ -89,6 +89,7 @@ def forecast(
     sums = _Sums(past, drawn, starts)
     by_segment = bill(past.parts, drawn, least)
     base, tokens_used = sums.bill(by_segment, spent), sums.of(tokens(past.parts, drawn) * drawn.entered[1], used)
+    light = caveats.light(drawn.methods)
     accounts, left_out = budgets(standing, ledger, past) if standing is not None else ([], [])
     if budget is not None:
         posted, _ = recorded(ledger, _window_start(budget.per, today), today, past.cost)
@@ -96,7 +97,7 @@ def forecast(
     return Forecast(
         estimated=True, today=today.isoformat(), cost=past.cost, per=past.per, weeks=round(past.weeks, 1),
         weeks_wanted=caveats.wanted(past, starts[-1]), paths=paths, seed=seed, correlation=round(drawn.correlation, 3),
-        past=tuple(_past(past)), months=tuple(_months(past, starts, spent, base, tokens_used)),
+        without=("statsforecast",) if light else (), past=tuple(_past(past)), months=tuple(_months(past, starts, spent, base, tokens_used)),
         total_nusd=fan(base[:, 1:].sum(axis=1)), total_tokens=fan(tokens_used[:, 1:].sum(axis=1)),
         segments=tuple(_segments(past, sums, by_segment)), prices=tuple(_prices(paces, tiers)), floors=tuple(_floors(floors)),
         announced=tuple(_announced(changes)), slopes=tuple(_slopes(past, asked, targets)),
@@ -108,7 +109,7 @@ def forecast(
         ),
         exhaustion=tuple(exhaustion(one, by_segment * drawn.entered[0], past.fixed_nusd, drawn.calendar.borders, starts[-1]) for one in accounts),
         priors=tuple(_bases(known)),
-        notes=(*caveats.short(past, starts[-1]), *past.notes, *caveats.edges(past, book is not None), *left_out),
+        notes=(*caveats.short(past, starts[-1]), *light, *past.notes, *caveats.edges(past, book is not None), *left_out),
     )  # fmt: skip
 
 

@@ -80,6 +80,8 @@ class Paths(NamedTuple):
     entered: tuple[Array, Array]
     """[path, period]: of all of the bill, of all tokens, by uses that are not there yet."""
     correlation: float
+    methods: frozenset[str]
+    """What history's forecasts were made by, as `blend.Quantiles.models` has it; empty where history is too short for any."""
 
 
 def calendar(history: History, until: int) -> Calendar:
@@ -103,14 +105,15 @@ def draw(
     rng = np.random.default_rng(seed)
     together = correlation(history, priors)
     shape = (len(history.segments), paths, ahead.periods)
-    factors = {}
+    factors, methods = {}, set[str]()
     for name, growth in zip(QUANTITIES, (priors.tasks, priors.depth, priors.size), strict=True):
         common = _walk(rng, paths, ahead)
         found = np.empty(shape)
         for number, segment in enumerate(history.segments):
             own = _walk(rng, paths, ahead)
             place = np.sqrt(together) * common + np.sqrt(1 - together) * own
-            found[number] = _factors(getattr(segment, name), growth, priors.scatter, history, ahead, place)
+            found[number], by = _factors(getattr(segment, name), growth, priors.scatter, history, ahead, place)
+            methods.update(by)
         factors[name] = found
     prices = {}
     for line, tier in {(part.line, part.tier) for part in changes}:
@@ -118,7 +121,8 @@ def draw(
         prices[line] = _price_steps(apart, paces[tier], priors.succession.followed, paths, ahead)
     known = {(part.upstream, part.model): _announced(rows, ahead) for part, rows in changes.items()}
     entered = _entered(np.random.default_rng([seed, crc32(b"entered")]), history, paths, ahead)
-    return Paths(ahead, factors["tasks"], factors["depth"] * factors["size"], factors["depth"], prices, known, entered, together)
+    volume, depth = factors["tasks"], factors["depth"]
+    return Paths(ahead, volume, depth * factors["size"], depth, prices, known, entered, together, frozenset(methods))
 
 
 def bill(parts: Sequence[Part], paths: Paths, floors: Mapping[str, Rates]) -> Array:
@@ -194,8 +198,10 @@ def _walk(rng: np.random.Generator, paths: int, ahead: Calendar) -> Array:
     return found
 
 
-def _factors(values: Sequence[float], growth: Growth, scatter: Scatter, history: History, ahead: Calendar, place: Array) -> Array:
-    """exp of the weighted mean of history's and the prior's log-quantile at each place, against today's level."""
+def _factors(
+    values: Sequence[float], growth: Growth, scatter: Scatter, history: History, ahead: Calendar, place: Array
+) -> tuple[Array, tuple[str, ...]]:
+    """exp of the weighted mean of history's and the prior's log-quantile at each place, against today's level; and history's methods."""
     weeks_each = history.days / len(history.spans) / WEEK_DAYS
     weeks = np.array(ahead.middle_weeks())
     years = weeks * WEEK_DAYS / DAYS_A_YEAR
@@ -206,15 +212,15 @@ def _factors(values: Sequence[float], growth: Growth, scatter: Scatter, history:
     prior = (
         begins + growth.mean_log * years + place * np.sqrt((growth.sd_log * years) ** 2 + _scatter(values, scatter) ** 2 / recent)
     )
+    methods: tuple[str, ...] = ()
     if past is None:
         mixed = prior
     else:
         weight = seen / (seen + weeks)
-        nodes, logs = past
+        nodes, logs, methods = past
         told = np.column_stack([np.interp(place[:, period], nodes, logs[period]) for period in range(ahead.periods)])
         mixed = weight * told + (1 - weight) * prior
-    found: Array = np.exp(np.clip(mixed, -np.log(FACTOR_MAX), np.log(FACTOR_MAX)))
-    return found
+    return np.exp(np.clip(mixed, -np.log(FACTOR_MAX), np.log(FACTOR_MAX))), methods
 
 
 def _entered(rng: np.random.Generator, history: History, paths: int, ahead: Calendar) -> tuple[Array, Array]:
@@ -234,8 +240,10 @@ def _scatter(values: Sequence[float], prior: Scatter) -> float:
     return float(np.sqrt((np.sum(changes**2) / 2 + worth * prior.week**2) / (len(changes) + worth)))
 
 
-def _of_history(values: Sequence[float], growth: Growth, ahead: Calendar, weeks_each: float) -> tuple[Array, Array] | None:
-    """(z of each node, log of quantile against today's level [period, node]); None where history is too short for a forecast.
+def _of_history(
+    values: Sequence[float], growth: Growth, ahead: Calendar, weeks_each: float
+) -> tuple[Array, Array, tuple[str, ...]] | None:
+    """(z of each node, log of quantile against today's level [period, node], methods); None where history is too short for a forecast.
 
     The blend damps its trends towards none. So it sees the values without their steady growth, which is put back: what it damps towards is the
     growth of all of history, as far as that is told from its scatter, and the prior's beyond.
@@ -259,7 +267,7 @@ def _of_history(values: Sequence[float], growth: Growth, ahead: Calendar, weeks_
     slope_low = (logs[:, 1] - logs[:, 0]) / (nodes[1] - nodes[0])
     slope_high = (logs[:, -1] - logs[:, -2]) / (nodes[-1] - nodes[-2])
     low, high = logs[:, 0] - slope_low * (Z_MAX + nodes[0]), logs[:, -1] + slope_high * (Z_MAX - nodes[-1])
-    return np.concatenate([[-Z_MAX], nodes, [Z_MAX]]), np.column_stack([low, logs, high])
+    return np.concatenate([[-Z_MAX], nodes, [Z_MAX]]), np.column_stack([low, logs, high]), found.models
 
 
 def _steady(values: Array, back: Array, growth: Growth) -> float:
