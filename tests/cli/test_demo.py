@@ -94,6 +94,13 @@ def test_one_of_today_is_kept_an_older_one_made_anew(filled: Path, jevons: Run, 
     assert (filled / "ledger.db").stat().st_mtime_ns != before
 
 
+def test_what_it_tells_fits_a_terminal(filled: Path, jevons: Run) -> None:
+    """But for commands, which are pasted whole."""
+    told = jevons("demo", str(filled)).out
+    assert "every row says that it is demo" in " ".join(told.split()) and "  - the airline agent begins" in told
+    assert all(len(line) <= 80 for line in told.replace(str(filled), "demo").splitlines() if "jevons" not in line)
+
+
 def test_never_a_home_of_ones_own(jevons: Run, home: Path, tmp_path: Path) -> None:
     done = jevons("demo", str(home))
     assert done.status == 1 and "is your own JEVONS_HOME" in done.err and not home.exists()

@@ -1,6 +1,7 @@
 """`jevons demo`: a ledger of its own, filled from recorded traffic of others, to look at every page and command with something in it."""
 
 import socket
+import textwrap
 import time
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -21,6 +22,7 @@ from jevons.welcome import command_to_paste
 MARK = "demo.json"
 """The file that says of a folder that it is the demo's: nothing else is ever written into, or taken away."""
 HOME_DEFAULT = Path.home() / ".jevons"
+COLUMNS = 80
 LEFT_OVER = ("ledger.db", "ledger.db-wal", "ledger.db-shm", "prices.toml")
 
 
@@ -124,11 +126,14 @@ def _free_port() -> int:
 def _tell(found: dict[str, object], link: str | None) -> None:
     jevons, folder = command_to_paste(), _short(Path(str(found["folder"])))
     click.echo(
-        f"DEMO: {found['rows']:,} rows of {found['days']} days until {found['last']}, in {folder}. Token counts of public traces, played by a company"
-        " that is not there;\nevery row says that it is demo. Your own ledger is not touched.\n\nWhat happens in it:"
+        _lines(
+            f"DEMO: {found['rows']:,} rows of {found['days']} days until {found['last']}, in {folder}. Token counts of public traces, played by a "
+            "company that is not there; every row says that it is demo. Your own ledger is not touched."
+        )
     )
+    click.echo("\nWhat happens in it:")
     for line in found["story"]:  # type: ignore[attr-defined]
-        click.echo(f"  - {line}")
+        click.echo(_lines(f"  - {line}"))
     click.echo("\nLook at it:")
     commands = (
         "explain",
@@ -143,7 +148,14 @@ def _tell(found: dict[str, object], link: str | None) -> None:
     if link:
         click.echo(f"\nServed until Ctrl-C. In a browser, within five minutes:\n  {link}\n")
     else:
-        click.echo(f"\nThe dashboard wants it served: {jevons} demo {folder} --serve\n")
+        click.echo(f"\nThe dashboard wants it served:\n  {jevons} demo {folder} --serve\n")
+
+
+def _lines(text: str) -> str:
+    """For a terminal of `COLUMNS`; no word is broken."""
+    return textwrap.fill(
+        text, COLUMNS, subsequent_indent="    " if text[0] == " " else "", break_long_words=False, break_on_hyphens=False
+    )
 
 
 def _short(path: Path) -> str:
