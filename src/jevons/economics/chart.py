@@ -23,7 +23,7 @@ LINES_STYLE = """
 .lines path.s4{stroke:#c4532d}.lines path.s5{stroke:#8a5bb0}.lines path.s6{stroke:#b08a1f}.lines circle{stroke:none}
 .lines circle.s0,.lines text.s0{fill:#24262b}.lines circle.s1,.lines text.s1,.lines circle.s2,.lines text.s2{fill:#1f8a70}
 .lines circle.s3,.lines text.s3{fill:#3b6fb5}.lines circle.s4,.lines text.s4{fill:#c4532d}.lines circle.s5,.lines text.s5{fill:#8a5bb0}
-.lines circle.s6,.lines text.s6{fill:#967414}.lines text.name{stroke:none}
+.lines circle.s6,.lines text.s6{fill:#967414}.lines text.name{stroke:none}.lines .middle{text-anchor:middle}
 @media(prefers-color-scheme:dark){.lines .grid{stroke:#2a2e34}.lines .hundred{stroke:#6a6f78}.lines path.s0{stroke:#e6e8eb}
 .lines circle.s0,.lines text.s0{fill:#e6e8eb}.lines path.s1,.lines path.s2{stroke:#4cb89a}
 .lines circle.s1,.lines text.s1,.lines circle.s2,.lines text.s2{fill:#4cb89a}.lines path.s3{stroke:#7aa7e0}.lines circle.s3,.lines text.s3{fill:#7aa7e0}
@@ -92,8 +92,8 @@ def _grid(scale: _Scale, ticks: Sequence[float], periods: Sequence[str]) -> Iter
         yield f'<text class="quiet end" x="{LEFT - 8}" y="{y + 4}">{_short(tick)}</text>'
     every = max(1, ceil(len(periods) / 8))
     for place in range(0, len(periods), every):
-        anchor = ' style="text-anchor:middle"' if place else ""
-        yield f'<text class="quiet" x="{scale.x(place)}" y="{HEIGHT - 12}"{anchor}>{escape(periods[place])}</text>'
+        middle = " middle" if place else ""
+        yield f'<text class="quiet{middle}" x="{scale.x(place)}" y="{HEIGHT - 12}">{escape(periods[place])}</text>'
 
 
 def _line(scale: _Scale, place: int, line: Line, periods: Sequence[str]) -> Iterator[str]:

@@ -38,7 +38,7 @@ ROOF_STYLE = """
 .roof .grid{stroke:#e6e8eb}.roof .equal{stroke:#b9bec6;stroke-dasharray:3 4}.roof text.part{font-size:11px}
 .roof .k0{fill:#24262b;stroke:#24262b}.roof .k1{fill:#3b6fb5;stroke:#3b6fb5}.roof .k2{fill:#c4532d;stroke:#c4532d}
 .roof .k3{fill:#1f8a70;stroke:#1f8a70}.roof circle.open{fill:none;stroke-width:1.6}.roof text.part{stroke:none}
-.roof path.tie{fill:none;stroke-width:.7;opacity:.6}
+.roof path.tie{fill:none;stroke-width:.7;opacity:.6}.roof .middle{text-anchor:middle}
 @media(prefers-color-scheme:dark){.roof .grid{stroke:#2a2e34}.roof .equal{stroke:#4b525c}.roof .k0{fill:#e6e8eb;stroke:#e6e8eb}
 .roof .k1{fill:#7aa7e0;stroke:#7aa7e0}.roof .k2{fill:#e8825d;stroke:#e8825d}.roof .k3{fill:#4cb89a;stroke:#4cb89a}}
 """
@@ -142,7 +142,7 @@ def _grid(scale: _Scale) -> Iterator[str]:
     for decade in range(scale.left, scale.right + 1):
         x = scale.x(10.0**decade)
         yield f'<path class="grid" d="M{x} {TOP}V{bottom}"/>'
-        yield f'<text class="quiet" x="{x}" y="{bottom + 16}" style="text-anchor:middle">{_short(10.0**decade * 1e9)}B/s</text>'
+        yield f'<text class="quiet middle" x="{x}" y="{bottom + 16}">{_short(10.0**decade * 1e9)}B/s</text>'
     for decade in range(scale.low, scale.high + 1):
         y = scale.y(10.0**decade)
         yield f'<path class="grid" d="M{LEFT} {y}H{right}"/>'
@@ -153,7 +153,7 @@ def _grid(scale: _Scale) -> Iterator[str]:
         if line:
             x1, y1, x2, y2 = line
             yield f'<path class="equal" d="M{x1} {y1}L{x2} {y2}"/>'
-            yield f'<text class="quiet" x="{x2 - 4}" y="{y2 + 14}" style="text-anchor:end">{roof:,}</text>'
+            yield f'<text class="quiet end" x="{x2 - 4}" y="{y2 + 14}">{roof:,}</text>'
 
 
 def _equal(scale: _Scale, roof: float) -> tuple[float, float, float, float] | None:
