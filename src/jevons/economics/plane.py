@@ -185,7 +185,7 @@ def _equal(scale: _Scale) -> Iterator[str]:
 def _marked(scale: _Scale, mark: tuple[float, str] | None) -> Iterator[str]:
     if mark is not None:
         x = scale.x(mark[0])
-        yield f'<path class="mark" d="M{x} {scale.top}V{scale.bottom}"/><text class="quiet" x="{x + 5}" y="{scale.bottom - 8}">{escape(mark[1])}</text>'
+        yield f'<path class="mark" d="M{x} {scale.top}V{scale.bottom}"/><text class="quiet" x="{x + 5}" y="{scale.top + 16}">{escape(mark[1])}</text>'
 
 
 def _curve(scale: _Scale, curve: Curve) -> Iterator[str]:

@@ -55,7 +55,7 @@ def _dot(corner: Corner, *, chosen: bool) -> Dot:
         OWN if chosen else FITTED,
         _says(corner),
         f"{corner.batch:,.0f}",
-        under=corner.cost is not None,
+        under=(corner.cost is not None) != chosen,  # its neighbours may be near
         large=chosen,
     )
 
