@@ -101,6 +101,20 @@ def test_depth_is_met_exactly_whatever_stands_in_texts(case: tuple[bytes, dict[s
         check_depth(b"[" * (room + 1) + body + b"]" * (room + 1))
 
 
+@given(written(), st.sampled_from([(b"[0, ", b"]"), (b"[", b", []]"), (b'{"a": ', b"}")]))
+def test_depth_is_met_exactly_wherever_it_lies(case: tuple[bytes, dict[str, Any]], around: tuple[bytes, bytes]) -> None:
+    body, document = case
+    before, after = around
+
+    def wrapped(levels: int) -> bytes:
+        return b'{"m": ' + before + b"[" * levels + body + b"]" * levels + after + b', "n": "x"}'
+
+    room = JSON_DEPTH_MAX - 2 - depth_of(document)
+    read_fields(wrapped(room))
+    with pytest.raises(Refusal):
+        read_fields(wrapped(room + 1))
+
+
 def depth_of(value: Any) -> int:
     if not isinstance(value, dict | list):
         return 0

@@ -15,10 +15,12 @@ BAD_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What decoding bytes of somebody else may raise."""
 
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _MEMBER = re.compile(rb'[ \t\r\n]*"((?:[^"\\]|\\.)*)"[ \t\r\n]*:[ \t\r\n]*', re.DOTALL)
 _SPACE = b" \t\r\n"
 _ONE_KIND = bytes.maketrans(b"[]", b"{}")
 _NO_BRACKETS = bytes(sign for sign in range(256) if sign not in b'[]{}"')
+_NO_OPENING = bytes(sign for sign in range(256) if sign not in b"[{")
 
 
 def read_fields(body: bytes) -> dict[str, msgspec.Raw]:
@@ -31,8 +33,7 @@ def read_fields(body: bytes) -> dict[str, msgspec.Raw]:
         raise invalid(f"The body is not a JSON object: {error}.", code="invalid_json") from None
     except (RecursionError, UnicodeDecodeError):
         raise invalid("The body is not usable JSON: nested too deeply, or not UTF-8.", code="invalid_json") from None
-    if body.count(b"[") + body.count(b"{") > JSON_DEPTH_MAX:
-        check_depth(body)
+    _check_parts(fields)
     # Most writers put a space after every ":" and ",", or none. If the members, written that way, give the body back, none was repeated.
     colon, comma = (b'": ', b", ") if b'": ' in body[:64] else (b'":', b",")
     if b"{" + comma.join([b'"' + key.encode() + colon + value for key, value in fields.items()]) + b"}" == body:
@@ -76,20 +77,40 @@ def edit(body: bytes, fields: dict[str, msgspec.Raw], changes: dict[str, bytes])
     return body
 
 
-def check_depth(body: bytes) -> None:
-    """Refuse nesting beyond JSON_DEPTH_MAX, of a body that was decoded. About 4 us per KB: an agent's body always has many brackets.
+def check_depth(text: bytes, levels: int = JSON_DEPTH_MAX) -> None:
+    """Refuse nesting beyond so many levels, of JSON that was decoded. About 4 us per KB.
 
     Of what stands outside of strings only the brackets are kept, all of one kind; taking out "{}" takes out one level.
     """
-    if b"\\" in body:
-        body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
-    brackets = b"".join(body.translate(_ONE_KIND, _NO_BRACKETS).split(b'"')[::2])
-    for _ in range(JSON_DEPTH_MAX):
+    if b"\\" in text:
+        text = text.replace(b"\\\\", b"").replace(b'\\"', b"")
+    brackets = b"".join(text.translate(_ONE_KIND, _NO_BRACKETS).split(b'"')[::2])
+    for _ in range(levels):
         if not brackets:
             return
         brackets = brackets.replace(b"{}", b"")
     if brackets:
         raise invalid(f"The body is nested deeper than {JSON_DEPTH_MAX} levels.", code="invalid_json")
+
+
+def _check_parts(fields: dict[str, msgspec.Raw]) -> None:
+    """`check_depth` where it must be asked. An agent's body has many brackets, in its tools and messages few each, and what opens no more of
+    them than there may be levels is not nested deeper."""
+    for raw in fields.values():
+        if len(raw) < JSON_DEPTH_MAX:
+            continue
+        value = bytes(raw)
+        if value[:1] not in b"[{" or _openings(value) < JSON_DEPTH_MAX:
+            continue
+        parts, levels = (_decode_items(value), JSON_DEPTH_MAX - 2) if value[:1] == b"[" else ([value], JSON_DEPTH_MAX - 1)
+        for part in map(bytes, parts):
+            if len(part) > levels and _openings(part) > levels:
+                check_depth(part, levels)
+
+
+def _openings(text: bytes) -> int:
+    """How many brackets are opened in it, or stand in its strings."""
+    return len(text.translate(None, _NO_OPENING))
 
 
 def _after_comma(body: bytes, position: int) -> int:
