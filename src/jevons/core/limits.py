@@ -356,8 +356,8 @@ PREFIX_PARTS_MAX = 8_192
 """Cached beginnings of one model, about 250 bytes each: those of an hour at two requests a second."""
 PREFIX_STOPS_MAX = 65_536
 """Beginnings that are watched for being sent again, about 400 bytes each."""
-ARRIVALS_WATCHED_MAX = 16_384
-"""Of each age, so many requests are watched for what follows them, about 300 bytes each; beyond, the oldest are not counted."""
+ARRIVALS_WATCHED_MAX = 1_024
+"""Of each age, so many requests are watched for what follows them, about 300 bytes each: at most 450 observations a second, of 5 us each."""
 RETURNS_TRAITS_MAX = 4_096
 """Traits of requests whose returns are counted, mostly keys, about 500 bytes each; the one seen longest ago goes."""
 RETURNS_MEMO_MAX = 4_096

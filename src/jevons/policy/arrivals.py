@@ -36,7 +36,7 @@ MEAN_OF = 200
 """The mean odds of conversations in their n-th turn follow the latest so many."""
 
 
-class By(enum.Enum):
+class By(enum.StrEnum):
     """Who spoke last, before the model is asked."""
 
     PERSON = "person"
@@ -119,7 +119,7 @@ class Arrivals:
         self._stops: OrderedDict[bytes, _Stop] = OrderedDict()
         self._ages: list[deque[_Watch]] = [deque() for _ in range(BINS)]
         """Per age bin, those in it, oldest first. What came back is counted when its bin is over, with those that did not: else at first only
-        returns would be known."""
+        returns would be known. Whoever finds its bin full is not watched, whatever becomes of it: so those that are tell the odds of all."""
         self._means = [_Mean() for _ in range(len(TURN_EDGES) + 1)]
         """By class of turn."""
 
@@ -198,8 +198,9 @@ class Arrivals:
             stop.watch = None
 
     def _watched(self, stop: _Stop, law: Returns, traits: tuple[Hashable, ...], now_s: float) -> tuple[float, ...]:
-        stop.watch = _Watch(now_s, law, traits)
-        self._ages[0].append(stop.watch)
+        if len(self._ages[0]) < ARRIVALS_WATCHED_MAX:
+            stop.watch = _Watch(now_s, law, traits)
+            self._ages[0].append(stop.watch)
         return law.odds(traits)
 
     def _later(self, turn: int, odds: tuple[float, ...]) -> tuple[float, ...]:
@@ -211,12 +212,10 @@ class Arrivals:
     def _grow_older(self, now_s: float) -> None:
         for bin_ in range(BINS - 1, -1, -1):
             queue, edge_s = self._ages[bin_], AGE_EDGES_S[bin_]
-            while queue and (now_s - queue[0].passed_s >= edge_s or len(queue) > ARRIVALS_WATCHED_MAX):
+            while queue and now_s - queue[0].passed_s >= edge_s:
                 watch = queue.popleft()
-                if now_s - watch.passed_s < edge_s:
-                    continue  # too many: of these, neither is counted
                 watch.law.learn(watch.traits, bin_, watch.came == bin_)
-                if watch.came != bin_ and bin_ + 1 < BINS:
+                if watch.came != bin_ and bin_ + 1 < BINS and len(self._ages[bin_ + 1]) < ARRIVALS_WATCHED_MAX:
                     self._ages[bin_ + 1].append(watch)
 
 
