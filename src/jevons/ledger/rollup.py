@@ -4,6 +4,9 @@ An entry belongs to the minute, hour and (UTC) day of its admission. The sums by
 tariff, and have the list cost of each kind of token.
 """
 
+from collections.abc import Sequence
+from operator import add
+
 import apsw
 
 from jevons.core.entry import ATTEMPT_BITS, Entry, Estimate, admitted_ms
@@ -85,13 +88,13 @@ class Rollup:
         )
         if entry.source:  # no limit counts it, and minutes are kept for limits
             hour = (at_ms // HOUR_MS, hold.key_id, hold.agent, hold.upstream, hold.target)
-            self._hours[hour] = [a + b for a, b in zip(self._hours.get(hour, _ZERO), added, strict=True)]
+            self._hours[hour] = _sum(self._hours.get(hour, _ZERO), added)
         else:
             minute = (at_ms // MINUTE_MS, hold.key_id, hold.agent, hold.upstream, hold.target)
-            self._minutes[minute] = [a + b for a, b in zip(self._minutes.get(minute, _ZERO), added, strict=True)]
+            self._minutes[minute] = _sum(self._minutes.get(minute, _ZERO), added)
         day = (at_ms // DAY_MS, hold.key_id, hold.agent, hold.upstream, hold.target, entry.tariff)
         more = (*added, steps if hold.run_id is None else 0, *_costs(entry))
-        self._days[day] = [a + b for a, b in zip(self._days.get(day, _ZERO_DAY), more, strict=True)]
+        self._days[day] = _sum(self._days.get(day, _ZERO_DAY), more)
         if hold.run_id is not None:
             run = self._runs.get((hold.key_id, hold.run_id))
             if run is None:
@@ -103,13 +106,18 @@ class Rollup:
         for (minute, key_id, agent, upstream, target), sums in self._minutes.items():
             db.execute(_UPSERT_MINUTE, (minute, key_id, agent, upstream, target, *sums))
             group = (minute // 60, key_id, agent, upstream, target)
-            hours[group] = [a + b for a, b in zip(hours.get(group, _ZERO), sums, strict=True)]
+            hours[group] = _sum(hours.get(group, _ZERO), sums)
         for hour, sums in hours.items():
             db.execute(_UPSERT_HOUR, (*hour, *sums))
         for day, sums in self._days.items():
             db.execute(_UPSERT_DAY, (*day, *sums))
         for (key_id, run_id), run in self._runs.items():
             db.execute(_UPSERT_RUN, (key_id, run_id, *run.said, run.first_ms, run.last_ms, *run.sums))
+
+
+def _sum(sums: Sequence[int], added: Sequence[int]) -> list[int]:
+    """Measure by measure."""
+    return list(map(add, sums, added))
 
 
 def _costs(entry: Entry) -> list[int]:
@@ -131,7 +139,7 @@ class _RunSums:
 
     def add(self, at_ms: int, added: tuple[int, ...]) -> None:
         self.first_ms, self.last_ms = min(self.first_ms, at_ms), max(self.last_ms, at_ms)
-        self.sums = [a + b for a, b in zip(self.sums, added, strict=True)]
+        self.sums = _sum(self.sums, added)
 
 
 def _upsert(table: str, key: str, measures: tuple[str, ...] = MEASURES) -> str:

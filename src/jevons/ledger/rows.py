@@ -25,6 +25,16 @@ ENTRY_COLUMNS = (
 STATEMENT_ROWS = (64, 16, 4, 1)
 """Rows per INSERT: few prepared statements, few steps. Each step gives up the interpreter lock once, and getting it back is what costs."""
 
+
+def _inserting(table: str, columns: list[str]) -> dict[int, str]:
+    """The INSERT for each of these numbers of rows."""
+    one = f"({', '.join('?' * len(columns))})"
+    return {rows: f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([one] * rows)}" for rows in STATEMENT_ROWS}
+
+
+_INTO_HOLDS = _inserting("holds", HOLD_COLUMNS)
+_INTO_ENTRIES = _inserting("entries", ENTRY_COLUMNS)
+_OUT_OF_HOLDS = {rows: f"DELETE FROM holds WHERE id IN ({', '.join('?' * rows)})" for rows in STATEMENT_ROWS}
 _encode_lines = msgspec.json.Encoder().encode
 
 
@@ -34,17 +44,17 @@ def read_holds(db: apsw.Connection) -> list[Hold]:
 
 
 def write_holds(db: apsw.Connection, holds: Sequence[Hold]) -> None:
-    _insert(db, "holds", HOLD_COLUMNS, [_hold_row(hold) for hold in holds])
+    _insert(db, _INTO_HOLDS, [_hold_row(hold) for hold in holds])
 
 
 def write_entries(db: apsw.Connection, entries: Sequence[Entry]) -> None:
-    _insert(db, "entries", ENTRY_COLUMNS, [_entry_row(entry) for entry in entries])
+    _insert(db, _INTO_ENTRIES, [_entry_row(entry) for entry in entries])
 
 
 def drop_holds(db: apsw.Connection, ids: list[int]) -> None:
     """Those that are resolved."""
     for part in _parts(ids):
-        db.execute(f"DELETE FROM holds WHERE id IN ({', '.join('?' * len(part))})", part)
+        db.execute(_OUT_OF_HOLDS[len(part)], part)
 
 
 def _hold_row(h: Hold) -> tuple[Any, ...]:
@@ -81,9 +91,6 @@ def _parts(rows: list[Any]) -> Iterator[list[Any]]:
             start += size
 
 
-def _insert(db: apsw.Connection, table: str, columns: list[str], rows: list[tuple[Any, ...]]) -> None:
-    one = f"({', '.join('?' * len(columns))})"
+def _insert(db: apsw.Connection, statements: dict[int, str], rows: list[tuple[Any, ...]]) -> None:
     for part in _parts(rows):
-        db.execute(
-            f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([one] * len(part))}", tuple(itertools.chain(*part))
-        )
+        db.execute(statements[len(part)], tuple(itertools.chain.from_iterable(part)))
