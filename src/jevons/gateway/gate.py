@@ -124,6 +124,8 @@ class Gate:
 
     def _before(self, passage: Passage, target: Target, asked: Asked) -> tuple[tuple[SavingKind, Price], ...]:
         """Which models stood before this one: the reference of its route, and what a budget made it give up."""
+        if passage.reference is None and passage.instead_of is None:
+            return ()
         steps: list[tuple[SavingKind, tuple[str, str, str]]] = []
         itself = (target.upstream, target.model)
         if passage.reference is not None and (passage.instead_of is not None or passage.reference[:2] != itself):

@@ -10,7 +10,7 @@ from jevons.core.ask import Ask
 from jevons.core.refusal import Kind, Refusal
 from jevons.gateway.settings import UpstreamSettings
 from jevons.meter.overrides import override_line
-from jevons.meter.pricebook import billing
+from jevons.meter.pricebook import BILLED, UNBILLED
 
 BYTES_PER_TOKEN = 4
 """For comparing two prices at about the size of a request."""
@@ -30,7 +30,9 @@ def price_context(ask: Ask, settings: UpstreamSettings, answered_tier: str = "")
     context = {"service_tier": tier} if tier != "default" and _RATE_NAME.fullmatch(tier) else {}
     if ask.speed is not None and _RATE_NAME.fullmatch(ask.speed):
         context["speed"] = ask.speed
-    return billing(context, settings.billed)
+    if not settings.billed:
+        context[BILLED] = UNBILLED
+    return context
 
 
 def unpriced(provider: str, model: str, kinds: list[str], similar: list[str]) -> Refusal:
