@@ -76,8 +76,7 @@ class CacheRates(msgspec.Struct, frozen=True):
 def rates(rules: CacheRules, price: Price, input_tokens: int) -> CacheRates | None:
     """Of a request with so many tokens; None where the price names no rate for input, reads or a write: then nothing is planned."""
     nums = price.tier(input_tokens).nums
-    kinds = (INPUT, CACHE_READ, *(ttl.kind for ttl in rules.ttls))
-    if any(kind not in nums for kind in kinds):
+    try:
+        return CacheRates(price.den, nums[INPUT], nums[CACHE_READ], tuple([nums[ttl.kind] for ttl in rules.ttls]))
+    except KeyError:
         return None
-    plain, read, *writes = (nums[kind] for kind in kinds)
-    return CacheRates(price.den, plain, read, tuple(writes))

@@ -69,9 +69,12 @@ def identity_links(secret: bytes, messages: Sequence[bytes]) -> tuple[bytes, ...
 
 def links_after(secret: bytes, digests: Iterable[bytes], link: bytes = _NO_LINK) -> tuple[bytes, ...]:
     """One link per digest, chained on from `link`: what a longer request adds to the links of a shorter one."""
+    keyed = blake2b(digest_size=DIGEST_BYTES, key=secret, person=b"link")
     links = []
     for digest in digests:
-        link = blake2b(link + digest, digest_size=DIGEST_BYTES, key=secret, person=b"link").digest()
+        hashed = keyed.copy()
+        hashed.update(link + digest)
+        link = hashed.digest()
         links.append(link)
     return tuple(links)
 

@@ -96,7 +96,7 @@ def charge(usage: Usage, price: Price) -> Charge:
     except KeyError:
         raise UnpricedKind([k for k, _ in counts if k not in nums], price) from None
     total, parts = allot([n * num for _, n, num in rated], price.den)
-    return Charge(total, tuple(Line(k, n, part, num) for (k, n, num), part in zip(rated, parts, strict=True)))
+    return Charge(total, tuple([Line(k, n, part, num) for (k, n, num), part in zip(rated, parts, strict=True)]))
 
 
 def worst_case(price: Price, input_tokens: int, output_tokens: int, units: tuple[tuple[str, int], ...] = ()) -> int:

@@ -17,7 +17,6 @@ Does not know: prices, the ledger.
 
 from collections.abc import Iterator
 from decimal import Decimal
-from functools import lru_cache
 
 import msgspec
 
@@ -82,7 +81,6 @@ class _Cache(msgspec.Struct, gc=False):
     prompt_tokens_details: _Details | None = None
 
 
-_flavour_of = lru_cache(64)(flavour_of)
 _decode = msgspec.json.Decoder(_Spend, strict=False).decode
 _decode_metadata = msgspec.json.Decoder(_Metadata).decode
 _decode_text = msgspec.json.Decoder(str).decode
@@ -191,7 +189,7 @@ def _object(row: _Spend, metadata: _Metadata) -> Usage | None:
     """`usage_object` as any answer of that provider is read."""
     if not metadata.usage_object:
         return None
-    usage, problems = chat_usage(metadata.usage_object, _flavour_of(row.custom_llm_provider or ""))
+    usage, problems = chat_usage(metadata.usage_object, flavour_of(row.custom_llm_provider or ""))
     return None if unusable(problems) else usage
 
 

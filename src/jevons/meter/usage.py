@@ -38,12 +38,12 @@ class Flavour(enum.StrEnum):
     """Reasoning and citation tokens come on top, searches are counted (genai-prices perplexity.yml)."""
 
 
+_FLAVOURS = {flavour.value: flavour for flavour in Flavour}
+
+
 def flavour_of(provider: str) -> Flavour:
     """Flavour of a provider id as genai-prices spells it ("x-ai", "google", ...); everything else reads like OpenAI."""
-    try:
-        return Flavour(provider)
-    except ValueError:
-        return Flavour.OPENAI
+    return _FLAVOURS.get(provider, Flavour.OPENAI)
 
 
 def unusable(problems: Problems) -> bool:

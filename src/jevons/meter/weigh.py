@@ -62,7 +62,7 @@ def weigh(raw: bytes, encoding: str) -> Weight:
 
 def _decode(raw: bytes) -> Any:
     try:
-        value = json.loads(raw.decode(), object_pairs_hook=_once, parse_constant=_no_constant)
+        value = _decode_json(raw.decode())
     except RecursionError:
         raise _too_deep() from None
     except UnicodeDecodeError:
@@ -85,6 +85,9 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number")
+
+
+_decode_json = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_no_constant).decode
 
 
 def _check_depth(value: Any) -> None:
