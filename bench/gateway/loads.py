@@ -24,6 +24,7 @@ USER_TEXT = (
     "uses three providers, has a monthly budget for each group, and must be able to tell an auditor who spent what, and when."
 )
 PROMPT_BYTES_LARGE = 100_000
+AGENT_TOOLS = 30
 RECORD_BYTES = 58
 OPEN_PACE_US = 50_000  # 20 events/s
 OPEN_SETTLE_S = 0.2  # as in sseload.c
@@ -41,6 +42,8 @@ class Load:
     pace_us: int = 4000
     held: bool = False
     prompt_bytes: int = 0
+    tools: int = 0
+    """An agent's: so many tools, and a call of each with its result."""
 
     def body(self) -> bytes:
         """The request: about 800 bytes, or with a long history of varied words. What the stand-in looks for comes first."""
@@ -51,7 +54,35 @@ class Load:
         records = range(self.prompt_bytes // RECORD_BYTES)
         history = "".join(f"Record {i}: call {i * 7919 % 997} cost {i * 31 % 8191} tokens and was answered.\n" for i in records)
         messages = [{"role": "system", "content": SYSTEM_TEXT}, {"role": "user", "content": history + USER_TEXT}]
+        if self.tools:
+            fields["tools"] = [{"type": "function", "function": _tool(i)} for i in range(self.tools)]
+            messages += [message for i in range(self.tools) for message in _called(i)]
         return json.dumps(fields | {"messages": messages}, separators=(",", ":")).encode()
+
+
+def _tool(number: int) -> dict[str, Any]:
+    names = ("customer", "flight", "date", "payment")
+    members = {name: {"type": "string", "description": f"The {name} that is meant, as the record has it."} for name in names}
+    parameters = {"type": "object", "properties": members, "required": ["customer"]}
+    return {
+        "name": f"look_up_{number}",
+        "description": f"Looks {number} up in the company's records. " * 3,
+        "parameters": parameters,
+    }
+
+
+def _called(number: int) -> list[dict[str, Any]]:
+    """A call, and what came back: JSON in a text, as tools answer."""
+    arguments = json.dumps({"customer": f"c{number * 7919 % 997}"})
+    call = {"id": f"call_{number}", "type": "function", "function": {"name": f"look_up_{number}", "arguments": arguments}}
+    rows = [
+        {"flight": f"HAT{number * i % 311:03}", "seats": {"basic": i, "business": i // 2}, "status": "available"}
+        for i in range(4)
+    ]
+    return [
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": call["id"], "content": json.dumps(rows)},
+    ]
 
 
 def open_streams(connections: int, ramp_s: float, window_s: float) -> Load:
