@@ -32,22 +32,30 @@ class Live:
         self._ledger = ledger
         self._draw = draw
         self._viewers = 0
+        self._came = 0
+        """How many viewers ever came."""
+        self._drawn_for = 0
+        """How many of them had come when the picture was begun."""
         self._fragments: Fragments = {}
         self._news = asyncio.Event()
         self._watching: asyncio.Task[None] | None = None
         self._closed = False
 
     async def events(self) -> AsyncIterator[bytes]:
-        """What one viewer is sent, until it leaves or the gateway stops."""
+        """What one viewer is sent, until it leaves or the gateway stops. Its page may be newer than the picture that the others have: it waits
+        for the next."""
         self._viewers += 1
+        self._came += 1
+        came = self._came
         seen: Fragments = {}
         try:
             watching = self._watching = self._watching or asyncio.create_task(self._watch())
             yield b": jevons\n\n"
             while not self._closed and not watching.done():  # a page that nobody draws any more is not live
                 news = self._news
-                changed = {name: text for name, text in self._fragments.items() if seen.get(name) != text}
-                seen = self._fragments
+                latest = self._fragments if self._drawn_for >= came else seen
+                changed = {name: text for name, text in latest.items() if seen.get(name) != text}
+                seen = latest
                 yield _event(changed) if changed else b": still here\n\n"
                 with suppress(TimeoutError):
                     await asyncio.wait_for(news.wait(), LIVE_ANYWAY_S)
@@ -77,16 +85,17 @@ class Live:
             self._tell()
 
     async def _draw_on_commits(self) -> None:
-        """Draw whenever the ledger has a new commit, and now and then without."""
+        """Draw whenever the ledger has a new commit or the page a new viewer, and now and then without."""
         db = apsw.Connection(str(self._ledger), flags=apsw.SQLITE_OPEN_READONLY)
         version, drawn_s, rest_s = -1, 0.0, LIVE_EVERY_S
         try:
             while True:
                 latest = db.pragma("data_version")  # of the shared memory, no disk
-                if latest != version or time.monotonic() - drawn_s >= LIVE_ANYWAY_S:
-                    began_s = time.monotonic()
+                if latest != version or self._drawn_for < self._came or time.monotonic() - drawn_s >= LIVE_ANYWAY_S:
+                    began_s, came = time.monotonic(), self._came
                     try:
                         self._fragments = await self._draw()
+                        self._drawn_for = came
                     except LedgerError as error:
                         log.warning("the live page waits: %s", error)
                     else:
