@@ -137,15 +137,12 @@ class CostPages:
             return {"rows": [], "kinds": made.KINDS}
         part, hourly = self._on(asked)
         everything = made.together(bought)
-        open_model = self._one(asked, everything, part, hourly)
-        shown = self._kept.get(
-            ("made", asked, everything),
-            lambda: {
-                "rows": made.making(bought, part, hourly, self._home),
-                "open": open_model,
-                "picture": made.drawn(open_model),
-            },
-        )
+
+        def work() -> dict[str, Any]:
+            one = self._one(asked, everything, part, hourly)
+            return {"rows": made.making(bought, part, hourly, self._home), "open": one, "picture": made.drawn(one)}
+
+        shown = self._kept.get(("made", asked, everything), work)
         return {**shown, "all": everything, "kinds": made.KINDS, "more": len(bought[PAGE_ROWS_MAX:]), "part": part.name}
 
     def _one(self, asked: Asked, everything: made.Bought, part: Part, hourly: Hourly | UnknownFact) -> made.Made:
